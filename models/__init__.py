@@ -1,0 +1,1 @@
+"""Networks, codecs, filters, training and metrics: plain numpy and torch, no Beam."""

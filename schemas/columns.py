@@ -1,0 +1,39 @@
+"""A table's columns, declared once: name, Arrow type, unit, meaning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+__all__ = ["Column", "markdown_table", "to_schema"]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a table, with what a reader needs to know of it."""
+
+    name: str
+    type: pa.DataType
+    unit: str
+    meaning: str
+    nullable: bool = False
+
+
+def to_schema(columns: Iterable[Column]) -> pa.Schema:
+    """The Arrow schema of `columns`; unit and meaning travel as field metadata."""
+    return pa.schema(
+        [
+            pa.field(
+                c.name, c.type, nullable=c.nullable, metadata={"unit": c.unit, "meaning": c.meaning}
+            )
+            for c in columns
+        ]
+    )
+
+
+def markdown_table(columns: Iterable[Column]) -> str:
+    """The columns as the Markdown table that the README shows."""
+    rows = [f"| `{c.name}` | {c.type} | {c.unit} | {c.meaning} |" for c in columns]
+    return "\n".join(["| column | type | unit | meaning |", "| --- | --- | --- | --- |", *rows])

@@ -1,0 +1,83 @@
+"""What can go wrong, as one tree.
+
+FacetracksError
+├── UsageError            the command or a manifest is wrong: exit status 2
+│   └── ManifestError     a manifest, a boxes file: names the file, the row, the column
+├── WeightsError          a weights file is missing, damaged, or of another network
+├── OutputError           OUTPUT cannot be written or read back
+├── AccountingError       inputs and status rows do not add up: the run fails
+└── VideoError            one video's failure: becomes a row with `reason`, never a crash
+    ├── SourceError       reason not_found | no_match | unreadable
+    ├── ContainerError    reason empty | not_a_video | no_video_stream | no_frames
+    ├── DecodingError     reason decoder_error | decoder_hung | decoder_crashed
+    └── BoxesError        reason bad_boxes
+
+A message says what happened, what was got, what was expected, and which video.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "AccountingError",
+    "BoxesError",
+    "ContainerError",
+    "DecodingError",
+    "FacetracksError",
+    "ManifestError",
+    "OutputError",
+    "SourceError",
+    "UsageError",
+    "VideoError",
+    "WeightsError",
+]
+
+
+class FacetracksError(Exception):
+    """Base of every error this package raises on purpose."""
+
+
+class UsageError(FacetracksError):
+    """The command line, or a file it names, is not what it must be."""
+
+
+class ManifestError(UsageError):
+    """A manifest or a boxes file does not have the columns or values it must have."""
+
+
+class WeightsError(FacetracksError):
+    """A weights file is missing, damaged, or belongs to another network."""
+
+
+class OutputError(FacetracksError):
+    """The output location cannot be written, or holds something that is not ours."""
+
+
+class AccountingError(FacetracksError):
+    """Inputs and status rows do not add up."""
+
+
+class VideoError(FacetracksError):
+    """One video failed; `reason` is the class that its status row carries."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type[VideoError], tuple[str, str]]:
+        return type(self), (self.reason, str(self))
+
+
+class SourceError(VideoError):
+    """The bytes of a video cannot be reached."""
+
+
+class ContainerError(VideoError):
+    """The bytes are there but hold no video that can be opened."""
+
+
+class DecodingError(VideoError):
+    """The decoder failed, hung, or took its process down."""
+
+
+class BoxesError(VideoError):
+    """The boxes that a manifest gives for a video cannot be used."""

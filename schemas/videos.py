@@ -1,0 +1,70 @@
+"""The videos table: exactly one row for every input, whatever became of it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pyarrow as pa
+
+from schemas.columns import Column, to_schema
+
+__all__ = ["REASONS", "STATUSES", "VIDEO_COLUMNS", "VIDEO_SCHEMA"]
+
+#: ok: every frame decoded and annotated. partial: some frames are missing, the rest is
+#: there. failed: there are no tracks. skipped: left out on purpose.
+STATUSES: Final = ("ok", "partial", "failed", "skipped")
+
+#: The classes that `reason` can take, with what they mean.
+REASONS: Final[dict[str, str]] = {
+    "no_face": "ok, but no face was found in any frame",
+    "not_found": "no such file or object",
+    "no_match": "a pattern or folder that holds no video",
+    "unreadable": "the bytes could not be read (permission, protocol, network)",
+    "empty": "the file has no bytes",
+    "not_a_video": "no container or stream that the decoder knows",
+    "no_video_stream": "a container without a video stream",
+    "no_frames": "a video stream from which no frame could be decoded",
+    "bad_packets": "some packets could not be decoded; their frames are missing",
+    "decoder_error": "the decoder gave up",
+    "decoder_hung": "the decoder made no progress and was killed",
+    "decoder_crashed": "the decoder took its process down",
+    "bad_boxes": "the boxes given for this video cannot be used",
+    "segment_lost": "a segment of the video never arrived",
+}
+
+_INT = pa.int64()
+_FLOAT = pa.float64()
+
+VIDEO_COLUMNS: Final = (
+    Column("video_id", pa.string(), "", "names the track file: tracks/{video_id}.parquet"),
+    Column("uri", pa.string(), "", "the input, as given or found"),
+    Column("status", pa.string(), "", "ok, partial, failed or skipped"),
+    Column("reason", pa.string(), "", "a class of reasons; null when there is nothing to say", True),
+    Column("message", pa.string(), "", "the same in words", True),
+    Column("width", pa.int32(), "px", "of the upright frame, as stored (no aspect scaling)", True),
+    Column("height", pa.int32(), "px", "of the upright frame", True),
+    Column("rotation_deg", pa.int32(), "deg", "clockwise turn that makes stored frames upright", True),
+    Column("sample_aspect_ratio", pa.string(), "", "width:height of an upright pixel", True),
+    Column("codec", pa.string(), "", "FFmpeg's name of the codec", True),
+    Column("pixel_format", pa.string(), "", "FFmpeg's name of the pixel format", True),
+    Column("time_base", pa.string(), "s", "seconds per pts unit, a fraction", True),
+    Column("duration_seconds", _FLOAT, "s", "of the decoded frames, last minus first plus one", True),
+    Column("average_fps", _FLOAT, "1/s", "as the container states it", True),
+    Column("frames_expected", _INT, "frames", "as the container states it; headers do lie", True),
+    Column("frames_decoded", _INT, "frames", "frames that came out of the decoder"),
+    Column("packets_bad", _INT, "packets", "packets that the decoder rejected"),
+    Column("faces", _INT, "", "distinct face_id in the tracks"),
+    Column("face_frames", _INT, "rows", "rows in the track file"),
+    Column("segments", _INT, "", "segments the video was cut into"),
+    Column("segments_failed", _INT, "", "segments that gave nothing"),
+    Column("elapsed_seconds", _FLOAT, "s", "work spent on the video, over all workers"),
+    Column("decode_seconds", _FLOAT, "s", "of that, decoding frames"),
+    Column("detect_seconds", _FLOAT, "s", "of that, finding faces"),
+    Column("crop_seconds", _FLOAT, "s", "of that, cropping faces"),
+    Column("align_seconds", _FLOAT, "s", "of that, the landmark network"),
+    Column("stabilize_seconds", _FLOAT, "s", "of that, joining, numbering and filtering"),
+    Column("write_seconds", _FLOAT, "s", "of that, writing tracks"),
+    Column("config_hash", pa.string(), "", "hash of what the tracks depend on"),
+)
+
+VIDEO_SCHEMA: Final = to_schema(VIDEO_COLUMNS)
