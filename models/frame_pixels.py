@@ -1,0 +1,184 @@
+"""A decoded frame's pixels: sampled where a crop needs them, in the frame's own planes.
+
+    upright pixel -> stored luma pixel -> chroma pixel      (affine maps, pixel centres)
+
+Only the crop is converted to RGB. Planar YUV of 8 to 16 bits is read in place; every
+other format goes through FFmpeg's conversion to RGB first.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from models.crops import Affine, sample_plane
+
+__all__ = ["FramePixels", "upright_affine", "upright_aspect", "upright_size"]
+
+#: Pixel format -> (log2 of the chroma step in x, in y). None: luma only.
+_PLANAR: Final[dict[str, tuple[int, int] | None]] = {
+    "gray": None,
+    "yuv420p": (1, 1),
+    "yuvj420p": (1, 1),
+    "yuva420p": (1, 1),
+    "yuv422p": (1, 0),
+    "yuvj422p": (1, 0),
+    "yuva422p": (1, 0),
+    "yuv440p": (0, 1),
+    "yuvj440p": (0, 1),
+    "yuv444p": (0, 0),
+    "yuvj444p": (0, 0),
+    "yuva444p": (0, 0),
+    "yuv411p": (2, 0),
+    "yuv410p": (2, 2),
+}
+_DEEP: Final = {"9le": 9, "10le": 10, "12le": 12, "14le": 14, "16le": 16}
+
+#: FFmpeg's AVColorSpace -> (Kr, Kb) of the luma equation.
+_LUMA_WEIGHTS: Final = {
+    1: (0.2126, 0.0722),  # BT.709
+    4: (0.30, 0.11),  # FCC
+    5: (0.299, 0.114),  # BT.470 BG
+    6: (0.299, 0.114),  # SMPTE 170M
+    7: (0.212, 0.087),  # SMPTE 240M
+    9: (0.2627, 0.0593),  # BT.2020
+    10: (0.2627, 0.0593),
+}
+_FULL_RANGE: Final = 2  # AVCOL_RANGE_JPEG
+
+
+def upright_size(width_px: int, height_px: int, rotation_deg: int) -> tuple[int, int]:
+    """Width and height of the upright frame, from those of the stored one."""
+    return (height_px, width_px) if rotation_deg in (90, 270) else (width_px, height_px)
+
+
+def upright_aspect(sample_aspect_ratio: Fraction, rotation_deg: int) -> Fraction:
+    """Width over height of an upright pixel, from that of a stored one."""
+    return 1 / sample_aspect_ratio if rotation_deg in (90, 270) else sample_aspect_ratio
+
+
+def upright_affine(width_px: int, height_px: int, rotation_deg: int) -> Affine:
+    """The (2, 3) map from upright to stored pixels, for stored frames turned clockwise.
+
+    `rotation_deg` is 0, 90, 180 or 270: the clockwise turn that makes the frame upright.
+    """
+    w, h = width_px - 1.0, height_px - 1.0
+    maps = {
+        0: [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]],
+        90: [[0.0, 1.0, 0.0], [-1.0, 0.0, h]],
+        180: [[-1.0, 0.0, w], [0.0, -1.0, h]],
+        270: [[0.0, -1.0, w], [1.0, 0.0, 0.0]],
+    }
+    return np.array(maps[rotation_deg])
+
+
+class FramePixels:
+    """The planes of one frame, sampled in upright coordinates.
+
+    Args:
+        frame: an av.VideoFrame.
+
+    Attributes: `width_px` and `height_px` of the upright frame, `rotation_deg`.
+    """
+
+    def __init__(self, frame: Any) -> None:
+        self.rotation_deg = round(-frame.rotation / 90) * 90 % 360
+        self.width_px, self.height_px = upright_size(
+            frame.width, frame.height, self.rotation_deg
+        )
+        self._to_stored = upright_affine(frame.width, frame.height, self.rotation_deg)
+        name = frame.format.name
+        base, bits = _split_depth(name)
+        if base in _PLANAR:
+            self._planes = _planar_views(frame, _PLANAR[base], bits)
+            self._to_rgb = _yuv_to_rgb(frame, full=base.startswith("yuvj") or base == "gray")
+            self._bits = bits
+        else:
+            self._planes = [(frame.to_ndarray(format="rgb24"), np.eye(2, 3))]
+            self._to_rgb = None
+            self._bits = 8
+
+    def sample(self, affine: Affine, width_px: int, height_px: int) -> npt.NDArray[np.uint8]:
+        """The pixels under a crop: (height_px, width_px, 3) uint8 RGB.
+
+        `affine` maps crop pixels to upright pixels, (2, 3) float64.
+        """
+        stored = _compose(self._to_stored, affine)
+        parts = [
+            sample_plane(plane, _compose(to_plane, stored), width_px, height_px)
+            for plane, to_plane in self._planes
+        ]
+        if self._to_rgb is None:
+            return parts[0].astype(np.uint8, copy=False)
+        if len(parts) == 1:
+            parts = [parts[0], *(np.full_like(parts[0], 1 << (self._bits - 1)),) * 2]
+        matrix, offset = self._to_rgb
+        yuv = np.stack(parts, axis=-1).astype(np.float32) * np.float32(2.0 ** (8 - self._bits))
+        rgb = yuv @ matrix.T + offset
+        return np.clip(np.rint(rgb), 0, 255).astype(np.uint8)
+
+    def luma_thumbnail(self, side_px: int = 48) -> npt.NDArray[np.float32]:
+        """A coarse look at the frame for shot-cut detection: about side x side, 0..255.
+
+        Pixels are picked, not averaged, so that it costs next to nothing.
+        """
+        plane = self._planes[0][0]
+        step_y, step_x = (max(1, n // side_px) for n in plane.shape[:2])
+        picked = plane[step_y // 2 :: step_y, step_x // 2 :: step_x]
+        if picked.ndim == 3:
+            picked = picked[..., 1]
+        return picked.astype(np.float32) * np.float32(2.0 ** (8 - self._bits))
+
+
+def _compose(outer: Affine, inner: Affine) -> Affine:
+    """The affine map that applies `inner`, then `outer`."""
+    return np.column_stack([outer[:, :2] @ inner[:, :2], outer[:, :2] @ inner[:, 2] + outer[:, 2]])
+
+
+def _split_depth(name: str) -> tuple[str, int]:
+    for suffix, bits in _DEEP.items():
+        if name.endswith(suffix) and name.startswith(("yuv", "gray")):
+            return name.removesuffix(suffix), bits
+    return name, 8
+
+
+def _planar_views(
+    frame: Any, chroma: tuple[int, int] | None, bits: int
+) -> list[tuple[npt.NDArray[Any], Affine]]:
+    dtype = np.dtype(np.uint8 if bits == 8 else "<u2")
+    views = []
+    for i, plane in enumerate(frame.planes[: 1 if chroma is None else 3]):
+        rows = np.frombuffer(plane, dtype).reshape(plane.height, plane.line_size // dtype.itemsize)
+        to_plane = np.eye(2, 3)
+        if i and chroma is not None:
+            # Chroma sits on the left luma column and between luma rows (MPEG-2, H.264).
+            step_x, step_y = 1 << chroma[0], 1 << chroma[1]
+            to_plane = np.array(
+                [[1 / step_x, 0.0, 0.0], [0.0, 1 / step_y, 0.5 / step_y - 0.5]]
+            )
+        views.append((rows[:, : plane.width], to_plane))
+    return views
+
+
+def _yuv_to_rgb(
+    frame: Any, *, full: bool
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """(3, 3) matrix and (3,) offset for 8-bit YUV. Untagged video: BT.709 from 720 lines up."""
+    default = 1 if max(frame.width, frame.height) >= 1280 else 6
+    kr, kb = _LUMA_WEIGHTS.get(int(frame.colorspace), _LUMA_WEIGHTS[default])
+    kg = 1 - kr - kb
+    full = full or int(frame.color_range) == _FULL_RANGE
+    y_scale, c_scale, y_zero = (1.0, 1.0, 0.0) if full else (255 / 219, 255 / 224, 16.0)
+    v_r, u_b = 2 * (1 - kr) * c_scale, 2 * (1 - kb) * c_scale
+    matrix = np.array(
+        [
+            [y_scale, 0.0, v_r],
+            [y_scale, -u_b * kb / kg, -v_r * kr / kg],
+            [y_scale, u_b, 0.0],
+        ]
+    )
+    offset = -matrix @ np.array([y_zero, 128.0, 128.0])
+    return matrix.astype(np.float32), offset.astype(np.float32)

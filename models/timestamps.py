@@ -1,0 +1,40 @@
+"""Presentation timestamps for every frame, also where the container has none.
+
+Raw streams carry no timestamps and broken ones repeat them; everything downstream
+(matching rows to frames, the order of a track) needs strictly increasing integers.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+__all__ = ["PtsCounter"]
+
+_DEFAULT_RATE = Fraction(25)
+
+
+class PtsCounter:
+    """Turns the pts of decoded frames into strictly increasing ones, in display order.
+
+    A pts that is missing, or not above the one before, becomes the one before plus one
+    frame's step; the first one, if missing, is 0.
+
+    Args:
+        time_base: Seconds per unit of pts.
+        average_rate: Frames a second; 25 where the container names none.
+    """
+
+    def __init__(self, time_base: Fraction, average_rate: Fraction | None) -> None:
+        rate = average_rate or _DEFAULT_RATE
+        self.step = max(1, round(1 / (rate * time_base)))
+        self._last: int | None = None
+
+    def next(self, pts: int | None) -> int:
+        """The pts to use for the next frame, given the one that its container has."""
+        if self._last is None:
+            self._last = pts if pts is not None else 0
+        elif pts is None or pts <= self._last:
+            self._last += self.step
+        else:
+            self._last = pts
+        return self._last

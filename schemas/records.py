@@ -1,0 +1,234 @@
+"""What travels between the stages, in the order it comes to be.
+
+    Video -> Segment -> SegmentWindows -> SegmentLandmarks -> SegmentPart -> VideoTracks
+
+Pixels travel in SegmentWindows only, and only inside one worker. Everything that
+crosses a shuffle is a few hundred bytes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+import numpy as np
+import numpy.typing as npt
+
+from schemas.tracks import BOX_SOURCES
+
+__all__ = [
+    "FrameGeometry",
+    "Probe",
+    "Seam",
+    "Segment",
+    "SegmentFailure",
+    "SegmentLandmarks",
+    "SegmentPart",
+    "SegmentRows",
+    "SegmentWindows",
+    "Video",
+    "VideoFailure",
+    "VideoTracks",
+    "Work",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Video:
+    """One input video.
+
+    `start_seconds` and `stop_seconds` choose the frames in [start, stop); None is open.
+    `boxes_uri` names a file of boxes to use in place of the detector. `fingerprint`
+    tells one version of the bytes from another (size and etag or mtime).
+    """
+
+    video_id: str
+    uri: str
+    start_seconds: float | None = None
+    stop_seconds: float | None = None
+    boxes_uri: str | None = None
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What a container says of its video stream, before anything is decoded."""
+
+    codec: str
+    pixel_format: str
+    time_base: Fraction
+    average_fps: Fraction | None
+    frames_expected: int | None
+    sample_aspect_ratio: Fraction  # of a stored pixel
+
+
+@dataclass(frozen=True, slots=True)
+class FrameGeometry:
+    """How stored frames become upright ones; of the first frame of a segment."""
+
+    width_px: int  # of the upright frame
+    height_px: int
+    rotation_deg: int  # clockwise, 0 | 90 | 180 | 270
+    sample_aspect_ratio: Fraction  # of an upright pixel
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A stretch of a video: decoded from a keyframe, owning the pts in [own_start, own_stop).
+
+    Open ends are None: the first segment owns from the first frame on, the last one to
+    the last frame. `seek_pts` is the pts of the keyframe; None decodes from the beginning.
+    """
+
+    video: Video
+    probe: Probe
+    index: int
+    count: int
+    seek_pts: int | None = None
+    own_start_pts: int | None = None
+    own_stop_pts: int | None = None
+
+    def owns(self, pts: int) -> bool:
+        """Whether this segment reports the frame at `pts`."""
+        after = self.own_start_pts is None or pts >= self.own_start_pts
+        return after and (self.own_stop_pts is None or pts < self.own_stop_pts)
+
+
+@dataclass(frozen=True, slots=True)
+class Seam:
+    """The faces on the first frame past a segment's own, which the next segment owns.
+
+    Both segments decoded it, so the next segment's tracks find themselves in `track`.
+    """
+
+    pts: int
+    track: npt.NDArray[np.int32]  # (K,) local track of each face
+    boxes_xyxy_px: npt.NDArray[np.float32]  # (K, 4)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Seconds of work and rejected packets."""
+
+    decode_seconds: float = 0.0
+    detect_seconds: float = 0.0
+    crop_seconds: float = 0.0
+    align_seconds: float = 0.0
+    packets_bad: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentRows:
+    """The faces of a segment's own frames: one row per face per frame, in frame order.
+
+    A `track` is a face followed without a break inside this segment; numbers are local.
+    """
+
+    frame_pts: npt.NDArray[np.int64]  # (F,) strictly increasing, every owned frame
+    frame: npt.NDArray[np.int32]  # (M,) index into frame_pts
+    track: npt.NDArray[np.int32]  # (M,)
+    boxes_xyxy_px: npt.NDArray[np.float32]  # (M, 4)
+    box_source: npt.NDArray[np.uint8]  # (M,) index into BOX_SOURCES
+    scores: npt.NDArray[np.float32]  # (M,)
+    cuts_pts: npt.NDArray[np.int64]  # (C,) first frame of each new shot
+
+    def __post_init__(self) -> None:
+        rows = len(self.frame)
+        for name, shape in (("track", (rows,)), ("boxes_xyxy_px", (rows, 4))):
+            got = getattr(self, name).shape
+            if got != shape:
+                raise ValueError(f"{name}: got shape {got}, expected {shape}")
+        if rows and int(self.box_source.max()) >= len(BOX_SOURCES):
+            raise ValueError(f"box_source: got {self.box_source.max()}, expected an index")
+
+    def __repr__(self) -> str:
+        return f"SegmentRows({len(self.frame_pts)} frames, {len(self.frame)} rows)"
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentWindows:
+    """A segment ready for the landmark network; the only record that holds pixels."""
+
+    segment: Segment
+    geometry: FrameGeometry | None  # None where no frame could be decoded
+    rows: SegmentRows
+    seam: Seam | None
+    crops: npt.NDArray[np.uint8]  # (N, S, S, 3) RGB
+    windows: npt.NDArray[np.int32]  # (M, T) indices into crops, oldest frame first
+    affines: npt.NDArray[np.float64]  # (M, 2, 3) crop pixel of the window's last frame -> px
+    work: Work = field(default_factory=Work)
+
+    def __post_init__(self) -> None:
+        if self.crops.ndim != 4 or self.crops.dtype != np.uint8:
+            raise ValueError(f"crops: got {self.crops.shape} {self.crops.dtype}, expected 4-d uint8")
+        if self.windows.ndim != 2 or len(self.windows) != len(self.rows.frame):
+            raise ValueError(f"windows: got {self.windows.shape}, expected one a row")
+
+    def __repr__(self) -> str:
+        return (
+            f"SegmentWindows({self.segment.video.video_id!r}, segment {self.segment.index}, "
+            f"crops {self.crops.shape}, windows {self.windows.shape})"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentLandmarks:
+    """A segment with its landmarks; saved as a part."""
+
+    segment: Segment
+    geometry: FrameGeometry | None
+    rows: SegmentRows
+    seam: Seam | None
+    landmarks_px: npt.NDArray[np.float32]  # (M, 68, 2) px of the upright frame
+    work: Work
+
+    def __repr__(self) -> str:
+        return (
+            f"SegmentLandmarks({self.segment.video.video_id!r}, segment {self.segment.index}, "
+            f"landmarks {self.landmarks_px.shape})"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentPart:
+    """A saved SegmentLandmarks: what crosses the shuffle in its place."""
+
+    segment: Segment
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentFailure:
+    """A segment that gave nothing, and why."""
+
+    segment: Segment
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class VideoFailure:
+    """A video that failed before it had segments, and why."""
+
+    video: Video
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class VideoTracks:
+    """A whole video's tracks, stabilized, as parts in order, and what became of it."""
+
+    video: Video
+    probe: Probe
+    geometry: FrameGeometry | None
+    part_urls: tuple[str, ...]
+    segments: int
+    failures: tuple[SegmentFailure, ...]
+    first_pts: int | None
+    last_pts: int | None
+    frames: int
+    faces: int
+    rows: int
+    work: Work
+    stabilize_seconds: float

@@ -1,0 +1,241 @@
+"""Videos as FFmpeg sees them: opening, planning seeks, and frames that survive bad packets.
+
+Runs in the decoding child only: everything here hands untrusted bytes to a C library.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any, Final
+
+import av
+import fsspec
+from av.error import FFmpegError
+
+from models.timestamps import PtsCounter
+from schemas.errors import ContainerError, DecodingError, SourceError
+from schemas.records import Probe, Segment, Video
+
+__all__ = ["OVERHANG_SECONDS", "FrameStream", "open_video", "plan_segments", "probe_stream"]
+
+#: A segment owns frames from this long after its keyframe: links between detections reach
+#: LINK_SECONDS back, a window's neighbours WINDOW_SECONDS further.
+OVERHANG_SECONDS: Final = Fraction(3, 4)
+
+#: Demuxers that open nothing but the bytes they are given (no playlists, no image lists).
+_CONTAINERS: Final = (
+    "3gp,asf,av1,avi,dv,flv,gif,h261,h263,h264,hevc,ivf,m4v,matroska,matroska,webm,mjpeg,mov,"
+    "mov,mp4,m4a,3gp,3g2,mj2,mp4,mpeg,mpegts,mpegvideo,mxf,nut,obu,ogg,rm,vc1,vvc,webm,wtv,"
+    "yuv4mpegpipe,wav,mp3,aac,flac"
+)
+_READ_AHEAD_BYTES: Final = 4 << 20
+
+
+@contextlib.contextmanager
+def open_video(uri: str) -> Iterator[tuple[Any, Any]]:
+    """Opens a video and yields (container, first video stream).
+
+    Local files are read by FFmpeg itself, everything else through fsspec with read-ahead.
+
+    Raises:
+        SourceError: the bytes cannot be reached.
+        ContainerError: they hold no video stream that FFmpeg knows.
+    """
+    options = {"protocol_whitelist": "file", "format_whitelist": _CONTAINERS}
+    with contextlib.ExitStack() as stack:
+        try:
+            fs, path = fsspec.core.url_to_fs(uri)
+            size = fs.size(path)
+            if "file" in fs.protocol or "local" in fs.protocol:
+                source: Any = f"file:{path}"
+            else:
+                source = stack.enter_context(
+                    fs.open(path, "rb", block_size=_READ_AHEAD_BYTES, cache_type="readahead")
+                )
+        except FileNotFoundError as error:
+            raise SourceError("not_found", f"{uri}: no such file or object") from error
+        except (OSError, ValueError, ImportError) as error:
+            raise SourceError("unreadable", f"{uri}: cannot be read: {error}") from error
+        if size == 0:
+            raise ContainerError("empty", f"{uri}: the file has no bytes")
+        try:
+            container = stack.enter_context(av.open(source, options=options))
+        except (FileNotFoundError, PermissionError) as error:
+            raise SourceError("unreadable", f"{uri}: cannot be read: {error}") from error
+        except (FFmpegError, ValueError) as error:
+            message = f"{uri}: FFmpeg knows no video container in it ({_brief(error)})"
+            raise ContainerError("not_a_video", message) from error
+        streams = [s for s in container.streams.video if not _is_cover_picture(s)]
+        if not streams:
+            kinds = ", ".join(sorted({s.type for s in container.streams})) or "none"
+            message = f"{uri}: no video stream; the streams it has: {kinds}"
+            raise ContainerError("no_video_stream", message)
+        if streams[0].codec_context is None:
+            raise ContainerError("not_a_video", f"{uri}: no decoder for its video stream")
+        yield container, streams[0]
+
+
+def probe_stream(stream: Any) -> Probe:
+    """What the container says of its stream; nothing is decoded."""
+    return Probe(
+        codec=stream.codec_context.name,
+        pixel_format=stream.codec_context.pix_fmt or "",
+        time_base=stream.time_base,
+        average_fps=stream.average_rate or None,
+        frames_expected=stream.frames or None,
+        sample_aspect_ratio=stream.sample_aspect_ratio or Fraction(1),
+    )
+
+
+def plan_segments(
+    video: Video, container: Any, stream: Any, segment_seconds: float
+) -> list[Segment]:
+    """Cuts a video at keyframes at least `segment_seconds` apart, reading one packet a cut.
+
+    Seeks to a grid of times and looks at the first packet there. A grid point that does
+    not lead to a keyframe gives no cut, so a container that cannot seek truthfully (a raw
+    stream, an unknown duration, a broken index) stays one segment.
+    """
+    probe = probe_stream(stream)
+    time_base = probe.time_base
+    start, end = _time_range(video, container, stream)
+    keyframes: list[int] = []
+    if start is not None and end is not None and not _needs_frame_numbers(video):
+        last = start
+        goal = start + segment_seconds
+        while goal < end:
+            pts = _keyframe_before(container, stream, round(goal / time_base))
+            if pts is not None and pts * time_base - last >= segment_seconds:
+                keyframes.append(pts)
+                last = float(pts * time_base)
+            goal = max(goal, last) + segment_seconds
+    overhang = int(OVERHANG_SECONDS / time_base)
+    first = None
+    if video.start_seconds:
+        first = _keyframe_before(container, stream, int(video.start_seconds / time_base))
+    seeks = [first, *keyframes]
+    owned = [None, *(pts + overhang for pts in keyframes), None]
+    return [
+        Segment(video, probe, i, len(seeks), seek, owned[i], owned[i + 1])
+        for i, seek in enumerate(seeks)
+    ]
+
+
+@dataclass(slots=True)
+class FrameStream:
+    """The frames of a segment in display order, with strictly increasing pts.
+
+    Packets are decoded one by one: what a bad one held is lost and counted, the rest is
+    saved. Frames before the keyframe that was sought, or outside the video's
+    [start_seconds, stop_seconds), are left out.
+    """
+
+    segment: Segment
+    container: Any
+    stream: Any
+    threads: int = 1
+    packets_bad: int = field(default=0, init=False)
+
+    def __iter__(self) -> Iterator[tuple[int, Any]]:
+        """Yields (pts, av.VideoFrame).
+
+        Raises DecodingError where the source fails while it is being read.
+        """
+        segment, probe = self.segment, self.segment.probe
+        context = self.stream.codec_context
+        context.thread_count = self.threads
+        context.thread_type = "SLICE" if self.threads == 1 else "FRAME"
+        low, high = segment.video.start_seconds, segment.video.stop_seconds
+        counter = PtsCounter(probe.time_base, probe.average_fps)
+        for frame in self._decoded():
+            if segment.seek_pts is not None and (
+                frame.pts is None or frame.pts < segment.seek_pts
+            ):
+                continue  # leading frames of an open GOP: the segment before owns them
+            pts = counter.next(frame.pts)
+            seconds = pts * probe.time_base
+            if high is not None and seconds >= high:
+                return
+            if low is None or seconds >= low:
+                yield pts, frame
+
+    def _decoded(self) -> Iterator[Any]:
+        for packet in self._packets():
+            try:
+                yield from packet.decode()
+            except FFmpegError:
+                self.packets_bad += 1
+
+    def _packets(self) -> Iterator[Any]:
+        seek_pts = self.segment.seek_pts
+        if seek_pts is not None:
+            first = _first_packet_at(self.container, self.stream, seek_pts)
+            if first is None or first.pts != seek_pts:
+                # The container did not lead here a second time: read from the beginning.
+                self.container.seek(0, stream=self.stream)
+            else:
+                yield first
+        packets = self.container.demux(self.stream)
+        while True:
+            try:
+                packet = next(packets)
+            except StopIteration:
+                return
+            except FFmpegError as error:
+                if isinstance(error, OSError) and not isinstance(error, av.error.EOFError):
+                    uri = self.segment.video.uri
+                    message = f"{uri}: reading stopped midway: {_brief(error)}"
+                    raise DecodingError("unreadable", message) from error
+                self.packets_bad += 1
+                return
+            yield packet
+
+
+def _first_packet_at(container: Any, stream: Any, pts: int) -> Any | None:
+    """The first video packet after seeking back to `pts`, if it is a keyframe."""
+    try:
+        container.seek(pts, stream=stream, backward=True)
+        packet = next(container.demux(stream), None)
+    except FFmpegError:
+        return None
+    if packet is None or packet.pts is None or not packet.is_keyframe or packet.is_corrupt:
+        return None
+    return packet
+
+
+def _keyframe_before(container: Any, stream: Any, pts: int) -> int | None:
+    packet = _first_packet_at(container, stream, pts)
+    return None if packet is None else int(packet.pts)
+
+
+def _time_range(
+    video: Video, container: Any, stream: Any
+) -> tuple[float | None, float | None]:
+    """The part of the video to annotate, in seconds, as far as the headers tell."""
+    start = float((stream.start_time or 0) * stream.time_base)
+    end = None
+    if stream.duration:
+        end = start + float(stream.duration * stream.time_base)
+    elif container.duration:
+        end = start + container.duration / av.time_base
+    if video.start_seconds is not None:
+        start = max(start, video.start_seconds)
+    if video.stop_seconds is not None and end is not None:
+        end = min(end, video.stop_seconds)
+    return start, end
+
+
+def _needs_frame_numbers(video: Video) -> bool:
+    """Boxes given by frame number need every frame counted from the first one."""
+    return video.boxes_uri is not None
+
+
+def _is_cover_picture(stream: Any) -> bool:
+    return bool(stream.disposition & av.stream.Disposition.attached_pic)
+
+
+def _brief(error: BaseException) -> str:
+    return str(getattr(error, "strerror", None) or error)

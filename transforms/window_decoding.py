@@ -1,0 +1,262 @@
+"""A segment's frames -> faces -> crops -> windows: the work of the decoding child.
+
+    decode   every frame from the keyframe to a little past the segment's own
+    key?     on key frames the box source finds faces (one frame late: a shot cut or the
+             end of the video turns the frame before it into a key frame)
+    track    FaceTracker gives boxes on every frame, settled a few frames later
+    crop     own frames, and the neighbours just before them, are cropped and let go
+    windows  [t-2, t-1, t] of one track; the first frames repeat the first crop
+
+Frames wait only until their boxes are settled, so memory does not grow with the segment
+except for its crops.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any, Final
+
+import numpy as np
+
+from models.crops import Affine, square_affine
+from models.face_tracking import FaceTracker, FrameFaces
+from models.frame_pixels import FramePixels, upright_aspect
+from models.shot_cuts import is_cut
+from schemas.records import FrameGeometry, Seam, Segment, SegmentRows, SegmentWindows, Work
+from schemas.tracks import BOX_SOURCES
+from transforms.face_boxes import BoxSource
+
+__all__ = ["WINDOW_SECONDS", "CropSpec", "decode_windows"]
+
+#: Frames further apart are not neighbours in a window.
+WINDOW_SECONDS: Final = Fraction(1, 4)
+
+
+@dataclass(frozen=True, slots=True)
+class CropSpec:
+    """What the landmark network wants to see."""
+
+    size_px: int
+    scale: float
+    window_frames: int
+
+
+@dataclass(slots=True)
+class _Frame:
+    number: int
+    pts: int
+    pixels: FramePixels
+    thumbnail: Any
+    previous_pts: int | None
+    cut: bool
+    own_index: int = -1  # place among the segment's own frames
+
+
+@dataclass(slots=True)
+class _Crop:
+    index: int
+    frame: int
+    pts: int
+
+
+def decode_windows(
+    segment: Segment,
+    frames: Iterable[tuple[int, Any]],
+    boxes: BoxSource,
+    spec: CropSpec,
+    *,
+    on_progress: Callable[[int], None] = lambda frames: None,
+) -> SegmentWindows:
+    """Decodes one segment into windows of face crops.
+
+    Args:
+        segment: the stretch to decode.
+        frames: (pts, av.VideoFrame) in display order, from the segment's keyframe on.
+        boxes: where faces come from.
+        spec: crop size in px, crop side over box side, frames a window.
+        on_progress: called with the number of frames decoded so far.
+
+    Raises whatever `frames` and `boxes` raise.
+    """
+    work = _Segment(segment, boxes, spec)
+    clock = _Clock()
+    previous: _Frame | None = None
+    number = 0
+    for pts, picture in clock.timed(frames):
+        pixels = FramePixels(picture)
+        thumbnail = pixels.luma_thumbnail()
+        cut = previous is not None and is_cut(previous.thumbnail, thumbnail)
+        if previous is not None:
+            work.take(previous, ends_shot=cut)
+        before = None if previous is None else previous.pts
+        previous = _Frame(number, pts, pixels, thumbnail, before, cut)
+        number += 1
+        on_progress(number)
+        if work.complete:
+            break
+    if not work.complete:
+        if previous is not None:
+            work.take(previous, ends_shot=True)
+        work.finish()
+    return work.result(clock.seconds)
+
+
+class _Clock:
+    """Measures the time spent waiting for an iterable."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def timed(self, items: Iterable[Any]) -> Iterable[Any]:
+        iterator = iter(items)
+        while True:
+            start = time.perf_counter()
+            try:
+                item = next(iterator)
+            except StopIteration:
+                return
+            finally:
+                self.seconds += time.perf_counter() - start
+            yield item
+
+
+@dataclass(slots=True)
+class _Segment:
+    """A segment in the making."""
+
+    segment: Segment
+    boxes: BoxSource
+    spec: CropSpec
+    complete: bool = False
+    _geometry: FrameGeometry | None = None
+    _seam: Seam | None = None
+    _tracker: FaceTracker = field(default_factory=FaceTracker)
+    _waiting: deque[_Frame] = field(default_factory=deque)
+    _frame_pts: list[int] = field(default_factory=list)
+    _cuts: list[int] = field(default_factory=list)
+    _rows: list[tuple[int, int, int, float]] = field(default_factory=list)
+    _row_boxes: list[Any] = field(default_factory=list)
+    _affines: list[Affine] = field(default_factory=list)
+    _crops: list[Any] = field(default_factory=list)
+    _windows: list[list[int]] = field(default_factory=list)
+    _recent: dict[int, deque[_Crop]] = field(default_factory=dict)
+    _detect_seconds: float = 0.0
+    _crop_seconds: float = 0.0
+
+    def take(self, frame: _Frame, *, ends_shot: bool) -> None:
+        """Takes a frame whose successor is known, if only by its absence."""
+        if self._geometry is None:
+            turn = frame.pixels.rotation_deg
+            size = frame.pixels.width_px, frame.pixels.height_px
+            self._geometry = FrameGeometry(*size, turn, self._aspect(turn))
+        if self.segment.owns(frame.pts):
+            frame.own_index = len(self._frame_pts)
+            self._frame_pts.append(frame.pts)
+            if frame.cut:
+                self._cuts.append(frame.pts)
+        # A later segment does not know what came before its first frame: not a key frame.
+        known = self.segment.index == 0 or frame.previous_pts is not None
+        key = frame.cut or ends_shot
+        key |= known and self.boxes.is_key(frame.number, frame.pts, frame.previous_pts)
+        found = None
+        if key:
+            start = time.perf_counter()
+            aspect = float(self._aspect(frame.pixels.rotation_deg))
+            found = self.boxes.find(frame.number, frame.pts, frame.pixels, aspect)
+            self._detect_seconds += time.perf_counter() - start
+        self._waiting.append(frame)
+        seconds = float(frame.pts * self.segment.probe.time_base)
+        self._settle(self._tracker.push(frame.number, seconds, found, cut=frame.cut))
+
+    def finish(self) -> None:
+        """Settles what waits for frames that will not come."""
+        self._settle(self._tracker.flush())
+        self.complete = True
+
+    def result(self, decode_seconds: float) -> SegmentWindows:
+        """The finished record; packets_bad is filled in by who demuxed."""
+        size, window = self.spec.size_px, self.spec.window_frames
+        columns = np.array([r[:3] for r in self._rows], np.int32).reshape(-1, 3)
+        rows = SegmentRows(
+            frame_pts=np.array(self._frame_pts, np.int64),
+            frame=columns[:, 0],
+            track=columns[:, 1],
+            boxes_xyxy_px=np.array(self._row_boxes, np.float32).reshape(-1, 4),
+            box_source=columns[:, 2].astype(np.uint8),
+            scores=np.array([r[3] for r in self._rows], np.float32),
+            cuts_pts=np.array(self._cuts, np.int64),
+        )
+        return SegmentWindows(
+            segment=self.segment,
+            geometry=self._geometry,
+            rows=rows,
+            seam=self._seam,
+            crops=np.array(self._crops, np.uint8).reshape(-1, size, size, 3),
+            windows=np.array(self._windows, np.int32).reshape(-1, window),
+            affines=np.array(self._affines, np.float64).reshape(-1, 2, 3),
+            work=Work(decode_seconds, self._detect_seconds, self._crop_seconds),
+        )
+
+    def _settle(self, settled: list[FrameFaces]) -> None:
+        for faces in settled:
+            frame = self._waiting.popleft()
+            if self.complete:
+                continue
+            if self._is_past(frame.pts):
+                self._seam = Seam(frame.pts, faces.track, faces.boxes_xyxy_px)
+                self.complete = True
+            elif self._is_near(frame.pts):
+                start = time.perf_counter()
+                self._crop(frame, faces)
+                self._crop_seconds += time.perf_counter() - start
+
+    def _crop(self, frame: _Frame, faces: FrameFaces) -> None:
+        aspect = float(self._aspect(frame.pixels.rotation_deg))
+        own = self.segment.owns(frame.pts)
+        size = self.spec.size_px
+        for i in np.argsort(faces.boxes_xyxy_px[:, 0], kind="stable"):
+            box = faces.boxes_xyxy_px[i]
+            affine = square_affine(
+                box, scale=self.spec.scale, size_px=size, pixel_aspect=aspect
+            )
+            crop = _Crop(len(self._crops), frame.number, frame.pts)
+            self._crops.append(frame.pixels.sample(affine, size, size))
+            track = int(faces.track[i])
+            recent = self._recent.setdefault(track, deque(maxlen=self.spec.window_frames))
+            recent.append(crop)
+            if own:
+                source = self.boxes.source if faces.detected[i] else "interpolated"
+                row = frame.own_index
+                self._rows.append((row, track, BOX_SOURCES.index(source), float(faces.scores[i])))
+                self._row_boxes.append(box)
+                self._affines.append(affine)
+                self._windows.append(self._window(recent))
+
+    def _window(self, recent: deque[_Crop]) -> list[int]:
+        """Indices of the crops [t-T+1, ..., t]; a missing neighbour repeats the one after it."""
+        newest = recent[-1]
+        window = [newest.index]
+        limit = newest.pts - WINDOW_SECONDS / self.segment.probe.time_base
+        expected = newest.frame - 1
+        for crop in reversed(list(recent)[:-1]):
+            if crop.frame != expected or crop.pts < limit:
+                break
+            window.append(crop.index)
+            expected -= 1
+        window += [window[-1]] * (self.spec.window_frames - len(window))
+        return window[::-1]
+
+    def _is_past(self, pts: int) -> bool:
+        return self.segment.own_stop_pts is not None and pts >= self.segment.own_stop_pts
+
+    def _is_near(self, pts: int) -> bool:
+        """Own frames, and those that an own frame's window may look back to."""
+        start = self.segment.own_start_pts
+        return start is None or pts >= start - WINDOW_SECONDS / self.segment.probe.time_base
+
+    def _aspect(self, rotation_deg: int) -> Fraction:
+        return upright_aspect(self.segment.probe.sample_aspect_ratio, rotation_deg)
