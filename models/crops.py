@@ -53,9 +53,7 @@ def square_affine(
     return np.column_stack([linear, offset])
 
 
-def fit_affine(
-    width_px: int, height_px: int, *, out_width_px: int, out_height_px: int
-) -> Affine:
+def fit_affine(width_px: int, height_px: int, *, out_width_px: int, out_height_px: int) -> Affine:
     """The affine map from a whole-frame thumbnail to the frame: edges meet edges.
 
     Returns (2, 3) float64: frame_xy = affine @ (thumbnail_x, thumbnail_y, 1).

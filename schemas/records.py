@@ -59,6 +59,7 @@ class Probe:
     time_base: Fraction
     average_fps: Fraction | None
     frames_expected: int | None
+    duration_seconds: float | None  # of what is to be annotated, as the headers tell
     sample_aspect_ratio: Fraction  # of a stored pixel
 
 

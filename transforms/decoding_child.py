@@ -21,16 +21,21 @@ import sys
 import tempfile
 import time
 import traceback
+from collections.abc import Iterator
 from multiprocessing.connection import Connection, Pipe
 from typing import Any, Final
+
+import fsspec
 
 from schemas.errors import DecodingError, VideoError
 from schemas.records import Segment, SegmentWindows, Video
 from transforms.window_decoding import CropSpec
 
-__all__ = ["ChildSettings", "DecodingChild"]
+__all__ = ["ChildSettings", "DecodingChild", "kill_all_children"]
 
 _PROGRESS_SECONDS: Final = 0.5
+#: The children of this process that are alive.
+_ALIVE: set[subprocess.Popen[bytes]] = set()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -63,19 +68,23 @@ class DecodingChild:
         Raises VideoError with the reason class when it cannot be opened, or takes the
         child down.
         """
-        segments: list[Segment] = self._ask("plan", video, video)
-        return segments
+        with _within_reach(video) as reachable:
+            segments: list[Segment] = self._ask("plan", reachable, video)
+        return [dataclasses.replace(segment, video=video) for segment in segments]
 
     def decode(self, segment: Segment) -> SegmentWindows:
         """Decodes one segment; raises VideoError as `plan` does."""
-        windows: SegmentWindows = self._ask("decode", segment, segment.video)
-        return windows
+        with _within_reach(segment.video) as reachable:
+            request = dataclasses.replace(segment, video=reachable)
+            windows: SegmentWindows = self._ask("decode", request, segment.video)
+        return dataclasses.replace(windows, segment=segment)
 
     def close(self) -> None:
         """Ends the child, whatever it is doing."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
+            _ALIVE.discard(self._process)
         for resource in (self._connection, self._stderr):
             if resource is not None:
                 resource.close()
@@ -118,6 +127,7 @@ class DecodingChild:
             env=environment,
             start_new_session=True,  # a terminal's Ctrl-C is for the worker, which ends us
         )
+        _ALIVE.add(self._process)
         theirs.close()
         ours.send(self._settings)
         self._connection = ours
@@ -135,6 +145,33 @@ class DecodingChild:
         self._stderr.seek(max(0, self._stderr.tell() - 400))
         words = self._stderr.read().decode(errors="replace").strip().splitlines()
         return f"{how}: {words[-1]}" if words else how
+
+
+def kill_all_children() -> None:
+    """Ends every child of this process; for a process about to end."""
+    for process in list(_ALIVE):
+        process.kill()
+
+
+@contextlib.contextmanager
+def _within_reach(video: Video) -> Iterator[Video]:
+    """The video as another process can read it: what is in our memory:// goes to a file."""
+    with contextlib.ExitStack() as stack:
+
+        def spooled(url: str | None) -> str | None:
+            if url is None or not url.startswith("memory://"):
+                return url
+            fs, path = fsspec.core.url_to_fs(url)
+            if not fs.exists(path):
+                return url
+            suffix = os.path.splitext(path)[1]
+            copy = stack.enter_context(tempfile.NamedTemporaryFile(suffix=suffix))
+            copy.write(fs.cat_file(path))
+            copy.flush()
+            return copy.name
+
+        uri = spooled(video.uri) or video.uri
+        yield dataclasses.replace(video, uri=uri, boxes_uri=spooled(video.boxes_uri))
 
 
 class _Server:

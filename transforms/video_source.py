@@ -78,7 +78,7 @@ def open_video(uri: str) -> Iterator[tuple[Any, Any]]:
         yield container, streams[0]
 
 
-def probe_stream(stream: Any) -> Probe:
+def probe_stream(stream: Any, duration_seconds: float | None = None) -> Probe:
     """What the container says of its stream; nothing is decoded."""
     return Probe(
         codec=stream.codec_context.name,
@@ -86,6 +86,7 @@ def probe_stream(stream: Any) -> Probe:
         time_base=stream.time_base,
         average_fps=stream.average_rate or None,
         frames_expected=stream.frames or None,
+        duration_seconds=duration_seconds,
         sample_aspect_ratio=stream.sample_aspect_ratio or Fraction(1),
     )
 
@@ -99,11 +100,11 @@ def plan_segments(
     not lead to a keyframe gives no cut, so a container that cannot seek truthfully (a raw
     stream, an unknown duration, a broken index) stays one segment.
     """
-    probe = probe_stream(stream)
-    time_base = probe.time_base
     start, end = _time_range(video, container, stream)
+    probe = probe_stream(stream, None if end is None else max(0.0, end - start))
+    time_base = probe.time_base
     keyframes: list[int] = []
-    if start is not None and end is not None and not _needs_frame_numbers(video):
+    if end is not None and not _needs_frame_numbers(video):
         last = start
         goal = start + segment_seconds
         while goal < end:
@@ -213,7 +214,7 @@ def _keyframe_before(container: Any, stream: Any, pts: int) -> int | None:
 
 def _time_range(
     video: Video, container: Any, stream: Any
-) -> tuple[float | None, float | None]:
+) -> tuple[float, float | None]:
     """The part of the video to annotate, in seconds, as far as the headers tell."""
     start = float((stream.start_time or 0) * stream.time_base)
     end = None

@@ -1,0 +1,27 @@
+# Two commands, each of which does all of its set-up:  make annotate   make test
+VENV := .venv
+PYTHON ?= python3
+SHELL := /bin/bash
+
+.PHONY: annotate test check clean
+
+annotate: $(VENV)/.installed
+	$(VENV)/bin/facetracks demo --output facetracks-sample
+
+test: $(VENV)/.installed
+	$(VENV)/bin/python -m pytest -q
+
+# Lint, types and import contracts; .ci/run calls it after the tests.
+check: $(VENV)/.installed
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[demo,dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) facetracks-sample

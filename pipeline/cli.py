@@ -1,0 +1,103 @@
+"""The `facetracks` command: subcommands, exit status, and an orderly end on Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import Any, Final, NoReturn
+
+__all__ = ["main"]
+
+_EXIT_BROKE: Final = 1
+_EXIT_USAGE: Final = 2
+_EXIT_INTERRUPTED: Final = 130
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Runs the command line and exits: 0 ok, 1 broke, 2 wrong usage, 3 not every video ok."""
+    _quiet_libraries()
+    signal.signal(signal.SIGTERM, _interrupt)
+    from schemas.errors import FacetracksError, OutputError, UsageError
+
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        status = _dispatch(arguments)
+    except KeyboardInterrupt:
+        _leave_nothing_behind(arguments)
+    except (UsageError, OutputError) as error:
+        print(f"facetracks: {error}", file=sys.stderr)
+        status = _EXIT_USAGE
+    except FacetracksError as error:
+        print(f"facetracks: {type(error).__name__}: {error}", file=sys.stderr)
+        status = _EXIT_BROKE
+    except Exception as error:
+        logging.getLogger(__name__).exception("the run broke")
+        print(f"facetracks: the run broke: {type(error).__name__}: {error}", file=sys.stderr)
+        status = _EXIT_BROKE
+    sys.exit(status)
+
+
+def _dispatch(arguments: list[str]) -> int:
+    parser = _parser()
+    args, rest = parser.parse_known_args(arguments)
+    if rest and not getattr(args, "takes_beam_options", False):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    args.beam_options = rest
+    return int(args.run(args))
+
+
+def _parser() -> argparse.ArgumentParser:
+    from pipeline import annotate, demo, render, sample
+    from pipeline import evaluate_detector, evaluate_landmarks, train_detector, train_landmarks
+
+    parser = argparse.ArgumentParser(
+        prog="facetracks",
+        description="Annotates video corpora with 68-point facial landmark tracks.",
+        allow_abbrev=False,
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for command in (annotate, render, sample, demo):
+        command.add_parser(commands)
+    for name, text, members in (
+        ("train", "train a network", (train_landmarks, train_detector)),
+        ("evaluate", "measure a network", (evaluate_landmarks, evaluate_detector)),
+    ):
+        group = commands.add_parser(name, help=text, description=f"{text}.".capitalize())
+        networks: Any = group.add_subparsers(metavar="NETWORK", required=True)
+        for member in members:
+            member.add_parser(networks)
+    return parser
+
+
+def _quiet_libraries() -> None:
+    """Warnings of libraries that the person at the terminal can do nothing about."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger().addFilter(lambda record: "apitools" not in record.getMessage())
+    for name in ("apache_beam", "fsspec"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.simplefilter("ignore")
+
+
+def _interrupt(signum: int, frame: Any) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _leave_nothing_behind(arguments: list[str]) -> NoReturn:
+    """Ends children and unfinished files at once; worker threads get no say."""
+    from transforms.decoding_child import kill_all_children
+    from transforms.storage import sweep_temporaries
+
+    kill_all_children()
+    sweep_temporaries()
+    print("\nfacetracks: interrupted; the same command goes on from here", file=sys.stderr)
+    sys.stderr.flush()
+    os._exit(_EXIT_INTERRUPTED)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,156 @@
+"""`facetracks evaluate detector`: a face detector against YuNet on videos it never saw."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from tqdm import tqdm
+
+from models.crops import crop_to_image, fit_affine
+from models.detector_data import (
+    VALIDATION_VIDEOS,
+    read_stills,
+    read_video_frames,
+    reduce_image,
+    teach,
+    video_sources,
+)
+from models.detector_metrics import DetectionTally
+from models.face_detector import Detections, FaceDetector, load_face_detector
+from models.yunet import YuNetDetector
+from schemas.errors import UsageError
+
+__all__ = ["add_parser", "frames_per_second", "judge_images", "run"]
+
+_YUNET_UNDER_DATA = Path("detectors") / "yunet" / "yunet_n_640_640.onnx"
+_STILLS = "ytf68/val"
+_SPEED_RUNS = 60
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds `detector` to the `evaluate` group."""
+    parser = subparsers.add_parser(
+        "detector",
+        help="compare a face detector with YuNet",
+        description="Recall, precision and overlap of a face detector against YuNet's boxes of "
+        "40 px and more (in the video's pixels, IoU 0.5), on a frame every 0.2 s of the videos "
+        "that training never saw, and its speed on one thread.",
+    )
+    parser.add_argument(
+        "--data",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder with videos/, detectors/yunet/ and, if there, ytf68/val",
+    )
+    parser.add_argument(
+        "--detector",
+        default="default",
+        metavar="SPEC",
+        help="'default' (ours), 'yunet:PATH', or a safetensors file (default: default)",
+    )
+    parser.add_argument(
+        "--videos",
+        choices=["validation", "all"],
+        default="validation",
+        help="which videos; 'all' includes those that training saw (default: validation)",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prints the figures; 0 when done."""
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    detector = load_face_detector(args.detector)
+    teacher = YuNetDetector(args.data / _YUNET_UNDER_DATA)
+    videos = [
+        path
+        for path in video_sources(args.data)
+        if args.videos == "all" or path.name in VALIDATION_VIDEOS
+    ]
+    if not videos:
+        raise UsageError(f"{args.data / 'videos'} has none of the validation videos")
+    overall = DetectionTally()
+    rows: dict[str, dict[str, float | int | None]] = {}
+    for path in tqdm(videos, desc="videos", unit="video", disable=args.json):
+        tally = judge_images(detector, teacher, read_video_frames(path))
+        overall.merge(tally)
+        rows[path.name] = tally.summary()
+    rows["all videos"] = overall.summary()
+    stills = sorted((args.data / _STILLS).rglob("*.jpg"))
+    if stills:
+        rows[_STILLS] = judge_images(detector, teacher, read_stills(stills)).summary()
+    speed = frames_per_second(detector)
+    if args.json:
+        report = {
+            "detector": detector.name,
+            "weights_sha256": detector.weights_sha256,
+            "frames_per_second_640x360_one_thread": speed,
+            "rows": rows,
+        }
+        print(json.dumps(report, indent=2))
+    else:
+        print("\n".join(_table(rows)))
+        print(f"{detector.name}: {speed:.0f} frames/s at 640x360 on one thread")
+    return 0
+
+
+def judge_images(
+    detector: FaceDetector, teacher: FaceDetector, images: Iterable[npt.NDArray[np.uint8]]
+) -> DetectionTally:
+    """Compares two detectors on (H, W, 3) uint8 RGB images, each reduced as they want it."""
+    tally = DetectionTally()
+    for image in images:
+        found = reduce_image(image, detector.input_longest_side_px)
+        taught = reduce_image(image, teacher.input_longest_side_px)
+        tally.add(
+            _in_source(detector.detect(found), found, image),
+            _in_source(teach(teacher, taught), taught, image),
+        )
+    return tally
+
+
+def _in_source(
+    faces: Detections, reduced: npt.NDArray[np.uint8], source: npt.NDArray[np.uint8]
+) -> Detections:
+    (height, width), (out_height, out_width) = source.shape[:2], reduced.shape[:2]
+    affine = fit_affine(width, height, out_width_px=out_width, out_height_px=out_height)
+    corners = crop_to_image(faces.boxes_xyxy_px.reshape(-1, 2, 2), affine)
+    return Detections(corners.reshape(-1, 4).astype(np.float32), faces.scores)
+
+
+def frames_per_second(detector: FaceDetector, width_px: int = 640, height_px: int = 360) -> float:
+    """How many frames of noise a second `detect` gets through; the median of single frames."""
+    rng = np.random.default_rng(0)
+    frame = rng.integers(0, 256, (height_px, width_px, 3), np.uint8)
+    seconds = []
+    for _ in range(_SPEED_RUNS):
+        start = time.perf_counter()
+        detector.detect(frame)
+        seconds.append(time.perf_counter() - start)
+    return 1 / float(np.median(seconds))
+
+
+def _table(rows: dict[str, dict[str, float | int | None]]) -> Iterator[str]:
+    columns = list(next(iter(rows.values())))
+    yield " " * 44 + " ".join(f"{name.removesuffix('_percent'):>11}" for name in columns)
+    for name, row in rows.items():
+        yield f"{name:44}" + " ".join(f"{_cell(c, row[c]):>11}" for c in columns)
+
+
+def _cell(column: str, value: float | int | None) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, int):
+        return str(value)
+    return f"{value:.2f}" if column.endswith("_percent") else f"{value:.4f}"

@@ -1,0 +1,210 @@
+"""INPUT arguments become videos: files, folders, patterns, URLs and manifests."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import math
+import posixpath
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from typing import Any, Final
+
+import fsspec
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from schemas.errors import ManifestError
+from schemas.records import Video, VideoFailure
+
+__all__ = ["Inputs", "find_inputs", "read_manifest"]
+
+_LOGGER = logging.getLogger(__name__)
+
+_MANIFESTS: Final = (".csv", ".jsonl", ".parquet")
+_MANIFEST_COLUMNS: Final = ("uri", "video_id", "start_seconds", "stop_seconds", "boxes")
+#: What a folder may hold beside videos; everything else in it is taken for a video.
+_NOT_VIDEOS: Final = frozenset(
+    ".csv .jsonl .json .parquet .txt .md .yaml .yml .xml .html .pdf .srt .vtt .ass .sub .log "
+    ".jpg .jpeg .png .bmp .tif .tiff .webp .heic .svg .pts .npy .npz .mat .zip .gz .tar .7z "
+    ".wav .mp3 .aac .flac .m4a .opus .py .ipynb .sh .safetensors .onnx .pt .pth".split()
+)
+
+
+@dataclass
+class Inputs:
+    """The videos to annotate, and the inputs that came to nothing."""
+
+    videos: list[Video] = field(default_factory=list)
+    failures: list[VideoFailure] = field(default_factory=list)
+
+    def all_videos(self) -> list[Video]:
+        """Every input that must end as a status row."""
+        return self.videos + [failure.video for failure in self.failures]
+
+
+def find_inputs(inputs: Sequence[str], limit: int | None = None) -> Inputs:
+    """Finds the videos of INPUT arguments, in order, each once, at most `limit`.
+
+    Raises ManifestError for a manifest that cannot be read or used.
+    """
+    found, empty = [], []
+    for text in inputs:
+        videos = _videos_of(text)
+        found += videos
+        if not videos:
+            message = f"{text}: no video there; expected a file, or a folder or pattern with some"
+            empty.append(VideoFailure(Video(text, text), "no_match", message))
+    unique = list(dict.fromkeys(found))
+    if len(unique) < len(found):
+        _LOGGER.warning("%d inputs were given twice; each is done once", len(found) - len(unique))
+    return Inputs(_with_distinct_ids(unique)[:limit], empty)
+
+
+def read_manifest(url: str) -> list[Video]:
+    """Reads a manifest: .csv, .jsonl or .parquet, a row a video.
+
+    `uri` is required (relative ones start at the manifest's folder), `video_id`,
+    `start_seconds`, `stop_seconds` and `boxes` are optional.
+
+    Raises ManifestError naming the file, the row and the column.
+    """
+    try:
+        with fsspec.open(url, "rb") as file:
+            rows = _rows(url, file.read())
+    except ManifestError:
+        raise
+    except FileNotFoundError as error:
+        raise ManifestError(f"{url}: no such manifest") from error
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise ManifestError(f"{url}: cannot be read as a manifest: {error}") from error
+    videos = [_manifest_video(url, number, row) for number, row in enumerate(rows, start=1)]
+    given = Counter(str(row["video_id"]) for row in rows if not _missing(row.get("video_id")))
+    twice = [video_id for video_id, count in given.items() if count > 1]
+    if twice:
+        raise ManifestError(f"{url}: video_id {twice[0]!r} stands in {given[twice[0]]} rows")
+    return videos
+
+
+def _videos_of(text: str) -> list[Video]:
+    if text.lower().endswith(_MANIFESTS):
+        return read_manifest(text)
+    if text.startswith(("http://", "https://")):
+        return [Video(posixpath.basename(text.partition("?")[0]) or text, text)]
+    fs, path = fsspec.core.url_to_fs(text)
+    if not fs.exists(path) and fsspec.core.has_magic(path):
+        paths = [p for p in sorted(fs.glob(path)) if not fs.isdir(p)]
+        return [Video(posixpath.basename(p), _url(fs, p, text)) for p in paths]
+    if fs.isdir(path):
+        return _folder(fs, path, text)
+    return [Video(posixpath.basename(path), _url(fs, path, text))]
+
+
+def _folder(fs: Any, path: str, text: str) -> list[Video]:
+    videos, left_out = [], 0
+    for file in sorted(fs.find(path)):
+        inside = posixpath.relpath(file, path)
+        hidden = any(part.startswith(".") for part in inside.split("/"))
+        if hidden or posixpath.splitext(file)[1].lower() in _NOT_VIDEOS:
+            left_out += 1
+        else:
+            videos.append(Video(inside, _url(fs, file, text)))
+    if left_out:
+        _LOGGER.warning("%s: %d files are no videos by their names; left out", text, left_out)
+    return videos
+
+
+def _url(fs: Any, path: str, text: str) -> str:
+    """The path as the user would write it: plain for local files, with its scheme elsewhere."""
+    return str(fs.unstrip_protocol(path)) if "://" in text else path
+
+
+def _with_distinct_ids(videos: Iterable[Video]) -> list[Video]:
+    """Where different videos share an id, each gets a hash of what tells them apart."""
+    videos = list(videos)
+    sharing: dict[str, list[Video]] = defaultdict(list)
+    for video in videos:
+        sharing[video.video_id].append(video)
+    return [
+        video if len(sharing[video.video_id]) == 1 else _with_hash(video) for video in videos
+    ]
+
+
+def _with_hash(video: Video) -> Video:
+    what = repr((video.uri, video.start_seconds, video.stop_seconds, video.boxes_uri))
+    return replace(video, video_id=f"{video.video_id}-{sha256(what.encode()).hexdigest()[:8]}")
+
+
+def _rows(url: str, content: bytes) -> list[dict[str, Any]]:
+    if url.lower().endswith(".jsonl"):
+        rows = []
+        for number, line in enumerate(content.decode().splitlines(), start=1):
+            if line.strip():
+                try:
+                    row = json.loads(line)
+                except ValueError as error:
+                    raise ManifestError(f"{url}: line {number} is not JSON: {error}") from error
+                if not isinstance(row, dict):
+                    raise ManifestError(f"{url}: line {number}: got {line[:40]}, expected an object")
+                rows.append(row)
+        columns = set().union(*rows) if rows else {"uri"}
+    else:
+        stream = io.BytesIO(content)
+        if url.lower().endswith(".csv"):
+            text = pa.csv.ConvertOptions(column_types={"uri": pa.string(), "video_id": pa.string()})
+            table = pa.csv.read_csv(stream, convert_options=text)
+        else:
+            table = pq.read_table(stream)
+        rows, columns = table.to_pylist(), set(table.column_names)
+    if "uri" not in columns:
+        got = ", ".join(sorted(columns)) or "none"
+        expected = ", ".join(_MANIFEST_COLUMNS)
+        raise ManifestError(f"{url}: no column uri; got {got}; expected {expected} (uri at least)")
+    other = sorted(columns - set(_MANIFEST_COLUMNS))
+    if other:
+        _LOGGER.warning("%s: columns not used: %s", url, ", ".join(other))
+    return rows
+
+
+def _manifest_video(url: str, number: int, row: Mapping[str, Any]) -> Video:
+    uri = row.get("uri")
+    if not isinstance(uri, str) or not uri.strip():
+        raise ManifestError(f"{url}: row {number}: uri is {uri!r}, expected a path or URL")
+    start, stop = (_seconds(url, number, row, c) for c in ("start_seconds", "stop_seconds"))
+    if stop is not None and stop <= (start or 0.0):
+        raise ManifestError(
+            f"{url}: row {number}: stop_seconds {stop:g} must come after start_seconds {start or 0:g}"
+        )
+    given, boxes = row.get("video_id"), row.get("boxes")
+    name = posixpath.basename(uri.partition("?")[0]) if _missing(given) else str(given)
+    boxes_uri = None if _missing(boxes) else _beside(url, str(boxes))
+    return Video(name, _beside(url, uri), start, stop, boxes_uri)
+
+
+def _seconds(url: str, number: int, row: Mapping[str, Any], column: str) -> float | None:
+    value = row.get(column)
+    if _missing(value):
+        return None
+    try:
+        seconds = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        seconds = math.nan
+    if not math.isfinite(seconds) or seconds < 0:
+        raise ManifestError(f"{url}: row {number}: {column} is {value!r}, expected seconds >= 0")
+    return seconds
+
+
+def _missing(value: Any) -> bool:
+    return value is None or value == "" or (isinstance(value, float) and math.isnan(value))
+
+
+def _beside(manifest: str, uri: str) -> str:
+    """A relative path starts at the manifest's folder."""
+    if "://" in uri or posixpath.isabs(uri):
+        return uri
+    folder = posixpath.dirname(manifest)
+    return posixpath.join(folder, uri) if folder else uri

@@ -1,0 +1,80 @@
+"""What a run was: the configuration that tracks depend on, and the versions that made them."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping
+from importlib import metadata
+from typing import Any, Final
+
+import av
+
+from models.face_detector import FaceDetector
+from models.landmark_model import LandmarkModel
+from schemas.errors import UsageError
+from schemas.landmarks import COORDINATE_CONVENTION, LANDMARK_LAYOUT
+from transforms.storage import Folder, write_bytes
+
+__all__ = ["check_same_config", "describe_run", "tracks_config", "write_run_record"]
+
+#: Raise it when the same inputs and weights give other tracks than before.
+_METHOD_VERSION: Final = 1
+
+
+def tracks_config(model: LandmarkModel, detector: FaceDetector, stabilizer: str) -> dict[str, Any]:
+    """Everything but the video that a track depends on."""
+    return {
+        "method_version": _METHOD_VERSION,
+        "network": model.card.network,
+        "weights_sha256": model.weights_sha256,
+        "crop_size_px": model.card.crop_size_px,
+        "crop_scale": model.card.crop_scale,
+        "detector": detector.name,
+        "detector_sha256": detector.weights_sha256,
+        "stabilizer": stabilizer,
+    }
+
+
+def describe_run(runner: str) -> dict[str, Any]:
+    """Versions, runner and conventions, as written beside every track."""
+    packages = ("facetracks", "apache-beam", "torch", "av", "opencv-python-headless", "numpy")
+    return {
+        "versions": {name: _version(name) for name in packages}
+        | {"python": platform.python_version(), "ffmpeg": av.ffmpeg_version_info},
+        "runner": runner,
+        "landmark_layout": LANDMARK_LAYOUT,
+        "coordinate_convention": COORDINATE_CONVENTION,
+    }
+
+
+def check_same_config(output: str, config: Mapping[str, Any]) -> None:
+    """Raises UsageError when `output` holds tracks of another configuration, with the difference."""
+    record = Folder(output) / "run.json"
+    if not record.exists():
+        return
+    before = json.loads(record.read_bytes()).get("config", {})
+    changed = [
+        f"  {key}: {before.get(key)!r} there, {config.get(key)!r} now"
+        for key in sorted({*before, *config})
+        if before.get(key) != config.get(key)
+    ]
+    if changed:
+        raise UsageError(
+            f"{output} holds tracks of another configuration:\n"
+            + "\n".join(changed)
+            + "\nChoose another --output, or --overwrite to do everything again."
+        )
+
+
+def write_run_record(output: str, record: Mapping[str, Any]) -> None:
+    """Publishes OUTPUT/run.json."""
+    text = json.dumps(dict(record), indent=2, ensure_ascii=False, default=str)
+    write_bytes(f"{output}/run.json", text.encode())
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,157 @@
+"""Track files, read back: by their own name, or by video from an output folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any, Final
+
+import fsspec
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from schemas.errors import UsageError
+from schemas.landmarks import LANDMARK_COUNT
+
+__all__ = ["TrackRows", "find_track_file", "read_track_file"]
+
+_COLUMNS: Final = (
+    "face_id", "frame_index", "pts", "pts_seconds", "box_xyxy_px", "box_source",
+    "x", "y", "x_raw", "y_raw",
+)  # fmt: skip
+_LISTED: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class TrackRows:
+    """The N rows of one video's tracks, one per face per frame."""
+
+    pts: npt.NDArray[np.int64]  # (N,)
+    pts_seconds: npt.NDArray[np.float64]  # (N,)
+    frame_index: npt.NDArray[np.int64]  # (N,)
+    face_id: npt.NDArray[np.int32]  # (N,)
+    boxes_xyxy_px: npt.NDArray[np.float64]  # (N, 4)
+    box_source: list[str]
+    landmarks_px: npt.NDArray[np.float64]  # (N, 68, 2), stabilized
+    raw_landmarks_px: npt.NDArray[np.float64]  # (N, 68, 2)
+
+    def __len__(self) -> int:
+        return len(self.pts)
+
+    def __repr__(self) -> str:
+        return f"TrackRows(rows={len(self)}, faces={len(np.unique(self.face_id))})"
+
+    def by_pts(self) -> dict[int, list[int]]:
+        """The rows of every frame that has faces, in the order of face_id."""
+        rows: dict[int, list[int]] = {}
+        for row in np.lexsort((self.face_id, self.pts)):
+            rows.setdefault(int(self.pts[row]), []).append(int(row))
+        return rows
+
+
+def read_track_file(uri: str) -> TrackRows:
+    """Reads a track Parquet, local or anywhere that fsspec reaches.
+
+    Raises:
+        UsageError: the file cannot be read, is no Parquet, or lacks columns of a track.
+    """
+    try:
+        fs, path = fsspec.core.url_to_fs(uri)
+        with fs.open(path, "rb") as file:
+            parquet = pq.ParquetFile(file)
+            missing = [c for c in _COLUMNS if c not in parquet.schema_arrow.names]
+            if missing:
+                raise UsageError(
+                    f"{uri}: got a table of {', '.join(parquet.schema_arrow.names[:_LISTED])}; "
+                    f"expected a track file, which also has {', '.join(missing)}"
+                )
+            table = parquet.read(columns=list(_COLUMNS))
+    except (OSError, ValueError, ImportError, pa.ArrowException) as error:
+        raise UsageError(f"{uri}: got {error}; expected a track file (Parquet)") from error
+
+    def lists(name: str, length: int) -> npt.NDArray[np.float64]:
+        flat = table[name].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+        if len(flat) != length * len(table):
+            raise UsageError(f"{uri}: got lists of other lengths in {name}, expected {length} each")
+        return np.asarray(flat, np.float64).reshape(len(table), length)
+
+    points = {name: lists(name, LANDMARK_COUNT) for name in ("x", "y", "x_raw", "y_raw")}
+    return TrackRows(
+        pts=table["pts"].to_numpy(),
+        pts_seconds=table["pts_seconds"].to_numpy(),
+        frame_index=table["frame_index"].to_numpy(),
+        face_id=table["face_id"].to_numpy(),
+        boxes_xyxy_px=lists("box_xyxy_px", 4),
+        box_source=table["box_source"].to_pylist(),
+        landmarks_px=np.stack([points["x"], points["y"]], axis=-1),
+        raw_landmarks_px=np.stack([points["x_raw"], points["y_raw"]], axis=-1),
+    )
+
+
+def find_track_file(tracks: str, video: str) -> str:
+    """The track file of `video`: `tracks` itself, or the right one of an output folder.
+
+    In an output folder the videos table says which: by the whole uri of the video, else
+    by its file name where only one input has it.
+
+    Raises:
+        UsageError: nothing there, no such video, several of that name, or no tracks for it.
+    """
+    try:
+        fs, root = fsspec.core.url_to_fs(tracks)
+        is_folder = fs.isdir(root)
+        if not is_folder and not fs.exists(root):
+            raise UsageError(
+                f"--tracks: got {tracks}, which is not there; expected the output folder of "
+                "`facetracks annotate` or a track file"
+            )
+        inputs = list(_inputs(fs, root)) if is_folder else []
+    except (OSError, ValueError, ImportError, pa.ArrowException) as error:
+        raise UsageError(f"--tracks: {tracks} cannot be read: {error}") from error
+    if not is_folder:
+        return tracks
+    if not inputs:
+        raise UsageError(
+            f"--tracks: got the folder {tracks} without a videos table (videos/*.parquet); "
+            "expected the output folder of `facetracks annotate`"
+        )
+    matches = [i for i in inputs if _same_place(i["uri"], video)]
+    matches = matches or [i for i in inputs if _file_name(i["uri"]) == _file_name(video)]
+    known = ", ".join(sorted({i["uri"] for i in inputs})[:_LISTED])
+    if len(inputs) > _LISTED:
+        known += f", ... ({len(inputs)} in all)"
+    if not matches:
+        raise UsageError(f"--tracks: {tracks} has no tracks of {video}; its videos: {known}")
+    if len(matches) > 1:
+        found = ", ".join(i["uri"] for i in matches)
+        raise UsageError(f"--tracks: got {len(matches)} videos like {video}, expected one: {found}")
+    track_file = f"{root.rstrip('/')}/tracks/{matches[0]['video_id']}.parquet"
+    if not fs.exists(track_file):
+        status, message = matches[0]["status"], matches[0]["message"] or "no message"
+        raise UsageError(f"--tracks: {tracks} has no track file of {video}: {status} ({message})")
+    return str(fs.unstrip_protocol(track_file))
+
+
+def _inputs(fs: Any, root: str) -> Iterator[dict[str, Any]]:
+    """The rows of the videos table of an output folder."""
+    for path in sorted(fs.glob(f"{root.rstrip('/')}/videos/*.parquet")):
+        with fs.open(path, "rb") as file:
+            columns = ["video_id", "uri", "status", "message"]
+            yield from pq.read_table(file, columns=columns).to_pylist()
+
+
+def _same_place(uri: str, video: str) -> bool:
+    if uri == video:
+        return True
+    try:
+        one, other = fsspec.core.url_to_fs(uri), fsspec.core.url_to_fs(video)
+    except (ValueError, ImportError):
+        return False
+    return type(one[0]) is type(other[0]) and one[1] == other[1]
+
+
+def _file_name(uri: str) -> str:
+    return PurePosixPath(uri).name

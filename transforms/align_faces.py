@@ -1,0 +1,157 @@
+"""AlignFaces: windows of face crops become landmarks in image pixels."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import numpy.typing as npt
+import torch
+from apache_beam.ml.inference.base import ModelHandler, RunInference
+
+from models.crops import crop_to_image
+from models.landmark_model import LandmarkModel, load_landmark_model
+from schemas.landmarks import LANDMARK_COUNT
+from schemas.records import SegmentLandmarks, SegmentWindows
+
+__all__ = ["AlignFaces", "LandmarkModelHandler", "align_windows", "resolve_device"]
+
+_LOGGER = logging.getLogger(__name__)
+
+
+def resolve_device(device: str) -> str:
+    """`auto` becomes cuda where there is one, else cpu.
+
+    Raises RuntimeError when CUDA is asked for and there is none: a silent fallback would
+    cost the user a hundredfold.
+    """
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device.startswith("cuda"):
+        count = torch.cuda.device_count()
+        index = int(device.partition(":")[2] or 0)
+        if index >= count:
+            raise RuntimeError(f"device: got {device}, but this machine has {count} CUDA devices")
+    return device
+
+
+def align_windows(
+    batch: Sequence[SegmentWindows], model: LandmarkModel, *, batch_windows: int
+) -> Iterator[SegmentLandmarks]:
+    """Runs the network over all windows of some segments, `batch_windows` at a time.
+
+    Segments share batches: a network call sees a full batch however few faces each has.
+    """
+    if not batch:
+        return  # BatchElements gives an empty batch before one that is over its size
+    start = time.perf_counter()
+    landmarks = _predict(batch, model, batch_windows)
+    seconds = time.perf_counter() - start
+    rows = [len(windows.windows) for windows in batch]
+    ends = np.cumsum(rows)
+    for windows, end, count in zip(batch, ends, rows, strict=True):
+        found = landmarks[end - count : end]
+        in_image = [crop_to_image(p, a) for p, a in zip(found, windows.affines, strict=True)]
+        share = seconds * count / max(1, int(ends[-1]))
+        yield SegmentLandmarks(
+            segment=windows.segment,
+            geometry=windows.geometry,
+            rows=windows.rows,
+            seam=windows.seam,
+            landmarks_px=np.array(in_image, np.float32).reshape(-1, LANDMARK_COUNT, 2),
+            work=replace(windows.work, align_seconds=share),
+        )
+
+
+def _predict(
+    batch: Sequence[SegmentWindows], model: LandmarkModel, batch_windows: int
+) -> npt.NDArray[np.float32]:
+    """(sum of M, 68, 2) float32 in crop pixels."""
+    crops = np.concatenate([windows.crops for windows in batch])
+    firsts = np.cumsum([0] + [len(windows.crops) for windows in batch[:-1]])
+    indices = np.concatenate([w.windows + first for w, first in zip(batch, firsts, strict=True)])
+    found = [np.empty((0, LANDMARK_COUNT, 2), np.float32)]
+    for begin in range(0, len(indices), batch_windows):
+        used, local = np.unique(indices[begin : begin + batch_windows], return_inverse=True)
+        shape = (-1, indices.shape[1])
+        found.append(model.predict(crops[used], local.astype(np.intp).reshape(shape)))
+    return np.concatenate(found)
+
+
+class LandmarkModelHandler(ModelHandler[SegmentWindows, SegmentLandmarks, LandmarkModel]):
+    """A RunInference handler whose batches count windows, not elements.
+
+    Args:
+        weights: a weights file, or None for the default.
+        device: auto, cpu, cuda or cuda:i, resolved on the worker.
+        batch_windows: windows a network call.
+        threads: CPU threads of a network call.
+    """
+
+    def __init__(
+        self,
+        weights: str | None = None,
+        *,
+        device: str = "auto",
+        batch_windows: int = 256,
+        threads: int | None = None,
+    ) -> None:
+        self._weights = weights
+        self._device = device
+        self._batch_windows = batch_windows
+        self._threads = threads
+
+    def load_model(self) -> LandmarkModel:
+        """Loads the network once a worker."""
+        device = resolve_device(self._device)
+        if self._threads is not None:
+            torch.set_num_threads(self._threads)
+        _LOGGER.info("landmark network on %s", device)
+        return load_landmark_model(self._weights, device)
+
+    def run_inference(
+        self,
+        batch: Sequence[SegmentWindows],
+        model: LandmarkModel,
+        inference_args: dict[str, Any] | None = None,
+    ) -> Iterable[SegmentLandmarks]:
+        """One SegmentLandmarks for each element, in order."""
+        return list(align_windows(batch, model, batch_windows=self._batch_windows))
+
+    def batch_elements_kwargs(self) -> dict[str, Any]:
+        """Elements are gathered until their windows fill a network call."""
+        return {
+            "min_batch_size": self._batch_windows,
+            "max_batch_size": self._batch_windows,
+            "element_size_fn": _window_count,
+        }
+
+    def get_num_bytes(self, batch: Sequence[SegmentWindows]) -> int:
+        """Bytes of pixels in a batch (the default would pickle them to find out)."""
+        return sum(windows.crops.nbytes for windows in batch)
+
+    def get_metrics_namespace(self) -> str:
+        """Where RunInference's metrics appear."""
+        return "facetracks_align"
+
+
+def _window_count(windows: SegmentWindows) -> int:
+    return max(1, len(windows.windows))
+
+
+@dataclass
+class AlignFaces(beam.PTransform):  # type: ignore[misc]
+    """One SegmentWindows becomes one SegmentLandmarks: pixels in, coordinates out."""
+
+    handler: LandmarkModelHandler
+
+    def expand(
+        self, windows: beam.PCollection[SegmentWindows]
+    ) -> beam.PCollection[SegmentLandmarks]:
+        """Runs the network over batches of windows."""
+        return windows | "RunInference" >> RunInference(self.handler)

@@ -1,0 +1,53 @@
+"""PlanSegments: a video becomes the segments it is decoded in; nothing is decoded yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import apache_beam as beam
+
+from schemas.errors import VideoError
+from schemas.records import Video, VideoFailure
+from transforms.decoding_child import ChildSettings, DecodingChild
+from transforms.progress_board import BOARD
+
+__all__ = ["PlanSegments"]
+
+
+class _PlanFn(beam.DoFn):  # type: ignore[misc]
+    def __init__(self, settings: ChildSettings) -> None:
+        self._settings = settings
+
+    def setup(self) -> None:
+        self._child = DecodingChild(self._settings)
+
+    def process(self, video: Video) -> Iterator[Any]:
+        try:
+            segments = self._child.plan(video)
+            BOARD.video_planned(segments)
+            yield from segments
+        except VideoError as error:
+            BOARD.video_ended(video)
+            yield beam.pvalue.TaggedOutput("failed", VideoFailure(video, error.reason, str(error)))
+
+    def teardown(self) -> None:
+        self._child.close()
+
+
+@dataclass
+class PlanSegments(beam.PTransform):  # type: ignore[misc]
+    """A Video becomes its Segments (main output) or a VideoFailure (`failed`)."""
+
+    settings: ChildSettings
+
+    def expand(self, videos: beam.PCollection[Video]) -> Any:
+        """Opens each container in the decoding child, and spreads the segments."""
+        planned = videos | "Plan" >> beam.ParDo(_PlanFn(self.settings)).with_outputs(
+            "failed", main="segments"
+        )
+        return {
+            "segments": planned.segments | "Spread" >> beam.Reshuffle(),
+            "failed": planned.failed,
+        }

@@ -1,0 +1,65 @@
+"""How far the workers in this process are, for a progress display beside them.
+
+The runners of one machine keep their workers in the driver's process, which reads the
+board while it waits. On a cluster nobody reads it; there, the counters tell.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from dataclasses import dataclass
+
+from schemas.records import Segment, Video
+
+__all__ = ["BOARD", "Progress", "ProgressBoard"]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A look at the board. Seconds are seconds of video."""
+
+    videos_done: int
+    seconds_planned: float
+    seconds_done: float
+
+
+class ProgressBoard:
+    """Counts planned and finished work; safe between threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.clear()
+
+    def clear(self) -> None:
+        """Forgets everything; a run starts."""
+        self._videos_done = 0
+        self._seconds_planned = 0.0
+        self._seconds_done = 0.0
+        self._segments_done: Counter[str] = Counter()
+
+    def video_planned(self, segments: list[Segment]) -> None:
+        """A video was cut in segments."""
+        with self._lock:
+            self._seconds_planned += segments[0].probe.duration_seconds or 0.0
+
+    def video_ended(self, video: Video) -> None:
+        """A video needs no segments: it failed, or was done before."""
+        with self._lock:
+            self._videos_done += 1
+
+    def segment_ended(self, segment: Segment) -> None:
+        """A segment was decoded, saved before, or failed."""
+        with self._lock:
+            self._seconds_done += (segment.probe.duration_seconds or 0.0) / segment.count
+            self._segments_done[segment.video.video_id] += 1
+            self._videos_done += self._segments_done[segment.video.video_id] == segment.count
+
+    def read(self) -> Progress:
+        """How far it is now."""
+        with self._lock:
+            return Progress(self._videos_done, self._seconds_planned, self._seconds_done)
+
+
+#: The board of this process.
+BOARD = ProgressBoard()

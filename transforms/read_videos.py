@@ -1,0 +1,81 @@
+"""ReadVideos: inputs become videos; what is done already, or cannot be reached, is told apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import apache_beam as beam
+import fsspec
+from apache_beam.metrics import Metrics
+
+from schemas.errors import SourceError, VideoError
+from schemas.records import Video, VideoFailure
+from transforms.progress_board import BOARD
+from transforms.workplace import Workplace
+
+__all__ = ["ReadVideos", "inspect_video"]
+
+
+def inspect_video(video: Video) -> Video:
+    """The video with the fingerprint of its bytes: size, and etag or modification time.
+
+    Raises SourceError where there is nothing to read.
+    """
+    try:
+        fs, path = fsspec.core.url_to_fs(video.uri)
+        info = fs.info(path)
+    except FileNotFoundError as error:
+        raise SourceError("not_found", f"{video.uri}: no such file or object") from error
+    except Exception as error:  # each file system raises its own kinds
+        message = f"{video.uri}: cannot be reached: {type(error).__name__}: {error}"
+        raise SourceError("unreadable", message) from error
+    if info.get("type") == "directory":
+        raise SourceError("unreadable", f"{video.uri}: is a folder, expected a video file")
+    keys = ("size", "ETag", "etag", "mtime", "LastModified", "last_modified", "updated")
+    print_of = [f"{key}={info[key]}" for key in keys if info.get(key) is not None]
+    return replace(video, fingerprint=" ".join(print_of))
+
+
+class _InspectFn(beam.DoFn):  # type: ignore[misc]
+    def __init__(self, workplace: Workplace, overwrite: bool) -> None:
+        self._workplace = workplace
+        self._overwrite = overwrite
+        self._skipped = Metrics.counter("facetracks", "videos_done_before")
+
+    def process(self, video: Video) -> Iterator[Any]:
+        try:
+            inspected = inspect_video(video)
+        except VideoError as error:
+            BOARD.video_ended(video)
+            yield beam.pvalue.TaggedOutput("failed", VideoFailure(video, error.reason, str(error)))
+            return
+        if self._overwrite:
+            self._workplace.forget(inspected)
+        elif self._workplace.is_done(inspected):
+            self._skipped.inc()
+            BOARD.video_ended(video)
+            return
+        yield inspected
+
+
+@dataclass
+class ReadVideos(beam.PTransform):  # type: ignore[misc]
+    """A list of videos becomes the videos to do (main output) and VideoFailures (`failed`)."""
+
+    videos: list[Video]
+    workplace: Workplace
+    overwrite: bool = False
+
+    def expand(self, pipeline: beam.Pipeline) -> Any:
+        """Creates the videos, spreads them over the workers, looks each up."""
+        return (
+            pipeline
+            | "Create" >> beam.Create(self.videos, reshuffle=False)
+            | "Spread" >> beam.Reshuffle()
+            | "Inspect"
+            >> beam.ParDo(_InspectFn(self.workplace, self.overwrite)).with_outputs(
+                "failed", main="videos"
+            )
+        )

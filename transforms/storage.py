@@ -1,0 +1,130 @@
+"""Files that are there whole or not at all, on local disks and object stores.
+
+Local: written under a temporary name in the same folder, then os.replace. Elsewhere:
+written to a local temporary file, then one whole-object put. An exception inside the
+`with` publishes nothing. Names are deterministic, so writing twice is harmless.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import uuid
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import fsspec
+
+__all__ = ["Folder", "atomic_file", "file_stem", "sweep_temporaries", "write_bytes"]
+
+#: Marks files in the making; the rest of the name is random.
+_TEMPORARY_PREFIX = ".facetracks-"
+#: Those that this process has in the making now.
+_UNFINISHED: set[Path] = set()
+_STEM_BYTES = 120
+
+
+def file_stem(video_id: str) -> str:
+    """A file name for a video_id: itself where it is plain, else cleaned and hashed.
+
+    Never holds a path separator, never starts with a dot, at most 130 bytes long; two
+    different ids never share one.
+    """
+    clean = "".join(c if c.isalnum() or c in "._-" else "_" for c in video_id).lstrip(".")
+    clean = clean.encode()[:_STEM_BYTES].decode(errors="ignore")
+    if clean == video_id:
+        return clean
+    return f"{clean}-{sha256(video_id.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
+
+
+@contextlib.contextmanager
+def atomic_file(url: str) -> Iterator[Path]:
+    """Yields a local path to write to; publishes it under `url` when the block ends well."""
+    fs, path = fsspec.core.url_to_fs(url)
+    local = _is_local(fs)
+    folder = os.path.dirname(path) if local else None
+    if folder:
+        fs.makedirs(folder, exist_ok=True)
+    folder = folder or tempfile.gettempdir()
+    temporary = Path(folder) / f"{_TEMPORARY_PREFIX}{uuid.uuid4().hex}"
+    _UNFINISHED.add(temporary)
+    try:
+        yield temporary
+        if local:
+            os.replace(temporary, path)
+        else:
+            fs.put_file(str(temporary), path)
+    finally:
+        temporary.unlink(missing_ok=True)
+        _UNFINISHED.discard(temporary)
+
+
+def write_bytes(url: str, content: bytes) -> None:
+    """Publishes `content` under `url`, whole or not at all."""
+    with atomic_file(url) as path:
+        path.write_bytes(content)
+
+
+def sweep_temporaries() -> None:
+    """Removes what this process has not finished; for a process about to end."""
+    for temporary in list(_UNFINISHED):
+        temporary.unlink(missing_ok=True)
+
+
+class Folder:
+    """A folder of an output location, by URL."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+
+    def __truediv__(self, name: str) -> Folder:
+        return Folder(f"{self.url}/{name}")
+
+    def __str__(self) -> str:
+        return self.url
+
+    def exists(self) -> bool:
+        """Whether there is a file or folder."""
+        fs, path = self._resolve()
+        return bool(fs.exists(path))
+
+    def names(self) -> list[str]:
+        """Names of the finished files and folders in it; none where it does not exist."""
+        fs, path = self._resolve()
+        fs.invalidate_cache(path)
+        try:
+            entries = fs.ls(path, detail=False)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        names = (entry.rstrip("/").rsplit("/", 1)[-1] for entry in entries)
+        return sorted(name for name in names if not name.startswith(_TEMPORARY_PREFIX))
+
+    def read_bytes(self) -> bytes:
+        """The content of the file this names."""
+        fs, path = self._resolve()
+        return bytes(fs.cat_file(path))
+
+    def remove(self) -> None:
+        """Removes it with all it holds; nothing happens where it is gone already."""
+        fs, path = self._resolve()
+        with contextlib.suppress(FileNotFoundError):
+            fs.rm(path, recursive=True)
+
+    def remove_if_empty(self) -> None:
+        """Removes a local folder that holds nothing."""
+        fs, path = self._resolve()
+        if _is_local(fs):
+            with contextlib.suppress(OSError):
+                os.rmdir(path)
+
+    def _resolve(self) -> tuple[Any, str]:
+        fs, path = fsspec.core.url_to_fs(self.url)
+        return fs, path
+
+
+def _is_local(fs: Any) -> bool:
+    protocols = (fs.protocol,) if isinstance(fs.protocol, str) else fs.protocol
+    return "file" in protocols

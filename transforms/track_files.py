@@ -1,0 +1,78 @@
+"""Track files: parts with one row group a face, merged into one sorted file a video."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from schemas.tracks import FLOAT_COLUMNS, TRACK_SCHEMA
+from transforms.storage import atomic_file
+
+__all__ = ["METADATA_KEY", "merge_track_parts", "write_track_part"]
+
+#: Key of the JSON provenance in a file's Parquet metadata.
+METADATA_KEY: Final = b"facetracks"
+
+_ROWS_A_GROUP: Final = 16_384
+_WRITE_OPTIONS: Final[dict[str, Any]] = {
+    "compression": "zstd",
+    "use_dictionary": ["video_id", "box_source"],
+    "use_byte_stream_split": list(FLOAT_COLUMNS),
+    "write_statistics": True,
+}
+
+
+def write_track_part(url: str, table: pa.Table) -> None:
+    """Writes rows sorted by face_id as one row group a face."""
+    faces = table["face_id"].to_numpy()
+    starts = [i for i in range(len(faces)) if i == 0 or faces[i] != faces[i - 1]]
+    with atomic_file(url) as path, pq.ParquetWriter(path, TRACK_SCHEMA, **_WRITE_OPTIONS) as out:
+        for start, stop in zip(starts, [*starts[1:], len(faces)], strict=True):
+            out.write_table(table.slice(start, stop - start), row_group_size=stop - start)
+
+
+def merge_track_parts(url: str, part_urls: tuple[str, ...], metadata: Mapping[str, Any]) -> int:
+    """Writes a video's track file, sorted by face_id, then frame_index; returns its rows.
+
+    Reads one row group at a time: memory depends on neither length nor faces.
+    """
+    schema = TRACK_SCHEMA.with_metadata({METADATA_KEY: json.dumps(dict(metadata)).encode()})
+    order = [pq.SortingColumn(TRACK_SCHEMA.get_field_index(c)) for c in ("face_id", "frame_index")]
+    rows = 0
+    with (
+        atomic_file(url) as path,
+        pq.ParquetWriter(path, schema, sorting_columns=order, **_WRITE_OPTIONS) as out,
+    ):
+        waiting: list[pa.Table] = []
+        for table in _row_groups_by_face(part_urls):
+            rows += table.num_rows
+            waiting.append(table)
+            if sum(t.num_rows for t in waiting) >= _ROWS_A_GROUP:
+                out.write_table(pa.concat_tables(waiting).cast(schema))
+                waiting = []
+        if waiting:
+            out.write_table(pa.concat_tables(waiting).cast(schema))
+    return rows
+
+
+def _row_groups_by_face(part_urls: tuple[str, ...]) -> Iterator[pa.Table]:
+    column = TRACK_SCHEMA.get_field_index("face_id")
+    places = []
+    for number, url in enumerate(part_urls):
+        with _open(url) as file:
+            meta = pq.ParquetFile(file).metadata
+        for group in range(meta.num_row_groups):
+            face_id = meta.row_group(group).column(column).statistics.min
+            places.append((face_id, number, group))
+    for _, number, group in sorted(places):
+        with _open(part_urls[number]) as file:
+            yield pq.ParquetFile(file).read_row_group(group)
+
+
+def _open(url: str) -> Any:
+    return fsspec.open(url, "rb")

@@ -1,0 +1,234 @@
+"""From segments to tracks: faces joined across seams, frames numbered, landmarks steadied.
+
+    segment s      ... 7 7 7 7 | 7'                    '|' the seam: s owns up to here, and
+    segment s+1          3 3 3 | 3 3 3 ...              also saw the first frame after it,
+                                                        7' = 3 by the box both sides have
+    face_id            0 0 0 0 | 0 0 0 ...
+
+The walk sees the segments of one video in order and keeps only what the next one needs,
+so its state is small however long the video is.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from models.face_tracking import match_boxes
+from models.stabilizers import Stabilizer
+from schemas.records import Seam, SegmentLandmarks
+from schemas.tracks import BOX_SOURCES, TRACK_SCHEMA
+
+__all__ = ["REACQUIRE_SECONDS", "TrackWalk"]
+
+#: A face that comes back to its place within this time, in the same shot, keeps its id.
+REACQUIRE_SECONDS: Final = 2.0
+_REACQUIRE_IOU: Final = 0.3
+_SEAM_IOU: Final = 0.5
+
+
+@dataclass(slots=True)
+class _Row:
+    """A row whose stabilized landmarks are not settled yet."""
+
+    frame_index: int
+    pts: int
+    pts_seconds: float
+    box: npt.NDArray[np.float32]
+    source: str
+    score: float
+    raw: npt.NDArray[np.float32]
+
+
+@dataclass(slots=True)
+class _Face:
+    """A face on the last frame walked, with its filter."""
+
+    face_id: int
+    stabilizer: Stabilizer
+    pending: deque[_Row] = field(default_factory=deque)
+    last_seconds: float = 0.0
+    last_box: Any = None
+
+
+@dataclass(slots=True)
+class _Lost:
+    face_id: int
+    seconds: float
+    box: npt.NDArray[np.float32]
+
+
+@dataclass(slots=True)
+class TrackWalk:
+    """Walks one video's segments in order.
+
+    `add` and `skip` take the next segment, `finish` ends the video; each returns the rows
+    that became final, in TRACK_SCHEMA, sorted by face_id, then frame_index.
+    """
+
+    video_id: str
+    time_base: Fraction
+    frames: int = 0
+    faces: int = 0
+    rows: int = 0
+    first_pts: int | None = None
+    last_pts: int | None = None
+    _active: dict[int, _Face] = field(default_factory=dict)  # by local track
+    _lost: list[_Lost] = field(default_factory=list)
+    _seam: Seam | None = None
+
+    def add(self, part: SegmentLandmarks, new_stabilizer: Callable[[], Stabilizer]) -> pa.Table:
+        """Takes the next segment's landmarks."""
+        rows, final = part.rows, _RowTable(self.video_id)
+        self._cross_seam(part, final)
+        cuts = set(rows.cuts_pts.tolist())
+        bounds = np.searchsorted(rows.frame, np.arange(len(rows.frame_pts) + 1))
+        for i, pts in enumerate(rows.frame_pts.tolist()):
+            seconds = float(pts * self.time_base)
+            if pts in cuts:
+                self._lose_all(final)
+                self._lost.clear()
+            here = range(bounds[i], bounds[i + 1])
+            tracks = {int(rows.track[r]) for r in here}
+            for track in [t for t in self._active if t not in tracks]:
+                self._lose(track, final)
+            self._welcome([r for r in here if int(rows.track[r]) not in self._active], part,
+                          seconds, new_stabilizer)
+            for r in here:
+                row = _Row(
+                    self.frames + i,
+                    pts,
+                    seconds,
+                    rows.boxes_xyxy_px[r],
+                    BOX_SOURCES[rows.box_source[r]],
+                    float(rows.scores[r]),
+                    part.landmarks_px[r],
+                )
+                self._push(self._active[int(rows.track[r])], row, final)
+        self.frames += len(rows.frame_pts)
+        if len(rows.frame_pts):
+            self.first_pts = int(rows.frame_pts[0]) if self.first_pts is None else self.first_pts
+            self.last_pts = int(rows.frame_pts[-1])
+        self._seam = part.seam
+        return self._counted(final)
+
+    def skip(self) -> pa.Table:
+        """Walks past a segment that gave nothing: every face ends before the gap."""
+        final = _RowTable(self.video_id)
+        self._lose_all(final)
+        self._seam = None
+        return self._counted(final)
+
+    def finish(self) -> pa.Table:
+        """Ends the video."""
+        return self.skip()
+
+    def _cross_seam(self, part: SegmentLandmarks, final: _RowTable) -> None:
+        """Renames the faces that go on to the tracks they have in the next segment."""
+        before, self._active = self._active, {}
+        going_on: dict[int, int] = {}
+        rows = part.rows
+        if self._seam is not None and len(rows.frame_pts) and rows.frame_pts[0] == self._seam.pts:
+            first = np.flatnonzero(rows.frame == 0)
+            boxes = rows.boxes_xyxy_px[first]
+            pairs = match_boxes(self._seam.boxes_xyxy_px, boxes, min_iou=_SEAM_IOU)
+            going_on = {int(self._seam.track[i]): int(rows.track[first[j]]) for i, j in pairs}
+        for track, face in before.items():
+            if track in going_on:
+                self._active[going_on[track]] = face
+            else:
+                self._end(face, final)
+
+    def _welcome(
+        self,
+        starting: list[int],
+        part: SegmentLandmarks,
+        seconds: float,
+        new_stabilizer: Callable[[], Stabilizer],
+    ) -> None:
+        """Gives new tracks the id of a face lost a moment ago in the same place, or a new one."""
+        if not starting:
+            return
+        self._lost = [x for x in self._lost if seconds - x.seconds <= REACQUIRE_SECONDS]
+        boxes = part.rows.boxes_xyxy_px[starting]
+        lost = np.array([x.box for x in self._lost], np.float32).reshape(-1, 4)
+        found = {j: self._lost[i] for i, j in match_boxes(lost, boxes, min_iou=_REACQUIRE_IOU)}
+        for j, r in enumerate(starting):
+            if j in found:
+                face_id = found[j].face_id
+            else:
+                face_id, self.faces = self.faces, self.faces + 1
+            self._active[int(part.rows.track[r])] = _Face(face_id, new_stabilizer())
+        self._lost = [x for x in self._lost if all(x is not y for y in found.values())]
+
+    def _push(self, face: _Face, row: _Row, final: _RowTable) -> None:
+        face.pending.append(row)
+        face.last_seconds, face.last_box = row.pts_seconds, row.box
+        for settled in face.stabilizer.push(row.pts_seconds, row.raw.astype(np.float64)):
+            final.append(face.face_id, face.pending.popleft(), settled)
+
+    def _lose_all(self, final: _RowTable) -> None:
+        for track in list(self._active):
+            self._lose(track, final)
+
+    def _lose(self, track: int, final: _RowTable) -> None:
+        self._end(self._active.pop(track), final)
+
+    def _end(self, face: _Face, final: _RowTable) -> None:
+        for settled in face.stabilizer.flush():
+            final.append(face.face_id, face.pending.popleft(), settled)
+        if face.pending:
+            raise AssertionError(
+                f"{self.video_id}: the stabilizer kept {len(face.pending)} frames after flush"
+            )
+        self._lost.append(_Lost(face.face_id, face.last_seconds, face.last_box))
+
+    def _counted(self, final: _RowTable) -> pa.Table:
+        table = final.table()
+        self.rows += table.num_rows
+        return table
+
+
+class _RowTable:
+    """Collects final rows and turns them into Arrow."""
+
+    def __init__(self, video_id: str) -> None:
+        self._video_id = video_id
+        self._rows: list[tuple[int, _Row, npt.NDArray[np.float64]]] = []
+
+    def append(self, face_id: int, row: _Row, landmarks: npt.NDArray[np.float64]) -> None:
+        self._rows.append((face_id, row, landmarks))
+
+    def table(self) -> pa.Table:
+        self._rows.sort(key=lambda item: (item[0], item[1].frame_index))
+        rows = [row for _, row, _ in self._rows]
+        raw = np.array([row.raw for row in rows], np.float32).reshape(-1, 68, 2)
+        steady = np.array([x for _, _, x in self._rows], np.float32).reshape(-1, 68, 2)
+        columns = {
+            "video_id": [self._video_id] * len(rows),
+            "face_id": [face_id for face_id, _, _ in self._rows],
+            "frame_index": [row.frame_index for row in rows],
+            "pts": [row.pts for row in rows],
+            "pts_seconds": [row.pts_seconds for row in rows],
+            "box_xyxy_px": _lists(np.array([row.box for row in rows], np.float32), "box_xyxy_px"),
+            "box_source": [row.source for row in rows],
+            "score": np.array([row.score for row in rows], np.float32),
+            "x": _lists(steady[..., 0], "x"),
+            "y": _lists(steady[..., 1], "y"),
+            "x_raw": _lists(raw[..., 0], "x_raw"),
+            "y_raw": _lists(raw[..., 1], "y_raw"),
+        }
+        return pa.table(columns, schema=TRACK_SCHEMA)
+
+
+def _lists(values: npt.NDArray[np.float32], column: str) -> pa.Array:
+    kind = TRACK_SCHEMA.field(column).type
+    flat = pa.array(np.ascontiguousarray(values).reshape(-1), pa.float32())
+    return pa.FixedSizeListArray.from_arrays(flat, type=kind)

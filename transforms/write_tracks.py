@@ -1,0 +1,166 @@
+"""WriteTracks: every video ends as a track file and a status row."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.metrics import Metrics
+
+from schemas.records import Video, VideoFailure, VideoTracks
+from schemas.videos import VIDEO_SCHEMA
+from transforms.track_files import merge_track_parts
+from transforms.workplace import Workplace
+
+__all__ = ["WriteTracks", "failure_row", "status_row", "write_video"]
+
+
+def write_video(tracks: VideoTracks, workplace: Workplace) -> dict[str, Any]:
+    """Writes one video's tracks and, after them, its status row, which it returns.
+
+    A video that gave no frame gets a row and no track file.
+    """
+    start = time.perf_counter()
+    row = status_row(tracks, workplace.config_hash())
+    if row["status"] != "failed":
+        metadata = dict(workplace.provenance) | {
+            "config": dict(workplace.config),
+            "config_hash": workplace.config_hash(),
+            "video": asdict(tracks.video),
+            "time_base": str(tracks.probe.time_base),
+        }
+        url = workplace.tracks_url(tracks.video)
+        row["face_frames"] = merge_track_parts(url, tracks.part_urls, metadata)
+    row["write_seconds"] = time.perf_counter() - start
+    row["elapsed_seconds"] += row["write_seconds"]
+    workplace.write_status(tracks.video, row)
+    return row
+
+
+def status_row(tracks: VideoTracks, config_hash: str) -> dict[str, Any]:
+    """The status row of a video that was decoded, at least in part."""
+    status, reason, message = _verdict(tracks)
+    probe, geometry, work = tracks.probe, tracks.geometry, tracks.work
+    duration = None
+    if tracks.first_pts is not None and tracks.last_pts is not None:
+        duration = float((tracks.last_pts - tracks.first_pts) * probe.time_base)
+        duration += float(1 / probe.average_fps) if probe.average_fps else 0.0
+    spent = work.decode_seconds + work.detect_seconds + work.crop_seconds + work.align_seconds
+    row = _blank(tracks.video, config_hash) | {
+        "status": status,
+        "reason": reason,
+        "message": message,
+        "codec": probe.codec,
+        "pixel_format": probe.pixel_format,
+        "time_base": str(probe.time_base),
+        "duration_seconds": duration,
+        "average_fps": float(probe.average_fps) if probe.average_fps else None,
+        "frames_expected": probe.frames_expected,
+        "frames_decoded": tracks.frames,
+        "packets_bad": work.packets_bad,
+        "faces": tracks.faces,
+        "face_frames": tracks.rows,
+        "segments": tracks.segments,
+        "segments_failed": len(tracks.failures),
+        "elapsed_seconds": spent + tracks.stabilize_seconds,
+        "decode_seconds": work.decode_seconds,
+        "detect_seconds": work.detect_seconds,
+        "crop_seconds": work.crop_seconds,
+        "align_seconds": work.align_seconds,
+        "stabilize_seconds": tracks.stabilize_seconds,
+    }
+    if geometry is not None:
+        aspect = geometry.sample_aspect_ratio
+        row |= {
+            "width": geometry.width_px,
+            "height": geometry.height_px,
+            "rotation_deg": geometry.rotation_deg,
+            "sample_aspect_ratio": f"{aspect.numerator}:{aspect.denominator}",
+        }
+    return row
+
+
+def failure_row(failure: VideoFailure, config_hash: str) -> dict[str, Any]:
+    """The status row of a video that failed before anything was decoded."""
+    return _blank(failure.video, config_hash) | {
+        "status": "failed",
+        "reason": failure.reason,
+        "message": failure.message,
+    }
+
+
+def _verdict(tracks: VideoTracks) -> tuple[str, str | None, str | None]:
+    """Status, reason and message."""
+    uri, failures = tracks.video.uri, tracks.failures
+    if tracks.frames == 0:
+        if failures:
+            return "failed", failures[0].reason, failures[0].message
+        bad = tracks.work.packets_bad
+        return "failed", "no_frames", f"{uri}: no frame could be decoded ({bad} bad packets)"
+    if failures:
+        rest = f" (and {len(failures) - 1} more segments)" if len(failures) > 1 else ""
+        return "partial", failures[0].reason, failures[0].message + rest
+    if tracks.work.packets_bad:
+        bad = tracks.work.packets_bad
+        return "partial", "bad_packets", f"{uri}: {bad} packets could not be decoded"
+    if tracks.rows == 0:
+        return "ok", "no_face", f"{uri}: no face in any of {tracks.frames} frames"
+    return "ok", None, None
+
+
+def _blank(video: Video, config_hash: str) -> dict[str, Any]:
+    zeros: Mapping[str, Any] = {f.name: 0 for f in VIDEO_SCHEMA if not f.nullable}
+    names = {"video_id": video.video_id, "uri": video.uri, "config_hash": config_hash}
+    return {f.name: None for f in VIDEO_SCHEMA} | dict(zeros) | names
+
+
+class _WriteFn(beam.DoFn):  # type: ignore[misc]
+    def __init__(self, workplace: Workplace) -> None:
+        self._workplace = workplace
+        self._rows = Metrics.counter("facetracks", "track_rows")
+
+    def process(self, tracks: VideoTracks) -> Iterator[Video]:
+        try:
+            self._rows.inc(write_video(tracks, self._workplace)["face_frames"])
+        except FileNotFoundError:
+            # A retry after the parts were cleaned up: the work is done, or the run is broken.
+            if not self._workplace.is_done(tracks.video):
+                raise
+        yield tracks.video
+
+
+def _write_failure(failure: VideoFailure, workplace: Workplace) -> Video:
+    workplace.write_status(failure.video, failure_row(failure, workplace.config_hash()))
+    return failure.video
+
+
+def _clean_up(video: Video, workplace: Workplace) -> str:
+    workplace.staging(video).remove()
+    return video.video_id
+
+
+@dataclass
+class WriteTracks(beam.PTransform):  # type: ignore[misc]
+    """VideoTracks and VideoFailures become files; gives back the video_ids that are done.
+
+    Parts are removed only after a Reshuffle has made sure that their video is written.
+    """
+
+    workplace: Workplace
+
+    def expand(
+        self, inputs: tuple[beam.PCollection[VideoTracks], beam.PCollection[VideoFailure]]
+    ) -> beam.PCollection[str]:
+        """Writes track files and status rows, then removes the parts."""
+        tracks, failures = inputs
+        written = tracks | "WriteVideo" >> beam.ParDo(_WriteFn(self.workplace))
+        failed = failures | "WriteFailure" >> beam.Map(_write_failure, self.workplace)
+        return (
+            (written, failed)
+            | "Written" >> beam.Flatten()
+            | "Commit" >> beam.Reshuffle()
+            | "CleanUp" >> beam.Map(_clean_up, self.workplace)
+        )
