@@ -11,6 +11,8 @@ Boxes are (x0, y0, x1, y1) in the same continuous pixel coordinates as landmarks
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -114,11 +116,11 @@ def sample_plane(
     factors = np.array([[factor_x], [factor_y]], np.float64)
     to_part = affine / factors
     to_part[:, 2] += (0.5 - np.array([x0, y0])) / factors[:, 0] - 0.5
-    sampled = cv2.warpAffine(
+    sampled: npt.NDArray[Any] = cv2.warpAffine(
         part,
         to_part,
         (width_px, height_px),
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_REPLICATE,
     )
-    return sampled  # type: ignore[return-value]
+    return sampled

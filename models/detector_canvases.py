@@ -31,10 +31,11 @@ _LARGEST_SHARE = 0.95  # of the tile's shorter side
 _VISIBLE_SHARE = 0.7  # of its box, for a face to count as one
 _HIDDEN_SHARE = 0.12  # less than this of a face is background
 _MOSAIC_SHARE = 0.35
-_FACELESS_SHARE = 0.06
+_FACELESS_SHARE = 0.12
 _MAX_ENLARGEMENT = 3.0
 _BARE_SHARE = 0.25  # a tile with more than this left bare gets another image behind
 _MOST_LAYERS = 4
+_LITTER_SHARE = 0.3
 _PLAIN_SHARE = 0.25  # unless it stays plain
 
 
@@ -128,6 +129,8 @@ def draw_canvas(
         cv2.copyTo(pixels, bare, tile)
         image[y0:y1, x0:x1] = tile
     faces_px, ignored_px = np.concatenate(faces), np.concatenate(ignored)
+    if rng.random() < _LITTER_SHARE:
+        _litter(image, rng)
     if rng.random() < 0.5:
         image = image[:, ::-1]
         faces_px, ignored_px = (
@@ -153,6 +156,12 @@ def _random_affine(
         # Mostly inside the tile, now and then cut by its edge.
         reach = max(0.5 - 0.42 * wanted_px / shorter, 0.04)
         at = np.array([width_px, height_px]) * (0.5 + rng.uniform(-reach, reach, 2))
+    elif len(sure) and rng.random() < 0.5:  # hands, clothes, hair: what goes with faces
+        box = source.boxes_xyxy_px[rng.choice(sure)].astype(np.float64)
+        face_px = float(max(box[2] - box[0], box[3] - box[1], 1.0))
+        step = max(face_px / (shorter * rng.uniform(0.2, 1.2)), 1 / _MAX_ENLARGEMENT)
+        focus = (box[:2] + box[2:]) / 2 + face_px * rng.uniform([-1.5, 0.6], [1.5, 2.5])
+        at = np.array([width_px, height_px]) / 2
     else:
         step = float(np.exp(rng.uniform(np.log(0.4), np.log(2.0))))
         focus = rng.uniform(0, 1, 2) * [width, height]
@@ -213,11 +222,28 @@ def _dirty(image: npt.NDArray[np.uint8], rng: np.random.Generator) -> npt.NDArra
         quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(15, 80))]
         _, packed = cv2.imencode(".jpg", image, quality)
         image = np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR), np.uint8)
-    if rng.random() < 0.2:
-        image = np.ascontiguousarray(image)
-        size = len(image)
-        for _ in range(int(rng.integers(1, 4))):
-            x0, y0 = rng.integers(0, size, 2)
-            x1, y1 = np.array([x0, y0]) + rng.integers(4, max(5, size // 6), 2)
-            image[y0:y1, x0:x1] = rng.integers(0, 256, 3)
     return np.ascontiguousarray(image)
+
+
+def _litter(image: npt.NDArray[np.uint8], rng: np.random.Generator) -> None:
+    """Draws a few shapes and letters in plain or skin colours: no faces, but in their way."""
+    size = len(image)
+    for _ in range(int(rng.integers(1, 5))):
+        tone = rng.uniform(0.25, 1.1) * np.array([225, 172, 140])
+        colour = tone if rng.random() < 0.5 else rng.uniform(0, 255, 3)
+        paint = tuple(float(c) for c in np.clip(colour, 0, 255))
+        x, y = (int(v) for v in rng.integers(0, size, 2))
+        w, h = (int(v) for v in np.exp(rng.uniform(np.log(4), np.log(size / 6), 2)))
+        match int(rng.integers(4)):
+            case 0:
+                cv2.rectangle(image, (x, y), (x + w, y + h), paint, -1)
+            case 1:
+                angle = float(rng.uniform(0, 180))
+                cv2.ellipse(image, (x, y), (w // 2 + 2, h // 2 + 2), angle, 0, 360, paint, -1)
+            case 2:
+                cv2.line(image, (x, y), (x + 2 * w - h, y + 2 * h - w), paint, 1 + h // 4)
+            case _:
+                word = "".join(chr(c) for c in rng.integers(48, 123, int(rng.integers(1, 9))))
+                scale = float(np.exp(rng.uniform(np.log(0.4), np.log(3.0))))
+                font, thick = int(rng.integers(8)), int(rng.integers(1, 7))
+                cv2.putText(image, word, (x, y), font, scale, paint, thick, cv2.LINE_AA)

@@ -281,5 +281,12 @@ class DetectorTrainer:
             self.optimizer.load_state_dict(state["optimizer"])
             self.step_number = int(state["step_number"])
             self.seconds_spent = float(state["seconds_spent"])
-        except (UnpicklingError, RuntimeError, LookupError, ValueError, TypeError, OSError) as error:
+        except (
+            UnpicklingError,
+            RuntimeError,
+            LookupError,
+            ValueError,
+            TypeError,
+            OSError,
+        ) as error:
             raise WeightsError(f"{path} is not a checkpoint of this network: {error}") from error

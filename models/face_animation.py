@@ -10,6 +10,7 @@ of a face with depth that fades out around the head, so the body and the wall st
 
 from __future__ import annotations
 
+import functools
 from typing import Final
 
 import cv2
@@ -75,29 +76,32 @@ class FaceAnimation:
     def render(self, pose: Pose, size_px: int) -> npt.NDArray[np.uint8]:
         """The frame of a pose, (size_px, size_px, 3) uint8 RGB."""
         self._canvas[self._region] = self._draw_expression(self._mesh.move(pose))
-        places = self._photograph_places(pose, size_px) * _CANVAS_SCALE
-        frame: npt.NDArray[np.uint8] = cv2.remap(
+        # Small frames are drawn larger and averaged, so that nothing between pixels is lost.
+        finer = max(1, round(_VIEW_SIDE_PX * _CANVAS_SCALE / (2 * size_px)))
+        places = self._photograph_places(pose, finer * size_px) * _CANVAS_SCALE
+        frame = cv2.remap(
             self._canvas,
             places.astype(np.float32),
             None,
             cv2.INTER_LINEAR,
             borderMode=cv2.BORDER_REFLECT_101,
         )
-        return frame
+        reduced: npt.NDArray[np.uint8] = cv2.resize(
+            frame, (size_px, size_px), interpolation=cv2.INTER_AREA
+        )
+        return reduced
 
     def _photograph_places(self, pose: Pose, size_px: int) -> Points:
         """(size, size, 2): the photograph pixel (expression apart) that each frame pixel shows.
 
         The inverse is solved on every fourth pixel and interpolated: the map is smooth.
         """
-        step = 4
-        nodes = np.arange(-2, -(-size_px // step) + 2) * step + (step - 1) / 2
-        frame_xy = np.stack(np.meshgrid(nodes, nodes), -1)
+        nodes, weights = _nodes_and_weights(size_px)
         linear, offset = _camera(pose, size_px)
+        frame_xy = np.stack(np.meshgrid(nodes, nodes), -1)
         coarse = invert_head_map((frame_xy - offset) @ np.linalg.inv(linear).T, pose)
-        full = cv2.resize(coarse, None, fx=step, fy=step, interpolation=cv2.INTER_CUBIC)
-        inside = slice(2 * step, 2 * step + size_px)
-        return np.asarray(full[inside, inside], np.float64)
+        full = [weights @ coarse[..., axis] @ weights.T for axis in (0, 1)]
+        return np.stack(full, axis=-1)
 
     def _draw_expression(self, moved_px: Points) -> npt.NDArray[np.uint8]:
         """The canvas region with the mesh's vertices at `moved_px`."""
@@ -193,6 +197,25 @@ def _apply(camera: tuple[Points, Points], points: Points) -> Points:
     return points @ camera[0].T + camera[1]
 
 
+@functools.cache
+def _nodes_and_weights(size_px: int) -> tuple[Points, Points]:
+    """(N,) every fourth pixel, and the (size, N) cubic (Lagrange) interpolation between them.
+
+    OpenCV's bicubic resizing would not even keep a straight line straight.
+    """
+    step = 4
+    nodes = np.arange(-1, -(-size_px // step) + 3, dtype=np.float64) * step
+    whole, rest = np.divmod(np.arange(size_px), step)
+    t = rest / step
+    weights = np.zeros((size_px, len(nodes)))
+    rows = np.arange(size_px)
+    weights[rows, whole] = -t * (t - 1) * (t - 2) / 6
+    weights[rows, whole + 1] = (t + 1) * (t - 1) * (t - 2) / 2
+    weights[rows, whole + 2] = -(t + 1) * t * (t - 2) / 2
+    weights[rows, whole + 3] = (t + 1) * t * (t - 1) / 6
+    return nodes, weights
+
+
 def _cover(image: npt.NDArray[np.float32], polygon: Points) -> None:
     """Paints 1 inside a polygon onto `image` (H, W), in place, with a soft edge.
 
@@ -202,16 +225,20 @@ def _cover(image: npt.NDArray[np.float32], polygon: Points) -> None:
     height, width = image.shape
     x0, y0 = np.maximum(np.floor(polygon.min(0)).astype(int) - _CANVAS_SCALE, 0)
     x1, y1 = np.minimum(np.ceil(polygon.max(0)).astype(int) + _CANVAS_SCALE + 1, [width, height])
-    pixels = np.stack(np.meshgrid(np.arange(x0, x1), np.arange(y0, y1)), -1)[..., None, :]
-    start, stop = polygon, np.roll(polygon, -1, axis=0)
-    along, reached = stop - start, pixels - start
-    share = np.clip((reached * along).sum(-1) / (along**2).sum(-1), 0, 1)
-    distance = np.linalg.norm(reached - share[..., None] * along, axis=-1).min(-1)
-    crosses = (start[:, 1] > pixels[..., 1]) != (stop[:, 1] > pixels[..., 1])
-    flat = np.where(along[:, 1] == 0, 1.0, along[:, 1])
-    left_of = pixels[..., 0] < start[:, 0] + along[:, 0] * reached[..., 1] / flat
-    inside = (crosses & left_of).sum(-1) % 2 == 1
-    cover = np.clip(0.5 + np.where(inside, distance, -distance) / _CANVAS_SCALE, 0, 1)
+    x, y = np.arange(x0, x1, dtype=np.float32), np.arange(y0, y1, dtype=np.float32)[:, None]
+    nearest = np.full((y1 - y0, x1 - x0), np.inf, np.float32)  # squared distance
+    inside = np.zeros(nearest.shape, bool)
+    for start, stop in zip(polygon, np.roll(polygon, -1, axis=0), strict=True):
+        (along_x, along_y), rise = (stop - start).astype(np.float32), y - np.float32(start[1])
+        run = x - np.float32(start[0])
+        share = np.clip((run * along_x + rise * along_y) / (along_x**2 + along_y**2), 0, 1)
+        gap = (run - share * along_x) ** 2 + (rise - share * along_y) ** 2
+        np.minimum(nearest, gap, out=nearest)
+        crosses = (start[1] > y) != (stop[1] > y)
+        if along_y:
+            inside ^= crosses & (run < rise * (along_x / along_y))
+    distance = np.sqrt(nearest) / _CANVAS_SCALE
+    cover = np.clip(0.5 + np.where(inside, distance, -distance), 0, 1)
     image[y0:y1, x0:x1] = np.maximum(image[y0:y1, x0:x1], cover)
 
 

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
-__all__ = ["LINK_SECONDS", "FrameFaces", "FaceTracker", "box_iou", "match_boxes"]
+__all__ = ["LINK_SECONDS", "FaceTracker", "FrameFaces", "box_iou", "match_boxes"]
 
 #: Two detections further apart in time are never linked.
 LINK_SECONDS = 0.5
@@ -161,7 +161,7 @@ class FaceTracker:
         track, boxes, scores, detected = [], [], [], []
         if frame == key.frame:
             assert key.track is not None
-            for i in np.flatnonzero(key.track != _UNTRACKED):
+            for i in np.flatnonzero(key.track != _UNTRACKED).tolist():
                 track.append(int(key.track[i]))
                 boxes.append(key.boxes[i])
                 scores.append(float(key.scores[i]))

@@ -9,7 +9,7 @@ other format goes through FFmpeg's conversion to RGB first.
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -47,6 +47,7 @@ _LUMA_WEIGHTS: Final = {
     9: (0.2627, 0.0593),  # BT.2020
     10: (0.2627, 0.0593),
 }
+_ToRgb: TypeAlias = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 _FULL_RANGE: Final = 2  # AVCOL_RANGE_JPEG
 
 
@@ -86,15 +87,15 @@ class FramePixels:
 
     def __init__(self, frame: Any) -> None:
         self.rotation_deg = round(-frame.rotation / 90) * 90 % 360
-        self.width_px, self.height_px = upright_size(
-            frame.width, frame.height, self.rotation_deg
-        )
+        self.width_px, self.height_px = upright_size(frame.width, frame.height, self.rotation_deg)
         self._to_stored = upright_affine(frame.width, frame.height, self.rotation_deg)
         name = frame.format.name
         base, bits = _split_depth(name)
         if base in _PLANAR:
             self._planes = _planar_views(frame, _PLANAR[base], bits)
-            self._to_rgb = _yuv_to_rgb(frame, full=base.startswith("yuvj") or base == "gray")
+            self._to_rgb: _ToRgb | None = _yuv_to_rgb(
+                frame, full=base.startswith("yuvj") or base == "gray"
+            )
             self._bits = bits
         else:
             self._planes = [(frame.to_ndarray(format="rgb24"), np.eye(2, 3))]
@@ -156,16 +157,12 @@ def _planar_views(
         if i and chroma is not None:
             # Chroma sits on the left luma column and between luma rows (MPEG-2, H.264).
             step_x, step_y = 1 << chroma[0], 1 << chroma[1]
-            to_plane = np.array(
-                [[1 / step_x, 0.0, 0.0], [0.0, 1 / step_y, 0.5 / step_y - 0.5]]
-            )
+            to_plane = np.array([[1 / step_x, 0.0, 0.0], [0.0, 1 / step_y, 0.5 / step_y - 0.5]])
         views.append((rows[:, : plane.width], to_plane))
     return views
 
 
-def _yuv_to_rgb(
-    frame: Any, *, full: bool
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+def _yuv_to_rgb(frame: Any, *, full: bool) -> _ToRgb:
     """(3, 3) matrix and (3,) offset for 8-bit YUV. Untagged video: BT.709 from 720 lines up."""
     default = 1 if max(frame.width, frame.height) >= 1280 else 6
     kr, kb = _LUMA_WEIGHTS.get(int(frame.colorspace), _LUMA_WEIGHTS[default])

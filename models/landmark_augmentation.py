@@ -24,7 +24,7 @@ __all__ = ["AugmentationStrength", "augment", "cut_crop", "cut_patch", "flip_lan
 
 _PATCH_REACH: Final = 2.2
 _PATCH_MAX_PX: Final = 288
-_TRAINING_NOISE: Final = DETECTOR_NOISE.widened(1.5)
+_TRAINING_NOISE: Final = DETECTOR_NOISE.widened(1.3)
 
 Crop = npt.NDArray[np.uint8]
 Landmarks = npt.NDArray[np.float32]
@@ -35,13 +35,14 @@ class AugmentationStrength:
     """How far samples are varied.
 
     box_noise: of the boxes; somewhat wider than the detector's.
-    angle_deg: standard deviation of the roll; one sample in five is drawn up to 35 degrees.
+    angle_deg: standard deviation of the roll; one sample in five is drawn evenly from
+        3.5 times as far to either side.
     stretch: standard deviation of the logarithm of width over height.
     appearance: probability multiplier of every change of pixels (0 turns them off).
     """
 
     box_noise: BoxNoise = _TRAINING_NOISE
-    angle_deg: float = 10.0
+    angle_deg: float = 8.0
     stretch: float = 0.04
     appearance: float = 1.0
 
@@ -141,10 +142,10 @@ def _vary_appearance(crop: Crop, rng: np.random.Generator, appearance: float) ->
         crop = _recolour(crop, rng)
     if chance(0.15):
         crop = _compress(crop, rng)
-    if chance(0.25):
+    if chance(0.20):
         noise = rng.normal(0, rng.uniform(1, 10), crop.shape)
         crop = np.clip(crop + noise, 0, 255).astype(np.uint8)
-    if chance(0.20):
+    if chance(0.12):
         crop = _occlude(crop, rng)
     return crop
 

@@ -53,7 +53,7 @@ class LandmarkCard:
 
     network: str = "2d"
     crop_size_px: int = CROP_SIZE_PX
-    crop_scale: float = 1.2
+    crop_scale: float = 1.1
     window_frames: int = 3
     landmark_layout: str = LANDMARK_LAYOUT
     crop_convention: str = "(x, y) px of the crop, top-left pixel centre at (0, 0)"

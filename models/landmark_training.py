@@ -40,16 +40,18 @@ class TrainingOptions:
     samples_per_epoch, batch_size: an epoch is a number of samples, not a pass over the data.
     average_decay: of the moving average of the weights, a step.
     warm_up: share of the run over which the learning rate rises.
+    fade: how much rarer changes of appearance are at the end than at the start, 0 to 1.
     """
 
     seed: int = 0
-    batch_size: int = 64
+    batch_size: int = 32
     samples_per_epoch: int = 4096
     learning_rate: float = 1e-3
     weight_decay: float = 1e-2
-    average_decay: float = 0.998
+    average_decay: float = 0.999
     warm_up: float = 0.02
-    dropout: float = 0.2
+    dropout: float = 0.1
+    fade: float = 0.5
     strength: AugmentationStrength = dataclasses.field(default_factory=AugmentationStrength)
 
 
@@ -117,7 +119,7 @@ class LandmarkTrainer:
             at = progress + (progress_after - progress) * step / steps
             for group in self._optimizer.param_groups:
                 group["lr"] = self.options.learning_rate * self._schedule(at)
-            losses.append(self._train_step(self.epoch * steps + step))
+            losses.append(self._train_step(self.epoch * steps + step, at))
         self.epoch += 1
         return 100 * float(np.mean(losses))
 
@@ -126,8 +128,8 @@ class LandmarkTrainer:
             return (progress + 1e-3) / (self.options.warm_up + 1e-3)
         return 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
 
-    def _train_step(self, step: int) -> float:
-        crops, landmarks = self._batch(np.random.default_rng([self.options.seed, step]))
+    def _train_step(self, step: int, progress: float) -> float:
+        crops, landmarks = self._batch(np.random.default_rng([self.options.seed, step]), progress)
         torch.manual_seed(self.options.seed * 1_000_003 + step)  # dropout
         self._optimizer.zero_grad()
         loss = _normalized_distance(self.network(self._normalized(crops)), landmarks)
@@ -136,16 +138,19 @@ class LandmarkTrainer:
         self._update_average(step)
         return loss.item()
 
-    def _batch(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    def _batch(self, rng: np.random.Generator, progress: float) -> tuple[Tensor, Tensor]:
         """(B, S, S, 3) uint8 crops and (B, 68, 2) landmarks in crop units."""
         size = self.card.crop_size_px
+        strength = self.options.strength
+        appearance = strength.appearance * (1 - self.options.fade * progress)
+        strength = dataclasses.replace(strength, appearance=appearance)
         samples = [
             augment(
                 self.faces[index],
                 rng,
                 crop_scale=self.card.crop_scale,
                 size_px=size,
-                strength=self.options.strength,
+                strength=strength,
             )
             for index in rng.choice(len(self.faces), self.options.batch_size, p=self._share)
         ]

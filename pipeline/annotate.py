@@ -163,9 +163,7 @@ def _run_graph(inputs: Inputs, settings: GraphSettings, options: PipelineOptions
     return result
 
 
-def _settings(
-    args: argparse.Namespace, output: str, runner: str, local: bool
-) -> GraphSettings:
+def _settings(args: argparse.Namespace, output: str, runner: str, local: bool) -> GraphSettings:
     if local:
         try:
             resolve_device(args.device)
@@ -298,5 +296,3 @@ def _positive_float(text: str) -> float:
     if not 0 < number < float("inf"):
         raise argparse.ArgumentTypeError(f"got {text!r}, expected a number above 0")
     return number
-
-

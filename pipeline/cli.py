@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     try:
         status = _dispatch(arguments)
     except KeyboardInterrupt:
-        _leave_nothing_behind(arguments)
+        _leave_nothing_behind()
     except (UsageError, OutputError) as error:
         print(f"facetracks: {error}", file=sys.stderr)
         status = _EXIT_USAGE
@@ -52,8 +52,16 @@ def _dispatch(arguments: list[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from pipeline import annotate, demo, render, sample
-    from pipeline import evaluate_detector, evaluate_landmarks, train_detector, train_landmarks
+    from pipeline import (
+        annotate,
+        demo,
+        evaluate_detector,
+        evaluate_landmarks,
+        render,
+        sample,
+        train_detector,
+        train_landmarks,
+    )
 
     parser = argparse.ArgumentParser(
         prog="facetracks",
@@ -87,7 +95,7 @@ def _interrupt(signum: int, frame: Any) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _leave_nothing_behind(arguments: list[str]) -> NoReturn:
+def _leave_nothing_behind() -> NoReturn:
     """Ends children and unfinished files at once; worker threads get no say."""
     from transforms.decoding_child import kill_all_children
     from transforms.storage import sweep_temporaries

@@ -1,9 +1,9 @@
 """The graph, on one page.
 
-    ReadVideos -> PlanSegments -> DecodeWindows -> AlignFaces -> StabilizeTracks -> WriteTracks
-         \\              \\              \\  \\                        ^                  ^
-          \\              \\              \\  `- failed, saved --------'                  |
-           `- failed       `- failed --------------------------------------------------'
+ReadVideos -> PlanSegments -> DecodeWindows -> AlignFaces -> StabilizeTracks -> WriteTracks
+     \\              \\              \\  \\                        ^                  ^
+      \\              \\              \\  `- failed, saved --------'                  |
+       `- failed       `- failed --------------------------------------------------'
 """
 
 from __future__ import annotations

@@ -29,9 +29,54 @@ _MANIFESTS: Final = (".csv", ".jsonl", ".parquet")
 _MANIFEST_COLUMNS: Final = ("uri", "video_id", "start_seconds", "stop_seconds", "boxes")
 #: What a folder may hold beside videos; everything else in it is taken for a video.
 _NOT_VIDEOS: Final = frozenset(
-    ".csv .jsonl .json .parquet .txt .md .yaml .yml .xml .html .pdf .srt .vtt .ass .sub .log "
-    ".jpg .jpeg .png .bmp .tif .tiff .webp .heic .svg .pts .npy .npz .mat .zip .gz .tar .7z "
-    ".wav .mp3 .aac .flac .m4a .opus .py .ipynb .sh .safetensors .onnx .pt .pth".split()
+    [
+        ".csv",
+        ".jsonl",
+        ".json",
+        ".parquet",
+        ".txt",
+        ".md",
+        ".yaml",
+        ".yml",
+        ".xml",
+        ".html",
+        ".pdf",
+        ".srt",
+        ".vtt",
+        ".ass",
+        ".sub",
+        ".log",
+        ".jpg",
+        ".jpeg",
+        ".png",
+        ".bmp",
+        ".tif",
+        ".tiff",
+        ".webp",
+        ".heic",
+        ".svg",
+        ".pts",
+        ".npy",
+        ".npz",
+        ".mat",
+        ".zip",
+        ".gz",
+        ".tar",
+        ".7z",
+        ".wav",
+        ".mp3",
+        ".aac",
+        ".flac",
+        ".m4a",
+        ".opus",
+        ".py",
+        ".ipynb",
+        ".sh",
+        ".safetensors",
+        ".onnx",
+        ".pt",
+        ".pth",
+    ]
 )
 
 
@@ -129,9 +174,7 @@ def _with_distinct_ids(videos: Iterable[Video]) -> list[Video]:
     sharing: dict[str, list[Video]] = defaultdict(list)
     for video in videos:
         sharing[video.video_id].append(video)
-    return [
-        video if len(sharing[video.video_id]) == 1 else _with_hash(video) for video in videos
-    ]
+    return [video if len(sharing[video.video_id]) == 1 else _with_hash(video) for video in videos]
 
 
 def _with_hash(video: Video) -> Video:
@@ -149,7 +192,9 @@ def _rows(url: str, content: bytes) -> list[dict[str, Any]]:
                 except ValueError as error:
                     raise ManifestError(f"{url}: line {number} is not JSON: {error}") from error
                 if not isinstance(row, dict):
-                    raise ManifestError(f"{url}: line {number}: got {line[:40]}, expected an object")
+                    raise ManifestError(
+                        f"{url}: line {number}: got {line[:40]}, expected an object"
+                    )
                 rows.append(row)
         columns = set().union(*rows) if rows else {"uri"}
     else:
@@ -177,7 +222,7 @@ def _manifest_video(url: str, number: int, row: Mapping[str, Any]) -> Video:
     start, stop = (_seconds(url, number, row, c) for c in ("start_seconds", "stop_seconds"))
     if stop is not None and stop <= (start or 0.0):
         raise ManifestError(
-            f"{url}: row {number}: stop_seconds {stop:g} must come after start_seconds {start or 0:g}"
+            f"{url}: row {number}: stop_seconds {stop:g} is not after start_seconds {start or 0:g}"
         )
     given, boxes = row.get("video_id"), row.get("boxes")
     name = posixpath.basename(uri.partition("?")[0]) if _missing(given) else str(given)

@@ -49,7 +49,7 @@ def describe_run(runner: str) -> dict[str, Any]:
 
 
 def check_same_config(output: str, config: Mapping[str, Any]) -> None:
-    """Raises UsageError when `output` holds tracks of another configuration, with the difference."""
+    """Raises UsageError, with the difference, when `output` is of another configuration."""
     record = Folder(output) / "run.json"
     if not record.exists():
         return

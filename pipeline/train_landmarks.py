@@ -46,7 +46,15 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     length.add_argument(
         "--minutes", type=float, help="train for this long, all sessions together (default: 60)"
     )
-    length.add_argument("--epochs", type=int, help="train for this many epochs of 4096 samples")
+    length.add_argument(
+        "--epochs", type=int, help="train for this many epochs (see --samples-per-epoch)"
+    )
+    parser.add_argument(
+        "--samples-per-epoch",
+        type=int,
+        default=TrainingOptions().samples_per_epoch,
+        help="samples between two checkpoints (default: %(default)s)",
+    )
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
     parser.add_argument("--seed", type=int, default=0, help="seed of every random choice")
     parser.add_argument(
@@ -55,7 +63,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         default=LandmarkCard().crop_scale,
         help="side of the crop over the longer side of the face box",
     )
-    parser.add_argument("--learning-rate", type=float, default=TrainingOptions().learning_rate)
+    parser.add_argument(
+        "--learning-rate",
+        type=float,
+        default=TrainingOptions().learning_rate,
+        help="highest learning rate (default: %(default)s)",
+    )
     parser.add_argument("--resume", action="store_true", help="go on from OUTPUT/checkpoint.pt")
     parser.set_defaults(run=run)
 
@@ -82,7 +95,11 @@ def run(args: argparse.Namespace) -> int:
         licence=_LICENCE,
         training=f"facetracks train landmarks, {len(faces)} faces, seed {args.seed}",
     )
-    options = TrainingOptions(seed=args.seed, learning_rate=args.learning_rate)
+    options = TrainingOptions(
+        seed=args.seed,
+        learning_rate=args.learning_rate,
+        samples_per_epoch=args.samples_per_epoch,
+    )
     trainer = LandmarkTrainer(faces, weights, card, options)
     elapsed, best = 0.0, np.inf
     if args.resume:

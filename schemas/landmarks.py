@@ -34,7 +34,7 @@ OUTER_EYE_CORNERS: Final = (36, 45)
 
 #: Point sequences to draw, with whether the sequence closes on itself.
 CONTOURS: Final[dict[str, tuple[range, bool]]] = {
-    "jaw": (range(0, 17), False),
+    "jaw": (range(17), False),
     "right_brow": (range(17, 22), False),
     "left_brow": (range(22, 27), False),
     "nose_bridge": (range(27, 31), False),

@@ -161,7 +161,9 @@ class SegmentWindows:
 
     def __post_init__(self) -> None:
         if self.crops.ndim != 4 or self.crops.dtype != np.uint8:
-            raise ValueError(f"crops: got {self.crops.shape} {self.crops.dtype}, expected 4-d uint8")
+            raise ValueError(
+                f"crops: got {self.crops.shape} {self.crops.dtype}, expected 4-d uint8"
+            )
         if self.windows.ndim != 2 or len(self.windows) != len(self.rows.frame):
             raise ValueError(f"windows: got {self.windows.shape}, expected one a row")
 

@@ -35,6 +35,8 @@ TRACK_COLUMNS: Final = (
 TRACK_SCHEMA: Final = to_schema(TRACK_COLUMNS)
 
 #: Parquet paths of the columns that hold floats: byte-stream-split, no dictionary.
-FLOAT_COLUMNS: Final = ("pts_seconds", "score") + tuple(
-    f"{name}.list.element" for name in ("box_xyxy_px", "x", "y", "x_raw", "y_raw")
+FLOAT_COLUMNS: Final = (
+    "pts_seconds",
+    "score",
+    *tuple(f"{name}.list.element" for name in ("box_xyxy_px", "x", "y", "x_raw", "y_raw")),
 )

@@ -39,16 +39,22 @@ VIDEO_COLUMNS: Final = (
     Column("video_id", pa.string(), "", "names the track file: tracks/{video_id}.parquet"),
     Column("uri", pa.string(), "", "the input, as given or found"),
     Column("status", pa.string(), "", "ok, partial, failed or skipped"),
-    Column("reason", pa.string(), "", "a class of reasons; null when there is nothing to say", True),
+    Column(
+        "reason", pa.string(), "", "a class of reasons; null when there is nothing to say", True
+    ),
     Column("message", pa.string(), "", "the same in words", True),
     Column("width", pa.int32(), "px", "of the upright frame, as stored (no aspect scaling)", True),
     Column("height", pa.int32(), "px", "of the upright frame", True),
-    Column("rotation_deg", pa.int32(), "deg", "clockwise turn that makes stored frames upright", True),
+    Column(
+        "rotation_deg", pa.int32(), "deg", "clockwise turn that makes stored frames upright", True
+    ),
     Column("sample_aspect_ratio", pa.string(), "", "width:height of an upright pixel", True),
     Column("codec", pa.string(), "", "FFmpeg's name of the codec", True),
     Column("pixel_format", pa.string(), "", "FFmpeg's name of the pixel format", True),
     Column("time_base", pa.string(), "s", "seconds per pts unit, a fraction", True),
-    Column("duration_seconds", _FLOAT, "s", "of the decoded frames, last minus first plus one", True),
+    Column(
+        "duration_seconds", _FLOAT, "s", "of the decoded frames, last minus first plus one", True
+    ),
     Column("average_fps", _FLOAT, "1/s", "as the container states it", True),
     Column("frames_expected", _INT, "frames", "as the container states it; headers do lie", True),
     Column("frames_decoded", _INT, "frames", "frames that came out of the decoder"),

@@ -83,7 +83,7 @@ def _predict(
     return np.concatenate(found)
 
 
-class LandmarkModelHandler(ModelHandler[SegmentWindows, SegmentLandmarks, LandmarkModel]):
+class LandmarkModelHandler(ModelHandler[SegmentWindows, SegmentLandmarks, LandmarkModel]):  # type: ignore[misc]
     """A RunInference handler whose batches count windows, not elements.
 
     Args:

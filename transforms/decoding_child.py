@@ -7,7 +7,7 @@
 One child serves one worker thread, one request at a time, and lives on between requests.
 It is started by exec, never by a bare fork: the worker may hold CUDA and locks. A child
 that makes no progress for `stall_seconds` is killed; the next request gets a new one.
-The child ends by itself when its worker is gone.
+The child ends by itself when its worker is gone, even from inside a decoder that hangs.
 """
 
 from __future__ import annotations
@@ -19,10 +19,12 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import traceback
 from collections.abc import Iterator
 from multiprocessing.connection import Connection, Pipe
+from pathlib import PurePosixPath
 from typing import Any, Final
 
 import fsspec
@@ -34,6 +36,7 @@ from transforms.window_decoding import CropSpec
 __all__ = ["ChildSettings", "DecodingChild", "kill_all_children"]
 
 _PROGRESS_SECONDS: Final = 0.5
+_PARENT_CHECK_SECONDS: Final = 1.0
 #: The children of this process that are alive.
 _ALIVE: set[subprocess.Popen[bytes]] = set()
 
@@ -115,7 +118,7 @@ class DecodingChild:
         if self._connection is not None:
             return self._connection
         ours, theirs = Pipe()
-        self._stderr = tempfile.TemporaryFile()
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the child
         environment = dict(os.environ, OMP_NUM_THREADS="1")
         environment["PYTHONPATH"] = os.pathsep.join(p for p in sys.path if p)
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
@@ -164,7 +167,7 @@ def _within_reach(video: Video) -> Iterator[Video]:
             fs, path = fsspec.core.url_to_fs(url)
             if not fs.exists(path):
                 return url
-            suffix = os.path.splitext(path)[1]
+            suffix = PurePosixPath(path).suffix
             copy = stack.enter_context(tempfile.NamedTemporaryFile(suffix=suffix))
             copy.write(fs.cat_file(path))
             copy.flush()
@@ -244,6 +247,14 @@ def _serve(connection: Connection[Any, Any]) -> None:
         connection.send(answer)
 
 
+def _end_with_parent(parent: int) -> None:
+    """Ends this process soon after its parent has; runs in a thread beside the work."""
+    while os.getppid() == parent:
+        time.sleep(_PARENT_CHECK_SECONDS)
+    os._exit(1)
+
+
 if __name__ == "__main__":
+    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         _serve(Connection(int(sys.argv[1])))

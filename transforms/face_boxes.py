@@ -127,7 +127,9 @@ def read_boxes(video: Video, time_base: Fraction) -> GivenBoxes:
         by = "pts"
     if not np.isfinite(boxes).all() or not (boxes[:, 2:] > boxes[:, :2]).all():
         row = int(np.flatnonzero(~(boxes[:, 2:] > boxes[:, :2]).all(1))[0])
-        message = f"{video.uri}: its boxes {uri}: row {row} is {boxes[row]}, expected x0 < x1, y0 < y1"
+        message = (
+            f"{video.uri}: its boxes {uri}: row {row} is {boxes[row]}, expected x0 < x1, y0 < y1"
+        )
         raise BoxesError("bad_boxes", message)
     grouped: dict[int, list[Any]] = {}
     for at, box in zip(where.astype(np.int64).tolist(), boxes, strict=True):

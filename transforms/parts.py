@@ -41,8 +41,7 @@ _ROW_ARRAYS = (
 def part_url(staging: Folder, segment: Segment) -> str:
     """Where a segment's landmarks go: named by what it owns, the same on every try."""
     bounds = "-".join(
-        "open" if pts is None else str(pts)
-        for pts in (segment.own_start_pts, segment.own_stop_pts)
+        "open" if pts is None else str(pts) for pts in (segment.own_start_pts, segment.own_stop_pts)
     )
     return f"{staging}/landmarks-{segment.index:06d}-{bounds}.safetensors"
 

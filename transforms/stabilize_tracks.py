@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeAlias
 
 import apache_beam as beam
-from apache_beam.coders import PickleCoder, StrUtf8Coder
+from apache_beam.coders import PickleCoder
 from apache_beam.transforms.timeutil import TimeDomain
 from apache_beam.transforms.userstate import (
     BagStateSpec,
@@ -21,10 +21,10 @@ from apache_beam.transforms.window import GlobalWindow
 from models.stabilizers import Stabilizer, stabilizer_factory
 from schemas.records import (
     FrameGeometry,
+    Segment,
     SegmentFailure,
     SegmentLandmarks,
     SegmentPart,
-    Video,
     VideoTracks,
     Work,
 )
@@ -44,6 +44,7 @@ class _Progress:
     """How far a video has been walked; everything the next segment needs."""
 
     walk: TrackWalk
+    any_segment: Segment
     next_segment: int = 0
     done: bool = False
     geometry: FrameGeometry | None = None
@@ -53,9 +54,8 @@ class _Progress:
     part_urls: list[str] = field(default_factory=list)
 
     @classmethod
-    def of(cls, outcome: SegmentOutcome) -> _Progress:
-        segment = outcome.segment
-        return cls(TrackWalk(segment.video.video_id, segment.probe.time_base))
+    def of(cls, segment: Segment) -> _Progress:
+        return cls(TrackWalk(segment.video.video_id, segment.probe.time_base), segment)
 
 
 def stabilize_segments(
@@ -63,7 +63,7 @@ def stabilize_segments(
 ) -> VideoTracks:
     """Stabilizes one video whose outcomes are all known; the plain twin of StabilizeTracks."""
     waiting = sorted(outcomes, key=lambda outcome: outcome.segment.index)
-    progress = _Progress.of(waiting[0])
+    progress = _Progress.of(waiting[0].segment)
     shell = _Walker(workplace, stabilizer_factory(stabilizer))
     return shell.finish(progress, waiting)
 
@@ -91,11 +91,10 @@ class _Walker:
 
     def finish(self, progress: _Progress, waiting: list[SegmentOutcome]) -> VideoTracks:
         """Takes all there is; what never came leaves a gap and a failure."""
-        outcome = waiting[0]
-        have = {o.segment.index for o in waiting}
-        for index in range(progress.next_segment, outcome.segment.count):
+        have = {outcome.segment.index for outcome in waiting}
+        for index in range(progress.next_segment, progress.any_segment.count):
             if index not in have:
-                segment = _sibling(outcome, index)
+                segment = replace(progress.any_segment, index=index)
                 message = f"{segment.video.uri}: segment {index} of {segment.count} never came"
                 waiting = [*waiting, SegmentFailure(segment, "segment_lost", message)]
         _, tracks = self.advance(progress, waiting)
@@ -167,42 +166,35 @@ class _StabilizeFn(beam.DoFn):  # type: ignore[misc]
         early: Any = beam.DoFn.StateParam(EARLY),
         state: Any = beam.DoFn.StateParam(PROGRESS),
         end: Any = beam.DoFn.TimerParam(END),
-    ) -> Iterator[VideoTracks]:
+    ) -> list[VideoTracks]:
         outcome = element[1]
-        progress: _Progress = state.read() or _Progress.of(outcome)
-        if progress.done or outcome.segment.index < progress.next_segment:
-            return  # a retry brought it twice
-        end.set(GlobalWindow().max_timestamp())
-        if outcome.segment.index > progress.next_segment:
+        progress: _Progress = state.read() or _Progress.of(outcome.segment)
+        done: list[VideoTracks] = []
+        if not progress.done and outcome.segment.index >= progress.next_segment:
+            end.set(GlobalWindow().max_timestamp())
             early.add(outcome)
+            if outcome.segment.index == progress.next_segment:
+                waiting, tracks = self._walker.advance(progress, list(early.read()))
+                early.clear()
+                for held in waiting:
+                    early.add(held)
+                done = [tracks] if tracks is not None else []
             state.write(progress)
-            return
-        waiting, tracks = self._walker.advance(progress, [outcome, *early.read()])
-        early.clear()
-        for held in waiting:
-            early.add(held)
-        state.write(progress)
-        if tracks is not None:
-            yield tracks
+        return done  # nothing for a segment that a retry brings twice
 
-    @on_timer(END)
+    @on_timer(END)  # type: ignore[untyped-decorator]
     def close(
         self,
         early: Any = beam.DoFn.StateParam(EARLY),
         state: Any = beam.DoFn.StateParam(PROGRESS),
-    ) -> Iterator[VideoTracks]:
+    ) -> list[VideoTracks]:
         progress: _Progress | None = state.read()
-        held = list(early.read())
-        if progress is not None and not progress.done and held:
-            yield self._walker.finish(progress, held)
+        done = []
+        if progress is not None and not progress.done:
+            done = [self._walker.finish(progress, list(early.read()))]
         early.clear()
         state.clear()
-
-
-def _sibling(outcome: SegmentOutcome, index: int) -> Any:
-    from dataclasses import replace
-
-    return replace(outcome.segment, index=index)
+        return done
 
 
 def _added(a: Work, b: Work) -> Work:
@@ -237,9 +229,7 @@ class StabilizeTracks(beam.PTransform):  # type: ignore[misc]
     workplace: Workplace
     stabilizer: str = "none"
 
-    def expand(
-        self, outcomes: beam.PCollection[SegmentOutcome]
-    ) -> beam.PCollection[VideoTracks]:
+    def expand(self, outcomes: beam.PCollection[SegmentOutcome]) -> beam.PCollection[VideoTracks]:
         """Keys by video_id and walks the segments in order."""
         return (
             outcomes

@@ -8,7 +8,6 @@ written to a local temporary file, then one whole-object put. An exception insid
 from __future__ import annotations
 
 import contextlib
-import os
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -45,7 +44,7 @@ def atomic_file(url: str) -> Iterator[Path]:
     """Yields a local path to write to; publishes it under `url` when the block ends well."""
     fs, path = fsspec.core.url_to_fs(url)
     local = _is_local(fs)
-    folder = os.path.dirname(path) if local else None
+    folder = str(Path(path).parent) if local else None
     if folder:
         fs.makedirs(folder, exist_ok=True)
     folder = folder or tempfile.gettempdir()
@@ -54,7 +53,7 @@ def atomic_file(url: str) -> Iterator[Path]:
     try:
         yield temporary
         if local:
-            os.replace(temporary, path)
+            temporary.replace(path)
         else:
             fs.put_file(str(temporary), path)
     finally:
@@ -118,7 +117,7 @@ class Folder:
         fs, path = self._resolve()
         if _is_local(fs):
             with contextlib.suppress(OSError):
-                os.rmdir(path)
+                Path(path).rmdir()
 
     def _resolve(self) -> tuple[Any, str]:
         fs, path = fsspec.core.url_to_fs(self.url)

@@ -99,8 +99,12 @@ class TrackWalk:
             tracks = {int(rows.track[r]) for r in here}
             for track in [t for t in self._active if t not in tracks]:
                 self._lose(track, final)
-            self._welcome([r for r in here if int(rows.track[r]) not in self._active], part,
-                          seconds, new_stabilizer)
+            self._welcome(
+                [r for r in here if int(rows.track[r]) not in self._active],
+                part,
+                seconds,
+                new_stabilizer,
+            )
             for r in here:
                 row = _Row(
                     self.frames + i,

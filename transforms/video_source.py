@@ -152,9 +152,7 @@ class FrameStream:
         low, high = segment.video.start_seconds, segment.video.stop_seconds
         counter = PtsCounter(probe.time_base, probe.average_fps)
         for frame in self._decoded():
-            if segment.seek_pts is not None and (
-                frame.pts is None or frame.pts < segment.seek_pts
-            ):
+            if segment.seek_pts is not None and (frame.pts is None or frame.pts < segment.seek_pts):
                 continue  # leading frames of an open GOP: the segment before owns them
             pts = counter.next(frame.pts)
             seconds = pts * probe.time_base
@@ -212,9 +210,7 @@ def _keyframe_before(container: Any, stream: Any, pts: int) -> int | None:
     return None if packet is None else int(packet.pts)
 
 
-def _time_range(
-    video: Video, container: Any, stream: Any
-) -> tuple[float, float | None]:
+def _time_range(video: Video, container: Any, stream: Any) -> tuple[float, float | None]:
     """The part of the video to annotate, in seconds, as far as the headers tell."""
     start = float((stream.start_time or 0) * stream.time_base)
     end = None

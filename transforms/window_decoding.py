@@ -85,8 +85,7 @@ def decode_windows(
     work = _Segment(segment, boxes, spec)
     clock = _Clock()
     previous: _Frame | None = None
-    number = 0
-    for pts, picture in clock.timed(frames):
+    for number, (pts, picture) in enumerate(clock.timed(frames)):
         pixels = FramePixels(picture)
         thumbnail = pixels.luma_thumbnail()
         cut = previous is not None and is_cut(previous.thumbnail, thumbnail)
@@ -94,8 +93,7 @@ def decode_windows(
             work.take(previous, ends_shot=cut)
         before = None if previous is None else previous.pts
         previous = _Frame(number, pts, pixels, thumbnail, before, cut)
-        number += 1
-        on_progress(number)
+        on_progress(number + 1)
         if work.complete:
             break
     if not work.complete:
@@ -220,9 +218,7 @@ class _Segment:
         size = self.spec.size_px
         for i in np.argsort(faces.boxes_xyxy_px[:, 0], kind="stable"):
             box = faces.boxes_xyxy_px[i]
-            affine = square_affine(
-                box, scale=self.spec.scale, size_px=size, pixel_aspect=aspect
-            )
+            affine = square_affine(box, scale=self.spec.scale, size_px=size, pixel_aspect=aspect)
             crop = _Crop(len(self._crops), frame.number, frame.pts)
             self._crops.append(frame.pixels.sample(affine, size, size))
             track = int(faces.track[i])

@@ -73,8 +73,6 @@ def test_what_the_teacher_doubts_is_ignored_and_never_taught():
 
 
 def test_the_same_seed_draws_the_same_canvas():
-    a, b = (
-        draw_canvas([[portrait()]], np.ones(1), 96, np.random.default_rng(5)) for _ in range(2)
-    )
+    a, b = (draw_canvas([[portrait()]], np.ones(1), 96, np.random.default_rng(5)) for _ in range(2))
     assert np.array_equal(a.image, b.image)
     assert np.array_equal(a.boxes_xyxy_px, b.boxes_xyxy_px)

@@ -94,9 +94,7 @@ def test_a_face_found_at_both_scales_is_one_face_of_the_full_scale():
 
 def test_labels_check_their_ranks():
     with pytest.raises(ValueError, match=r"boxes_xyxy_px: got \(2, 4\), expected \(1, 4\)"):
-        LabelledImage(
-            np.zeros((4, 4, 3), np.uint8), 1.0, np.zeros((2, 4), "f4"), np.zeros(1, "f4")
-        )
+        LabelledImage(np.zeros((4, 4, 3), np.uint8), 1.0, np.zeros((2, 4), "f4"), np.zeros(1, "f4"))
 
 
 def test_a_folder_of_stills_outweighs_a_clip():

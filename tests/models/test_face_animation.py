@@ -52,7 +52,7 @@ def test_pixels_go_where_their_landmarks_go(dots: FaceAnimation, seconds: float)
     frame = dots.render(pose, SIZE_PX)
     truth = dots.landmarks(pose, SIZE_PX)[APART]
     found = np.stack([centroid(frame, point) for point in truth])
-    assert np.linalg.norm(found - truth, axis=1).max() < 0.3
+    assert np.linalg.norm(found - truth, axis=1).max() < 0.25
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_openings_end_at_their_landmarks(white: FaceAnimation, pose: Pose) -> No
         )[0]
         assert line[0] > 230, index
         assert line[-1] < 40, index
-        assert abs(offsets[np.argmax(line < 127.5)]) < 0.3, index
+        assert abs(offsets[np.argmax(line < 127.5)]) < 0.15, index
 
 
 @pytest.mark.parametrize("seconds", MOMENTS)
@@ -112,10 +112,8 @@ def test_expressions_move_what_they_name(dots: FaceAnimation) -> None:
 
 
 def test_pose_loops_and_has_blinks_speech_and_fast_turns() -> None:
-    assert pose_at(0.3 + LOOP_SECONDS) == pytest.approx(pose_at(0.3)) or np.allclose(
-        [pose_at(10.3).yaw_deg, pose_at(10.3).mouth_open],
-        [pose_at(0.3).yaw_deg, pose_at(0.3).mouth_open],
-    )
+    later, now = pose_at(0.25 + LOOP_SECONDS), pose_at(0.25)
+    assert later == now
     poses = [pose_at(i / 25) for i in range(250)]
     assert max(p.blink for p in poses) > 0.95
     assert max(p.mouth_open for p in poses) > 0.8

@@ -1,0 +1,196 @@
+import argparse
+import csv
+import json
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from models.landmark_model import read_landmark_weights
+from models.landmark_sets import EVALUATION_SETS, read_evaluation_set, read_training_sets
+from pipeline import evaluate_landmarks, train_landmarks
+from schemas.errors import UsageError, WeightsError
+from schemas.landmarks import FLIP_PERMUTATION
+
+
+def _face(index: int) -> np.ndarray:
+    angle = np.linspace(0, 2 * np.pi, 68, endpoint=False)
+    ring = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    shape = (ring + ring[FLIP_PERMUTATION] * [-1, 1]) / 2
+    return np.round(60 + index + 25 * shape, 2)
+
+
+def _picture(path: Path, index: int) -> None:
+    y, x = np.mgrid[:128, :128]
+    disc = np.hypot(x - 60 - index, y - 60 - index) < 25
+    cv2.imwrite(str(path), np.where(disc, 60, 200).astype(np.uint8))
+
+
+def _write_csv(path: Path, images: Path, count: int) -> None:
+    images.mkdir(parents=True, exist_ok=True)
+    rows = [["image", *range(136)]]
+    for index in range(count):
+        _picture(images / f"{index}.png", index)
+        rows.append([f"{index}.png", *_face(index).ravel()])
+    path.write_text("\n".join(",".join(map(str, row)) for row in rows))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with every labelled set, a few discs in each."""
+    data = tmp_path_factory.mktemp("data")
+    for split, count in (("train", 6), ("val", 3)):
+        folder = data / "ytf68" / split
+        _write_csv_pair(folder, count)
+    stills = data / "images68" / "pytorch_tutorial_faces69_dlib"
+    stills.mkdir(parents=True)
+    _write_csv(stills / "face_landmarks.csv", stills, 2)
+    _write_stills(data / "images68")
+    _write_video(data)
+    return data
+
+
+def _write_csv_pair(folder: Path, count: int) -> None:
+    folder.mkdir(parents=True)
+    _write_csv(folder / "keypoints.csv", folder / "images", count)
+    _write_csv(folder / "keypoints_extra.csv", folder / "images_extra", 1)
+
+
+def _write_stills(folder: Path) -> None:
+    (folder / "dlib_faces").mkdir()
+    (folder / "helen_train8").mkdir()
+    parts = "".join(f"<part name='{i:02d}' x='{x}' y='{y}'/>" for i, (x, y) in enumerate(_face(0)))
+    _picture(folder / "dlib_faces" / "a.png", 0)
+    (folder / "dlib_faces" / "training_with_face_landmarks.xml").write_text(
+        f"<dataset><images><image file='a.png'><box>{parts}</box></image></images></dataset>"
+    )
+    _picture(folder / "helen_train8" / "b.jpg", 1)
+    points = "\n".join(f"{x + 1} {y + 1}" for x, y in _face(1))
+    (folder / "helen_train8" / "b.pts").write_text(f"version: 1\nn_points: 68\n{{\n{points}\n}}\n")
+
+
+def _write_video(data: Path) -> None:
+    (data / "videos").mkdir()
+    (data / "pseudo68").mkdir()
+    with av.open(str(data / "videos" / "v.mp4"), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 128, 128, "yuv420p"
+        for _ in range(3):
+            frame = av.VideoFrame.from_ndarray(np.zeros((128, 128, 3), np.uint8), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    np.savez(
+        data / "pseudo68" / "v.mp4.npz",
+        frame_index=np.arange(3),
+        face=np.zeros(3, int),
+        box_xywh_px=np.tile(np.float32([30, 20, 60, 75]), (3, 1)),
+        landmarks_px=np.stack([_face(0)] * 3).astype(np.float32),
+        spread_percent=np.float32([0, 0, 0]),
+    )
+
+
+def _parse(module: object, *arguments: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    module.add_parser(parser.add_subparsers())  # type: ignore[attr-defined]
+    return parser.parse_args(["landmarks", *arguments])
+
+
+def _train(data: Path, output: Path, *more: str) -> int:
+    base = ["--data", str(data), "--output", str(output), "--samples-per-epoch", "64"]
+    args = _parse(train_landmarks, *base, *more)
+    return int(args.run(args))
+
+
+def test_training_writes_and_resumes_to_the_same_weights(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _train(data, tmp_path / "unbroken", "--epochs", "3") == 0
+    assert "3 epochs in" in capsys.readouterr().out
+    with (tmp_path / "unbroken" / "log.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+
+    class Killed(BaseException):
+        pass
+
+    def killed(*_: object) -> None:
+        raise Killed
+
+    append = train_landmarks._append
+    train_landmarks._append = killed  # after the first checkpoint
+    try:
+        with pytest.raises(Killed):
+            _train(data, tmp_path / "broken", "--epochs", "3")
+    finally:
+        train_landmarks._append = append
+    assert _train(data, tmp_path / "broken", "--epochs", "3", "--resume") == 0
+    states = [
+        torch.load(tmp_path / name / "checkpoint.pt", weights_only=True)
+        for name in ("unbroken", "broken")
+    ]
+    assert states[0]["epoch"] == states[1]["epoch"] == 3
+    for name, tensor in states[0]["average"].items():
+        assert torch.equal(tensor, states[1]["average"][name]), name
+    _, card = read_landmark_weights(tmp_path / "broken" / "landmarks_2d.safetensors")
+    assert "12 faces" in card.training
+    assert "research use only" in card.licence
+
+
+def test_training_refuses_what_it_cannot_do(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"--resume: no such file: .*checkpoint\.pt"):
+        _train(data, tmp_path, "--resume")
+    (tmp_path / "checkpoint.pt").write_bytes(b"")
+    with pytest.raises(UsageError, match="add --resume"):
+        _train(data, tmp_path)
+    with pytest.raises(WeightsError, match="not a checkpoint"):
+        _train(data, tmp_path, "--resume")
+    with pytest.raises(UsageError, match=r"--crop-scale: got 9\.0, expected 0\.5 to 4"):
+        _train(data, tmp_path / "other", "--crop-scale", "9")
+    with pytest.raises(UsageError, match=r"data folder: got no .*keypoints\.csv"):
+        _train(tmp_path, tmp_path / "other")
+
+
+def test_shares_of_the_training_sets_add_up_and_ytf_labels_are_moved(data: Path) -> None:
+    sets = list(read_training_sets(data))
+    assert [name for name, _, _ in sets] == ["ytf68/train", "faces69", "pseudo68/v.mp4"]
+    assert sum(share for _, share, _ in sets) == pytest.approx(1)
+    first = sets[0][2][0]
+    x0, y0, x1, y1 = first.box_xyxy_px
+    moved = _face(0) - first.landmarks_px
+    np.testing.assert_allclose(moved[:, 0], 0.0096 * max(x1 - x0, y1 - y0), atol=1e-3)
+    np.testing.assert_allclose(moved[:, 1], 0, atol=1e-3)
+
+
+def test_evaluation_reports_every_set(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert [len(read_evaluation_set(data, name)) for name in EVALUATION_SETS] == [4, 1, 1]
+    args = _parse(evaluate_landmarks, "--data", str(data), "--draws", "2", "--json")
+    assert args.run(args) == 0
+    report = json.loads(capsys.readouterr().out)
+    rows = {row["set"]: row for row in report["results"]}
+    assert list(rows) == ["ytf68/val", "dlib_faces", "helen_train8", "both stills"]
+    assert [row["faces"] for row in rows.values()] == [4, 1, 1, 2]
+    assert rows["both stills"]["predictions"] == 4
+    stills = [rows["dlib_faces"]["nrmse_mean"], rows["helen_train8"]["nrmse_mean"]]
+    assert rows["both stills"]["nrmse_mean"] == pytest.approx(np.mean(stills))
+    assert rows["ytf68/val"]["boxes"] == "labels, jittered x2"
+    assert len(report["weights_sha256"]) == 64
+
+
+def test_evaluation_prints_a_table_and_checks_its_arguments(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    args = _parse(evaluate_landmarks, "--data", str(data), "--draws", "1")
+    assert args.run(args) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 6
+    assert lines[1].split()[:4] == ["set", "boxes", "faces", "missed"]
+    args = _parse(evaluate_landmarks, "--data", str(data), "--draws", "0")
+    with pytest.raises(UsageError, match="--draws: got 0, expected 1 or more"):
+        args.run(args)
+    missing = str(tmp_path / "none.safetensors")
+    args = _parse(evaluate_landmarks, "--data", str(data), "--weights", missing)
+    with pytest.raises(WeightsError, match="no such file"):
+        args.run(args)
