@@ -96,10 +96,11 @@ class ExpressionMesh:
             _arc(self.landmarks_px[list(arc)], _LIP_POINTS)
             for arc in (_UPPER_INNER_LIP, _LOWER_INNER_LIP)
         ]
-        self.eye_polygons_px = [
+        eyes = [
             np.vstack([upper, lower[-2:0:-1]])
             for upper, lower in zip(lids[::2], lids[1::2], strict=True)
         ]
+        #: (P, 2) the inner lips as photographed.
         self.mouth_polygon_px = np.vstack([lips[0], lips[1][-2:0:-1]])
 
         curves = np.vstack([*lids, *lips])
@@ -108,8 +109,7 @@ class ExpressionMesh:
         self._fields = self._displacement_fields(lids)
         #: The vertices around each hole: right eye, left eye, mouth.
         self.hole_contours = [
-            _nearest(self.vertices_px, polygon)
-            for polygon in (*self.eye_polygons_px, self.mouth_polygon_px)
+            _nearest(self.vertices_px, polygon) for polygon in (*eyes, self.mouth_polygon_px)
         ]
 
     def move(self, pose: Pose) -> Points:

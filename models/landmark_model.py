@@ -30,6 +30,7 @@ __all__ = [
     "LandmarkCard",
     "LandmarkModel",
     "load_landmark_model",
+    "read_landmark_weights",
     "save_landmark_weights",
 ]
 
@@ -157,12 +158,6 @@ def load_landmark_model(
     file = Path(path) if path is not None else DEFAULT_WEIGHTS
     tensors, card = read_landmark_weights(file)
     network = CoordinateNetwork2D()
-    expected = {
-        name: tensor
-        for name, tensor in network.state_dict().items()
-        if not name.endswith("num_batches_tracked")
-    }
-    _check_shapes(file, tensors, expected)
     network.load_state_dict(
         {name: tensor.to(torch.float32) for name, tensor in tensors.items()}, strict=False
     )
@@ -170,10 +165,11 @@ def load_landmark_model(
 
 
 def read_landmark_weights(path: Path) -> tuple[dict[str, Tensor], LandmarkCard]:
-    """The tensors as they are stored, and the card.
+    """The tensors as they are stored, for this network, and the card.
 
     Raises:
-        WeightsError: the file is missing or is not a landmark weights file.
+        WeightsError: the file is missing, is not a landmark weights file, or holds tensors
+            of another network.
     """
     if not path.is_file():
         raise WeightsError(f"landmark weights: no such file: {path}")
@@ -183,7 +179,14 @@ def read_landmark_weights(path: Path) -> tuple[dict[str, Tensor], LandmarkCard]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (safetensors.SafetensorError, OSError) as error:
         raise WeightsError(f"{path}: not a readable safetensors file: {error}") from error
-    return tensors, _card_from_metadata(path, metadata)
+    card = _card_from_metadata(path, metadata)
+    expected = {
+        name: tensor
+        for name, tensor in CoordinateNetwork2D().state_dict().items()
+        if tensor.is_floating_point()
+    }
+    _check_shapes(path, tensors, expected)
+    return tensors, card
 
 
 def save_landmark_weights(path: str | Path, network: nn.Module, card: LandmarkCard) -> None:

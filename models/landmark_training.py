@@ -13,7 +13,7 @@ import dataclasses
 import math
 import os
 import pickle
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,7 @@ class LandmarkTrainer:
         face_weights: (N,) how often each is drawn, in proportion.
         card: how crops are cut and normalized.
         options: see there.
+        initial: weights of an earlier run to start from, as `read_landmark_weights` gives them.
 
     Attributes:
         network: the network being trained.
@@ -76,6 +77,7 @@ class LandmarkTrainer:
         face_weights: npt.ArrayLike,
         card: LandmarkCard,
         options: TrainingOptions,
+        initial: Mapping[str, Tensor] | None = None,
     ) -> None:
         weights = np.asarray(face_weights, np.float64)
         if not faces or weights.shape != (len(faces),):
@@ -91,9 +93,12 @@ class LandmarkTrainer:
         self._mean = torch.tensor(card.pixel_mean_rgb).view(1, 3, 1, 1)
         self._std = torch.tensor(card.pixel_std_rgb).view(1, 3, 1, 1)
         torch.manual_seed(options.seed)
-        network: nn.Module = _start_at_mean_shape(
-            CoordinateNetwork2D(dropout=options.dropout), faces, card
-        )
+        start = CoordinateNetwork2D(dropout=options.dropout)
+        if initial is None:
+            _start_at_mean_shape(start, faces, card)
+        else:
+            start.load_state_dict(dict(initial), strict=False)
+        network: nn.Module = start
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.network).requires_grad_(False)
         self._optimizer = torch.optim.AdamW(
@@ -212,7 +217,7 @@ class LandmarkTrainer:
 @torch.no_grad()
 def _start_at_mean_shape(
     network: CoordinateNetwork2D, faces: Sequence[LabelledFace], card: LandmarkCard
-) -> CoordinateNetwork2D:
+) -> None:
     """Predicts the mean face and little else at first: saves the epochs that unlearn noise."""
     size = card.crop_size_px
     shapes = [
@@ -225,7 +230,6 @@ def _start_at_mean_shape(
     mean = (np.mean(shapes, axis=0) + 0.5) / size - 0.5
     network.output.bias.copy_(torch.from_numpy(mean.reshape(-1)))
     network.output.weight.mul_(0.05)
-    return network
 
 
 def _normalized_distance(predicted: Tensor, truth: Tensor) -> Tensor:

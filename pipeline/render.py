@@ -23,11 +23,11 @@ import numpy.typing as npt
 
 from models.crops import Affine, fit_affine, image_to_crop, square_affine
 from models.frame_pixels import FramePixels, upright_aspect
-from pipeline.atomic_file import atomic_file
 from pipeline.overlay import FaceOverlay, Image, draw_caption, draw_face
 from pipeline.track_file import TrackRows, find_track_file, read_track_file
 from schemas.errors import ContainerError, UsageError
 from schemas.records import Video
+from transforms.storage import atomic_file
 from transforms.video_source import FrameStream, open_video, plan_segments
 
 __all__ = ["add_parser", "render_contact_sheet", "render_video", "run"]
@@ -104,7 +104,7 @@ def render_video(video: str, tracks: TrackRows, to: Path, *, raw: bool = False) 
     """
     rows = tracks.by_pts()
     seen = frames = 0
-    with atomic_file(to) as part, open_video(video) as (container, stream):
+    with atomic_file(str(to)) as part, open_video(video) as (container, stream):
         source = _frames(video, container, stream)
         first = next(source, None)
         if first is None:
@@ -166,7 +166,7 @@ def render_contact_sheet(
     tiles += [blank] * (-len(tiles) % min(columns, len(tiles)))
     wide = min(columns, len(tiles))
     sheet = np.vstack([np.hstack(tiles[i : i + wide]) for i in range(0, len(tiles), wide)])
-    with atomic_file(to) as part:
+    with atomic_file(str(to)) as part:
         coded, png = cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
         if not coded:
             raise RuntimeError(f"{to}: OpenCV could not encode an image of shape {sheet.shape}")

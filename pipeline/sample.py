@@ -25,11 +25,11 @@ from models.face_animation import FaceAnimation
 from models.face_box import box_from_landmarks
 from models.face_motion import pose_at
 from models.landmark_metrics import nrmse_percent
-from pipeline.atomic_file import atomic_file
 from pipeline.track_file import read_track_file
 from schemas.errors import UsageError
 from schemas.landmarks import COORDINATE_CONVENTION, LANDMARK_LAYOUT, OUTER_EYE_CORNERS
 from schemas.tracks import TRACK_SCHEMA
+from transforms.storage import atomic_file
 
 __all__ = ["TruthComparison", "add_parser", "compare_with_truth", "run", "write_sample"]
 
@@ -88,7 +88,7 @@ def write_sample(path: str | Path, *, seconds: float = 10.0, size_px: int = 512)
     poses = [pose_at(i / FRAMES_PER_SECOND) for i in range(frames)]
     landmarks = np.stack([animation.landmarks(pose, size_px) for pose in poses])
     truth = path.with_name(f"{path.stem}.truth.parquet")
-    with atomic_file(path) as clip_part, atomic_file(truth) as truth_part:
+    with atomic_file(str(path)) as clip_part, atomic_file(str(truth)) as truth_part:
         _encode(clip_part, (animation.render(pose, size_px) for pose in poses), size_px)
         table = _truth_table(path.name, landmarks, *_stored_pts(clip_part))
         pq.write_table(table, truth_part, compression="zstd")

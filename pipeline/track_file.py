@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from schemas.errors import UsageError
 from schemas.landmarks import LANDMARK_COUNT
+from transforms.storage import file_stem
 
 __all__ = ["TrackRows", "find_track_file", "read_track_file"]
 
@@ -128,7 +129,8 @@ def find_track_file(tracks: str, video: str) -> str:
     if len(matches) > 1:
         found = ", ".join(i["uri"] for i in matches)
         raise UsageError(f"--tracks: got {len(matches)} videos like {video}, expected one: {found}")
-    track_file = f"{root.rstrip('/')}/tracks/{matches[0]['video_id']}.parquet"
+    stem = file_stem(matches[0]["video_id"])
+    track_file = f"{root.rstrip('/')}/tracks/{stem}.parquet"
     if not fs.exists(track_file):
         status, message = matches[0]["status"], matches[0]["message"] or "no message"
         raise UsageError(f"--tracks: {tracks} has no track file of {video}: {status} ({message})")

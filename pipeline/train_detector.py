@@ -14,6 +14,7 @@ import argparse
 import csv
 import time
 from collections.abc import Iterable
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ from models.detector_data import (
     video_sources,
 )
 from models.detector_network import save_detector_network
-from models.detector_training import DetectorTrainer, TrainingSettings
+from models.detector_training import DetectorTrainer, StepLosses, TrainingSettings
 from models.yunet import YuNetDetector
 from schemas.errors import UsageError
 
@@ -43,8 +44,10 @@ __all__ = ["add_parser", "run"]
 _YUNET_UNDER_DATA = Path("detectors") / "yunet" / "yunet_n_640_640.onnx"
 _TEACHER_DOUBT = 0.3  # boxes from here to the teacher's threshold are taught neither way
 _FRAMES_PER_VIDEO = 80
-_CANVASES_PER_EPOCH = 4096
+_DEFAULT_MINUTES = 60.0
+_STEPS_PER_EPOCH = 256
 _LOG_STEPS = 20
+_SAVE_SECONDS = 60.0
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -71,13 +74,16 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     length = parser.add_mutually_exclusive_group()
     length.add_argument(
-        "--minutes", type=float, metavar="N", help="train for this long (default: 60)"
+        "--minutes",
+        type=float,
+        metavar="N",
+        help=f"train for this long (default: {_DEFAULT_MINUTES:g})",
     )
     length.add_argument(
         "--epochs",
         type=float,
         metavar="N",
-        help=f"train for this many times {_CANVASES_PER_EPOCH} canvases",
+        help=f"train for this many times {_STEPS_PER_EPOCH} steps",
     )
     parser.add_argument(
         "--threads", type=int, default=1, metavar="N", help="CPU threads (default: 1)"
@@ -129,47 +135,66 @@ def _labelled_sources(data: Path, labels: Path) -> list[LabelledImages]:
 
 def _train(trainer: DetectorTrainer, args: argparse.Namespace, checkpoint: Path) -> None:
     """Steps until the budget is used up, with a log, a bar and a checkpoint every minute."""
-    seconds = 60.0 * (60.0 if args.minutes is None else args.minutes)
-    steps = None
-    if args.epochs is not None:
-        steps = round(args.epochs * _CANVASES_PER_EPOCH / trainer.settings.batch_size)
-    log_path = args.output / "log.csv"
-    fresh = not log_path.exists()
-    before, saved = trainer.seconds_spent, time.monotonic()
-    start = saved
-    with log_path.open("a", newline="") as file, _bar(steps, seconds) as bar:
-        log = csv.writer(file)
-        if fresh:
-            log.writerow(["step", "seconds", "total", "score", "box", "relative", "cells"])
-        recent: list[tuple[float, ...]] = []
-        while True:
-            if steps is None:
-                progress = trainer.seconds_spent / seconds if seconds > 0 else 1.0
-            else:
-                progress = trainer.step_number / steps if steps else 1.0
-            bar.n = round(progress * bar.total, 1)
-            if progress >= 1:
-                break
+    minutes = _DEFAULT_MINUTES if args.minutes is None else args.minutes
+    steps = None if args.epochs is None else round(args.epochs * _STEPS_PER_EPOCH)
+    before, start = trainer.seconds_spent, time.monotonic()
+    saved = start
+    with _LogFile(args.output / "log.csv") as log, _bar(steps, minutes) as bar:
+        while (progress := _progress(trainer, steps, minutes)) < 1:
             losses = trainer.step(progress)
             trainer.seconds_spent = before + time.monotonic() - start
-            recent.append((losses.total, losses.score, losses.box, losses.relative, losses.cells))
-            if len(recent) == _LOG_STEPS:
-                means = np.mean(recent, 0)
-                log.writerow(
-                    [trainer.step_number, round(trainer.seconds_spent, 1)]
-                    + [round(float(v), 5) for v in means]
-                )
-                file.flush()
-                bar.set_postfix(loss=f"{means[0]:.3f}", step=trainer.step_number)
-                recent.clear()
-            if time.monotonic() - saved > 60:
+            bar.n = round(_progress(trainer, steps, minutes) * bar.total, 1)
+            bar.set_postfix(loss=f"{losses.total:.3f}", step=trainer.step_number, refresh=False)
+            bar.update(0)
+            log.add(trainer, losses)
+            if time.monotonic() - saved > _SAVE_SECONDS:
                 trainer.save(checkpoint)
                 save_detector_network(trainer.average, args.output / "interim.safetensors")
                 saved = time.monotonic()
     trainer.save(checkpoint)
 
 
-def _bar(steps: int | None, seconds: float) -> Any:
-    if steps is None:
-        return tqdm(total=round(seconds / 60, 1), desc="training", unit="min", mininterval=5)
-    return tqdm(total=steps, desc="training", unit="step", mininterval=5)
+def _progress(trainer: DetectorTrainer, steps: int | None, minutes: float) -> float:
+    """How much of the budget is used up; 1 and more is the end."""
+    if steps is not None:
+        return trainer.step_number / steps if steps > 0 else 1.0
+    return trainer.seconds_spent / (60 * minutes) if minutes > 0 else 1.0
+
+
+def _bar(steps: int | None, minutes: float) -> Any:
+    total, unit = (minutes, "min") if steps is None else (steps, "step")
+    return tqdm(total=total, desc="training", unit=unit, mininterval=2)
+
+
+class _LogFile:
+    """A CSV file with the mean losses of every few steps; a later run appends to it."""
+
+    def __init__(self, path: Path) -> None:
+        fresh = not path.exists()
+        self._file = path.open("a", newline="")
+        self._writer = csv.writer(self._file)
+        if fresh:
+            self._writer.writerow(["step", "seconds", "total", "score", "box", "relative", "cells"])
+        self._recent: list[StepLosses] = []
+        self._at: tuple[int, float] = (0, 0.0)
+
+    def __enter__(self) -> _LogFile:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._flush()
+        self._file.close()
+
+    def add(self, trainer: DetectorTrainer, losses: StepLosses) -> None:
+        """Notes the losses of the step that `trainer` has just done."""
+        self._recent.append(losses)
+        self._at = (trainer.step_number, round(trainer.seconds_spent, 1))
+        if len(self._recent) == _LOG_STEPS:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._recent:
+            means = np.mean([astuple(losses) for losses in self._recent], 0)
+            self._writer.writerow([*self._at, *(round(float(v), 5) for v in means)])
+            self._file.flush()
+            self._recent.clear()

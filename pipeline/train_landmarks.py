@@ -20,7 +20,7 @@ from tqdm import tqdm
 from models.landmark_augmentation import cut_patch
 from models.landmark_data import LabelledFace
 from models.landmark_evaluation import errors_on_jittered_boxes
-from models.landmark_model import LandmarkCard, save_landmark_weights
+from models.landmark_model import LandmarkCard, read_landmark_weights, save_landmark_weights
 from models.landmark_sets import read_evaluation_set, read_training_sets
 from models.landmark_training import LandmarkTrainer, TrainingOptions
 from schemas.errors import UsageError
@@ -69,6 +69,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         default=TrainingOptions().learning_rate,
         help="highest learning rate (default: %(default)s)",
     )
+    parser.add_argument(
+        "--initial",
+        type=Path,
+        metavar="WEIGHTS",
+        help="start from the weights of an earlier run instead of from nothing",
+    )
     parser.add_argument("--resume", action="store_true", help="go on from OUTPUT/checkpoint.pt")
     parser.set_defaults(run=run)
 
@@ -100,7 +106,8 @@ def run(args: argparse.Namespace) -> int:
         learning_rate=args.learning_rate,
         samples_per_epoch=args.samples_per_epoch,
     )
-    trainer = LandmarkTrainer(faces, weights, card, options)
+    initial = read_landmark_weights(args.initial)[0] if args.initial else None
+    trainer = LandmarkTrainer(faces, weights, card, options, initial)
     elapsed, best = 0.0, np.inf
     if args.resume:
         kept = trainer.load_checkpoint(checkpoint)

@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -28,7 +28,9 @@ from models.frame_pixels import FramePixels, upright_aspect
 from models.shot_cuts import is_cut
 from schemas.records import FrameGeometry, Seam, Segment, SegmentRows, SegmentWindows, Work
 from schemas.tracks import BOX_SOURCES
-from transforms.face_boxes import BoxSource
+
+if TYPE_CHECKING:  # planning starts faster without the detector's imports
+    from transforms.face_boxes import BoxSource
 
 __all__ = ["WINDOW_SECONDS", "CropSpec", "decode_windows"]
 

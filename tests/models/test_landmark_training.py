@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.face_box import box_from_landmarks
+from models.face_box import DETECTOR_NOISE, box_from_landmarks
 from models.landmark_augmentation import AugmentationStrength
 from models.landmark_data import LabelledFace
 from models.landmark_evaluation import errors_on_boxes, errors_on_jittered_boxes
@@ -16,9 +16,9 @@ from schemas.landmarks import FLIP_PERMUTATION
 _OPTIONS = TrainingOptions(
     batch_size=8,
     samples_per_epoch=16,
-    learning_rate=2e-3,
+    learning_rate=5e-4,
     average_decay=0.5,
-    strength=AugmentationStrength(appearance=0.3),
+    strength=AugmentationStrength(box_noise=DETECTOR_NOISE.widened(5), appearance=0.3),
 )
 
 
@@ -27,7 +27,8 @@ def _faces(count: int = 8) -> list[LabelledFace]:
     rng = np.random.default_rng(3)
     angle = np.linspace(0, 2 * np.pi, 68, endpoint=False)
     ring = np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    shape = (ring + ring[FLIP_PERMUTATION] * [-1, 1]) / 2
+    first = np.minimum(np.arange(68), FLIP_PERMUTATION)  # of a mirrored pair
+    shape = ring[first] * np.stack([np.sign(FLIP_PERMUTATION - np.arange(68)), np.ones(68)], axis=1)
     faces = []
     for index in range(count):
         radius, centre = rng.uniform(15, 25), rng.uniform(55, 75, 2)

@@ -111,7 +111,7 @@ def small_data(shared_data: Path, tmp_path: Path) -> Path:
 @pytest.mark.realdata
 def test_training_writes_weights_and_goes_on(small_data, tmp_path, capsys):
     output = tmp_path / "out"
-    words = ("--data", str(small_data), "--output", str(output), "--epochs", str(20 / 256))
+    words = ("--data", str(small_data), "--output", str(output), "--epochs", str(4 / 256))
     args = parse(train_detector, *words)
     assert args.run(args) == 0
     detector = load_face_detector(str(output / "face_detector.safetensors"))
@@ -121,10 +121,10 @@ def test_training_writes_weights_and_goes_on(small_data, tmp_path, capsys):
         "intel_sample_videos__eat.mkv.npz"  # and not the validation video
     ]
     with (output / "log.csv").open() as file:
-        assert [row["step"] for row in csv.DictReader(file)] == ["20"]
+        assert [row["step"] for row in csv.DictReader(file)] == ["4"]
     again = parse(train_detector, *words, "--resume")
     assert again.run(again) == 0
-    assert "20 steps" in capsys.readouterr().out
+    assert "4 steps" in capsys.readouterr().out
 
 
 @pytest.mark.realdata

@@ -19,7 +19,8 @@ from schemas.landmarks import FLIP_PERMUTATION
 def _face(index: int) -> np.ndarray:
     angle = np.linspace(0, 2 * np.pi, 68, endpoint=False)
     ring = np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    shape = (ring + ring[FLIP_PERMUTATION] * [-1, 1]) / 2
+    first = np.minimum(np.arange(68), FLIP_PERMUTATION)  # of a mirrored pair
+    shape = ring[first] * np.stack([np.sign(FLIP_PERMUTATION - np.arange(68)), np.ones(68)], axis=1)
     return np.round(60 + index + 25 * shape, 2)
 
 
@@ -99,7 +100,7 @@ def _parse(module: object, *arguments: str) -> argparse.Namespace:
 
 
 def _train(data: Path, output: Path, *more: str) -> int:
-    base = ["--data", str(data), "--output", str(output), "--samples-per-epoch", "64"]
+    base = ["--data", str(data), "--output", str(output), "--samples-per-epoch", "32"]
     args = _parse(train_landmarks, *base, *more)
     return int(args.run(args))
 

@@ -1,4 +1,5 @@
 import argparse
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -102,6 +103,25 @@ def test_variable_frame_rate_stays_in_sync(nobody: TrackRows, tmp_path: Path) ->
     write_grey(video, [0, 40, 200, 210, 1210], Fraction(1, 1000), (480, 480))
     render_video(str(video), nobody, tmp_path / "over.mp4")
     assert seconds_of(tmp_path / "over.mp4") == pytest.approx([0, 0.04, 0.2, 0.21, 1.21])
+
+
+def test_raw_streams_are_numbered_from_zero(clip: Path, truth: TrackRows, tmp_path: Path) -> None:
+    """A raw .h264 has no timestamps: the counter's are those of the clip, in other units."""
+    raw = tmp_path / "clip.h264"
+    with av.open(clip) as container, av.open(raw, "w", format="h264") as out:
+        source = container.streams.video[0]
+        stream = out.add_stream("libx264", rate=25)
+        stream.width = stream.height = 128
+        stream.options = {"bf": "0"}
+        for frame in container.decode(source):
+            out.mux(stream.encode(frame.reformat(format="yuv420p")))
+        out.mux(stream.encode(None))
+    with av.open(raw) as container:
+        unit = container.streams.video[0].time_base
+    scaled = replace(truth, pts=np.round(truth.pts_seconds / float(unit)).astype(np.int64))
+    assert render_contact_sheet(str(raw), scaled, tmp_path / "a.png", frames=10) == 10
+    assert render_video(str(raw), scaled, tmp_path / "a.mp4") == 10
+    assert seconds_of(tmp_path / "a.mp4") == pytest.approx([i / 25 for i in range(10)])
 
 
 def test_contact_sheet_is_close_around_the_face(

@@ -1,0 +1,99 @@
+"""Small clips made on the spot, and what a plain decoder says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+
+def write_clip(
+    path: Path,
+    pictures: Iterable[np.ndarray],
+    *,
+    codec: str = "libx264",
+    format: str | None = None,
+    rate: int = 25,
+    keyint: int = 25,
+    b_frames: int = 0,
+    pixel_format: str = "yuv420p",
+    pts: Iterable[int] | None = None,
+    rotation_deg: int = 0,
+    sample_aspect_ratio: Fraction | None = None,
+) -> Path:
+    """Encodes (H, W, 3) uint8 RGB pictures; `pts` counts in 1/rate where it is given.
+
+    `rotation_deg` is the clockwise turn that a player makes to show the clip upright.
+    """
+    pictures = list(pictures)
+    height, width = pictures[0].shape[:2]
+    with av.open(str(path), "w", format=format) as container:
+        stream = container.add_stream(codec, rate=rate)
+        stream.width, stream.height, stream.pix_fmt = width, height, pixel_format
+        stream.gop_size = keyint
+        stream.codec_context.max_b_frames = b_frames
+        if codec == "libx264":
+            stream.options = {
+                "preset": "ultrafast",
+                "crf": "12",
+                "threads": "1",
+                "x264-params": f"keyint={keyint}:min-keyint={keyint}:scenecut=0:bframes={b_frames}",
+            }
+        elif codec.startswith("libvpx"):
+            stream.options = {"deadline": "realtime", "cpu-used": "8", "b": "400k"}
+        else:
+            stream.options = {"b": "800k"}
+        if sample_aspect_ratio is not None:
+            stream.codec_context.sample_aspect_ratio = sample_aspect_ratio
+        if rotation_deg:
+            stream.set_display_rotation(-rotation_deg)
+        for picture, at in zip(pictures, pts or range(len(pictures)), strict=False):
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(
+                format=pixel_format
+            )
+            frame.pts, frame.time_base = at, Fraction(1, rate)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def drifting(count: int, width: int = 160, height: int = 120, seed: int = 0) -> list[np.ndarray]:
+    """A smooth picture that drifts: no two frames alike, no shot cut between them."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.uniform(0, 255, (6, 8, 3))
+    rows = np.arange(height) / height * 5
+    columns = np.arange(width) / width * 6
+    pictures = []
+    for i in range(count):
+        y, x = rows + 0.3 * np.sin(i / 9), (columns + i / 60) % 6.99
+        iy, ix = np.clip(y.astype(int), 0, 4), np.clip(x.astype(int), 0, 6)
+        fy, fx = (y - iy)[:, None, None], (x - ix)[None, :, None]
+        top = coarse[iy][:, ix] * (1 - fx) + coarse[iy][:, ix + 1] * fx
+        bottom = coarse[iy + 1][:, ix] * (1 - fx) + coarse[iy + 1][:, ix + 1] * fx
+        pictures.append(np.clip(top * (1 - fy) + bottom * fy, 0, 255).astype(np.uint8))
+    return pictures
+
+
+def write_sound(path: Path, seconds: float = 0.5) -> Path:
+    """A file with an audio stream and no video stream."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=16_000)
+        stream.layout = "mono"
+        for start in range(0, int(seconds * 16_000), 1024):
+            frame = av.AudioFrame.from_ndarray(
+                np.zeros((1, 1024), np.float32), format="fltp", layout="mono"
+            )
+            frame.sample_rate, frame.pts = 16_000, start
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def decode_plainly(path: Path) -> list[Any]:
+    """Every frame, in one pass of PyAV."""
+    with av.open(str(path)) as container:
+        return list(container.decode(container.streams.video[0]))
