@@ -32,7 +32,7 @@ LONE_SCORE = 0.8
 _UNTRACKED = -1
 
 
-def box_iou(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+def box_iou(a: npt.NDArray[np.floating], b: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
     """Intersection over union of (N, 4) and (M, 4) xyxy boxes: (N, M) float64."""
     a, b = a.astype(np.float64), b.astype(np.float64)
     low = np.maximum(a[:, None, :2], b[None, :, :2])
@@ -44,7 +44,7 @@ def box_iou(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> npt.NDArr
 
 
 def match_boxes(
-    a: npt.NDArray[np.float32], b: npt.NDArray[np.float32], *, min_iou: float
+    a: npt.NDArray[np.floating], b: npt.NDArray[np.floating], *, min_iou: float
 ) -> list[tuple[int, int]]:
     """Pairs (i, j) of boxes that belong together: the Hungarian optimum of IoU >= min_iou."""
     if not len(a) or not len(b):

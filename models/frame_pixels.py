@@ -9,8 +9,9 @@ other format goes through FFmpeg's conversion to RGB first.
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -47,7 +48,6 @@ _LUMA_WEIGHTS: Final = {
     9: (0.2627, 0.0593),  # BT.2020
     10: (0.2627, 0.0593),
 }
-_ToRgb: TypeAlias = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 _FULL_RANGE: Final = 2  # AVCOL_RANGE_JPEG
 
 
@@ -93,8 +93,8 @@ class FramePixels:
         base, bits = _split_depth(name)
         if base in _PLANAR:
             self._planes = _planar_views(frame, _PLANAR[base], bits)
-            self._to_rgb: _ToRgb | None = _yuv_to_rgb(
-                frame, full=base.startswith("yuvj") or base == "gray"
+            self._to_rgb: npt.NDArray[np.float32] | None = _yuv_to_rgb(
+                frame, bits, full=base.startswith("yuvj") or base == "gray"
             )
             self._bits = bits
         else:
@@ -116,10 +116,9 @@ class FramePixels:
             return parts[0].astype(np.uint8, copy=False)
         if len(parts) == 1:
             parts = [parts[0], *(np.full_like(parts[0], 1 << (self._bits - 1)),) * 2]
-        matrix, offset = self._to_rgb
-        yuv = np.stack(parts, axis=-1).astype(np.float32) * np.float32(2.0 ** (8 - self._bits))
-        rgb = yuv @ matrix.T + offset
-        return np.clip(np.rint(rgb), 0, 255).astype(np.uint8)
+        rgb = cv2.transform(cv2.merge(parts), self._to_rgb)  # rounds and saturates
+        eight_bit: npt.NDArray[np.uint8] = np.minimum(rgb, 255).astype(np.uint8, copy=False)
+        return eight_bit
 
     def luma_thumbnail(self, side_px: int = 48) -> npt.NDArray[np.float32]:
         """A coarse look at the frame for shot-cut detection: about side x side, 0..255.
@@ -162,8 +161,8 @@ def _planar_views(
     return views
 
 
-def _yuv_to_rgb(frame: Any, *, full: bool) -> _ToRgb:
-    """(3, 3) matrix and (3,) offset for 8-bit YUV. Untagged video: BT.709 from 720 lines up."""
+def _yuv_to_rgb(frame: Any, bits: int, *, full: bool) -> npt.NDArray[np.float32]:
+    """(3, 4) map from (Y, U, V, 1) to 8-bit RGB. Untagged video: BT.709 from 1280 px up."""
     default = 1 if max(frame.width, frame.height) >= 1280 else 6
     kr, kb = _LUMA_WEIGHTS.get(int(frame.colorspace), _LUMA_WEIGHTS[default])
     kg = 1 - kr - kb
@@ -178,4 +177,4 @@ def _yuv_to_rgb(frame: Any, *, full: bool) -> _ToRgb:
         ]
     )
     offset = -matrix @ np.array([y_zero, 128.0, 128.0])
-    return matrix.astype(np.float32), offset.astype(np.float32)
+    return np.column_stack([matrix * 2.0 ** (8 - bits), offset]).astype(np.float32)

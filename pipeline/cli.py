@@ -55,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     from pipeline import (
         annotate,
         demo,
+        evaluate_coverage,
         evaluate_detector,
         evaluate_landmarks,
         render,
@@ -73,10 +74,14 @@ def _parser() -> argparse.ArgumentParser:
         command.add_parser(commands)
     for name, text, members in (
         ("train", "train a network", (train_landmarks, train_detector)),
-        ("evaluate", "measure a network", (evaluate_landmarks, evaluate_detector)),
+        (
+            "evaluate",
+            "measure a network or its tracks",
+            (evaluate_landmarks, evaluate_detector, evaluate_coverage),
+        ),
     ):
         group = commands.add_parser(name, help=text, description=f"{text}.".capitalize())
-        networks: Any = group.add_subparsers(metavar="NETWORK", required=True)
+        networks: Any = group.add_subparsers(metavar="WHAT", required=True)
         for member in members:
             member.add_parser(networks)
     return parser

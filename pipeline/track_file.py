@@ -134,7 +134,7 @@ def find_track_file(tracks: str, video: str) -> str:
     if not fs.exists(track_file):
         status, message = matches[0]["status"], matches[0]["message"] or "no message"
         raise UsageError(f"--tracks: {tracks} has no track file of {video}: {status} ({message})")
-    return str(fs.unstrip_protocol(track_file))
+    return str(fs.unstrip_protocol(track_file)) if "://" in tracks else track_file
 
 
 def _inputs(fs: Any, root: str) -> Iterator[dict[str, Any]]:

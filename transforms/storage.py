@@ -24,19 +24,21 @@ _TEMPORARY_PREFIX = ".facetracks-"
 #: Those that this process has in the making now.
 _UNFINISHED: set[Path] = set()
 _STEM_BYTES = 120
+_HASH_DIGITS = 16
 
 
 def file_stem(video_id: str) -> str:
-    """A file name for a video_id: itself where it is plain, else cleaned and hashed.
+    """A file name for a video_id: itself where it is plain, else cleaned, `~`, and a hash.
 
-    Never holds a path separator, never starts with a dot, at most 130 bytes long; two
-    different ids never share one.
+    Never empty, holds no path separator, starts with no dot, at most 140 bytes long. No
+    plain id has a `~`, so different ids have different stems.
     """
     clean = "".join(c if c.isalnum() or c in "._-" else "_" for c in video_id).lstrip(".")
     clean = clean.encode()[:_STEM_BYTES].decode(errors="ignore")
-    if clean == video_id:
+    if clean and clean == video_id:
         return clean
-    return f"{clean}-{sha256(video_id.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
+    digest = sha256(video_id.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{clean or '_'}~{digest[:_HASH_DIGITS]}"
 
 
 @contextlib.contextmanager

@@ -132,9 +132,7 @@ def test_no_bridge_across_a_cut():
 
 
 def test_two_faces_that_pass_each_other_keep_their_tracks():
-    detections = {
-        4 * i: found(at(6 * i, 0, 20), at(60 - 6 * i, 12, 20)) for i in range(11)
-    }
+    detections = {4 * i: found(at(6 * i, 0, 20), at(60 - 6 * i, 12, 20)) for i in range(11)}
     frames = track(41, detections)
     start, end = frames[0], frames[40]
     by_x = {int(t): float(b[0]) for t, b in zip(end.track, end.boxes_xyxy_px, strict=True)}

@@ -34,14 +34,18 @@ def test_upright_pixels_by_hand(rotation_deg, stored):
 def test_upright_size_and_aspect():
     assert upright_size(40, 30, 0) == upright_size(40, 30, 180) == (40, 30)
     assert upright_size(40, 30, 90) == upright_size(40, 30, 270) == (30, 40)
-    assert upright_aspect(Fraction(4, 3), 0) == upright_aspect(Fraction(4, 3), 180) == Fraction(4, 3)
-    assert upright_aspect(Fraction(4, 3), 90) == upright_aspect(Fraction(4, 3), 270) == Fraction(3, 4)
+    assert (
+        upright_aspect(Fraction(4, 3), 0) == upright_aspect(Fraction(4, 3), 180) == Fraction(4, 3)
+    )
+    assert (
+        upright_aspect(Fraction(4, 3), 90) == upright_aspect(Fraction(4, 3), 270) == Fraction(3, 4)
+    )
 
 
 def picture(width: int, height: int) -> np.ndarray:
     """Slow changes of colour: however chroma is thinned out, little is lost."""
     y, x = np.mgrid[:height, :width] / 48.0
-    channels = [110 + 70 * np.sin(x + 1), 130 + 70 * np.sin(y + x / 2), 120 + 60 * np.cos(y)]
+    channels = [110 + 60 * np.sin(x + 1), 130 + 60 * np.sin(y + x / 2), 120 + 50 * np.cos(y)]
     return np.stack(channels, -1).astype(np.uint8)
 
 
@@ -75,19 +79,23 @@ def test_colours_are_those_of_ffmpeg(format, matrix, span, size):
     assert got.shape == expected.shape
     assert got.dtype == np.uint8
     difference = np.abs(got.astype(int) - expected.astype(int))
-    assert difference.mean() < 2
+    assert difference.mean() < 2.5  # FFmpeg rounds coarsely where a row is a multiple of 16
     # And those that were put in, so that a mistake of both would show.
-    assert np.abs(got.astype(int) - picture(*size).astype(int)).mean() < 4
+    in_place = format.startswith("yuv")
+    distance = np.abs(got.astype(int) - picture(*size).astype(int)).mean()
+    assert distance < (1.2 if in_place else 2.5)
 
 
 @pytest.mark.parametrize("format", ["yuvj420p", "yuvj422p", "yuvj444p"])
 def test_jpeg_formats_are_full_range_whatever_the_tag_says(format):
     frame = as_frame(picture(64, 48), format, BT601, FULL)
     frame.color_range = 0
-    assert np.abs(whole(frame).astype(int) - picture(64, 48).astype(int)).mean() < 4
+    assert np.abs(whole(frame).astype(int) - picture(64, 48).astype(int)).mean() < 2
 
 
-@pytest.mark.parametrize(("format", "white"), [("gray", 255), ("gray10le", 1023), ("gray16le", 65535)])
+@pytest.mark.parametrize(
+    ("format", "white"), [("gray", 255), ("gray10le", 1023), ("gray16le", 65535)]
+)
 def test_grey_is_full_range(format, white):
     dtype = np.uint8 if white == 255 else np.uint16
     plane = np.zeros((16, 16), dtype)

@@ -1,0 +1,133 @@
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from segments import box_at, make_segment, make_windows
+from stages import outputs_of
+
+from schemas.records import SegmentWindows
+from transforms.align_faces import (
+    AlignFaces,
+    LandmarkModelHandler,
+    align_windows,
+    resolve_device,
+)
+
+
+class BrightnessModel:
+    """Says of each window: x is the brightness of its first crop, y that of its last."""
+
+    def __init__(self) -> None:
+        self.calls: list[int] = []
+
+    def predict(self, crops: np.ndarray, windows: np.ndarray) -> np.ndarray:
+        assert windows.dtype == np.intp
+        assert len(np.unique(windows)) == len(crops)  # no crop is sent in vain
+        self.calls.append(len(windows))
+        value = crops[:, 0, 0, 0].astype(np.float32)
+        points = np.stack([value[windows[:, 0]], value[windows[:, -1]]], -1)
+        return np.repeat(points[:, None], 68, axis=1)
+
+
+class BrightnessHandler(LandmarkModelHandler):
+    """The handler with a model that needs no weights."""
+
+    def load_model(self):
+        return BrightnessModel()
+
+
+def segments(*faces: int) -> list[SegmentWindows]:
+    return [make_windows(make_segment(i, len(faces)), count) for i, count in enumerate(faces)]
+
+
+def align(batch, batch_windows=100):
+    model = BrightnessModel()
+    return list(align_windows(batch, model, batch_windows=batch_windows)), model.calls
+
+
+def test_landmarks_come_back_in_image_pixels_by_hand():
+    ((first, second), _) = align(segments(1, 2))
+    # Crop (0, 0) of segment 0; crops of 10 and 11 in segment 1. affine: 2 u + x of the box.
+    assert first.landmarks_px[0, 0] == pytest.approx([0, 10])
+    assert second.landmarks_px[0, 67] == pytest.approx([2 * 10 + 0, 2 * 10 + 10])
+    assert second.landmarks_px[1, 5] == pytest.approx([2 * 11 + box_at(30)[0], 2 * 11 + 10])
+    assert second.landmarks_px.shape == (2, 68, 2)
+    assert second.landmarks_px.dtype == np.float32
+
+
+def test_everything_else_travels_on():
+    (windows,) = segments(2)
+    ((landmarks,), _) = align([windows])
+    assert landmarks.segment == windows.segment
+    assert landmarks.rows is windows.rows
+    assert landmarks.geometry == windows.geometry
+    assert landmarks.work.decode_seconds == 0.5
+    assert landmarks.work.align_seconds > 0
+
+
+def test_the_oldest_frame_of_a_window_comes_first():
+    (windows,) = segments(2)
+    windows.windows[:] = [[0, 0, 1], [1, 0, 0]]
+    ((landmarks,), _) = align([windows])
+    in_crop = (landmarks.landmarks_px[:, 0] - windows.affines[:, :, 2]) / 2
+    assert in_crop == pytest.approx(np.array([[0, 1], [1, 0]]))
+
+
+@pytest.mark.parametrize("batch_windows", [1, 2, 3, 7, 100])
+def test_segments_share_full_batches(batch_windows):
+    batch = segments(3, 0, 1, 5, 0, 2)
+    together, calls = align(batch, batch_windows)
+    assert sum(calls) == 11
+    assert all(n == batch_windows for n in calls[:-1])
+    assert [x.segment.index for x in together] == [0, 1, 2, 3, 4, 5]
+    for windows, landmarks in zip(batch, together, strict=True):
+        ((alone,), _) = align([windows], batch_windows)
+        assert np.array_equal(landmarks.landmarks_px, alone.landmarks_px)
+
+
+def test_no_elements_and_no_windows():
+    assert align([]) == ([], [])
+    ((landmarks,), calls) = align(segments(0))
+    assert landmarks.landmarks_px.shape == (0, 68, 2)
+    assert calls == []
+
+
+def test_batches_count_windows():
+    size = BrightnessHandler(batch_windows=7).batch_elements_kwargs()["element_size_fn"]
+    assert [size(w) for w in segments(0, 1, 5)] == [1, 1, 5]
+
+
+def test_pixels_are_counted_without_pickling():
+    assert BrightnessHandler().get_num_bytes(segments(2, 1)) == 3 * 4 * 4 * 3
+
+
+@pytest.mark.parametrize("batch_windows", [1, 4, 256])
+def test_as_a_stage_n_elements_give_n(batch_windows):
+    batch = segments(3, 0, 9, 1, 2, 0, 4)
+    got = outputs_of(batch, AlignFaces(BrightnessHandler(batch_windows=batch_windows)))
+    assert sorted(x.segment.index for x in got) == list(range(7))
+    expected, _ = align(batch)
+    for landmarks in got:
+        twin = expected[landmarks.segment.index]
+        assert np.array_equal(landmarks.landmarks_px, twin.landmarks_px)
+
+
+def test_the_model_that_ships_takes_what_stages_give():
+    """The shapes that travel are those that LandmarkModel.predict asks for."""
+    handler = LandmarkModelHandler(device="cpu", threads=torch.get_num_threads())
+    model = handler.load_model()
+    size, frames = model.card.crop_size_px, model.card.window_frames
+    windows = make_windows(make_segment(), 3, crop_px=size)
+    assert windows.windows.shape[1] == frames
+    (landmarks,) = handler.run_inference([windows], model)
+    assert landmarks.landmarks_px.shape == (3, 68, 2)
+    assert all(np.diff(pair).any() for pair in pairwise(landmarks.landmarks_px[:, 0, 0]))
+
+
+def test_devices():
+    assert resolve_device("cpu") == "cpu"
+    available = torch.cuda.is_available()
+    assert resolve_device("auto") == ("cuda" if available else "cpu")
+    with pytest.raises(RuntimeError, match=r"got cuda:99, but this machine has \d+ CUDA devices"):
+        resolve_device("cuda:99")

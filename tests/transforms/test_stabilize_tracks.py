@@ -1,0 +1,133 @@
+import random
+from dataclasses import replace
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from segments import box_at, make_part, make_segment, split_parts
+from stages import outputs_of
+
+from schemas.records import SegmentFailure, SegmentPart, Video, VideoTracks, Work
+from transforms.parts import save_part
+from transforms.stabilize_tracks import SaveParts, StabilizeTracks, stabilize_segments
+from transforms.workplace import Workplace
+
+FRAMES = {
+    pts: {0: box_at(10 + pts % 2), **({1: box_at(90)} if pts > 3 else {})} for pts in range(20)
+}
+BOUNDS = [4, 8, 12, 16]
+
+
+def saved(workplace: Workplace, name: str = "clip.mp4") -> list[SegmentPart]:
+    """The parts of a video of five segments and two faces."""
+    video = Video(name, f"/in/{name}")
+    parts = split_parts(FRAMES, BOUNDS, video=video)
+    return [save_part(workplace.staging(video), part) for part in parts]
+
+
+def failure(part: SegmentPart) -> SegmentFailure:
+    return SegmentFailure(part.segment, "decoder_hung", "it hung")
+
+
+def run_stage(outcomes, workplace, stabilizer="one-euro") -> list[VideoTracks]:
+    """What StabilizeTracks gives for `outcomes`, in that order."""
+    return outputs_of(outcomes, StabilizeTracks(workplace, stabilizer))
+
+
+def rows_of(tracks: VideoTracks) -> pa.Table:
+    return pa.concat_tables(pq.read_table(url) for url in tracks.part_urls).sort_by(
+        [("face_id", "ascending"), ("frame_index", "ascending")]
+    )
+
+
+def without_times(tracks: VideoTracks) -> VideoTracks:
+    return replace(tracks, stabilize_seconds=0.0, part_urls=())
+
+
+@pytest.fixture()
+def workplace(tmp_path):
+    return Workplace(str(tmp_path / "out"), {"stabilizer": "one-euro"})
+
+
+@pytest.fixture()
+def twin(tmp_path):
+    """The plain function's answer for the undamaged video: (record, rows)."""
+    place = Workplace(str(tmp_path / "twin"), {})
+    tracks = stabilize_segments(saved(place), place, "one-euro")
+    return tracks, rows_of(tracks)
+
+
+def test_the_plain_twin_by_hand(twin):
+    tracks, rows = twin
+    assert (tracks.segments, tracks.frames, tracks.faces, tracks.rows) == (5, 20, 2, 36)
+    assert (tracks.first_pts, tracks.last_pts, tracks.failures) == (0, 19, ())
+    assert tracks.work == Work(decode_seconds=5.0)
+    assert rows["frame_index"].to_pylist() == [*range(20), *range(4, 20)]
+    assert rows["x"] != rows["x_raw"]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_segments_may_come_in_any_order_and_twice(workplace, twin, seed):
+    outcomes = saved(workplace)
+    outcomes += random.Random(seed).sample(outcomes, 3)
+    random.Random(seed).shuffle(outcomes)
+    (tracks,) = run_stage(outcomes, workplace)
+    assert without_times(tracks) == without_times(twin[0])
+    assert rows_of(tracks).equals(twin[1])
+
+
+def test_videos_do_not_mix(workplace, twin):
+    videos = [saved(workplace, name) for name in ("a.mp4", "b.mp4", "c.mp4")]
+    mixed = [part for trio in zip(*(reversed(v) for v in videos), strict=True) for part in trio]
+    got = {tracks.video.video_id: tracks for tracks in run_stage(mixed, workplace)}
+    assert sorted(got) == ["a.mp4", "b.mp4", "c.mp4"]
+    for name, tracks in got.items():
+        rows = rows_of(tracks)
+        assert set(rows["video_id"].to_pylist()) == {name}
+        assert rows.drop_columns(["video_id"]).equals(twin[1].drop_columns(["video_id"]))
+
+
+@pytest.mark.parametrize("gone", [[0], [2], [4], [3, 4], [0, 1, 2, 3]])
+def test_a_segment_that_never_comes_is_a_failure_and_not_a_hang(workplace, gone):
+    outcomes = [part for i, part in enumerate(saved(workplace)) if i not in gone]
+    expected = stabilize_segments(outcomes, workplace, "one-euro")
+    (tracks,) = run_stage(outcomes, workplace)
+    assert without_times(tracks) == without_times(expected)
+    assert [(f.segment.index, f.reason) for f in tracks.failures] == [
+        (index, "segment_lost") for index in gone
+    ]
+    assert f"segment {gone[0]} of 5" in tracks.failures[0].message
+    assert tracks.frames == 4 * (5 - len(gone))
+    assert rows_of(tracks).equals(rows_of(expected))
+
+
+def test_a_failed_segment_leaves_a_gap(workplace):
+    outcomes = saved(workplace)
+    outcomes[2] = failure(outcomes[2])
+    (tracks,) = run_stage(outcomes[::-1], workplace)
+    assert tracks.failures == (outcomes[2],)
+    assert sorted(set(rows_of(tracks)["pts"].to_pylist())) == [*range(8), *range(12, 20)]
+
+
+def test_a_video_of_failures_only_comes_out_too(workplace):
+    outcomes = [failure(part) for part in saved(workplace)]
+    (tracks,) = run_stage(outcomes, workplace)
+    assert (tracks.frames, tracks.rows, tracks.geometry) == (0, 0, None)
+    assert len(tracks.failures) == 5
+    assert tracks.part_urls == ()
+
+
+def test_a_retry_writes_the_same_files(workplace):
+    outcomes = saved(workplace)
+    first = stabilize_segments(outcomes, workplace, "one-euro")
+    rows = rows_of(first)
+    second = stabilize_segments(outcomes[::-1], workplace, "one-euro")
+    assert second.part_urls == first.part_urls
+    assert rows_of(second).equals(rows)
+
+
+def test_parts_are_saved_and_stand_in_for_landmarks(workplace):
+    landmarks = make_part(make_segment(), {0: {0: box_at(3)}})
+    (part,) = outputs_of([landmarks], SaveParts(workplace))
+    assert part == SegmentPart(landmarks.segment, part.url)
+    assert part == save_part(workplace.staging(landmarks.segment.video), landmarks)
