@@ -200,7 +200,7 @@ class _Server:
         time_base = segment.probe.time_base
         boxes: BoxSource
         if segment.video.boxes_uri is not None:
-            boxes = read_boxes(segment.video, time_base)
+            boxes = read_boxes(segment.video, time_base, segment.probe.average_fps)
         else:
             boxes = DetectedBoxes(self._loaded_detector(), time_base)
         with open_video(segment.video.uri) as (container, stream):

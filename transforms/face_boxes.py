@@ -9,6 +9,7 @@ import fsspec
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute
 import pyarrow.csv
 import pyarrow.parquet as pq
 
@@ -73,33 +74,51 @@ class DetectedBoxes:
 
 
 class GivenBoxes:
-    """Boxes from a file, by frame number or by time."""
+    """Boxes from a file, by frame number or by pts.
+
+    Args:
+        boxes: (K, 4) float32 boxes by frame number or pts.
+        by: `frame_index` or `pts`.
+        tolerance_pts: how far a frame's pts may be from a given one.
+    """
 
     source = "given"
 
-    def __init__(self, boxes: dict[int, npt.NDArray[np.float32]], *, by: str) -> None:
+    def __init__(
+        self, boxes: dict[int, npt.NDArray[np.float32]], *, by: str, tolerance_pts: float = 0.0
+    ) -> None:
         self._boxes = boxes
         self._by = by
+        self._tolerance_pts = tolerance_pts
+        self._given = np.array(sorted(boxes), np.int64)
 
     def is_key(self, frame: int, pts: int, previous_pts: int | None) -> bool:
         """Every frame that the file has boxes for."""
-        return self._key(frame, pts) in self._boxes
+        return self._key(frame, pts) is not None
 
     def find(self, frame: int, pts: int, pixels: FramePixels, aspect: float) -> Boxes:
         """The given boxes, with a score of 1; none on frames that the file leaves out."""
-        boxes = self._boxes.get(self._key(frame, pts), np.empty((0, 4), np.float32))
+        key = self._key(frame, pts)
+        boxes = np.empty((0, 4), np.float32) if key is None else self._boxes[key]
         return boxes, np.ones(len(boxes), np.float32)
 
-    def _key(self, frame: int, pts: int) -> int:
-        return frame if self._by == "frame_index" else pts
+    def _key(self, frame: int, pts: int) -> int | None:
+        wanted = frame if self._by == "frame_index" else pts
+        if not len(self._given):
+            return None
+        nearest = int(self._given[np.abs(self._given - wanted).argmin()])
+        return nearest if abs(nearest - wanted) <= self._tolerance_pts else None
 
 
-def read_boxes(video: Video, time_base: Fraction) -> GivenBoxes:
+def read_boxes(
+    video: Video, time_base: Fraction, average_fps: Fraction | None = None
+) -> GivenBoxes:
     """Reads a video's boxes from Parquet or CSV.
 
-    A row a box: `frame_index`, `pts` or `pts_seconds` says where, and either
-    `box_xyxy_px` (four numbers) or `x0`, `y0`, `x1`, `y1` say what, in upright pixels.
-    A `video_id` column, if there is one, chooses the rows. Our own track files fit.
+    A row a box: `frame_index`, `pts` or `pts_seconds` says where (seconds may be off by
+    less than half a frame), and either `box_xyxy_px` (four numbers) or `x0`, `y0`, `x1`,
+    `y1` say what, in upright pixels. A `video_id` column, if there is one, chooses the
+    rows. Our own track files fit.
 
     Raises:
         BoxesError: with what the file has and what it needs.
@@ -108,44 +127,52 @@ def read_boxes(video: Video, time_base: Fraction) -> GivenBoxes:
     try:
         with fsspec.open(uri, "rb") as file:
             table = pq.read_table(file) if _is_parquet(uri) else pa.csv.read_csv(file)
-    except (OSError, ValueError, pa.ArrowException) as error:
-        message = f"{video.uri}: its boxes {uri} cannot be read: {error}"
+        by, where, boxes = _boxes_of(table, video.video_id)
+    except (OSError, ValueError, TypeError, pa.ArrowException) as error:
+        message = f"{video.uri}: its boxes {uri} cannot be used: {error}"
         raise BoxesError("bad_boxes", message) from error
-    if "video_id" in table.column_names:
-        table = table.filter(pa.compute.equal(table["video_id"], video.video_id))
-    by = next((c for c in ("pts", "frame_index", "pts_seconds") if c in table.column_names), None)
-    boxes = _box_array(table)
-    if by is None or boxes is None:
-        message = (
-            f"{video.uri}: its boxes {uri} have the columns {', '.join(table.column_names)}; "
-            "expected pts, frame_index or pts_seconds, and box_xyxy_px or x0, y0, x1, y1"
-        )
-        raise BoxesError("bad_boxes", message)
-    where = table[by].to_numpy()
+    tolerance = 0.0
     if by == "pts_seconds":
-        where = np.round(where / float(time_base))
-        by = "pts"
-    if not np.isfinite(boxes).all() or not (boxes[:, 2:] > boxes[:, :2]).all():
-        row = int(np.flatnonzero(~(boxes[:, 2:] > boxes[:, :2]).all(1))[0])
-        message = (
-            f"{video.uri}: its boxes {uri}: row {row} is {boxes[row]}, expected x0 < x1, y0 < y1"
-        )
-        raise BoxesError("bad_boxes", message)
+        where, tolerance = where / float(time_base), 0.4 / float((average_fps or 25) * time_base)
     grouped: dict[int, list[Any]] = {}
-    for at, box in zip(where.astype(np.int64).tolist(), boxes, strict=True):
+    for at, box in zip(np.rint(where).astype(np.int64).tolist(), boxes, strict=True):
         grouped.setdefault(at, []).append(box)
-    return GivenBoxes({at: np.stack(rows) for at, rows in grouped.items()}, by=by)
+    by = "frame_index" if by == "frame_index" else "pts"
+    found = {at: np.stack(rows) for at, rows in grouped.items()}
+    return GivenBoxes(found, by=by, tolerance_pts=tolerance)
 
 
-def _box_array(table: pa.Table) -> npt.NDArray[np.float32] | None:
-    names = set(table.column_names)
-    if "box_xyxy_px" in names:
-        flat = np.array(table["box_xyxy_px"].to_pylist(), np.float32)
-        return flat.reshape(-1, 4)
-    if {"x0", "y0", "x1", "y1"} <= names:
-        columns = [table[c].to_numpy() for c in ("x0", "y0", "x1", "y1")]
-        return np.stack(columns, axis=1).astype(np.float32)
-    return None
+def _boxes_of(
+    table: pa.Table, video_id: str
+) -> tuple[str, npt.NDArray[np.float64], npt.NDArray[np.float32]]:
+    """The column that says where, its (N,) values, and (N, 4) boxes; ValueError otherwise."""
+    names = table.column_names
+    by = next((c for c in ("pts", "frame_index", "pts_seconds") if c in names), None)
+    listed, corners = "box_xyxy_px" in names, ("x0", "y0", "x1", "y1")
+    if by is None or not (listed or set(corners) <= set(names)):
+        raise ValueError(
+            f"got the columns {', '.join(names)}; expected pts, frame_index or pts_seconds, "
+            "and box_xyxy_px or x0, y0, x1, y1"
+        )
+    if "video_id" in names:
+        ids = pa.compute.cast(table["video_id"], pa.string())  # CSV makes numbers of some
+        table = table.filter(pa.compute.equal(ids, video_id))
+    where = np.array(table[by].to_pylist(), np.float64)
+    if listed:
+        rows = [row if row is not None else [] for row in table["box_xyxy_px"].to_pylist()]
+        bad = [number for number, row in enumerate(rows) if len(row) != len(corners)]
+        if bad:
+            raise ValueError(f"row {bad[0]}: got {rows[bad[0]]}, expected four numbers")
+        boxes = np.array(rows, np.float32).reshape(-1, 4)
+    else:
+        boxes = np.array([table[c].to_pylist() for c in corners], np.float32).T.reshape(-1, 4)
+    usable = np.isfinite(where) & np.isfinite(boxes).all(1) & (boxes[:, 2:] > boxes[:, :2]).all(1)
+    if not usable.all():
+        row = int(np.flatnonzero(~usable)[0])
+        raise ValueError(
+            f"row {row}: got {by} {where[row]:g} and {boxes[row]}, expected x0 < x1, y0 < y1"
+        )
+    return by, where, boxes
 
 
 def _is_parquet(uri: str) -> bool:

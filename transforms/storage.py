@@ -23,14 +23,14 @@ __all__ = ["Folder", "atomic_file", "file_stem", "sweep_temporaries", "write_byt
 _TEMPORARY_PREFIX = ".facetracks-"
 #: Those that this process has in the making now.
 _UNFINISHED: set[Path] = set()
-_STEM_BYTES = 120
+_STEM_BYTES = 112
 _HASH_DIGITS = 16
 
 
 def file_stem(video_id: str) -> str:
     """A file name for a video_id: itself where it is plain, else cleaned, `~`, and a hash.
 
-    Never empty, holds no path separator, starts with no dot, at most 140 bytes long. No
+    Never empty, holds no path separator, starts with no dot, at most 130 bytes long. No
     plain id has a `~`, so different ids have different stems.
     """
     clean = "".join(c if c.isalnum() or c in "._-" else "_" for c in video_id).lstrip(".")

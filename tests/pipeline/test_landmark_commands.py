@@ -115,7 +115,7 @@ def _kill_after_first_epoch(data: Path, output: Path) -> None:
         "parser = argparse.ArgumentParser(); command.add_parser(parser.add_subparsers()); "
         "args = parser.parse_args(); args.run(args)"
     )
-    arguments = ["landmarks", "--data", data, "--output", output, "--epochs", "4"]
+    arguments = ["landmarks", "--data", data, "--output", output, "--epochs", "3"]
     process = subprocess.Popen(
         [sys.executable, "-c", code, *map(str, arguments), "--samples-per-epoch", "32"],
         cwd=Path(train_landmarks.__file__).parents[1],
@@ -134,19 +134,19 @@ def _kill_after_first_epoch(data: Path, output: Path) -> None:
 def test_training_writes_and_resumes_to_the_same_weights(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert _train(data, tmp_path / "unbroken", "--epochs", "4") == 0
-    assert "4 epochs in" in capsys.readouterr().out
+    assert _train(data, tmp_path / "unbroken", "--epochs", "3") == 0
+    assert "3 epochs in" in capsys.readouterr().out
     with (tmp_path / "unbroken" / "log.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert [row["epoch"] for row in rows] == ["1", "2", "3", "4"]
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
 
     _kill_after_first_epoch(data, tmp_path / "broken")
-    assert _train(data, tmp_path / "broken", "--epochs", "4", "--resume") == 0
+    assert _train(data, tmp_path / "broken", "--epochs", "3", "--resume") == 0
     states = [
         torch.load(tmp_path / name / "checkpoint.pt", weights_only=True)
         for name in ("unbroken", "broken")
     ]
-    assert states[0]["epoch"] == states[1]["epoch"] == 4
+    assert states[0]["epoch"] == states[1]["epoch"] == 3
     for name, tensor in states[0]["average"].items():
         assert torch.equal(tensor, states[1]["average"][name]), name
     _, card = read_landmark_weights(tmp_path / "broken" / "landmarks_2d.safetensors")
