@@ -133,7 +133,7 @@ def run(args: argparse.Namespace) -> int:
     }
     write_run_record(output, record)
     start = time.monotonic()
-    with ProgressDisplay(len(inputs.all_videos())):
+    with ProgressDisplay(len(inputs.videos)):
         result = _run_graph(inputs, settings, options)
     wall_seconds = time.monotonic() - start
     rows = _account(inputs, settings.workplace)
@@ -193,21 +193,21 @@ def _settings(args: argparse.Namespace, output: str, runner: str, local: bool) -
 def _beam_options(args: argparse.Namespace) -> tuple[PipelineOptions, str]:
     """Beam's options, with the runner of one machine where none is named."""
     flags: Sequence[str] = args.beam_options
-    ours = [f"--{name.replace('_', '-')}" for name in vars(args)]
+    known = [f"--{name.replace('_', '-')}" for name in vars(args)]
     for flag in flags:
-        close = difflib.get_close_matches(flag.partition("=")[0], ours, n=1, cutoff=0.85)
+        close = difflib.get_close_matches(flag.partition("=")[0], known, n=1, cutoff=0.85)
         if close:
             raise UsageError(f"got the option {flag}; did you mean {close[0]}?")
         if not flag.startswith("-") and flag == flags[0]:
             raise UsageError(f"got {flag!r} among the options; inputs come before the options")
     runner = PipelineOptions(list(flags)).view_as(StandardOptions).runner
-    if runner is None:
-        # Named, because DirectRunner chooses its engine by the content of the graph.
-        runner = "FnApiRunner"
-        mode = "multi_threading" if args.workers > 1 else "in_memory"
-        extra = {"direct_num_workers": args.workers, "direct_running_mode": mode}
-        return PipelineOptions(list(flags), runner=runner, **extra), runner
-    return PipelineOptions(list(flags)), str(runner).rpartition(".")[2]
+    if runner is not None:
+        return PipelineOptions(list(flags)), str(runner).rpartition(".")[2]
+    # Named, because DirectRunner chooses its engine by the content of the graph.
+    mode = "multi_threading" if args.workers > 1 else "in_memory"
+    ours = ["--runner=FnApiRunner", f"--direct_num_workers={args.workers}"]
+    ours += [f"--direct_running_mode={mode}"]
+    return PipelineOptions([*ours, *flags]), "FnApiRunner"  # the last word is the user's
 
 
 def _check_output(output: str) -> None:

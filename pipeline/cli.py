@@ -94,6 +94,7 @@ def _quiet_libraries() -> None:
     for name in ("apache_beam", "fsspec"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.simplefilter("ignore")
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
 
 
 def _interrupt(signum: int, frame: Any) -> NoReturn:

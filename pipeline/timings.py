@@ -6,9 +6,10 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-import av
-import fsspec
 from av.error import FFmpegError
+
+from schemas.errors import VideoError
+from transforms.video_source import open_video
 
 __all__ = ["raw_decode_seconds", "timings_table"]
 
@@ -49,14 +50,12 @@ def raw_decode_seconds(uri: str) -> tuple[int, float]:
     """Frames and seconds of a plain decode of the whole file; (0, 0) where it cannot be read."""
     frames = 0
     try:
-        with fsspec.open(uri, "rb") as file:
+        with open_video(uri) as (container, stream):
+            stream.codec_context.thread_count = 1
             start = time.perf_counter()
-            with av.open(file) as container:
-                stream = container.streams.video[0]
-                stream.codec_context.thread_count = 1
-                for _ in container.decode(stream):
-                    frames += 1
-    except (FFmpegError, OSError, ValueError):
+            for _ in container.decode(stream):
+                frames += 1
+    except (FFmpegError, VideoError):
         return 0, 0.0
     return frames, time.perf_counter() - start
 

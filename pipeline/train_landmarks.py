@@ -99,7 +99,8 @@ def run(args: argparse.Namespace) -> int:
     card = LandmarkCard(
         crop_scale=args.crop_scale,
         licence=_LICENCE,
-        training=f"facetracks train landmarks, {len(faces)} faces, seed {args.seed}",
+        training=f"facetracks train landmarks, {len(faces)} faces, seed {args.seed}"
+        + (f", from {args.initial.name}" if args.initial else ""),
     )
     options = TrainingOptions(
         seed=args.seed,
