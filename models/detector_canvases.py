@@ -23,7 +23,15 @@ import numpy.typing as npt
 from models.crops import image_to_crop, sample_plane
 from models.detector_data import LabelledImage
 
-__all__ = ["MIN_FACE_PX", "TEACHER_SCORE", "Canvas", "ImagePool", "draw_canvas", "place_boxes"]
+__all__ = [
+    "MIN_FACE_PX",
+    "TEACHER_SCORE",
+    "Canvas",
+    "ImagePool",
+    "draw_canvas",
+    "place_boxes",
+    "turn_away",
+]
 
 MIN_FACE_PX: Final = 11.0
 TEACHER_SCORE: Final = 0.6
@@ -36,6 +44,10 @@ _MAX_ENLARGEMENT = 3.0
 _BARE_SHARE = 0.25  # a tile with more than this left bare gets another image behind
 _MOST_LAYERS = 4
 _LITTER_SHARE = 0.3
+_TURNED_SHARE = 0.4
+_PROFILE_SHARE = 0.3
+_LEAST_TURN = 0.06
+_COVER_SHARE = 0.12
 _PLAIN_SHARE = 0.25  # unless it stays plain
 
 
@@ -109,8 +121,9 @@ def draw_canvas(
         tile = np.empty((height_px, width_px, 3), np.uint8)
         bare = np.ones((height_px, width_px), np.uint8)
         for _ in range(_MOST_LAYERS):
-            pool = pools[rng.choice(len(pools), p=weights)]
-            source = pool[int(rng.integers(len(pool)))]
+            source = _pick(pools[rng.choice(len(pools), p=weights)], rng)
+            if rng.random() < _PROFILE_SHARE:
+                source = turn_away(source, rng)
             affine = _random_affine(source, width_px, height_px, rng)
             pixels = sample_plane(source.image, affine, width_px, height_px)
             covered = _covered(source.image.shape, affine, width_px, height_px) & bare
@@ -129,6 +142,8 @@ def draw_canvas(
         cv2.copyTo(pixels, bare, tile)
         image[y0:y1, x0:x1] = tile
     faces_px, ignored_px = np.concatenate(faces), np.concatenate(ignored)
+    if rng.random() < _COVER_SHARE and len(faces_px):
+        _cover(image, faces_px[rng.integers(len(faces_px))], rng)
     if rng.random() < _LITTER_SHARE:
         _litter(image, rng)
     if rng.random() < 0.5:
@@ -138,6 +153,47 @@ def draw_canvas(
             for b in (faces_px, ignored_px)
         )
     return Canvas(_dirty(image, rng), faces_px.astype(np.float32), ignored_px.astype(np.float32))
+
+
+def _pick(pool: ImagePool, rng: np.random.Generator) -> LabelledImage:
+    """An image of the pool; now and then the one of three whose face is turned the most."""
+    drawn = [pool[int(i)] for i in rng.integers(len(pool), size=3)]
+    if rng.random() < _TURNED_SHARE:
+        return max(drawn, key=lambda image: np.abs(image.turns).max(initial=0.0))
+    return drawn[0]
+
+
+def turn_away(source: LabelledImage, rng: np.random.Generator) -> LabelledImage:
+    """The image with the far half of its most turned face squeezed: nearly a profile.
+
+    +-------+----+            +-------+--+
+    |  o    |o   |            |  o    |o |
+    |       >    |     ->     |       >  |      > is the nose; what lies beyond it
+    |    ---|--  |            |    ---|- |      is squeezed, box and all
+    +-------+----+            +-------+--+
+    """
+    if len(source.turns) == 0 or np.abs(source.turns).max() < _LEAST_TURN:
+        return source
+    face = int(np.abs(source.turns).argmax())
+    x0, _, x1, _ = source.boxes_xyxy_px[face]
+    turn, width = float(source.turns[face]), float(x1 - x0)
+    nose_x = (x0 + x1) / 2 + turn * width
+    ends = (nose_x, x1 + 0.1 * width) if turn > 0 else (x0 - 0.1 * width, nose_x)
+    start, stop = (int(v) for v in np.clip(np.round(ends), 0, source.image.shape[1]))
+    squeezed = round((stop - start) * rng.uniform(0.1, 0.6))
+    if squeezed < 1:
+        return source
+    strip = cv2.resize(
+        source.image[:, start:stop], (squeezed, len(source.image)), interpolation=cv2.INTER_AREA
+    )
+    image = np.hstack([source.image[:, :start], strip, source.image[:, stop:]])
+    boxes = source.boxes_xyxy_px.copy()
+    shift = stop - start - squeezed
+    far = source.image.shape[1] + 1e4
+    boxes[:, ::2] = np.interp(
+        boxes[:, ::2] + 0.5, [-1e4, start, stop, far], [-1e4, start, stop - shift, far - shift]
+    ) - np.float32(0.5)
+    return LabelledImage(image, source.source_px, boxes, source.scores, source.turns)
 
 
 def _random_affine(
@@ -223,6 +279,22 @@ def _dirty(image: npt.NDArray[np.uint8], rng: np.random.Generator) -> npt.NDArra
         _, packed = cv2.imencode(".jpg", image, quality)
         image = np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR), np.uint8)
     return np.ascontiguousarray(image)
+
+
+def _cover(
+    image: npt.NDArray[np.uint8], box: npt.NDArray[np.floating], rng: np.random.Generator
+) -> None:
+    """Holds a sheet of paper before the lower third of a face, or a little more."""
+    x0, y0, x1, y1 = box
+    width, height = x1 - x0, y1 - y0
+    top = y0 + rng.uniform(0.55, 0.85) * height
+    left, right = x0 - rng.uniform(-0.2, 1.0) * width, x1 + rng.uniform(-0.2, 1.0) * width
+    bottom = top + rng.uniform(0.4, 2.0) * height
+    tilt = rng.normal(0, 0.08) * width
+    corners = [(left, top - tilt), (right, top + tilt), (right, bottom), (left, bottom)]
+    shade = rng.uniform(190, 255) if rng.random() < 0.5 else rng.uniform(0, 255, 3)
+    paint = tuple(float(c) for c in np.broadcast_to(shade, 3))
+    cv2.fillConvexPoly(image, np.round(corners).astype(np.int32), paint)
 
 
 def _litter(image: npt.NDArray[np.uint8], rng: np.random.Generator) -> None:

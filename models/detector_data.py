@@ -15,7 +15,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import av
 import cv2
@@ -31,6 +31,7 @@ __all__ = [
     "VALIDATION_VIDEOS",
     "LabelledImage",
     "LabelledImages",
+    "Teacher",
     "label_images",
     "read_stills",
     "read_video_frames",
@@ -76,12 +77,15 @@ class LabelledImage:
         source_px: how many pixels of the source one pixel of the image is wide.
         boxes_xyxy_px: (N, 4) float32 in the image's pixels.
         scores: (N,) float32, the teacher's.
+        turns: (N,) float32 in [-0.5, 0.5], the nose's place between the middle of the box
+            and its left or right edge.
     """
 
     image: npt.NDArray[np.uint8]
     source_px: float
     boxes_xyxy_px: npt.NDArray[np.float32]
     scores: npt.NDArray[np.float32]
+    turns: npt.NDArray[np.float32]
 
     def __post_init__(self) -> None:
         if self.image.ndim != 3 or self.image.shape[2] != 3:
@@ -90,10 +94,20 @@ class LabelledImage:
             raise ValueError(
                 f"boxes_xyxy_px: got {self.boxes_xyxy_px.shape}, expected ({len(self.scores)}, 4)"
             )
+        if self.turns.shape != self.scores.shape:
+            raise ValueError(f"turns: got {self.turns.shape}, expected {self.scores.shape}")
 
     def __repr__(self) -> str:
         height, width = self.image.shape[:2]
         return f"LabelledImage({width}x{height}, {len(self.scores)} boxes)"
+
+
+class Teacher(FaceDetector, Protocol):
+    """A detector that also knows which way faces look; `YuNetDetector` is one."""
+
+    def turns(self, image: npt.NDArray[np.uint8], faces: Detections) -> npt.NDArray[np.float32]:
+        """(N,) float32 in [-0.5, 0.5] for the faces that it found in the image."""
+        ...
 
 
 class LabelledImages:
@@ -112,6 +126,7 @@ class LabelledImages:
             self.box_starts = index["box_starts"]
             self.boxes_xyxy_px = index["boxes_xyxy_px"]
             self.scores = index["scores"]
+            self.turns = index["turns"]
         self._pixels = np.load(path.with_suffix(".npy"), mmap_mode="r", allow_pickle=False)
 
     def __len__(self) -> int:
@@ -128,7 +143,11 @@ class LabelledImages:
         pixels = self._pixels[start : start + height * width * 3].reshape(height, width, 3)
         boxes = slice(self.box_starts[i], self.box_starts[i + 1])
         return LabelledImage(
-            pixels, float(self.source_px[i]), self.boxes_xyxy_px[boxes], self.scores[boxes]
+            pixels,
+            float(self.source_px[i]),
+            self.boxes_xyxy_px[boxes],
+            self.scores[boxes],
+            self.turns[boxes],
         )
 
 
@@ -243,14 +262,14 @@ def teach(teacher: FaceDetector, image: npt.NDArray[np.uint8]) -> Detections:
 
 
 def label_images(
-    images: Iterable[npt.NDArray[np.uint8]], teacher: FaceDetector, path: Path
+    images: Iterable[npt.NDArray[np.uint8]], teacher: Teacher, path: Path
 ) -> LabelledImages:
     """Reduces and labels images, writes them to `path` (.npz, .npy beside it), and maps them.
 
     Both files appear whole or not at all.
     """
     pixels: list[npt.NDArray[np.uint8]] = []
-    shapes, source_px, counts, boxes, scores = [], [], [], [], []
+    shapes, source_px, counts, boxes, scores, turns = [], [], [], [], [], []
     for image in images:
         reduced = reduce_image(image)
         taught = teach(teacher, reduced)
@@ -260,6 +279,7 @@ def label_images(
         counts.append(len(taught))
         boxes.append(taught.boxes_xyxy_px)
         scores.append(taught.scores)
+        turns.append(teacher.turns(reduced, taught))
     sizes = np.array([len(p) for p in pixels], np.int64)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(f".{os.getpid()}.npy")
@@ -274,6 +294,7 @@ def label_images(
         box_starts=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
         boxes_xyxy_px=np.concatenate([*boxes, np.zeros((0, 4), np.float32)]),
         scores=np.concatenate([*scores, np.zeros(0, np.float32)]),
+        turns=np.concatenate([*turns, np.zeros(0, np.float32)]),
     )
     temporary.replace(path)
     return LabelledImages(path)

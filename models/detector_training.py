@@ -1,7 +1,7 @@
 """Training of the face detector: which cell answers for which face, and the loss.
 
     score   quality focal loss (Li et al., "Generalized Focal Loss", 2020, Eq. 3): a cell
-            that answers for a face is taught the overlap its box reaches, others 0
+            that answers for a face is taught the root of the overlap its box reaches, others 0
     box     generalized IoU loss (Rezatofighi et al., 2019, Eq. 6), plus the error of
             centre and log size relative to the face, which keeps boxes from trembling
 
@@ -141,7 +141,7 @@ def detection_loss(
     chosen = cells[index[0], index[1]]  # (P, 5)
     found = decode_boxes(chosen[:, 1:], centre[index[1]], stride[index[1], None])
     overlap, generalized = _paired_iou(found, target)
-    wanted[index[0], index[1]] = overlap.detach().clamp(min=0.0)
+    wanted[index[0], index[1]] = overlap.detach().clamp(min=0.0).sqrt()
 
     logits = cells[..., 0]
     focus = (logits.sigmoid() - wanted).abs() ** 2

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from models.detector_boxes import iou
 from models.face_detector import Detections, check_image
 from schemas.errors import WeightsError
 
@@ -56,12 +57,34 @@ class YuNetDetector:
 
     def detect(self, image: npt.NDArray[np.uint8]) -> Detections:
         """Finds the faces of a (H, W, 3) uint8 RGB image; boxes in its pixels."""
+        found = self._run(image)
+        return Detections.sorted_by_score(_boxes(found), found[:, 14])
+
+    def turns(self, image: npt.NDArray[np.uint8], faces: Detections) -> npt.NDArray[np.float32]:
+        """How far faces that `detect` found are turned to the side.
+
+        Returns: (N,) float32, where the tip of the nose is between the middle of the box (0)
+        and its left (-0.5) or right edge (0.5); 0 where this image does not show it.
+        """
+        found = self._run(image)
+        turns = np.zeros(len(faces), np.float32)
+        if len(found):
+            overlap = iou(faces.boxes_xyxy_px, _boxes(found))
+            nearest = found[overlap.argmax(1)]
+            middle, nose_x = nearest[:, 0] + nearest[:, 2] / 2, nearest[:, 8]
+            seen = overlap.max(1) > 0.5
+            turns[seen] = ((nose_x - middle) / nearest[:, 2])[seen]
+        return np.clip(turns, -0.5, 0.5)
+
+    def _run(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """(N, 15): x, y, width, height; eyes, nose, mouth corners (x, y); score."""
         check_image(image)
         height, width = image.shape[:2]
         self._net.setInputSize((width, height))
         _, found = self._net.detect(np.ascontiguousarray(image[:, :, ::-1]))
-        if found is None:
-            return Detections.empty()
-        found = np.asarray(found, np.float32).reshape(-1, 15)
-        boxes = np.column_stack([found[:, :2], found[:, :2] + found[:, 2:4]])
-        return Detections.sorted_by_score(boxes, found[:, 14])
+        found = np.zeros((0, 15)) if found is None else found
+        return np.asarray(found, np.float32).reshape(-1, 15)
+
+
+def _boxes(found: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    return np.concatenate([found[:, :2], found[:, :2] + found[:, 2:4]], 1)

@@ -9,7 +9,8 @@ FacetracksError
 └── VideoError            one video's failure: becomes a row with `reason`, never a crash
     ├── SourceError       reason not_found | no_match | unreadable
     ├── ContainerError    reason empty | not_a_video | no_video_stream | no_frames
-    ├── DecodingError     reason decoder_error | decoder_hung | decoder_crashed
+    ├── DecodingError     reason decoder_error | decoder_hung | decoder_crashed,
+    │                     time_limit | memory_limit | pixel_limit
     └── BoxesError        reason bad_boxes
 
 A message says what happened, what was got, what was expected, and which video.

@@ -61,6 +61,7 @@ class Probe:
     frames_expected: int | None
     duration_seconds: float | None  # of what is to be annotated, as the headers tell
     sample_aspect_ratio: Fraction  # of a stored pixel
+    end_pts: int | None = None  # where an index that can be trusted says the frames end
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +133,19 @@ class SegmentRows:
     box_source: npt.NDArray[np.uint8]  # (M,) index into BOX_SOURCES
     scores: npt.NDArray[np.float32]  # (M,)
     cuts_pts: npt.NDArray[np.int64]  # (C,) first frame of each new shot
+    # (L, 2) [start, stop) of owned frames that are known to be missing
+    lost_pts: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty((0, 2), np.int64))
 
     def __post_init__(self) -> None:
         rows = len(self.frame)
-        for name, shape in (("track", (rows,)), ("boxes_xyxy_px", (rows, 4))):
+        shapes: dict[str, tuple[int, ...]] = {
+            "track": (rows,),
+            "box_source": (rows,),
+            "scores": (rows,),
+            "boxes_xyxy_px": (rows, 4),
+            "lost_pts": (len(self.lost_pts), 2),
+        }
+        for name, shape in shapes.items():
             got = getattr(self, name).shape
             if got != shape:
                 raise ValueError(f"{name}: got shape {got}, expected {shape}")
@@ -235,3 +245,4 @@ class VideoTracks:
     rows: int
     work: Work
     stabilize_seconds: float
+    lost_pts: tuple[tuple[int, int], ...] = ()  # [start, stop) of missing frames, in order

@@ -25,15 +25,20 @@ REASONS: Final[dict[str, str]] = {
     "no_video_stream": "a container without a video stream",
     "no_frames": "a video stream from which no frame could be decoded",
     "bad_packets": "some packets could not be decoded; their frames are missing",
+    "truncated": "the file ends before its own index says; the rest is there",
     "decoder_error": "the decoder gave up",
     "decoder_hung": "the decoder made no progress and was killed",
     "decoder_crashed": "the decoder took its process down",
+    "time_limit": "decoding took too long for the length of the video",
+    "memory_limit": "decoding needed too much memory",
+    "pixel_limit": "frames larger than allowed",
     "bad_boxes": "the boxes given for this video cannot be used",
     "segment_lost": "a segment of the video never arrived",
 }
 
 _INT = pa.int64()
 _FLOAT = pa.float64()
+_RANGES = pa.list_(pa.list_(pa.int64(), 2))
 
 VIDEO_COLUMNS: Final = (
     Column("video_id", pa.string(), "", "names the track file: tracks/{video_id}.parquet"),
@@ -58,6 +63,7 @@ VIDEO_COLUMNS: Final = (
     Column("average_fps", _FLOAT, "1/s", "as the container states it", True),
     Column("frames_expected", _INT, "frames", "as the container states it; headers do lie", True),
     Column("frames_decoded", _INT, "frames", "frames that came out of the decoder"),
+    Column("lost_pts", _RANGES, "time_base", "[start, stop) of frames known to be missing"),
     Column("packets_bad", _INT, "packets", "packets that the decoder rejected"),
     Column("faces", _INT, "", "distinct face_id in the tracks"),
     Column("face_frames", _INT, "rows", "rows in the track file"),

@@ -1,42 +1,48 @@
 """Decoding in a process of its own, which can hang, crash or be killed without harm.
 
-    worker thread                         child (python -m transforms.decoding_child)
+    worker thread                         child (python -m transforms.decoding_server)
     DecodingChild.plan / .decode  --->    opens, seeks, decodes, detects, crops
                                   <---    progress, ... then a result or a VideoError
 
 One child serves one worker thread, one request at a time, and lives on between requests.
 It is started by exec, never by a bare fork: the worker may hold CUDA and locks. A child
-that makes no progress for `stall_seconds` is killed; the next request gets a new one.
-The child ends by itself when its worker is gone, even from inside a decoder that hangs.
+that makes no progress, takes too long or grows too large is killed; the next request gets
+a new one. The child ends by itself when its worker is gone, even from inside a decoder
+that hangs. Its answers are read without pickle: it handles untrusted video.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import os
 import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-import traceback
 from collections.abc import Iterator
 from multiprocessing.connection import Connection, Pipe
-from pathlib import PurePosixPath
-from typing import Any, Final
+from pathlib import Path, PurePosixPath
+from typing import Any, Final, NoReturn
 
 import fsspec
 
 from schemas.errors import DecodingError, VideoError
 from schemas.records import Segment, SegmentWindows, Video
+from transforms.segment_arrays import unpack_plan, unpack_windows
 from transforms.window_decoding import CropSpec
 
 __all__ = ["ChildSettings", "DecodingChild", "kill_all_children"]
 
-_PROGRESS_SECONDS: Final = 0.5
-_PARENT_CHECK_SECONDS: Final = 1.0
+#: How often a busy child's memory and time are looked at.
+_WATCH_SECONDS: Final = 0.25
+#: Time that every request may take, whatever the length of its video.
+_GRACE_SECONDS: Final = 120.0
+#: Length that a video without a known one is taken for.
+_UNKNOWN_SECONDS: Final = 3600.0
+_LARGEST_ANSWER: Final = 2**31 - 1
 #: The children of this process that are alive.
 _ALIVE: set[subprocess.Popen[bytes]] = set()
 
@@ -47,6 +53,10 @@ class ChildSettings:
 
     detector: `default`, `yunet:PATH`, or a weights file.
     stall_seconds: a child silent for longer is killed.
+    max_slowness: seconds of work a second of video, beyond which it is killed.
+    memory_mb: resident memory beyond which it is killed.
+    max_pixels: frames with more are refused.
+    module: what the child runs; tests put a misbehaving one here.
     """
 
     crop: CropSpec
@@ -54,6 +64,10 @@ class ChildSettings:
     segment_seconds: float = 10.0
     decode_threads: int = 1
     stall_seconds: float = 60.0
+    max_slowness: float = 60.0
+    memory_mb: int = 4096
+    max_pixels: int = 50_000_000
+    module: str = "transforms.decoding_server"
 
 
 class DecodingChild:
@@ -68,19 +82,26 @@ class DecodingChild:
     def plan(self, video: Video) -> list[Segment]:
         """Cuts a video in segments.
 
-        Raises VideoError with the reason class when it cannot be opened, or takes the
-        child down.
+        Raises VideoError with the reason class when it cannot be opened, or when it takes
+        the child down or past a limit.
         """
         with _within_reach(video) as reachable:
-            segments: list[Segment] = self._ask("plan", reachable, video)
-        return [dataclasses.replace(segment, video=video) for segment in segments]
+            answer = self._ask("plan", reachable, video, 0.0)
+        try:
+            return unpack_plan(answer, video)
+        except ValueError as error:
+            self._refuse_garbage(video, error)
 
     def decode(self, segment: Segment) -> SegmentWindows:
         """Decodes one segment; raises VideoError as `plan` does."""
+        seconds = (segment.probe.duration_seconds or _UNKNOWN_SECONDS) / segment.count
         with _within_reach(segment.video) as reachable:
             request = dataclasses.replace(segment, video=reachable)
-            windows: SegmentWindows = self._ask("decode", request, segment.video)
-        return dataclasses.replace(windows, segment=segment)
+            answer = self._ask("decode", request, segment.video, seconds)
+        try:
+            return unpack_windows(answer, segment)
+        except ValueError as error:
+            self._refuse_garbage(segment.video, error)
 
     def close(self) -> None:
         """Ends the child, whatever it is doing."""
@@ -93,26 +114,69 @@ class DecodingChild:
                 resource.close()
         self._process = self._connection = self._stderr = None
 
-    def _ask(self, request: str, argument: Any, video: Video) -> Any:
+    def _ask(self, request: str, argument: Any, video: Video, video_seconds: float) -> bytes:
         connection = self._started()
         try:
             connection.send((request, argument))
-            while connection.poll(self._settings.stall_seconds):
-                kind, value = connection.recv()
-                if kind == "done":
-                    return value
-                if kind == "video error":
-                    raise value
-                if kind == "bug":
-                    raise RuntimeError(f"{video.uri}: the decoding child raised\n{value}")
+            answer = self._answer(connection, video, video_seconds)
         except (EOFError, OSError) as error:
             message = f"{video.uri}: the decoder took its process down ({self._last_words()})"
             self.close()
             raise DecodingError("decoder_crashed", message) from error
+        kind, content = answer[:1], answer[1:]
+        if kind == b"V":
+            try:
+                told = json.loads(content)
+                reason, message = str(told["reason"]), str(told["message"])
+            except (ValueError, KeyError, TypeError) as error:
+                self._refuse_garbage(video, error)
+            raise VideoError(reason, message)
+        if kind == b"B":
+            text = content.decode(errors="replace")
+            raise RuntimeError(f"{video.uri}: the decoding child raised\n{text}")
+        if kind != b"D":
+            self._refuse_garbage(video, ValueError(f"an answer of kind {kind!r}"))
+        return content
+
+    def _answer(
+        self, connection: Connection[Any, Any], video: Video, video_seconds: float
+    ) -> bytes:
+        """Waits for the answer, and kills a child that breaks a limit."""
+        limits = self._settings
+        start = last_sign = time.monotonic()
+        time_limit = _GRACE_SECONDS + limits.max_slowness * video_seconds
+        while True:
+            if connection.poll(_WATCH_SECONDS):
+                answer = connection.recv_bytes(_LARGEST_ANSWER)
+                if answer[:1] != b"P":
+                    return answer
+                last_sign = time.monotonic()
+            now, memory_mb = time.monotonic(), self._memory_mb()
+            if memory_mb > limits.memory_mb:
+                self._kill(video, "memory_limit", f"needed more than {limits.memory_mb} MB")
+            if now - start > time_limit:
+                self._kill(video, "time_limit", f"needed more than {time_limit:.0f} s")
+            if now - last_sign > limits.stall_seconds:
+                silent = f"made no progress for {limits.stall_seconds:g} s"
+                self._kill(video, "decoder_hung", silent)
+
+    def _kill(self, video: Video, reason: str, what: str) -> NoReturn:
         self.close()
-        seconds = self._settings.stall_seconds
-        message = f"{video.uri}: the decoder made no progress for {seconds:g} s and was killed"
-        raise DecodingError("decoder_hung", message)
+        raise DecodingError(reason, f"{video.uri}: the decoder {what} and was killed")
+
+    def _refuse_garbage(self, video: Video, error: Exception) -> NoReturn:
+        self.close()
+        message = f"{video.uri}: the decoder answered with garbage: {error}"
+        raise DecodingError("decoder_error", message) from error
+
+    def _memory_mb(self) -> float:
+        """Resident memory of the child; 0 where the system does not tell."""
+        assert self._process is not None
+        try:
+            pages = Path(f"/proc/{self._process.pid}/statm").read_text().split()[1]
+        except (OSError, IndexError):
+            return 0.0
+        return int(pages) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
     def _started(self) -> Connection[Any, Any]:
         if self._connection is not None:
@@ -122,7 +186,7 @@ class DecodingChild:
         environment = dict(os.environ, OMP_NUM_THREADS="1")
         environment["PYTHONPATH"] = os.pathsep.join(p for p in sys.path if p)
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            [sys.executable, "-m", "transforms.decoding_child", str(theirs.fileno())],
+            [sys.executable, "-m", self._settings.module, str(theirs.fileno())],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -175,86 +239,3 @@ def _within_reach(video: Video) -> Iterator[Video]:
 
         uri = spooled(video.uri) or video.uri
         yield dataclasses.replace(video, uri=uri, boxes_uri=spooled(video.boxes_uri))
-
-
-class _Server:
-    """The child's side. Heavy imports wait until they are needed."""
-
-    def __init__(self, connection: Connection[Any, Any], settings: ChildSettings) -> None:
-        self._connection = connection
-        self._settings = settings
-        self._detector: Any = None
-        self._last_progress = 0.0
-
-    def plan(self, video: Video) -> list[Segment]:
-        from transforms.video_source import open_video, plan_segments
-
-        with open_video(video.uri) as (container, stream):
-            return plan_segments(video, container, stream, self._settings.segment_seconds)
-
-    def decode(self, segment: Segment) -> SegmentWindows:
-        from transforms.face_boxes import BoxSource, DetectedBoxes, read_boxes
-        from transforms.video_source import FrameStream, open_video
-        from transforms.window_decoding import decode_windows
-
-        time_base = segment.probe.time_base
-        boxes: BoxSource
-        if segment.video.boxes_uri is not None:
-            boxes = read_boxes(segment.video, time_base, segment.probe.average_fps)
-        else:
-            boxes = DetectedBoxes(self._loaded_detector(), time_base)
-        with open_video(segment.video.uri) as (container, stream):
-            threads = self._settings.decode_threads
-            frames = FrameStream(segment, container, stream, threads)
-            windows = decode_windows(
-                segment, frames, boxes, self._settings.crop, on_progress=self._progress
-            )
-        work = dataclasses.replace(windows.work, packets_bad=frames.packets_bad)
-        return dataclasses.replace(windows, work=work)
-
-    def _loaded_detector(self) -> Any:
-        if self._detector is None:
-            import torch
-
-            from models.face_detector import load_face_detector
-
-            torch.set_num_threads(1)
-            self._detector = load_face_detector(self._settings.detector)
-        return self._detector
-
-    def _progress(self, frames: int) -> None:
-        now = time.monotonic()
-        if now - self._last_progress > _PROGRESS_SECONDS:
-            self._last_progress = now
-            self._connection.send(("progress", frames))
-
-
-def _serve(connection: Connection[Any, Any]) -> None:
-    import av
-    import cv2
-
-    av.logging.set_level(None)
-    cv2.setNumThreads(1)
-    server = _Server(connection, connection.recv())
-    while True:
-        request, argument = connection.recv()
-        try:
-            answer = ("done", getattr(server, request)(argument))
-        except VideoError as error:
-            answer = ("video error", error)
-        except Exception:
-            answer = ("bug", traceback.format_exc())
-        connection.send(answer)
-
-
-def _end_with_parent(parent: int) -> None:
-    """Ends this process soon after its parent has; runs in a thread beside the work."""
-    while os.getppid() == parent:
-        time.sleep(_PARENT_CHECK_SECONDS)
-    os._exit(1)
-
-
-if __name__ == "__main__":
-    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
-    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
-        _serve(Connection(int(sys.argv[1])))

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import apache_beam as beam
-import fsspec
 from apache_beam.metrics import Metrics
 
-from schemas.errors import SourceError, VideoError
+from schemas.errors import VideoError
 from schemas.records import Video, VideoFailure
 from transforms.progress_board import BOARD
+from transforms.sources import look_up
 from transforms.workplace import Workplace
 
 __all__ = ["ReadVideos", "inspect_video"]
@@ -23,16 +23,7 @@ def inspect_video(video: Video) -> Video:
 
     Raises SourceError where there is nothing to read.
     """
-    try:
-        fs, path = fsspec.core.url_to_fs(video.uri)
-        info = fs.info(path)
-    except FileNotFoundError as error:
-        raise SourceError("not_found", f"{video.uri}: no such file or object") from error
-    except Exception as error:  # each file system raises its own kinds
-        message = f"{video.uri}: cannot be reached: {type(error).__name__}: {error}"
-        raise SourceError("unreadable", message) from error
-    if info.get("type") == "directory":
-        raise SourceError("unreadable", f"{video.uri}: is a folder, expected a video file")
+    _, _, info = look_up(video.uri)
     keys = ("size", "ETag", "etag", "mtime", "LastModified", "last_modified", "updated")
     print_of = [f"{key}={info[key]}" for key in keys if info.get(key) is not None]
     return replace(video, fingerprint=" ".join(print_of))

@@ -49,6 +49,7 @@ class _Progress:
     done: bool = False
     geometry: FrameGeometry | None = None
     failures: list[SegmentFailure] = field(default_factory=list)
+    lost_pts: list[tuple[int, int]] = field(default_factory=list)
     work: Work = field(default_factory=Work)
     seconds: float = 0.0
     part_urls: list[str] = field(default_factory=list)
@@ -110,6 +111,7 @@ class _Walker:
         else:
             part = read_part(outcome)
             progress.geometry = progress.geometry or part.geometry
+            progress.lost_pts += [(int(a), int(b)) for a, b in part.rows.lost_pts]
             progress.work = _added(progress.work, part.work)
             table = progress.walk.add(part, self._new_stabilizer)
         self._write(progress, outcome, f"{outcome.segment.index:06d}", table)
@@ -126,6 +128,7 @@ class _Walker:
             part_urls=tuple(progress.part_urls),
             segments=last.segment.count,
             failures=tuple(progress.failures),
+            lost_pts=tuple(progress.lost_pts),
             first_pts=walk.first_pts,
             last_pts=walk.last_pts,
             frames=walk.frames,

@@ -17,6 +17,8 @@ from typing import Any
 
 import fsspec
 
+from transforms.sources import is_local
+
 __all__ = ["Folder", "atomic_file", "file_stem", "sweep_temporaries", "write_bytes"]
 
 #: Marks files in the making; the rest of the name is random.
@@ -45,7 +47,7 @@ def file_stem(video_id: str) -> str:
 def atomic_file(url: str) -> Iterator[Path]:
     """Yields a local path to write to; publishes it under `url` when the block ends well."""
     fs, path = fsspec.core.url_to_fs(url)
-    local = _is_local(fs)
+    local = is_local(fs)
     folder = str(Path(path).parent) if local else None
     if folder:
         fs.makedirs(folder, exist_ok=True)
@@ -117,15 +119,10 @@ class Folder:
     def remove_if_empty(self) -> None:
         """Removes a local folder that holds nothing."""
         fs, path = self._resolve()
-        if _is_local(fs):
+        if is_local(fs):
             with contextlib.suppress(OSError):
                 Path(path).rmdir()
 
     def _resolve(self) -> tuple[Any, str]:
         fs, path = fsspec.core.url_to_fs(self.url)
         return fs, path
-
-
-def _is_local(fs: Any) -> bool:
-    protocols = (fs.protocol,) if isinstance(fs.protocol, str) else fs.protocol
-    return "file" in protocols

@@ -12,12 +12,14 @@ from fractions import Fraction
 from typing import Any, Final
 
 import av
-import fsspec
+import numpy as np
+import numpy.typing as npt
 from av.error import FFmpegError
 
 from models.timestamps import PtsCounter
 from schemas.errors import ContainerError, DecodingError, SourceError
 from schemas.records import Probe, Segment, Video
+from transforms.sources import SourceFile, is_local, look_up
 
 __all__ = ["OVERHANG_SECONDS", "FrameStream", "open_video", "plan_segments", "probe_stream"]
 
@@ -31,11 +33,12 @@ _CONTAINERS: Final = (
     "mov,mp4,m4a,3gp,3g2,mj2,mp4,mpeg,mpegts,mpegvideo,mxf,nut,obu,ogg,rm,vc1,vvc,webm,wtv,"
     "yuv4mpegpipe,wav,mp3,aac,flac"
 )
-_READ_AHEAD_BYTES: Final = 4 << 20
+#: A file may end so much before its index says; edit lists and rounding do that.
+_EARLY_END_SECONDS: Final = 0.5
 
 
 @contextlib.contextmanager
-def open_video(uri: str) -> Iterator[tuple[Any, Any]]:
+def open_video(uri: str, *, max_pixels: int | None = None) -> Iterator[tuple[Any, Any]]:
     """Opens a video and yields (container, first video stream).
 
     Local files are read by FFmpeg itself, everything else through fsspec with read-ahead.
@@ -43,24 +46,16 @@ def open_video(uri: str) -> Iterator[tuple[Any, Any]]:
     Raises:
         SourceError: the bytes cannot be reached.
         ContainerError: they hold no video stream that FFmpeg knows.
+        DecodingError: its frames have more than `max_pixels` pixels.
     """
     options = {"protocol_whitelist": "file", "format_whitelist": _CONTAINERS}
     with contextlib.ExitStack() as stack:
-        try:
-            fs, path = fsspec.core.url_to_fs(uri)
-            size = fs.size(path)
-            if "file" in fs.protocol or "local" in fs.protocol:
-                source: Any = f"file:{path}"
-            else:
-                source = stack.enter_context(
-                    fs.open(path, "rb", block_size=_READ_AHEAD_BYTES, cache_type="readahead")
-                )
-        except FileNotFoundError as error:
-            raise SourceError("not_found", f"{uri}: no such file or object") from error
-        except (OSError, ValueError, ImportError) as error:
-            raise SourceError("unreadable", f"{uri}: cannot be read: {error}") from error
-        if size == 0:
+        fs, path, info = look_up(uri)
+        if info.get("size") == 0:
             raise ContainerError("empty", f"{uri}: the file has no bytes")
+        source: Any = f"file:{path}"
+        if not is_local(fs):
+            source = stack.enter_context(contextlib.closing(SourceFile(fs, path, uri)))
         try:
             container = stack.enter_context(av.open(source, options=options))
         except (FileNotFoundError, PermissionError) as error:
@@ -75,6 +70,7 @@ def open_video(uri: str) -> Iterator[tuple[Any, Any]]:
             raise ContainerError("no_video_stream", message)
         if streams[0].codec_context is None:
             raise ContainerError("not_a_video", f"{uri}: no decoder for its video stream")
+        _check_size(uri, streams[0].codec_context, max_pixels)
         yield container, streams[0]
 
 
@@ -87,6 +83,7 @@ def probe_stream(stream: Any, duration_seconds: float | None = None) -> Probe:
         average_fps=stream.average_rate or None,
         frames_expected=stream.frames or None,
         duration_seconds=duration_seconds,
+        end_pts=_indexed_end(stream),
         sample_aspect_ratio=stream.sample_aspect_ratio or Fraction(1),
     )
 
@@ -132,13 +129,17 @@ class FrameStream:
     Packets are decoded one by one: what a bad one held is lost and counted, the rest is
     saved. Frames before the keyframe that was sought, or outside the video's
     [start_seconds, stop_seconds), are left out.
+
+    packets_bad: after iteration, rejected packets of frames that the segment owns.
     """
 
     segment: Segment
     container: Any
     stream: Any
     threads: int = 1
+    max_pixels: int | None = None
     packets_bad: int = field(default=0, init=False)
+    _lost: list[tuple[int, int]] = field(default_factory=list, init=False)
 
     def __iter__(self) -> Iterator[tuple[int, Any]]:
         """Yields (pts, av.VideoFrame).
@@ -151,22 +152,55 @@ class FrameStream:
         context.thread_type = "SLICE" if self.threads == 1 else "FRAME"
         low, high = segment.video.start_seconds, segment.video.stop_seconds
         counter = PtsCounter(probe.time_base, probe.average_fps)
-        for frame in self._decoded():
+        end = None
+        for frame in self._decoded(counter.step):
+            _check_size(segment.video.uri, frame, self.max_pixels)
             if segment.seek_pts is not None and (frame.pts is None or frame.pts < segment.seek_pts):
                 continue  # leading frames of an open GOP: the segment before owns them
             pts = counter.next(frame.pts)
+            end = pts + counter.step
             seconds = pts * probe.time_base
             if high is not None and seconds >= high:
                 return
             if low is None or seconds >= low:
                 yield pts, frame
+        self._note_early_end(end)
 
-    def _decoded(self) -> Iterator[Any]:
+    def lost_pts(self) -> npt.NDArray[np.int64]:
+        """(L, 2) int64: the [start, stop) ranges of owned frames known to be missing."""
+        merged: list[list[int]] = []
+        for start, stop in sorted(self._lost):
+            if merged and start <= merged[-1][1]:
+                merged[-1][1] = max(merged[-1][1], stop)
+            else:
+                merged.append([start, stop])
+        return np.array(merged, np.int64).reshape(-1, 2)
+
+    def _note_early_end(self, end_pts: int | None) -> None:
+        """A file that ends well before its own index says has lost its end."""
+        probe, video = self.segment.probe, self.segment.video
+        declared = probe.end_pts
+        if declared is None or self.segment.own_stop_pts is not None:
+            return
+        if video.stop_seconds is not None:
+            declared = min(declared, int(video.stop_seconds / probe.time_base))
+        end = end_pts if end_pts is not None else self.segment.own_start_pts or 0
+        if (declared - end) * probe.time_base > _EARLY_END_SECONDS:
+            self._lost.append((end, declared))
+
+    def _decoded(self, step: int) -> Iterator[Any]:
         for packet in self._packets():
             try:
                 yield from packet.decode()
             except FFmpegError:
-                self.packets_bad += 1
+                self._note_bad(packet, step)
+
+    def _note_bad(self, packet: Any, step: int) -> None:
+        if packet.pts is None:
+            self.packets_bad += 1
+        elif self.segment.owns(packet.pts):
+            self.packets_bad += 1
+            self._lost.append((packet.pts, packet.pts + (packet.duration or step)))
 
     def _packets(self) -> Iterator[Any]:
         seek_pts = self.segment.seek_pts
@@ -228,6 +262,20 @@ def _time_range(video: Video, container: Any, stream: Any) -> tuple[float, float
 def _needs_frame_numbers(video: Video) -> bool:
     """Boxes given by frame number need every frame counted from the first one."""
     return video.boxes_uri is not None
+
+
+def _indexed_end(stream: Any) -> int | None:
+    """Where the frames end by an index that covers the stream, not by an estimate."""
+    if stream.container.format.name.startswith("mov") and stream.duration:
+        return int((stream.start_time or 0) + stream.duration)
+    return None
+
+
+def _check_size(uri: str, picture: Any, max_pixels: int | None) -> None:
+    if max_pixels is not None and picture.width * picture.height > max_pixels:
+        size = f"{picture.width}x{picture.height}"
+        message = f"{uri}: frames of {size} pixels, expected at most {max_pixels} in all"
+        raise DecodingError("pixel_limit", message)
 
 
 def _is_cover_picture(stream: Any) -> bool:

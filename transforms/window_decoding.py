@@ -178,7 +178,7 @@ class _Segment:
         self.complete = True
 
     def result(self, decode_seconds: float) -> SegmentWindows:
-        """The finished record; packets_bad is filled in by who demuxed."""
+        """The finished record; what was lost is filled in by who demuxed."""
         size, window = self.spec.size_px, self.spec.window_frames
         columns = np.array([r[:3] for r in self._rows], np.int32).reshape(-1, 3)
         rows = SegmentRows(

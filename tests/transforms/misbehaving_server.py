@@ -1,0 +1,43 @@
+"""A decoding child that does what a broken or captured decoder might do.
+
+Chosen by what the video's uri begins with.
+"""
+
+import json
+import sys
+import time
+from multiprocessing.connection import Connection
+
+
+def misbehave(connection: Connection) -> None:
+    connection.recv()
+    while True:
+        _, argument = connection.recv()
+        what = getattr(argument, "uri", None) or argument.video.uri
+        if what.startswith("silent"):
+            time.sleep(600)
+        elif what.startswith("busy"):
+            while True:
+                connection.send_bytes(b"P1")
+                time.sleep(0.05)
+        elif what.startswith("large"):
+            hoard = [bytearray(b"x" * (1 << 20)) for _ in range(600)]
+            time.sleep(600 + len(hoard))
+        elif what.startswith("exit"):
+            print("out of registers", file=sys.stderr, flush=True)
+            sys.exit(7)
+        else:
+            connection.send_bytes(ANSWERS[what])
+
+
+ANSWERS = {
+    "no kind": b"",
+    "unknown kind": b"Xyz",
+    "no JSON": b"V{",
+    "half an error": b"V" + json.dumps({"reason": "x"}).encode(),
+    "no record": b"D" + b"\x80\x04K\x01.",
+    "a list": b"D[]",
+}
+
+if __name__ == "__main__":
+    misbehave(Connection(int(sys.argv[1])))

@@ -1,0 +1,279 @@
+"""ReadVideos, PlanSegments, DecodeWindows and WriteTracks, each on its own, on a small clip."""
+
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from clips import drifting, write_clip
+from segments import box_at, make_segment, split_parts
+from stages import outputs_of
+
+from schemas.errors import SourceError
+from schemas.records import SegmentPart, Video, VideoFailure
+from schemas.tracks import TRACK_SCHEMA
+from schemas.videos import REASONS, VIDEO_SCHEMA
+from transforms.decode_windows import DecodeWindows
+from transforms.decoding_child import ChildSettings
+from transforms.parts import part_url, save_part
+from transforms.plan_segments import PlanSegments
+from transforms.progress_board import BOARD
+from transforms.read_videos import ReadVideos, inspect_video
+from transforms.stabilize_tracks import stabilize_segments
+from transforms.storage import Folder, write_bytes
+from transforms.track_files import METADATA_KEY
+from transforms.window_decoding import CropSpec
+from transforms.workplace import Workplace, config_hash
+from transforms.write_tracks import WriteTracks, failure_row, status_row, write_video
+
+CHILD = ChildSettings(CropSpec(16, 1.2, 3), segment_seconds=1.0)
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory) -> Path:
+    return write_clip(tmp_path_factory.mktemp("stages") / "clip.mp4", drifting(60, 96, 64))
+
+
+@pytest.fixture()
+def workplace(tmp_path) -> Workplace:
+    return Workplace(str(tmp_path / "out"), {"stabilizer": "none"}, {"runner": "FnApiRunner"})
+
+
+@pytest.fixture()
+def boxed(clip, tmp_path) -> Video:
+    boxes = tmp_path / "boxes.csv"
+    boxes.write_text("frame_index,x0,y0,x1,y1\n" + "\n".join(f"{i},9,9,50,50" for i in range(60)))
+    return Video("clip.mp4", str(clip), boxes_uri=str(boxes))
+
+
+def stabilized(workplace, video=None, frames=None):
+    """A video of two segments, walked."""
+    video = video or Video("clip.mp4", "/in/clip.mp4")
+    frames = frames or {pts: {0: box_at(10), 1: box_at(60)} for pts in range(8)}
+    parts = split_parts(frames, [4], video=video)
+    outcomes = [save_part(workplace.staging(video), part) for part in parts]
+    return stabilize_segments(outcomes, workplace, "none")
+
+
+def files_of(workplace: Workplace) -> list[str]:
+    root = Path(workplace.output)
+    return sorted(str(p.relative_to(root)) for p in root.rglob("*") if p.is_file())
+
+
+
+
+
+def test_a_fingerprint_tells_one_version_of_the_bytes_from_another(tmp_path):
+    path = tmp_path / "a.mp4"
+    path.write_bytes(b"one")
+    video = Video("a", str(path))
+    first = inspect_video(video).fingerprint
+    assert first == inspect_video(video).fingerprint
+    assert "size=3" in first
+    path.write_bytes(b"other")
+    assert inspect_video(video).fingerprint != first
+
+
+@pytest.mark.parametrize(
+    ("uri", "reason"),
+    [("none.mp4", "not_found"), (".", "unreadable"), ("nosuchscheme://x/y.mp4", "unreadable")],
+)
+def test_what_cannot_be_reached_is_told(tmp_path, uri, reason):
+    uri = uri if "://" in uri else str(tmp_path / uri)
+    with pytest.raises(SourceError) as told:
+        inspect_video(Video("v", uri))
+    assert told.value.reason == reason
+
+
+def test_read_videos_tells_the_reachable_from_the_failed(workplace, clip, tmp_path):
+    videos = [Video("a", str(clip)), Video("b", str(tmp_path / "none.mp4")), Video("c", str(clip))]
+    got = outputs_of(None, ReadVideos(videos, workplace), "videos", "failed")
+    assert sorted(v.video_id for v in got["videos"]) == ["a", "c"]
+    assert all(v.fingerprint for v in got["videos"])
+    (failure,) = got["failed"]
+    assert (failure.video, failure.reason) == (videos[1], "not_found")
+
+
+def test_read_videos_leaves_out_what_is_done_unless_told_to_overwrite(workplace, clip):
+    video = Video("clip.mp4", str(clip))
+    done = stabilized(workplace, inspect_video(video))
+    write_video(done, workplace)
+    assert outputs_of(None, ReadVideos([video], workplace), "videos")["videos"] == []
+    again = outputs_of(None, ReadVideos([video], workplace, overwrite=True), "videos")["videos"]
+    assert again == [inspect_video(video)]
+    assert not workplace.is_done(inspect_video(video))
+
+
+
+
+
+def test_plan_segments_gives_segments_and_failures(clip, tmp_path):
+    empty = tmp_path / "empty.mp4"
+    empty.touch()
+    videos = [Video("a", str(clip)), Video("b", str(empty))]
+    got = outputs_of(videos, PlanSegments(CHILD), "segments", "failed")
+    assert sorted(s.index for s in got["segments"]) == [0, 1, 2]
+    assert {s.video for s in got["segments"]} == {videos[0]}
+    (failure,) = got["failed"]
+    assert (failure.video, failure.reason) == (videos[1], "empty")
+
+
+
+
+
+def test_decode_windows_gives_windows_failures_and_what_was_saved_before(workplace, boxed, clip):
+    (segment,) = outputs_of([boxed], PlanSegments(CHILD), "segments")["segments"]
+    broken = make_segment(video=Video("b.mp4", str(clip.with_name("none.mp4")), boxes_uri="x.csv"))
+    saved = make_segment(video=Video("c.mp4", "/nowhere"))
+    url = part_url(workplace.staging(saved.video), saved)
+    write_bytes(url, b"from a run before")
+    stage = DecodeWindows(CHILD, workplace)
+    got = outputs_of([segment, broken, saved], stage, "windows", "failed", "saved")
+    (windows,) = got["windows"]
+    assert windows.segment == segment
+    assert windows.windows.shape == (60, 3)
+    (failure,) = got["failed"]
+    assert failure.segment == broken
+    assert failure.reason in REASONS
+    assert got["saved"] == [SegmentPart(saved, url)]
+
+
+
+
+
+def test_a_video_becomes_a_track_file_and_a_row(workplace):
+    tracks = stabilized(workplace)
+    row = write_video(tracks, workplace)
+    table = pq.read_table(workplace.tracks_url(tracks.video))
+    assert table.num_rows == row["face_frames"] == 16
+    about = json.loads(table.schema.metadata[METADATA_KEY])
+    assert about["config_hash"] == workplace.config_hash() == config_hash({"stabilizer": "none"})
+    assert about["config"] == {"stabilizer": "none"}
+    assert about["runner"] == "FnApiRunner"
+    assert about["time_base"] == "1/25"
+    status = pq.read_table(workplace.status_url(tracks.video))
+    assert status.schema.equals(VIDEO_SCHEMA)
+    (stored,) = status.to_pylist()
+    assert (stored["status"], stored["reason"]) == ("ok", None)
+    assert (stored["frames_decoded"], stored["faces"], stored["segments"]) == (8, 2, 2)
+    assert stored["duration_seconds"] == pytest.approx(8 / 25)
+    assert stored["time_base"] == "1/25"
+    assert (stored["width"], stored["height"], stored["sample_aspect_ratio"]) == (160, 120, "1:1")
+    assert workplace.is_done(tracks.video)
+
+
+def test_a_video_without_a_face_is_ok_and_has_an_empty_track_file(workplace):
+    tracks = stabilized(workplace, frames={pts: {} for pts in range(5)})
+    row = write_video(tracks, workplace)
+    assert (row["status"], row["reason"], row["frames_decoded"]) == ("ok", "no_face", 5)
+    table = pq.read_table(workplace.tracks_url(tracks.video))
+    assert table.num_rows == 0
+    assert table.schema.equals(TRACK_SCHEMA)
+
+
+def test_a_video_that_fails_now_does_not_keep_its_tracks_of_before(workplace):
+    """failed: there are no tracks."""
+    write_video(stabilized(workplace), workplace)
+    tracks = stabilized(workplace, frames={-1: {}})
+    object.__setattr__(tracks, "frames", 0)
+    assert write_video(tracks, workplace)["status"] == "failed"
+    assert files_of(workplace) == [f for f in files_of(workplace) if not f.startswith("tracks/")]
+
+
+@pytest.mark.parametrize("scenario", ["failed segment", "all failed", "bad packets"])
+def test_verdicts(workplace, scenario):
+    from dataclasses import replace
+
+    from schemas.records import SegmentFailure, Work
+
+    tracks = stabilized(workplace)
+    failure = SegmentFailure(make_segment(1, 2), "decoder_hung", "it hung")
+    changed, expected = {
+        "failed segment": (replace(tracks, failures=(failure,)), ("partial", "decoder_hung")),
+        "all failed": (
+            replace(tracks, failures=(failure, failure), frames=0, rows=0),
+            ("failed", "decoder_hung"),
+        ),
+        "bad packets": (replace(tracks, work=Work(packets_bad=3)), ("partial", "bad_packets")),
+    }[scenario]
+    row = status_row(changed, "0" * 16)
+    assert (row["status"], row["reason"]) == expected
+    assert row["segments_failed"] == len(changed.failures)
+    assert row["reason"] in REASONS
+    assert row["message"]
+
+
+def test_a_failure_row_has_every_column(workplace):
+    failure = VideoFailure(Video("v", "/v.mp4"), "not_found", "/v.mp4: no such file")
+    row = failure_row(failure, "abc")
+    assert set(row) == set(VIDEO_SCHEMA.names)
+    assert (row["status"], row["reason"], row["frames_decoded"]) == ("failed", "not_found", 0)
+    workplace.write_status(failure.video, row)
+    assert workplace.read_status(failure.video)[0] == row
+    assert not workplace.is_done(failure.video)  # so that another run tries again
+
+
+def test_write_tracks_writes_all_and_leaves_no_parts(workplace):
+    tracks = stabilized(workplace)
+    failure = VideoFailure(Video("b.mp4", "/b.mp4"), "empty", "no bytes")
+    assert any(f.startswith(".staging") for f in files_of(workplace))
+    got = outputs_of([tracks, failure], _Both(workplace))
+    assert sorted(got) == ["b.mp4", "clip.mp4"]
+    assert files_of(workplace) == [
+        "tracks/clip.mp4.parquet", "videos/b.mp4.parquet", "videos/clip.mp4.parquet",
+    ]  # fmt: skip
+
+
+def test_writing_again_after_the_parts_are_gone_is_harmless(workplace):
+    tracks = stabilized(workplace)
+    assert outputs_of([tracks], _Both(workplace)) == ["clip.mp4"]
+    before = Folder(workplace.tracks_url(tracks.video)).read_bytes()
+    assert outputs_of([tracks], _Both(workplace)) == ["clip.mp4"]
+    assert Folder(workplace.tracks_url(tracks.video)).read_bytes() == before
+
+
+class _Both(WriteTracks):
+    """WriteTracks on one collection of tracks and failures."""
+
+    def expand(self, inputs):
+        import apache_beam as beam
+
+        tracks = inputs | "Tracks" >> beam.Filter(lambda x: not isinstance(x, VideoFailure))
+        failures = inputs | "Fails" >> beam.Filter(lambda x: isinstance(x, VideoFailure))
+        return super().expand((tracks, failures))
+
+
+
+
+
+def test_done_is_this_video_with_these_bytes_and_this_configuration(workplace):
+    tracks = stabilized(workplace)
+    write_video(tracks, workplace)
+    video = tracks.video
+    others = [
+        Video(video.video_id, video.uri, fingerprint="size=1"),
+        Video(video.video_id, video.uri, start_seconds=1.0),
+        Video(video.video_id, video.uri, boxes_uri="b.csv"),
+        Video(video.video_id, "/elsewhere.mp4"),
+    ]
+    assert workplace.is_done(video)
+    assert not any(workplace.is_done(other) for other in others)
+    assert len({str(workplace.staging(v)) for v in [video, *others]}) == 5
+    other_config = Workplace(workplace.output, {"stabilizer": "one-euro"})
+    assert not other_config.is_done(video)
+    assert Workplace(workplace.output, {"stabilizer": "none"}, {"x": 1}).is_done(video)
+
+
+def test_the_board_adds_up():
+    BOARD.clear()
+    segments = [make_segment(i, 4) for i in range(4)]
+    BOARD.video_planned(segments)
+    assert BOARD.read().seconds_planned == 4.0
+    for segment in segments[:3]:
+        BOARD.segment_ended(segment)
+    assert (BOARD.read().videos_done, BOARD.read().seconds_done) == (0, 3.0)
+    BOARD.segment_ended(segments[3])
+    BOARD.video_ended(Video("b", "/b"))
+    assert (BOARD.read().videos_done, BOARD.read().seconds_done) == (2, 4.0)
+    BOARD.clear()
+    assert BOARD.read().videos_done == 0

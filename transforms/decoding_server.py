@@ -1,0 +1,136 @@
+"""The decoding child's side: answers one request at a time, on the pipe it was given.
+
+    python -m transforms.decoding_server FD
+
+Run by DecodingChild. Requests are pickles from our worker; answers are bytes that cannot
+do anything but be read, because this process handles untrusted video:
+
+    P...   progress, frames decoded so far
+    D...   done, the packed result
+    V...   a VideoError, as JSON {reason, message}
+    B...   a bug, its traceback as text
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import resource
+import sys
+import threading
+import time
+import traceback
+from multiprocessing.connection import Connection
+from typing import Any, Final
+
+from schemas.errors import VideoError
+from schemas.records import Segment, Video
+from transforms.decoding_child import ChildSettings
+from transforms.segment_arrays import pack_plan, pack_windows
+
+__all__ = ["Server", "main"]
+
+_PROGRESS_SECONDS: Final = 0.5
+_PARENT_CHECK_SECONDS: Final = 1.0
+#: The worker kills us at the memory limit; this stops what grows faster than it looks.
+_HARD_MEMORY_FACTOR: Final = 2
+
+
+class Server:
+    """Answers requests. Heavy imports wait until they are needed."""
+
+    def __init__(self, connection: Connection[Any, Any], settings: ChildSettings) -> None:
+        self._connection = connection
+        self._settings = settings
+        self._detector: Any = None
+        self._last_progress = 0.0
+
+    def plan(self, video: Video) -> bytes:
+        """The packed plan of a video."""
+        from transforms.video_source import open_video, plan_segments
+
+        with open_video(video.uri, max_pixels=self._settings.max_pixels) as (container, stream):
+            seconds = self._settings.segment_seconds
+            return pack_plan(plan_segments(video, container, stream, seconds))
+
+    def decode(self, segment: Segment) -> bytes:
+        """The packed windows of a segment."""
+        from transforms.face_boxes import BoxSource, DetectedBoxes, read_boxes
+        from transforms.video_source import FrameStream, open_video
+        from transforms.window_decoding import decode_windows
+
+        settings, probe = self._settings, segment.probe
+        boxes: BoxSource
+        if segment.video.boxes_uri is not None:
+            boxes = read_boxes(segment.video, probe.time_base, probe.average_fps)
+        else:
+            boxes = DetectedBoxes(self._loaded_detector(), probe.time_base)
+        uri, pixels = segment.video.uri, settings.max_pixels
+        with open_video(uri, max_pixels=pixels) as (container, stream):
+            frames = FrameStream(segment, container, stream, settings.decode_threads, pixels)
+            windows = decode_windows(
+                segment, frames, boxes, settings.crop, on_progress=self._progress
+            )
+        rows = dataclasses.replace(windows.rows, lost_pts=frames.lost_pts())
+        work = dataclasses.replace(windows.work, packets_bad=frames.packets_bad)
+        return pack_windows(dataclasses.replace(windows, rows=rows, work=work))
+
+    def _loaded_detector(self) -> Any:
+        if self._detector is None:
+            import torch
+
+            from models.face_detector import load_face_detector
+
+            torch.set_num_threads(1)
+            self._detector = load_face_detector(self._settings.detector)
+        return self._detector
+
+    def _progress(self, frames: int) -> None:
+        now = time.monotonic()
+        if now - self._last_progress > _PROGRESS_SECONDS:
+            self._last_progress = now
+            self._connection.send_bytes(b"P%d" % frames)
+
+
+def main(descriptor: int, server_class: type[Server] = Server) -> None:
+    """Answers on the pipe `descriptor` until the worker closes its end."""
+    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        _serve(Connection(descriptor), server_class)
+
+
+def _serve(connection: Connection[Any, Any], server_class: type[Server]) -> None:
+    import av
+    import cv2
+
+    av.logging.set_level(None)
+    cv2.setNumThreads(1)
+    settings: ChildSettings = connection.recv()
+    limit = settings.memory_mb * _HARD_MEMORY_FACTOR << 20
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    server = server_class(connection, settings)
+    while True:
+        request, argument = connection.recv()
+        try:
+            answer = b"D" + getattr(server, request)(argument)
+        except VideoError as error:
+            answer = b"V" + json.dumps({"reason": error.reason, "message": str(error)}).encode()
+        except MemoryError:
+            message = f"the decoder needed more than {settings.memory_mb} MB"
+            answer = b"V" + json.dumps({"reason": "memory_limit", "message": message}).encode()
+        except Exception:
+            answer = b"B" + traceback.format_exc().encode(errors="replace")
+        connection.send_bytes(answer)
+
+
+def _end_with_parent(parent: int) -> None:
+    """Ends this process soon after its parent has; runs in a thread beside the work."""
+    while os.getppid() == parent:
+        time.sleep(_PARENT_CHECK_SECONDS)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
