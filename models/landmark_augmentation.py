@@ -38,12 +38,15 @@ class AugmentationStrength:
     angle_deg: standard deviation of the roll; one sample in five is drawn evenly from
         3.5 times as far to either side.
     stretch: standard deviation of the logarithm of width over height.
+    warp: standard deviation of a smooth displacement that gives a face another shape, in units
+        of the crop's side; half of the samples are warped.
     appearance: probability multiplier of every change of pixels (0 turns them off).
     """
 
     box_noise: BoxNoise = _TRAINING_NOISE
     angle_deg: float = 8.0
-    stretch: float = 0.04
+    stretch: float = 0.07
+    warp: float = 0.02
     appearance: float = 1.0
 
 
@@ -108,6 +111,8 @@ def augment(
     affine = _stretched(affine, np.exp(rng.normal(0, strength.stretch)), size_px)
     crop: Crop = sample_plane(face.load(), affine, size_px, size_px)  # type: ignore[assignment]
     landmarks = image_to_crop(face.landmarks_px, affine).astype(np.float32)
+    if rng.random() < 0.5 and strength.warp > 0:
+        crop, landmarks = _warp(crop, landmarks, rng, strength.warp * size_px)
     if rng.random() < 0.5:
         crop = np.ascontiguousarray(crop[:, ::-1])
         landmarks = flip_landmarks(landmarks, size_px)
@@ -122,6 +127,34 @@ def _stretched(
     centre = affine @ middle
     linear = affine[:, :2] * np.sqrt([aspect, 1 / aspect])
     return np.column_stack([linear, centre - linear @ middle[:2]])
+
+
+def _warp(
+    crop: Crop, landmarks: Landmarks, rng: np.random.Generator, deviation_px: float
+) -> tuple[Crop, Landmarks]:
+    """Moves pixels and landmarks by a displacement that varies over thirds of the crop.
+
+    Pixel u of the result is pixel u + d(u) of the crop, so a landmark at v comes to the u with
+    u + d(u) = v, which repeated substitution finds: d changes slowly.
+    """
+    size = crop.shape[0]
+    knots = rng.normal(0, deviation_px, (5, 5, 2)).clip(-2.5 * deviation_px, 2.5 * deviation_px)
+    displacement = cv2.resize(knots.astype(np.float32), (size, size), interpolation=cv2.INTER_CUBIC)
+    grid = np.stack(np.meshgrid(np.arange(size), np.arange(size)), axis=-1).astype(np.float32)
+    warped = cv2.remap(
+        crop, grid + displacement, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    moved = landmarks
+    for _ in range(8):
+        at = cv2.remap(
+            displacement,
+            moved[:, None].astype(np.float32),
+            None,
+            cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+        moved = landmarks - np.asarray(at, np.float32)[:, 0]
+    return np.asarray(warped, np.uint8), moved.astype(np.float32)
 
 
 def _vary_appearance(crop: Crop, rng: np.random.Generator, appearance: float) -> Crop:

@@ -55,7 +55,7 @@ class TrainingOptions:
     weight_decay: float = 1e-2
     average_decay: float = 0.999
     warm_up: float = 0.02
-    dropout: float = 0.1
+    dropout: float = 0.2
     fade: float = 0.5
     strength: AugmentationStrength = dataclasses.field(default_factory=AugmentationStrength)
 

@@ -94,10 +94,11 @@ def fit_by_gradient(
         )
         with torch.set_grad_enabled(step < steps):
             loss = loss_of(_recursion(modes, size2, packed, components))
-        if float(loss) < best_loss:
-            best, best_loss = packed.detach().clone(), float(loss)
+        value = float(loss.detach())
+        if value < best_loss:
+            best, best_loss = packed.detach().clone(), value
         if report is not None:
-            report(step, float(loss))
+            report(step, value)
         if step < steps:
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import signal
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 import pytest
+from clips import drifting, write_clip
 
 _SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -25,3 +31,54 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         raise pytest.UsageError(f"{_SHARED_DATA} is missing, and CI must run the realdata tests")
     for item in wanting:
         item.add_marker(pytest.mark.skip(reason=f"needs real data in {_SHARED_DATA}"))
+
+
+class Ended(NamedTuple):
+    """What a command left behind: exit status and what it printed."""
+
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture()
+def facetracks(capsys) -> Callable[..., Ended]:
+    """Runs the command line in this process."""
+    from pipeline.cli import main
+
+    root = logging.getLogger()
+    before = signal.getsignal(signal.SIGTERM), root.level, list(root.handlers), list(root.filters)
+
+    def run(*arguments: object) -> Ended:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main([str(a) for a in arguments])
+        return Ended(int(ended.value.code or 0), *capsys.readouterr())
+
+    yield run
+    signal.signal(signal.SIGTERM, before[0])
+    root.setLevel(before[1])
+    root.handlers[:], root.filters[:] = before[2:]
+
+
+@pytest.fixture(scope="session")
+def faceless_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """2 s without a face, 96 x 64 px."""
+    return write_clip(tmp_path_factory.mktemp("faceless") / "faceless.mp4", drifting(50, 96, 64))
+
+
+@pytest.fixture(scope="session")
+def talking_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """6 s, 256 x 128 px, a key frame every 0.4 s: a face, and from 1.6 s on another."""
+    from models.astronaut import ASTRONAUT_LANDMARKS_PX, load_astronaut
+    from models.face_animation import FaceAnimation
+    from models.face_motion import pose_at
+
+    animation = FaceAnimation(load_astronaut(), ASTRONAUT_LANDMARKS_PX)
+    faces = [animation.render(pose_at(i / 25), 128) for i in range(150)]
+    grey = np.full_like(faces[0], 90)
+    pictures = [
+        np.hstack([faces[i], faces[149 - i][:, ::-1] if i >= 40 else grey]) for i in range(150)
+    ]
+    path = tmp_path_factory.mktemp("talking") / "talking.mp4"
+    return write_clip(path, pictures, keyint=10, b_frames=2)

@@ -81,11 +81,11 @@ class SourceFile(io.RawIOBase):
     whatever call needed the bytes.
     """
 
-    def __init__(self, fs: Any, path: str, uri: str) -> None:
+    def __init__(self, fs: Any, path: str, uri: str, size: int | None) -> None:
         self._fs, self._path, self._uri = fs, path, uri
         self._position = 0
         self._file: Any = None
-        self._size = int(retrying(self._opened, uri, "cannot be opened").size or 0)
+        self._size = size
 
     def read(self, size: int = -1) -> bytes:
         """Up to `size` bytes; b"" at the end."""
@@ -95,7 +95,7 @@ class SourceFile(io.RawIOBase):
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Moves to an offset; nothing is read yet."""
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size or 0}[whence]
         self._position = max(0, base + offset)
         return self._position
 
@@ -108,8 +108,8 @@ class SourceFile(io.RawIOBase):
         return True
 
     def seekable(self) -> bool:
-        """Yes: the source has a size."""
-        return True
+        """Whether the source tells its size; one that does not is read once through."""
+        return self._size is not None
 
     def close(self) -> None:
         """Lets the source go."""

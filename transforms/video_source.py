@@ -55,7 +55,9 @@ def open_video(uri: str, *, max_pixels: int | None = None) -> Iterator[tuple[Any
             raise ContainerError("empty", f"{uri}: the file has no bytes")
         source: Any = f"file:{path}"
         if not is_local(fs):
-            source = stack.enter_context(contextlib.closing(SourceFile(fs, path, uri)))
+            source = stack.enter_context(
+                contextlib.closing(SourceFile(fs, path, uri, info.get("size")))
+            )
         try:
             container = stack.enter_context(av.open(source, options=options))
         except (FileNotFoundError, PermissionError) as error:

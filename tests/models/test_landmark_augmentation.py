@@ -13,7 +13,7 @@ from models.landmark_augmentation import (
 from models.landmark_data import LabelledFace
 
 _STILL = AugmentationStrength(
-    box_noise=DETECTOR_NOISE.widened(0), angle_deg=0.0, stretch=0.0, appearance=0.0
+    box_noise=DETECTOR_NOISE.widened(0), angle_deg=0.0, stretch=0.0, warp=0.0, appearance=0.0
 )
 
 
