@@ -46,7 +46,7 @@ class AugmentationStrength:
     box_noise: BoxNoise = _TRAINING_NOISE
     angle_deg: float = 8.0
     stretch: float = 0.07
-    warp: float = 0.02
+    warp: float = 0.015
     appearance: float = 1.0
 
 

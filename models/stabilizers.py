@@ -18,6 +18,9 @@ __all__ = ["STABILIZERS", "OneEuro", "PassThrough", "Stabilizer", "stabilizer_fa
 
 Landmarks = npt.NDArray[np.float64]
 
+#: Beyond this a coordinate counts as missing.
+FARTHEST_PX: Final = 1e7
+
 
 class Stabilizer(Protocol):
     """Steadies one track. Its state is its attributes: small, and safe to copy."""
@@ -69,30 +72,54 @@ class OneEuro:
 
     def push(self, seconds: float, landmarks: Landmarks) -> list[Landmarks]:
         """The smoothed landmarks of this frame, at once."""
-        if self._seconds is None or self._position is None or seconds <= self._seconds:
+        landmarks = fill_missing(landmarks, self._position)
+        if self._seconds is None or seconds <= self._seconds:
+            self._position = None
+        step = seconds - (seconds if self._seconds is None else self._seconds)
+        self._seconds = seconds
+        return [self.filter(landmarks, step)]
+
+    def filter(self, landmarks: Landmarks, step_seconds: float | Landmarks) -> Landmarks:
+        """The next frame of one track (68, 2), or of several: (N, 68, 2) and (N, 1, 1)."""
+        if self._position is None or self._speed is None:
             self._position = landmarks.astype(np.float64)
             self._speed = np.zeros_like(self._position)
-        else:
-            step = seconds - self._seconds
-            face_size_px = max(float(np.ptp(landmarks, axis=0).max()), 1.0)
-            moved = (landmarks - self._position) / (step * face_size_px)
-            assert self._speed is not None
-            self._speed += _smoothing(step, self.speed_cutoff_hz) * (moved - self._speed)
-            cutoff_hz = self.min_cutoff_hz + self.speed_gain * np.abs(self._speed)
-            gain = _smoothing(step, cutoff_hz)
-            self._position = self._position + gain * (landmarks - self._position)
-        self._seconds = seconds
-        return [self._position]
+            return self._position
+        face_size = np.maximum(np.ptp(landmarks, axis=-2).max(-1), 1e-3)[..., None, None]
+        moved = (landmarks - self._position) / (step_seconds * face_size)
+        self._speed = self._speed + _smoothing(step_seconds, self.speed_cutoff_hz) * (
+            moved - self._speed
+        )
+        cutoff_hz = self.min_cutoff_hz + self.speed_gain * np.abs(self._speed)
+        gain = _smoothing(step_seconds, cutoff_hz)
+        self._position = self._position + gain * (landmarks - self._position)
+        return self._position
 
     def flush(self) -> list[Landmarks]:
         """Nothing is held back."""
         return []
 
 
-def _smoothing(step_seconds: float, cutoff_hz: float | Landmarks) -> float | Landmarks:
+def _smoothing(
+    step_seconds: float | Landmarks, cutoff_hz: float | Landmarks
+) -> float | Landmarks:
     """The weight of the new sample in a first-order low-pass filter."""
-    rate = 2 * math.pi * cutoff_hz * step_seconds
+    rate: float | Landmarks = 2 * math.pi * cutoff_hz * step_seconds
     return rate / (rate + 1)
+
+
+def fill_missing(landmarks: Landmarks, last: Landmarks | None) -> Landmarks:
+    """(68, 2) landmarks with what is not finite (or absurd) taken from the frame before.
+
+    On a track's first frame it is put in the middle of the rest.
+    """
+    missing = ~(np.abs(landmarks) < FARTHEST_PX)
+    if not missing.any():
+        return landmarks
+    if last is None:
+        middle = np.ma.masked_array(landmarks, missing).mean(0).filled(0.0)
+        last = np.broadcast_to(middle, landmarks.shape)
+    return np.where(missing, last, landmarks)
 
 
 STABILIZERS: Final[dict[str, Callable[[], Stabilizer]]] = {

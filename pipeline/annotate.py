@@ -20,14 +20,16 @@ from models.face_detector import load_face_detector
 from models.landmark_model import load_landmark_model
 from models.stabilizers import STABILIZERS
 from pipeline.graph import GraphSettings, annotate_videos
-from pipeline.inputs import Inputs, find_inputs
+from pipeline.inputs import ALLOWED_PROTOCOLS, Inputs, find_inputs
+from pipeline.output_lock import lone_run
 from pipeline.progress import ProgressDisplay
 from pipeline.provenance import check_same_config, describe_run, tracks_config, write_run_record
 from pipeline.timings import timings_table
 from schemas.errors import AccountingError, OutputError, UsageError, WeightsError
+from schemas.videos import REASONS
 from transforms.align_faces import LandmarkModelHandler, resolve_device
 from transforms.decoding_child import ChildSettings
-from transforms.storage import write_bytes
+from transforms.storage import Folder, write_bytes
 from transforms.window_decoding import CropSpec
 from transforms.workplace import Workplace
 
@@ -107,6 +109,42 @@ def add_parser(subparsers: Any) -> None:
         help="a decoder that makes no progress for so long is killed (default: %(default)s)",
     )
     add("--overwrite", action="store_true", help="do everything again, whatever is there")
+    add(
+        "--retry",
+        type=_reasons,
+        default=frozenset(),
+        metavar="REASON,...",
+        help="do again what ended for these reasons; what is done otherwise stays",
+    )
+    add(
+        "--max-slowness",
+        type=_positive_float,
+        default=ChildSettings.max_slowness,
+        metavar="S",
+        help="seconds that decoding may take a second of video (default: %(default)s)",
+    )
+    add(
+        "--max-memory-mb",
+        type=_positive_int,
+        default=ChildSettings.memory_mb,
+        metavar="MB",
+        help="memory that a decoding process may take (default: %(default)s)",
+    )
+    add(
+        "--max-pixels",
+        type=_positive_int,
+        default=ChildSettings.max_pixels,
+        metavar="N",
+        help="pixels that a frame may have (default: %(default)s)",
+    )
+    add(
+        "--allow-protocols",
+        type=_protocols,
+        default=ALLOWED_PROTOCOLS,
+        metavar="NAME,...",
+        help="protocols that inputs may use; `chain` allows chained URLs (default: "
+        f"{','.join(ALLOWED_PROTOCOLS)})",
+    )
     add("--limit", type=_positive_int, metavar="N", help="only the first N videos")
     add("--timings", action="store_true", help="print each stage's speed beside a raw decode")
     parser.set_defaults(run=run, takes_beam_options=True)
@@ -118,7 +156,7 @@ def run(args: argparse.Namespace) -> int:
     local = runner in _LOCAL_RUNNERS
     output = args.output.rstrip("/") if "://" in args.output else str(Path(args.output).absolute())
     _check_output(output)
-    inputs = find_inputs(args.inputs, args.limit)
+    inputs = find_inputs(args.inputs, args.limit, args.allow_protocols)
     settings = _settings(args, output, runner, local)
     config = dict(settings.workplace.config)
     if not args.overwrite:
@@ -131,13 +169,14 @@ def run(args: argparse.Namespace) -> int:
         "config_hash": settings.workplace.config_hash(),
         **settings.workplace.provenance,
     }
-    write_run_record(output, record)
-    start = time.monotonic()
-    with ProgressDisplay(len(inputs.videos)):
-        result = _run_graph(inputs, settings, options)
-    wall_seconds = time.monotonic() - start
-    rows = _account(inputs, settings.workplace)
-    settings.workplace.staging_root().remove_if_empty()
+    with lone_run(settings.workplace):
+        write_run_record(output, record)
+        start = time.monotonic()
+        with ProgressDisplay(len(inputs.videos)):
+            result = _run_graph(inputs, settings, options)
+        wall_seconds = time.monotonic() - start
+        rows = _account(inputs, settings.workplace)
+        settings.workplace.staging_root().remove()
     statuses = Counter(row["status"] for row in rows)
     record |= {
         "finished": _now(),
@@ -182,12 +221,15 @@ def _settings(args: argparse.Namespace, output: str, runner: str, local: bool) -
         detector=args.detector,
         segment_seconds=args.segment_seconds,
         stall_seconds=args.stall_seconds,
+        max_slowness=args.max_slowness,
+        memory_mb=args.max_memory_mb,
+        max_pixels=args.max_pixels,
     )
     threads = max(1, (os.cpu_count() or 1) // args.workers) if local else None
     handler = LandmarkModelHandler(
         args.weights, device=args.device, batch_windows=args.batch_windows, threads=threads
     )
-    return GraphSettings(workplace, child, handler, args.stabilizer, args.overwrite)
+    return GraphSettings(workplace, child, handler, args.stabilizer, args.overwrite, args.retry)
 
 
 def _beam_options(args: argparse.Namespace) -> tuple[PipelineOptions, str]:
@@ -212,10 +254,8 @@ def _beam_options(args: argparse.Namespace) -> tuple[PipelineOptions, str]:
 
 def _check_output(output: str) -> None:
     try:
-        write_bytes(f"{output}/videos/.writable", b"")
-        from transforms.storage import Folder
-
-        Folder(f"{output}/videos/.writable").remove()
+        write_bytes(f"{output}/.writable", b"")
+        Folder(f"{output}/.writable").remove()
     except Exception as error:  # each file system raises its own kinds
         raise OutputError(
             f"--output {output} cannot be written: {type(error).__name__}: {error}"
@@ -279,6 +319,19 @@ def _device(text: str) -> str:
     if kind not in ("auto", "cpu", "cuda") or (colon and not (kind == "cuda" and index.isdigit())):
         raise argparse.ArgumentTypeError(f"got {text!r}, expected auto, cpu, cuda or cuda:i")
     return text
+
+
+def _protocols(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _reasons(text: str) -> frozenset[str]:
+    reasons = frozenset(part.strip() for part in text.split(",") if part.strip())
+    unknown = sorted(reasons - set(REASONS))
+    if unknown or not reasons:
+        got, known = ", ".join(unknown) or repr(text), ", ".join(REASONS)
+        raise argparse.ArgumentTypeError(f"got {got}, expected some of {known}")
+    return reasons
 
 
 def _positive_int(text: str) -> int:

@@ -34,6 +34,7 @@ class GraphSettings:
     handler: LandmarkModelHandler
     stabilizer: str
     overwrite: bool = False
+    retry: frozenset[str] = frozenset()
 
 
 def annotate_videos(
@@ -47,7 +48,7 @@ def annotate_videos(
     `failures` are inputs that came to nothing before there was a video to read.
     """
     place, child = settings.workplace, settings.child
-    read = pipeline | "ReadVideos" >> ReadVideos(videos, place, settings.overwrite)
+    read = pipeline | "ReadVideos" >> ReadVideos(videos, place, settings.overwrite, settings.retry)
     planned = read.videos | "PlanSegments" >> PlanSegments(child)
     decoded = planned["segments"] | "DecodeWindows" >> DecodeWindows(child, place)
     aligned = decoded.windows | "AlignFaces" >> AlignFaces(settings.handler)

@@ -8,7 +8,7 @@ import logging
 import math
 import posixpath
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any, Final
@@ -21,12 +21,26 @@ import pyarrow.parquet as pq
 from schemas.errors import ManifestError
 from schemas.records import Video, VideoFailure
 
-__all__ = ["Inputs", "find_inputs", "read_manifest"]
+__all__ = ["ALLOWED_PROTOCOLS", "Inputs", "find_inputs", "read_manifest"]
 
 _LOGGER = logging.getLogger(__name__)
 
 _MANIFESTS: Final = (".csv", ".jsonl", ".parquet")
 _MANIFEST_COLUMNS: Final = ("uri", "video_id", "start_seconds", "stop_seconds", "boxes")
+#: Protocols that inputs may use unless the user says otherwise. `chain` would allow `::`.
+ALLOWED_PROTOCOLS: Final = (
+    "file",
+    "http",
+    "https",
+    "s3",
+    "gs",
+    "gcs",
+    "abfs",
+    "abfss",
+    "az",
+    "adl",
+    "memory",
+)
 #: What a folder may hold beside videos; everything else in it is taken for a video.
 _NOT_VIDEOS: Final = frozenset(
     [
@@ -92,8 +106,14 @@ class Inputs:
         return self.videos + [failure.video for failure in self.failures]
 
 
-def find_inputs(inputs: Sequence[str], limit: int | None = None) -> Inputs:
+def find_inputs(
+    inputs: Sequence[str],
+    limit: int | None = None,
+    allowed_protocols: Collection[str] = ALLOWED_PROTOCOLS,
+) -> Inputs:
     """Finds the videos of INPUT arguments, in order, each once, at most `limit`.
+
+    Videos whose URL, or whose boxes' URL, uses another protocol end as failures.
 
     Raises ManifestError for a manifest that cannot be read or used.
     """
@@ -107,7 +127,16 @@ def find_inputs(inputs: Sequence[str], limit: int | None = None) -> Inputs:
     unique = list(dict.fromkeys(found))
     if len(unique) < len(found):
         _LOGGER.warning("%d inputs were given twice; each is done once", len(found) - len(unique))
-    return Inputs(_with_distinct_ids(unique)[:limit], empty)
+    found_inputs = Inputs(failures=empty)
+    for video in _with_distinct_ids(unique)[:limit]:
+        refused = _refused_protocol(video, allowed_protocols)
+        if refused is None:
+            found_inputs.videos.append(video)
+        else:
+            allowed = ", ".join(allowed_protocols)
+            message = f"{video.uri}: the protocol {refused} is not allowed; allowed: {allowed}"
+            found_inputs.failures.append(VideoFailure(video, "protocol_refused", message))
+    return found_inputs
 
 
 def read_manifest(url: str) -> list[Video]:
@@ -147,6 +176,19 @@ def _videos_of(text: str) -> list[Video]:
     if fs.isdir(path):
         return _folder(fs, path, text)
     return [Video(posixpath.basename(path), _url(fs, path, text))]
+
+
+def _refused_protocol(video: Video, allowed: Collection[str]) -> str | None:
+    for url in (video.uri, video.boxes_uri):
+        if url is None:
+            continue
+        if "::" in url and "chain" not in allowed:
+            return "chain (::)"
+        for link in url.split("::"):
+            protocol = link.partition("://")[0] if "://" in link else "file"
+            if protocol not in allowed:
+                return protocol
+    return None
 
 
 def _folder(fs: Any, path: str, text: str) -> list[Video]:

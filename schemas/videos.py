@@ -19,6 +19,7 @@ REASONS: Final[dict[str, str]] = {
     "no_face": "ok, but no face was found in any frame",
     "not_found": "no such file or object",
     "no_match": "a pattern or folder that holds no video",
+    "protocol_refused": "its URL uses a protocol that is not allowed",
     "unreadable": "the bytes could not be read (permission, protocol, network)",
     "empty": "the file has no bytes",
     "not_a_video": "no container or stream that the decoder knows",

@@ -22,6 +22,8 @@ from schemas.records import SegmentLandmarks, SegmentWindows
 __all__ = ["AlignFaces", "LandmarkModelHandler", "align_windows", "resolve_device"]
 
 _LOGGER = logging.getLogger(__name__)
+#: Windows that a segment counts for at least, so that few segments wait for a full batch.
+_LEAST_WEIGHT = 16
 
 
 def resolve_device(device: str) -> str:
@@ -141,7 +143,7 @@ class LandmarkModelHandler(ModelHandler[SegmentWindows, SegmentLandmarks, Landma
 
 
 def _window_count(windows: SegmentWindows) -> int:
-    return max(1, len(windows.windows))
+    return max(_LEAST_WEIGHT, len(windows.windows))
 
 
 @dataclass

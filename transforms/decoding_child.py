@@ -47,7 +47,7 @@ _LARGEST_ANSWER: Final = 2**31 - 1
 _ALIVE: set[subprocess.Popen[bytes]] = set()
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True)
 class ChildSettings:
     """What a decoding child is told once.
 

@@ -30,8 +30,9 @@ def inspect_video(video: Video) -> Video:
 
 
 class _InspectFn(beam.DoFn):  # type: ignore[misc]
-    def __init__(self, workplace: Workplace, overwrite: bool) -> None:
+    def __init__(self, workplace: Workplace, overwrite: bool, retry: frozenset[str]) -> None:
         self._workplace = workplace
+        self._retry = retry
         self._overwrite = overwrite
         self._skipped = Metrics.counter("facetracks", "videos_done_before")
 
@@ -44,7 +45,7 @@ class _InspectFn(beam.DoFn):  # type: ignore[misc]
             return
         if self._overwrite:
             self._workplace.forget(inspected)
-        elif self._workplace.is_done(inspected):
+        elif self._workplace.is_done(inspected, self._retry):
             self._skipped.inc()
             BOARD.video_ended(video)
             return
@@ -58,6 +59,7 @@ class ReadVideos(beam.PTransform):  # type: ignore[misc]
     videos: list[Video]
     workplace: Workplace
     overwrite: bool = False
+    retry: frozenset[str] = frozenset()
 
     def expand(self, pipeline: beam.Pipeline) -> Any:
         """Creates the videos, spreads them over the workers, looks each up."""
@@ -66,7 +68,7 @@ class ReadVideos(beam.PTransform):  # type: ignore[misc]
             | "Create" >> beam.Create(self.videos, reshuffle=False)
             | "Spread" >> beam.Reshuffle()
             | "Inspect"
-            >> beam.ParDo(_InspectFn(self.workplace, self.overwrite)).with_outputs(
+            >> beam.ParDo(_InspectFn(self.workplace, self.overwrite, self.retry)).with_outputs(
                 "failed", main="videos"
             )
         )

@@ -19,7 +19,14 @@ import fsspec
 
 from transforms.sources import is_local
 
-__all__ = ["Folder", "atomic_file", "file_stem", "sweep_temporaries", "write_bytes"]
+__all__ = [
+    "Folder",
+    "atomic_file",
+    "file_stem",
+    "sweep_all_temporaries",
+    "sweep_temporaries",
+    "write_bytes",
+]
 
 #: Marks files in the making; the rest of the name is random.
 _TEMPORARY_PREFIX = ".facetracks-"
@@ -77,6 +84,12 @@ def sweep_temporaries() -> None:
         temporary.unlink(missing_ok=True)
 
 
+def sweep_all_temporaries(folder: str) -> None:
+    """Removes what any process left unfinished below a local folder."""
+    for leftover in Path(folder).rglob(f"{_TEMPORARY_PREFIX}*"):
+        leftover.unlink(missing_ok=True)
+
+
 class Folder:
     """A folder of an output location, by URL."""
 
@@ -116,12 +129,10 @@ class Folder:
         with contextlib.suppress(FileNotFoundError):
             fs.rm(path, recursive=True)
 
-    def remove_if_empty(self) -> None:
-        """Removes a local folder that holds nothing."""
+    def local_path(self) -> str | None:
+        """The path on this machine's disk; None elsewhere."""
         fs, path = self._resolve()
-        if is_local(fs):
-            with contextlib.suppress(OSError):
-                Path(path).rmdir()
+        return path if is_local(fs) else None
 
     def _resolve(self) -> tuple[Any, str]:
         fs, path = fsspec.core.url_to_fs(self.url)

@@ -15,7 +15,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -26,6 +26,9 @@ from transforms.storage import Folder, atomic_file, file_stem
 from transforms.track_files import METADATA_KEY
 
 __all__ = ["Workplace", "config_hash"]
+
+#: Reasons that the same bytes need not meet a second time.
+_MAY_PASS: Final = frozenset({"unreadable", "not_found", "segment_lost"})
 
 
 def config_hash(config: Mapping[str, Any]) -> str:
@@ -87,13 +90,16 @@ class Workplace:
         Folder(self.status_url(video)).remove()
         self.staging(video).remove()
 
-    def is_done(self, video: Video) -> bool:
-        """Whether a run has finished exactly this work, with tracks to show."""
+    def is_done(self, video: Video, retry: frozenset[str] = frozenset()) -> bool:
+        """Whether a run has finished exactly this work, for a reason that is not in `retry`.
+
+        Failures that may have passed (a source that could not be read) are never done.
+        """
         status = self.read_status(video)
         if status is None:
             return False
         row, key = status
-        return key == self.work_key(video) and row["status"] in ("ok", "partial")
+        return key == self.work_key(video) and row["reason"] not in retry | _MAY_PASS
 
     def read_status(self, video: Video) -> tuple[dict[str, Any], str] | None:
         """The status row and its work key; None where there is none."""

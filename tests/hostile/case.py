@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 
 __all__ = ["HostileCase"]
 
@@ -16,7 +17,7 @@ class HostileCase:
     survive flipped bytes) the field gives the bounds of the truth.
 
     Attributes:
-        name: the path below the corpus folder, or the uri of something that is not there.
+        name: the path below `found` or `listed` in the corpus folder.
         what: what is wrong with it, in words.
         statuses: the statuses that are true of it; one, but for damage that nobody can see.
         reasons: the reason classes that are true of it when it is not ok.
@@ -29,7 +30,9 @@ class HostileCase:
         rgb: colour of the middle of the first frame, 0..255.
         faces: faces on every frame; None where the pictures are not meant to have any.
         segments: into how many segments a run may cut it; None for any number.
-        video_id: where a manifest gives one.
+        counted: whether the file tells how many frames it should have.
+        listed: given by a manifest, because a folder could not hold it or would hide it.
+        video_id: the one that the manifest gives.
     """
 
     name: str
@@ -45,12 +48,13 @@ class HostileCase:
     rgb: tuple[int, int, int] | None = None
     faces: int | None = None
     segments: int | None = None
+    counted: bool = True
+    listed: bool = False
     video_id: str | None = None
 
-    @property
-    def listed(self) -> bool:
-        """Whether it comes by a manifest, because a folder could not hold it or would hide it."""
-        return self.video_id is not None
+    def path(self, corpus: Path) -> Path:
+        """Where it lies."""
+        return corpus / ("listed" if self.listed else "found") / self.name
 
     def __str__(self) -> str:
         return ascii(self.name)[1:-1]

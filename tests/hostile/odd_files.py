@@ -19,6 +19,7 @@ from tests.hostile.encoding import Clip, Recipe, encode, flat, moving
 __all__ = ["sound_case", "write_odd_files"]
 
 _JPEG: Final = Recipe("mjpeg", pixel_format="yuvj420p")
+_PNG: Final = Recipe("png", pixel_format="rgb24")
 _BRICK: Final = (180, 90, 60)
 _COUNT: Final = 50
 
@@ -91,13 +92,13 @@ _COLOURS: Final = (
 #: name, what, width, height, frames, recipe.
 _SIZES: Final = (
     ("16x16.mp4", "as small as a macroblock", 16, 16, 25, Recipe()),
-    ("2x2.mkv", "four pixels", 2, 2, 5, Recipe("ffv1")),
-    ("1x1.mov", "one pixel", 1, 1, 3, Recipe("png", pixel_format="rgb24")),
+    ("2x2.mov", "four pixels", 2, 2, 5, _PNG),
+    ("1x1.mov", "one pixel", 1, 1, 3, _PNG),
     ("odd-444.mp4", "odd width and height", 97, 73, 25, Recipe(pixel_format="yuv444p")),
     ("odd-420.webm", "odd width and height, chroma halved", 97, 73, 25, Recipe("libvpx-vp9")),
     ("odd-420.avi", "odd width and height, JPEG", 97, 73, 25, _JPEG),
-    ("wide.mkv", "a strip, 640x2", 640, 2, 5, Recipe("ffv1")),
-    ("tall.mkv", "a strip, 2x640", 2, 640, 5, Recipe("ffv1")),
+    ("wide.mov", "a strip, 640x2", 640, 2, 5, _PNG),
+    ("tall.mov", "a strip, 2x640", 2, 640, 5, _PNG),
     ("one-frame.mp4", "one frame", 96, 72, 1, Recipe()),
     ("one-frame.gif", "a GIF of one picture", 96, 72, 1, Recipe("gif", pixel_format="rgb8")),
     ("two-frames.mp4", "two frames", 96, 72, 2, Recipe()),

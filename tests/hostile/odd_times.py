@@ -1,21 +1,19 @@
-"""Files whose times, counts or names are odd; every frame is there all the same."""
+"""Files whose times or headers are odd; every frame is there all the same."""
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from fractions import Fraction
 from pathlib import Path
 
 from tests.hostile.case import HostileCase
 from tests.hostile.damage import overwrite, patch_all, retime_flv
-from tests.hostile.encoding import Clip, Recipe, encode, moving
+from tests.hostile.encoding import Recipe, encode, moving
 from tests.hostile.odd_files import sound_case
 
-__all__ = ["write_lying_headers", "write_odd_names", "write_odd_times"]
+__all__ = ["write_lying_headers", "write_odd_times"]
 
 _MP4_STEP = 512  # pts of a frame at 25 a second: a time base of 1/12800
-_FLV = Fraction(1, 1000)
 
 
 def write_odd_times(folder: Path) -> Iterator[HostileCase]:
@@ -118,38 +116,3 @@ def write_lying_headers(folder: Path) -> Iterator[HostileCase]:
     path, case = lie("moov.mov", "calls itself another kind of MP4")
     patch_all(path, b"ftypqt  ", b"ftypXXXX")
     yield case
-
-
-_NAMES = (
-    ("a name with spaces.mp4", "spaces"),
-    (" leading and trailing .mp4 ", "spaces at both ends, and after the suffix"),
-    ("naïve-漢字-🎬-e\u0301.mp4", "letters of many alphabets, a combining accent"),
-    ("line\nbreak\ttab\r.mp4", "a line break, a tab, a carriage return"),
-    ("100%25 #1?x=y&z;.mp4", "characters that mean something in a URL"),
-    ("a..b.mp4", "two dots inside"),
-    ("...mp4..", "dots only around the suffix"),
-    ("-i.mp4", "a name like an option"),
-    ("[ab]*{c}?.mp4", "a name like a pattern"),
-    ("c:drive.mp4", "a name like a drive or a protocol"),
-    ("file:x.mp4", "a name like a file URL"),
-    ("memory::zip::x.mp4", "a name like a chain of protocols"),
-    ("quote'\"`$(x)\\.mp4", "quotes, a backslash, a command"),
-    ("~root.mp4", "a name like a home folder"),
-    ("bell\x07\x1b[31m.mp4", "control characters"),
-    ("\u202egnp.mp4", "text that runs from right to left"),
-    ("x" * 251 + ".mp4", "the longest name a file can have"),
-    ("no suffix", "no suffix"),
-)
-
-
-def write_odd_names(folder: Path) -> Iterator[HostileCase]:
-    """One small clip under every name that a file can have."""
-    clip: Clip = encode(folder.parent / "plain.mp4", moving(5))
-    content = clip.path.read_bytes()
-    clip.path.unlink()
-    folder.mkdir()
-    for number, (name, what) in enumerate(_NAMES):
-        place = folder / str(number)  # some are hidden from a listing by their neighbours' names
-        place.mkdir()
-        (place / name).write_bytes(content)
-        yield sound_case(f"names/{number}/{name}", f"name: {what}", clip, listed=name[0] == ".")

@@ -1,0 +1,45 @@
+"""One run at a time on a local output; elsewhere runs end alike whoever writes last."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from schemas.errors import OutputError
+from transforms.storage import Folder, sweep_all_temporaries
+from transforms.workplace import Workplace
+
+__all__ = ["lone_run"]
+
+
+@contextlib.contextmanager
+def lone_run(workplace: Workplace) -> Iterator[None]:
+    """Holds a local output for this run; clears what killed runs left unfinished.
+
+    The lock is the kernel's (flock), so a run that was killed holds nothing. Object
+    stores have no lock: every object is put whole under a name that its content decides,
+    so two runs of one configuration end with the same output.
+
+    Raises OutputError when another run holds the output.
+    """
+    folder = Folder(workplace.output).local_path()
+    if folder is None:
+        yield
+        return
+    lock_path = Path(folder) / ".lock"
+    with lock_path.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if lock_path.stat().st_ino != os.fstat(lock.fileno()).st_ino:
+                raise BlockingIOError("the lock changed hands")
+        except OSError as error:
+            message = f"{workplace.output}: another run is writing there; wait for it to end"
+            raise OutputError(message) from error
+        try:
+            sweep_all_temporaries(folder)
+            yield
+        finally:
+            lock_path.unlink(missing_ok=True)

@@ -1,0 +1,135 @@
+"""The hostile corpus: small files of every kind that breaks tools, each with its truth.
+
+    python -m tests.hostile.corpus FOLDER        writes the files
+    python -m tests.hostile.corpus --markdown    prints docs/hostile-video.md
+
+A corpus folder has `found/`, to be given as a folder, `listed/`, whose files come by a
+manifest, and that manifest, `listed.jsonl`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import av
+
+from schemas.videos import REASONS
+from tests.hostile.broken_files import write_broken_files
+from tests.hostile.case import HostileCase
+from tests.hostile.no_videos import write_no_videos
+from tests.hostile.odd_files import write_odd_files
+from tests.hostile.odd_names import write_odd_names
+from tests.hostile.odd_times import write_lying_headers, write_odd_times
+
+__all__ = ["HostileCase", "markdown_table", "write_corpus"]
+
+_TITLES: Final = {
+    "codecs": "Codecs and containers",
+    "colours": "Pixels",
+    "sizes": "Sizes and lengths",
+    "faces": "Turned and squeezed",
+    "times": "Times",
+    "lies": "Headers that lie",
+    "cut": "Cut short",
+    "packets": "Bad packets",
+    "flipped": "Flipped and lost bytes",
+    "other": "No videos",
+    "names": "Names",
+    "listed": "From a manifest",
+}
+
+
+def write_corpus(folder: Path) -> list[HostileCase]:
+    """Writes every file below `folder` and returns what is true about each."""
+    found, listed = folder / "found", folder / "listed"
+    for place in (found, listed):
+        place.mkdir(parents=True)
+    av.logging.set_level(None)
+    with _quiet_encoders():
+        cases = [
+            *write_odd_files(found),
+            *write_odd_times(found / "times"),
+            *write_lying_headers(found / "lies"),
+            *write_broken_files(found),
+            *write_no_videos(found, listed),
+            *write_odd_names(found, listed),
+        ]
+    with (folder / "listed.jsonl").open("w") as manifest:
+        for case in cases:
+            if case.listed:
+                row = {"uri": str(case.path(folder)), "video_id": case.video_id}
+                manifest.write(json.dumps(row) + "\n")
+    return cases
+
+
+@contextlib.contextmanager
+def _quiet_encoders() -> Iterator[None]:
+    """SVT-AV1 talks to stderr, whatever it is told."""
+    sys.stderr.flush()
+    saved, quiet = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(quiet, 2)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(quiet)
+
+
+def markdown_table(cases: list[HostileCase]) -> str:
+    """docs/hostile-video.md: every case and what becomes of it."""
+    lines = [
+        "# Hostile video: every case and what happens",
+        "",
+        "Written by `python -m tests.hostile.corpus --markdown`. `tests/hostile` makes each",
+        f"of these {len(cases)} files, runs `facetracks annotate` over them all at once, and",
+        "checks what is said here: status, reason, frames, every frame's pts, upright size,",
+        "rotation, aspect ratio, and the colour of a pixel where that is the point. Where two",
+        "outcomes are named, both are true of damage that the file itself does not show.",
+    ]
+    groups: dict[str, list[HostileCase]] = {}
+    for case in cases:
+        groups.setdefault("listed" if case.listed else case.name.partition("/")[0], []).append(case)
+    for group, title in _TITLES.items():
+        lines += ["", f"## {title}", "", "| input | what it is | what happens | frames |"]
+        lines += ["| --- | --- | --- | --- |"]
+        lines += [_row(case) for case in groups[group]]
+    return "\n".join(lines) + "\n"
+
+
+def _row(case: HostileCase) -> str:
+    low, high = case.frames
+    frames = str(low) if low == high else f"{low} to {high}"
+    reasons = [r for r in case.reasons if r in REASONS] if len(case.reasons) < 4 else []
+    outcome = " or ".join(case.statuses) + (f" ({', '.join(reasons)})" if reasons else "")
+    name = case.name.rpartition("/")[2]
+    shown = case.video_id if case.video_id is not None else name
+    shown = ascii(shown)[1:-1].replace("|", "\\|").replace("`", "'")
+    shown = shown if len(shown) < 50 else f"{shown[:30]}... ({len(shown)} characters)"
+    return f"| `` {shown} `` | {case.what} | {outcome} | {frames} |"
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", nargs="?", type=Path, help="where to write the files")
+    parser.add_argument("--markdown", action="store_true", help="print the table of all cases")
+    args = parser.parse_args()
+    if args.folder is not None:
+        cases = write_corpus(args.folder)
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            cases = write_corpus(Path(folder) / "corpus")
+    sys.stdout.write(markdown_table(cases) if args.markdown else f"{len(cases)} files\n")
+
+
+if __name__ == "__main__":
+    main()
