@@ -4,7 +4,7 @@ One sampler serves training (planes of an RGB photograph) and decoding (Y, U and
 planes of a video frame), so a network meets in production what it met in training.
 
           crop pixel u ---- affine ---> image pixel x        (pixel centres are integers)
-               x = x0 + (u + 0.5) * side / size - 0.5
+               x = x0 + (u + 0.5) * side / size            x0: the crop's left edge
 
 Boxes are (x0, y0, x1, y1) in the same continuous pixel coordinates as landmarks.
 """

@@ -28,69 +28,16 @@ _LOGGER = logging.getLogger(__name__)
 _MANIFESTS: Final = (".csv", ".jsonl", ".parquet")
 _MANIFEST_COLUMNS: Final = ("uri", "video_id", "start_seconds", "stop_seconds", "boxes")
 #: Protocols that inputs may use unless the user says otherwise. `chain` would allow `::`.
-ALLOWED_PROTOCOLS: Final = (
-    "file",
-    "http",
-    "https",
-    "s3",
-    "gs",
-    "gcs",
-    "abfs",
-    "abfss",
-    "az",
-    "adl",
-    "memory",
+ALLOWED_PROTOCOLS: Final = tuple(
+    "file http https s3 gs gcs abfs abfss az adl memory".split()  # noqa: SIM905
 )
 #: What a folder may hold beside videos; everything else in it is taken for a video.
 _NOT_VIDEOS: Final = frozenset(
-    [
-        ".csv",
-        ".jsonl",
-        ".json",
-        ".parquet",
-        ".txt",
-        ".md",
-        ".yaml",
-        ".yml",
-        ".xml",
-        ".html",
-        ".pdf",
-        ".srt",
-        ".vtt",
-        ".ass",
-        ".sub",
-        ".log",
-        ".jpg",
-        ".jpeg",
-        ".png",
-        ".bmp",
-        ".tif",
-        ".tiff",
-        ".webp",
-        ".heic",
-        ".svg",
-        ".pts",
-        ".npy",
-        ".npz",
-        ".mat",
-        ".zip",
-        ".gz",
-        ".tar",
-        ".7z",
-        ".wav",
-        ".mp3",
-        ".aac",
-        ".flac",
-        ".m4a",
-        ".opus",
-        ".py",
-        ".ipynb",
-        ".sh",
-        ".safetensors",
-        ".onnx",
-        ".pt",
-        ".pth",
-    ]
+    (
+        ".csv .jsonl .json .parquet .txt .md .yaml .yml .xml .html .pdf .srt .vtt .ass .sub .log "
+        ".jpg .jpeg .png .bmp .tif .tiff .webp .heic .svg .pts .npy .npz .mat .zip .gz .tar .7z "
+        ".wav .mp3 .aac .flac .m4a .opus .py .ipynb .sh .safetensors .onnx .pt .pth"
+    ).split()
 )
 
 

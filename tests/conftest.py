@@ -69,16 +69,17 @@ def faceless_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def talking_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """6 s, 256 x 128 px, a key frame every 0.4 s: a face, and from 1.6 s on another."""
+    """6 s, 256 x 128 px, a key frame a second: a face, and from 1.6 s on another."""
     from models.astronaut import ASTRONAUT_LANDMARKS_PX, load_astronaut
     from models.face_animation import FaceAnimation
     from models.face_motion import pose_at
 
     animation = FaceAnimation(load_astronaut(), ASTRONAUT_LANDMARKS_PX)
-    faces = [animation.render(pose_at(i / 25), 128) for i in range(150)]
+    forth = [animation.render(pose_at(i / 25), 128) for i in range(75)]
+    faces = [*forth, *forth[::-1]]
     grey = np.full_like(faces[0], 90)
     pictures = [
-        np.hstack([faces[i], faces[149 - i][:, ::-1] if i >= 40 else grey]) for i in range(150)
+        np.hstack([faces[i], faces[i - 40][:, ::-1] if i >= 40 else grey]) for i in range(150)
     ]
     path = tmp_path_factory.mktemp("talking") / "talking.mp4"
-    return write_clip(path, pictures, keyint=10, b_frames=2)
+    return write_clip(path, pictures, keyint=25, b_frames=2)

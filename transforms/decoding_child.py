@@ -114,7 +114,9 @@ class DecodingChild:
                 resource.close()
         self._process = self._connection = self._stderr = None
 
-    def _ask(self, request: str, argument: Any, video: Video, video_seconds: float) -> bytes:
+    def _ask(
+        self, request: str, argument: Video | Segment, video: Video, video_seconds: float
+    ) -> bytes:
         connection = self._started()
         try:
             connection.send((request, argument))
@@ -128,6 +130,7 @@ class DecodingChild:
             try:
                 told = json.loads(content)
                 reason, message = str(told["reason"]), str(told["message"])
+                message = message.replace(_uri_of(argument), video.uri)
             except (ValueError, KeyError, TypeError) as error:
                 self._refuse_garbage(video, error)
             raise VideoError(reason, message)
@@ -212,6 +215,10 @@ class DecodingChild:
         self._stderr.seek(max(0, self._stderr.tell() - 400))
         words = self._stderr.read().decode(errors="replace").strip().splitlines()
         return f"{how}: {words[-1]}" if words else how
+
+
+def _uri_of(argument: Video | Segment) -> str:
+    return argument.uri if isinstance(argument, Video) else argument.video.uri
 
 
 def kill_all_children() -> None:

@@ -78,6 +78,10 @@ class Workplace:
         ]
         return sha256("\n".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
+    def remove_tracks(self, video: Video) -> None:
+        """Removes a track file that another run left: the video has failed now."""
+        Folder(self.tracks_url(video)).remove()
+
     def write_status(self, video: Video, row: Mapping[str, Any]) -> None:
         """Publishes the video's status row; from then on it counts as done."""
         note = json.dumps({"work_key": self.work_key(video)}).encode()

@@ -25,7 +25,9 @@ def write_video(tracks: VideoTracks, workplace: Workplace) -> dict[str, Any]:
     """
     start = time.perf_counter()
     row = status_row(tracks, workplace.config_hash())
-    if row["status"] != "failed":
+    if row["status"] == "failed":
+        workplace.remove_tracks(tracks.video)
+    else:
         metadata = dict(workplace.provenance) | {
             "config": dict(workplace.config),
             "config_hash": workplace.config_hash(),
@@ -139,6 +141,7 @@ class _WriteFn(beam.DoFn):  # type: ignore[misc]
 
 
 def _write_failure(failure: VideoFailure, workplace: Workplace) -> Video:
+    workplace.remove_tracks(failure.video)
     workplace.write_status(failure.video, failure_row(failure, workplace.config_hash()))
     return failure.video
 

@@ -68,7 +68,7 @@ def boxed(tmp_path_factory, faceless_clip) -> Path:
 
 def test_tracks_do_not_depend_on_segments_or_workers(facetracks, talking_clip, tmp_path):
     """The promise that everything else serves."""
-    ways = {"whole": (1000, 1), "five": (5, 2), "two": (2, 1), "short": (0.4, 2)}
+    ways = {"whole": (1000, 1), "five": (5, 1), "two": (2, 2)}
     for name, (seconds, workers) in ways.items():
         ended = facetracks(
             "annotate", talking_clip, "--output", tmp_path / name, "--device", "cpu",
@@ -76,10 +76,7 @@ def test_tracks_do_not_depend_on_segments_or_workers(facetracks, talking_clip, t
         )  # fmt: skip
         assert ended.status == 0, ended.err
     segments = {name: rows_of(tmp_path / name)["talking.mp4"]["segments"] for name in ways}
-    assert segments["whole"] == 1
-    assert segments["five"] == 2
-    assert segments["two"] == 3
-    assert segments["short"] > 8
+    assert segments == {"whole": 1, "five": 2, "two": 3}
     for name in ways:
         assert_same_tracks(
             tmp_path / name / "tracks" / "talking.mp4.parquet",
@@ -294,7 +291,7 @@ def test_limit_takes_the_first(facetracks, boxed, faceless_clip, tmp_path):
 
 def test_an_interrupted_run_leaves_no_half_files_and_goes_on(talking_clip, facetracks, tmp_path):
     command = [
-        "annotate", str(talking_clip), "--segment-seconds", "0.4", "--workers", "1",
+        "annotate", str(talking_clip), "--segment-seconds", "1", "--workers", "1",
         "--batch-windows", "1", "--device", "cpu", "--output",
     ]  # fmt: skip
     output = tmp_path / "out"
