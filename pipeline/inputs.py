@@ -33,7 +33,7 @@ ALLOWED_PROTOCOLS: Final = tuple(
 )
 #: What a folder may hold beside videos; everything else in it is taken for a video.
 _NOT_VIDEOS: Final = frozenset(
-    (
+    (  # noqa: SIM905
         ".csv .jsonl .json .parquet .txt .md .yaml .yml .xml .html .pdf .srt .vtt .ass .sub .log "
         ".jpg .jpeg .png .bmp .tif .tiff .webp .heic .svg .pts .npy .npz .mat .zip .gz .tar .7z "
         ".wav .mp3 .aac .flac .m4a .opus .py .ipynb .sh .safetensors .onnx .pt .pth"

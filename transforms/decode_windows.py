@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,25 +31,23 @@ class _DecodeFn(beam.DoFn):  # type: ignore[misc]
     def setup(self) -> None:
         self._child = DecodingChild(self._settings)
 
-    def process(self, segment: Segment) -> Iterator[Any]:
+    def process(self, segment: Segment) -> list[Any]:
         part = part_url(self._workplace.staging(segment.video), segment)
         if Folder(part).exists():  # a run before this one got as far
             self._reused.inc()
             BOARD.segment_ended(segment)
-            yield beam.pvalue.TaggedOutput("saved", SegmentPart(segment, part))
-            return
+            return [beam.pvalue.TaggedOutput("saved", SegmentPart(segment, part))]
         try:
             windows = self._child.decode(segment)
         except VideoError as error:
             self._failed.inc()
             BOARD.segment_ended(segment)
             failure = SegmentFailure(segment, error.reason, str(error))
-            yield beam.pvalue.TaggedOutput("failed", failure)
-            return
+            return [beam.pvalue.TaggedOutput("failed", failure)]
         self._frames.inc(len(windows.rows.frame_pts))
         self._windows.inc(len(windows.windows))
         BOARD.segment_ended(segment)
-        yield windows
+        return [windows]
 
     def teardown(self) -> None:
         self._child.close()

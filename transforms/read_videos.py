@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -36,20 +35,23 @@ class _InspectFn(beam.DoFn):  # type: ignore[misc]
         self._overwrite = overwrite
         self._skipped = Metrics.counter("facetracks", "videos_done_before")
 
-    def process(self, video: Video) -> Iterator[Any]:
+    def process(self, video: Video) -> list[Any]:
         try:
             inspected = inspect_video(video)
         except VideoError as error:
             BOARD.video_ended(video)
-            yield beam.pvalue.TaggedOutput("failed", VideoFailure(video, error.reason, str(error)))
-            return
+            if not self._overwrite and self._workplace.has_tracks(video):
+                self._skipped.inc()  # finished work outlives its source
+                return []
+            failure = VideoFailure(video, error.reason, str(error))
+            return [beam.pvalue.TaggedOutput("failed", failure)]
         if self._overwrite:
             self._workplace.forget(inspected)
         elif self._workplace.is_done(inspected, self._retry):
             self._skipped.inc()
             BOARD.video_ended(video)
-            return
-        yield inspected
+            return []
+        return [inspected]
 
 
 @dataclass

@@ -105,6 +105,15 @@ class Workplace:
         row, key = status
         return key == self.work_key(video) and row["reason"] not in retry | _MAY_PASS
 
+    def has_tracks(self, video: Video) -> bool:
+        """Whether tracks of this video and configuration are there, whatever its bytes are now."""
+        status = self.read_status(video)
+        if status is None:
+            return False
+        row = status[0]
+        same = row["uri"] == video.uri and row["config_hash"] == self.config_hash()
+        return same and row["status"] in ("ok", "partial")
+
     def read_status(self, video: Video) -> tuple[dict[str, Any], str] | None:
         """The status row and its work key; None where there is none."""
         file = Folder(self.status_url(video))

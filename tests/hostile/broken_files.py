@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 from tests.hostile.case import HostileCase
-from tests.hostile.damage import cut_short, drop_blocks, flip_bytes, packet_places, zero_packets
+from tests.hostile.damage import (
+    cut_short,
+    drop_blocks,
+    flip_bytes,
+    packet_places,
+    patch_all,
+    zero_packets,
+)
 from tests.hostile.encoding import Clip, Recipe, encode, moving
 from tests.hostile.odd_files import sound_case
 
@@ -30,6 +38,7 @@ def write_broken_files(folder: Path) -> Iterator[HostileCase]:
     yield from _cut(folder / "cut")
     yield from _bad_packets(folder / "packets")
     yield from _flipped(folder / "flipped")
+    yield from _bombs(folder / "bombs")
 
 
 def _cut(folder: Path) -> Iterator[HostileCase]:
@@ -97,8 +106,10 @@ def _bad_packets(folder: Path) -> Iterator[HostileCase]:
         clip = encode(folder / name, moving(_COUNT), recipe)
         case = sound_case(f"packets/{name}", what, clip, **_PARTIAL)
         zero_packets(clip.path, lost)
-        kept = clip.pts and tuple(p for i, p in enumerate(clip.pts) if i not in lost)
-        yield replace(case, frames=(_COUNT - len(lost),) * 2, pts=kept)
+        pts = clip.pts or tuple(range(_COUNT))  # AVI counts frames
+        kept = tuple(p for i, p in enumerate(pts) if i not in lost)
+        gone = tuple(p for i, p in enumerate(pts) if i in lost)
+        yield replace(case, frames=(len(kept), len(kept)), pts=kept, lost_pts=gone)
     for name, what, recipe, lost in (
         ("key-frame.mp4", "a key frame of zeros: its GOP hangs in the air", Recipe(), [50]),
         ("b-frames.mp4", "five packets of zeros among B-frames", Recipe(b_frames=2), range(20, 70, 10)),
@@ -158,10 +169,31 @@ def _flipped(folder: Path) -> Iterator[HostileCase]:
         yield HostileCase(
             f"flipped/{name}", "6 bytes flipped in the index: anything may follow",
             ("ok", "partial", "failed"), ("bad_packets", "truncated", "not_a_video", "no_frames",
-            "no_video_stream", "decoder_error", "too_large"),
+            "no_video_stream", "decoder_error", "pixel_limit"),
             frames=(0, 25), counted=False,
         )  # fmt: skip
     clip = encode(folder / "lost.ts", moving(_COUNT), Recipe(b_frames=2))
     case = sound_case("flipped/lost.ts", "every 40th packet of a transport stream is lost", clip)
     drop_blocks(clip.path, block_bytes=_TS_BYTES, every=40)
     yield replace(case, **_SILENT, frames=(_COUNT // 2, _COUNT), counted=False)
+
+
+def _bombs(folder: Path) -> Iterator[HostileCase]:
+    """A few kilobytes that say they are 400 megapixels."""
+    refused: dict[str, Any] = {"statuses": ("failed",), "reasons": ("pixel_limit",)}
+    for name, what, count, recipe in (
+        ("jpeg.mjpeg", "JPEGs that say they are 20000x20000", 3, replace(_JPEG, format="mjpeg")),
+        ("jpeg.mov", "JPEGs of 20000x20000 in a container that says 96x72", 3, _JPEG),
+    ):
+        clip = encode(folder / name, moving(count), recipe)
+        patch_all(clip.path, _jpeg_size(72, 96), _jpeg_size(20_000, 20_000))
+        yield HostileCase(f"bombs/{name}", what, **refused)
+    clip = encode(folder / "anim.gif", moving(3), Recipe("gif", pixel_format="rgb8"))
+    content = bytearray(clip.path.read_bytes())
+    content[6:10] = struct.pack("<HH", 20_000, 20_000)
+    clip.path.write_bytes(content)
+    yield HostileCase("bombs/anim.gif", "a GIF that says it is 20000x20000", **refused)
+
+
+def _jpeg_size(height: int, width: int) -> bytes:
+    return b"\xff\xc0\x00\x11\x08" + struct.pack(">HH", height, width)

@@ -23,6 +23,7 @@ class HostileCase:
         reasons: the reason classes that are true of it when it is not ok.
         frames: fewest and most frames that can be decoded.
         pts: every frame's pts where nothing is lost; the pts that frames may have otherwise.
+        lost_pts: frames that the row must name as missing.
         time_base: seconds per unit of pts.
         upright_size_px: width and height as a player shows them.
         rotation_deg: the clockwise turn that makes stored frames upright.
@@ -41,6 +42,7 @@ class HostileCase:
     reasons: tuple[str, ...] = ()
     frames: tuple[int, int] = (0, 0)
     pts: tuple[int, ...] | None = None
+    lost_pts: tuple[int, ...] = ()
     time_base: Fraction | None = None
     upright_size_px: tuple[int, int] | None = None
     rotation_deg: int = 0

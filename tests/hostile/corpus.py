@@ -41,6 +41,7 @@ _TITLES: Final = {
     "cut": "Cut short",
     "packets": "Bad packets",
     "flipped": "Flipped and lost bytes",
+    "bombs": "Small files of huge pictures",
     "other": "No videos",
     "names": "Names",
     "listed": "From a manifest",

@@ -161,6 +161,23 @@ def test_yunet_and_ours_agree_on_a_photograph(shared_data):
 
 
 @pytest.mark.realdata
+def test_yunet_knows_which_way_a_face_looks(shared_data):
+    import cv2
+
+    photo = shared_data / "images68" / "helen_train8" / "232194_1.jpg"
+    image = np.ascontiguousarray(cv2.resize(cv2.imread(str(photo)), None, fx=0.5, fy=0.5))[
+        ..., ::-1
+    ]
+    yunet = load_face_detector(f"yunet:{shared_data / YUNET}")
+    mirrored = np.ascontiguousarray(image[:, ::-1])
+    turn = yunet.turns(image, yunet.detect(image))[0]
+    mirrored_turn = yunet.turns(mirrored, yunet.detect(mirrored))[0]
+    assert abs(turn) < 0.5
+    assert mirrored_turn == pytest.approx(-turn, abs=0.03)
+    assert yunet.turns(image, Detections.empty()).shape == (0,)
+
+
+@pytest.mark.realdata
 def test_yunet_takes_rgb_of_any_size(shared_data):
     yunet = load_face_detector(f"yunet:{shared_data / YUNET}")
     assert yunet.name == "yunet"
