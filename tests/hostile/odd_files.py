@@ -155,7 +155,9 @@ def _faces(folder: Path) -> Iterator[HostileCase]:
         what = f"a face of pixels {aspect.numerator}:{aspect.denominator}"
         yield sound_case(f"faces/{name}", what, clip, aspect=aspect, faces=1)
     stored = [np.ascontiguousarray(np.rot90(cv2.resize(f, (120, 120)))) for f in upright]
-    clip = encode(folder / "turned-pixels.mp4", stored, Recipe(rotation_deg=90, aspect=Fraction(3, 4)))
+    clip = encode(
+        folder / "turned-pixels.mp4", stored, Recipe(rotation_deg=90, aspect=Fraction(3, 4))
+    )
     yield sound_case(
         "faces/turned-pixels.mp4", "a face, turned by 90 degrees, of pixels that are not square",
         clip, rotation_deg=90, aspect=Fraction(4, 3), upright_size_px=(120, 120), faces=1,
@@ -229,5 +231,3 @@ def _with_sound(folder: Path) -> HostileCase:
         out.mux(sound.encode(None))
     clip = Clip(path, 25, None, None, 96, 72)
     return sound_case("codecs/sound-first.mkv", "a sound stream before the video", clip)
-
-

@@ -74,6 +74,4 @@ def write_odd_names(found: Path, listed: Path) -> Iterator[HostileCase]:
     for number, (video_id, what) in enumerate(_IDS):
         name = f"id-{number}.mp4"
         (listed / name).write_bytes(content)
-        yield sound_case(
-            name, f"an id in a manifest: {what}", clip, listed=True, video_id=video_id
-        )
+        yield sound_case(name, f"an id in a manifest: {what}", clip, listed=True, video_id=video_id)

@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,6 +75,166 @@ def run(corpus, tmp_path_factory) -> Run:
     return Run(folder, output, done.returncode, text, rows)
 
 
-def case_names() -> Iterator[Any]:
-    """The names of all cases, known before the files are."""
-    return iter(pytest.param(name, id=name) for name in _NAMES)
+def test_every_input_has_exactly_one_row(run, corpus):
+    folder, cases = corpus
+    expected = Counter(_readable(str(case.path(folder))) for case in cases)
+    assert Counter(row["uri"] for row in run.rows) == expected
+    assert len({row["video_id"] for row in run.rows}) == len(cases)
+    assert len(cases) > 200
+
+
+def test_the_run_ends_well_and_says_that_some_videos_did_not(run, corpus):
+    assert run.status == EXIT_INCOMPLETE, run.text[-3000:]
+    assert f"{len(corpus[1])} videos: " in run.text
+
+
+def test_statuses_and_reasons(run, corpus, subtests):
+    for case in corpus[1]:
+        with subtests.test(str(case)):
+            row = run.row(case)
+            told = (row["status"], row["reason"], row["message"])
+            assert row["status"] in case.statuses, told
+            if row["status"] == "ok":
+                assert row["reason"] == (None if row["face_frames"] else "no_face"), told
+            else:
+                assert row["reason"] in case.reasons, told
+                assert row["reason"] in REASONS
+                assert row["message"]
+
+
+def test_frame_counts(run, corpus, subtests):
+    for case in corpus[1]:
+        with subtests.test(str(case)):
+            row = run.row(case)
+            low, high = case.frames
+            if row["status"] == "failed":
+                assert row["frames_decoded"] == 0
+            else:
+                assert low <= row["frames_decoded"] <= high
+            if row["status"] == "ok" and case.counted:
+                assert row["frames_decoded"] == high  # what is lost is not ok
+
+
+def test_geometry(run, corpus, subtests):
+    for case in corpus[1]:
+        row = run.row(case)
+        if case.upright_size_px is None or row["status"] == "failed":
+            continue
+        with subtests.test(str(case)):
+            assert (row["width"], row["height"]) == case.upright_size_px
+            assert row["rotation_deg"] == case.rotation_deg
+            aspect = f"{case.aspect.numerator}:{case.aspect.denominator}"
+            assert row["sample_aspect_ratio"] == aspect
+
+
+def test_frames_that_are_lost_are_named(run, corpus, subtests):
+    for case in corpus[1]:
+        if not case.lost_pts:
+            continue
+        with subtests.test(str(case)):
+            ranges = run.row(case)["lost_pts"]
+            assert all(any(a <= pts < b for a, b in ranges) for pts in case.lost_pts), ranges
+            assert not any(a <= pts < b for a, b in ranges for pts in case.pts or ()), ranges
+
+
+def test_faces_are_found_upright(run, corpus, subtests):
+    for case in corpus[1]:
+        if case.faces is None:
+            continue
+        with subtests.test(str(case)):
+            row = run.row(case)
+            assert row["faces"] == case.faces
+            assert row["face_frames"] == case.faces * row["frames_decoded"]
+
+
+def test_tracks_are_there_for_all_that_did_not_fail(run, corpus, subtests):
+    for case in corpus[1]:
+        with subtests.test(str(case)):
+            row = run.row(case)
+            file = run.output / "tracks" / f"{file_stem(row['video_id'])}.parquet"
+            assert file.exists() == (row["status"] != "failed")
+            if not file.exists():
+                continue
+            rows = pq.ParquetFile(file).read(columns=["pts", "pts_seconds"]).to_pydict()
+            assert len(rows["pts"]) == row["face_frames"]
+            if case.time_base is not None:
+                assert row["time_base"] == str(case.time_base)
+                seconds = [float(pts * case.time_base) for pts in rows["pts"]]
+                assert rows["pts_seconds"] == seconds
+            if case.pts is not None:
+                assert set(rows["pts"]) <= set(case.pts)
+
+
+def test_how_often_a_video_is_cut(run, corpus, subtests):
+    for case in corpus[1]:
+        if case.segments is not None:
+            with subtests.test(str(case)):
+                assert run.row(case)["segments"] == case.segments
+    assert max(row["segments"] for row in run.rows) > 3
+
+
+def test_nothing_is_written_outside_output_and_nothing_is_left_over(run, corpus):
+    base = run.output.parents[2]
+    outside = [p for p in base.rglob("*") if p.is_file() and run.output not in p.parents]
+    assert outside == []
+    assert not Path("/tmp/escaped").exists()
+    assert not (ROOT / "pwned").exists()
+    kinds = {p.name for p in run.output.iterdir()}
+    assert kinds == {"tracks", "videos", "run.json"}
+    for kind in ("tracks", "videos"):
+        names = [p.name for p in (run.output / kind).iterdir()]
+        assert [n for n in names if n.startswith(".") or not n.endswith(".parquet")] == []
+    assert {p.name for p in corpus[0].iterdir()} == {"found", "listed", "listed.jsonl"}
+
+
+def plan(path: Path, seconds: float) -> list[Segment]:
+    with open_video(str(path)) as (container, stream):
+        return plan_segments(Video(path.name, str(path)), container, stream, seconds)
+
+
+def owned_frames(segments: list[Segment]) -> list[tuple[int, Any]]:
+    """Every frame with its pts, from the segment that owns it."""
+    found = []
+    for segment in segments:
+        with open_video(segment.video.uri) as (container, stream):
+            frames = FrameStream(segment, container, stream)
+            found += [(pts, FramePixels(f)) for pts, f in frames if segment.owns(pts)]
+    return found
+
+
+@pytest.mark.parametrize("seconds", [SEGMENT_SECONDS, 1000.0], ids=["cut", "uncut"])
+def test_every_frame_has_its_pts(corpus, subtests, seconds):
+    folder, cases = corpus
+    for case in cases:
+        if case.frames[1] == 0 or case.name == "sizes/7680x4320.mp4":
+            continue
+        with subtests.test(str(case)):
+            try:
+                frames = owned_frames(plan(case.path(folder), seconds))
+            except VideoError as error:
+                assert "failed" in case.statuses, error
+                continue
+            pts = [at for at, _ in frames]
+            assert pts == sorted(set(pts))
+            assert case.frames[0] <= len(pts) <= case.frames[1]
+            if case.pts is not None:
+                assert set(pts) <= set(case.pts)
+                if case.frames[0] == case.frames[1]:
+                    assert tuple(pts) == case.pts
+
+
+def test_colours_come_out_as_they_went_in(corpus, subtests):
+    folder, cases = corpus
+    for case in cases:
+        if case.rgb is None:
+            continue
+        with subtests.test(str(case)):
+            _, pixels = owned_frames(plan(case.path(folder), 1000.0))[0]
+            middle = np.array([[1.0, 0, pixels.width_px // 2], [0, 1, pixels.height_px // 2]])
+            got = pixels.sample(middle, 1, 1)[0, 0].astype(int)
+            assert np.abs(got - case.rgb).max() <= COLOUR_TOLERANCE, got
+
+
+def test_the_page_of_cases_is_up_to_date(corpus):
+    page = (ROOT / "docs" / "hostile-video.md").read_text()
+    assert page == markdown_table(corpus[1]), "python -m tests.hostile.corpus --markdown > ..."

@@ -1,0 +1,175 @@
+"""The options of `facetracks annotate`: ours, checked; the rest, Beam's, untouched."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import os
+from collections.abc import Sequence
+
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+
+from models.stabilizers import STABILIZERS
+from pipeline.inputs import ALLOWED_PROTOCOLS
+from schemas.errors import UsageError
+from schemas.videos import REASONS
+from transforms.decoding_child import ChildSettings
+
+__all__ = ["add_options", "beam_options"]
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds INPUT and every option of ours."""
+    parser.add_argument(
+        "inputs",
+        nargs="+",
+        metavar="INPUT",
+        help="a video, folder, pattern or URL, or a manifest (.csv, .jsonl, .parquet) with uri "
+        "and, if wanted, video_id, start_seconds, stop_seconds, boxes",
+    )
+    add = parser.add_argument
+    add("--output", required=True, metavar="URL", help="folder for tracks/, videos/ and run.json")
+    add("--weights", metavar="FILE", help="landmark weights (default: the ones that ship)")
+    add(
+        "--detector",
+        default="default",
+        metavar="SPEC",
+        help="face detector: default, yunet:ONNX_FILE, or a weights file (default: %(default)s)",
+    )
+    add(
+        "--device",
+        default="auto",
+        type=_device,
+        metavar="auto|cpu|cuda[:i]",
+        help="where the landmark network runs (default: %(default)s)",
+    )
+    add(
+        "--batch-windows",
+        type=_positive_int,
+        default=256,
+        metavar="N",
+        help="frame windows in a network call (default: %(default)s)",
+    )
+    add(
+        "--segment-seconds",
+        type=_positive_float,
+        default=10.0,
+        metavar="S",
+        help="videos are cut in pieces at least this long (default: %(default)s)",
+    )
+    add(
+        "--stabilizer",
+        choices=tuple(STABILIZERS),
+        default="one-euro",
+        help="filter for x and y; x_raw and y_raw stay as they are (default: %(default)s)",
+    )
+    add(
+        "--workers",
+        type=_positive_int,
+        default=max(1, min(8, os.cpu_count() or 1)),
+        metavar="N",
+        help="parallel workers on this machine (default: %(default)s, its cores up to 8)",
+    )
+    add(
+        "--stall-seconds",
+        type=_positive_float,
+        default=60.0,
+        metavar="S",
+        help="a decoder that makes no progress for so long is killed (default: %(default)s)",
+    )
+    add("--overwrite", action="store_true", help="do everything again, whatever is there")
+    add(
+        "--retry",
+        type=_reasons,
+        default=frozenset(),
+        metavar="REASON,...",
+        help="do again what ended for these reasons; what is done otherwise stays",
+    )
+    add(
+        "--max-slowness",
+        type=_positive_float,
+        default=ChildSettings.max_slowness,
+        metavar="S",
+        help="seconds that decoding may take a second of video (default: %(default)s)",
+    )
+    add(
+        "--max-memory-mb",
+        type=_positive_int,
+        default=ChildSettings.memory_mb,
+        metavar="MB",
+        help="memory that a decoding process may take (default: %(default)s)",
+    )
+    add(
+        "--max-pixels",
+        type=_positive_int,
+        default=ChildSettings.max_pixels,
+        metavar="N",
+        help="pixels that a frame may have (default: %(default)s)",
+    )
+    add(
+        "--allow-protocols",
+        type=_protocols,
+        default=ALLOWED_PROTOCOLS,
+        metavar="NAME,...",
+        help="protocols that inputs may use; `chain` allows chained URLs (default: "
+        f"{','.join(ALLOWED_PROTOCOLS)})",
+    )
+    add("--limit", type=_positive_int, metavar="N", help="only the first N videos")
+    add("--timings", action="store_true", help="print each stage's speed beside a raw decode")
+
+
+def beam_options(args: argparse.Namespace) -> tuple[PipelineOptions, str]:
+    """Beam's options, with the runner of one machine where none is named."""
+    flags: Sequence[str] = args.beam_options
+    known = [f"--{name.replace('_', '-')}" for name in vars(args)]
+    for flag in flags:
+        close = difflib.get_close_matches(flag.partition("=")[0], known, n=1, cutoff=0.85)
+        if close:
+            raise UsageError(f"got the option {flag}; did you mean {close[0]}?")
+        if not flag.startswith("-") and flag == flags[0]:
+            raise UsageError(f"got {flag!r} among the options; inputs come before the options")
+    runner = PipelineOptions(list(flags)).view_as(StandardOptions).runner
+    if runner is not None:
+        return PipelineOptions(list(flags)), str(runner).rpartition(".")[2]
+    # Named, because DirectRunner chooses its engine by the content of the graph.
+    mode = "multi_threading" if args.workers > 1 else "in_memory"
+    ours = ["--runner=FnApiRunner", f"--direct_num_workers={args.workers}"]
+    ours += [f"--direct_running_mode={mode}"]
+    return PipelineOptions([*ours, *flags]), "FnApiRunner"  # the last word is the user's
+
+
+def _device(text: str) -> str:
+    kind, colon, index = text.partition(":")
+    if kind not in ("auto", "cpu", "cuda") or (colon and not (kind == "cuda" and index.isdigit())):
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected auto, cpu, cuda or cuda:i")
+    return text
+
+
+def _protocols(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _reasons(text: str) -> frozenset[str]:
+    reasons = frozenset(part.strip() for part in text.split(",") if part.strip())
+    unknown = sorted(reasons - set(REASONS))
+    if unknown or not reasons:
+        got, known = ", ".join(unknown) or repr(text), ", ".join(REASONS)
+        raise argparse.ArgumentTypeError(f"got {got}, expected some of {known}")
+    return reasons
+
+
+def _positive_int(text: str) -> int:
+    number = int(text) if text.isdigit() else 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected a whole number from 1 up")
+    return number
+
+
+def _positive_float(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected a number above 0")
+    return number
