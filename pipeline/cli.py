@@ -21,14 +21,13 @@ _EXIT_INTERRUPTED: Final = 130
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Runs the command line and exits: 0 ok, 1 broke, 2 wrong usage, 3 not every video ok."""
     _quiet_libraries()
-    signal.signal(signal.SIGTERM, _interrupt)
     from schemas.errors import FacetracksError, OutputError, UsageError
 
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         status = _dispatch(arguments)
     except KeyboardInterrupt:
-        _leave_nothing_behind()
+        _end_interrupted("the same command starts anew")
     except (UsageError, OutputError) as error:
         print(f"facetracks: {error}", file=sys.stderr)
         status = _EXIT_USAGE
@@ -48,6 +47,10 @@ def _dispatch(arguments: list[str]) -> int:
     if rest and not getattr(args, "takes_beam_options", False):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     args.beam_options = rest
+    if getattr(args, "takes_beam_options", False):
+        # Not by KeyboardInterrupt: a runner would wrap it, or catch it in a worker thread.
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(signum, _stop_annotating)
     return int(args.run(args))
 
 
@@ -97,19 +100,18 @@ def _quiet_libraries() -> None:
     os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
 
 
-def _interrupt(signum: int, frame: Any) -> NoReturn:
-    raise KeyboardInterrupt
-
-
-def _leave_nothing_behind() -> NoReturn:
+def _stop_annotating(signum: int, frame: Any) -> NoReturn:
     """Ends children and unfinished files at once; worker threads get no say."""
     from transforms.decoding_child import kill_all_children
     from transforms.storage import sweep_temporaries
 
     kill_all_children()
     sweep_temporaries()
-    print("\nfacetracks: interrupted; the same command goes on from here", file=sys.stderr)
-    sys.stderr.flush()
+    _end_interrupted("the same command goes on from here")
+
+
+def _end_interrupted(next_time: str) -> NoReturn:
+    print(f"\nfacetracks: interrupted; {next_time}", file=sys.stderr, flush=True)
     os._exit(_EXIT_INTERRUPTED)
 
 

@@ -118,7 +118,12 @@ def _videos_of(text: str) -> list[Video]:
         return [Video(posixpath.basename(text.partition("?")[0]) or text, text)]
     fs, path = fsspec.core.url_to_fs(text)
     if not fs.exists(path) and fsspec.core.has_magic(path):
-        paths = [p for p in sorted(fs.glob(path)) if not fs.isdir(p)]
+        hidden_wanted = posixpath.basename(path).startswith(".")
+        paths = [
+            p
+            for p in sorted(fs.glob(path))
+            if not fs.isdir(p) and (hidden_wanted or not posixpath.basename(p).startswith("."))
+        ]
         return [Video(posixpath.basename(p), _url(fs, p, text)) for p in paths]
     if fs.isdir(path):
         return _folder(fs, path, text)

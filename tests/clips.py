@@ -16,7 +16,7 @@ def write_clip(
     pictures: Iterable[np.ndarray],
     *,
     codec: str = "libx264",
-    format: str | None = None,
+    container_format: str | None = None,
     rate: int = 25,
     keyint: int = 25,
     b_frames: int = 0,
@@ -31,7 +31,7 @@ def write_clip(
     """
     pictures = list(pictures)
     height, width = pictures[0].shape[:2]
-    with av.open(str(path), "w", format=format) as container:
+    with av.open(str(path), "w", format=container_format) as container:
         stream = container.add_stream(codec, rate=rate)
         stream.width, stream.height, stream.pix_fmt = width, height, pixel_format
         stream.gop_size = keyint

@@ -69,7 +69,7 @@ def faceless_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def talking_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """6 s, 256 x 128 px, a key frame a second: a face, and from 1.6 s on another."""
+    """6 s, 256 x 128 px, a key frame a second: a face, and from 2 s on another."""
     from models.astronaut import ASTRONAUT_LANDMARKS_PX, load_astronaut
     from models.face_animation import FaceAnimation
     from models.face_motion import pose_at
@@ -77,9 +77,10 @@ def talking_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     animation = FaceAnimation(load_astronaut(), ASTRONAUT_LANDMARKS_PX)
     forth = [animation.render(pose_at(i / 25), 128) for i in range(75)]
     faces = [*forth, *forth[::-1]]
-    grey = np.full_like(faces[0], 90)
-    pictures = [
-        np.hstack([faces[i], faces[i - 40][:, ::-1] if i >= 40 else grey]) for i in range(150)
-    ]
+    pictures = []
+    for i, face in enumerate(faces):
+        other = faces[i - 40][:, ::-1] if i >= 40 else np.full_like(face, 120)
+        seen = np.clip((i - 40) / 15, 0, 1)  # faded in: a sudden change would be a shot cut
+        pictures.append(np.hstack([face, (seen * other + (1 - seen) * 120).astype(np.uint8)]))
     path = tmp_path_factory.mktemp("talking") / "talking.mp4"
     return write_clip(path, pictures, keyint=25, b_frames=2)

@@ -112,7 +112,7 @@ def _bad_packets(folder: Path) -> Iterator[HostileCase]:
         yield replace(case, frames=(len(kept), len(kept)), pts=kept, lost_pts=gone)
     for name, what, recipe, lost in (
         ("key-frame.mp4", "a key frame of zeros: its GOP hangs in the air", Recipe(), [50]),
-        ("b-frames.mp4", "five packets of zeros among B-frames", Recipe(b_frames=2), range(20, 70, 10)),
+        ("b-frames.mp4", "five packets of zeros, B-frames", Recipe(b_frames=2), range(20, 70, 10)),
         ("hevc.mp4", "five HEVC packets of zeros", Recipe("libx265"), range(20, 70, 10)),
         ("vp8.webm", "five VP8 packets of zeros", Recipe("libvpx"), range(20, 70, 10)),
         ("vp9.webm", "five VP9 packets of zeros", Recipe("libvpx-vp9"), range(20, 70, 10)),

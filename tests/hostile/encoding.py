@@ -69,11 +69,13 @@ def encode(path: Path, pictures: Iterable[np.ndarray], recipe: Recipe | None = N
     path.parent.mkdir(parents=True, exist_ok=True)
     height, width = pictures[0].shape[:2]
     told: list[tuple[int, int]] = []
-    mux_options = {"mpegts_copyts": "1"} | dict(recipe.mux)  # else the muxer adds 1.4 s
-    with av.open(str(path), "w", format=recipe.format, options=mux_options) as container:
+    mux = dict(recipe.mux)
+    if path.suffix == ".ts":
+        mux["mpegts_copyts"] = "1"  # else the muxer adds 1.4 s
+    with av.open(str(path), "w", format=recipe.format, options=mux) as container:
         stream = _stream(container, recipe, width, height)
 
-        def mux(packets: Iterable[Any]) -> None:
+        def write(packets: Iterable[Any]) -> None:
             for packet in packets:
                 container.mux(packet)  # turns its times into those of the container
                 told.append((packet.pts, packet.dts))
@@ -82,8 +84,8 @@ def encode(path: Path, pictures: Iterable[np.ndarray], recipe: Recipe | None = N
             frame = _frame(picture, recipe)
             frame.pts = recipe.at[number] if recipe.at else number
             frame.time_base = Fraction(1, recipe.rate)
-            mux(stream.encode(frame))
-        mux(stream.encode(None))
+            write(stream.encode(frame))
+        write(stream.encode(None))
         time_base, muxer = stream.time_base, container.format.name
     if muxer in _WITHOUT_PTS:
         return Clip(path, len(pictures), None, None, width, height)

@@ -87,6 +87,15 @@ def test_suppression_drops_what_overlaps_more_than_the_threshold():
     np.testing.assert_allclose(kept, [[0, 0, 10, 10]])
 
 
+def test_suppression_looks_at_the_surest_thousand():
+    x0 = 20 * np.arange(1200, dtype=np.float32)
+    boxes = np.stack([x0, 0 * x0, x0 + 10, 0 * x0 + 10], 1)
+    scores = np.linspace(0.1, 0.9, 1200, dtype=np.float32)
+    kept, kept_scores = suppress_overlaps(boxes, scores, iou_threshold=0.4)
+    assert len(kept) == 1000
+    assert kept_scores.min() == scores[200]
+
+
 def test_suppression_of_nothing():
     kept, scores = suppress_overlaps(
         np.zeros((0, 4), np.float32), np.zeros(0, np.float32), iou_threshold=0.4

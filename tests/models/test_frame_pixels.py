@@ -49,9 +49,9 @@ def picture(width: int, height: int) -> np.ndarray:
     return np.stack(channels, -1).astype(np.uint8)
 
 
-def as_frame(rgb: np.ndarray, format: str, matrix: int = BT601, span: int = LIMITED):
+def as_frame(rgb: np.ndarray, pixel_format: str, matrix: int = BT601, span: int = LIMITED):
     frame = av.VideoFrame.from_ndarray(rgb, format="rgb24").reformat(
-        format=format,
+        format=pixel_format,
         dst_colorspace=matrix,
         dst_color_range=span,
     )
@@ -68,12 +68,12 @@ def whole(frame) -> np.ndarray:
 @pytest.mark.parametrize("span", [LIMITED, FULL])
 @pytest.mark.parametrize("matrix", [BT709, BT601])
 @pytest.mark.parametrize(
-    "format",
+    "pixel_format",
     ["yuv420p", "yuv422p", "yuv444p", "yuv440p", "yuv411p", "yuv420p10le", "yuv422p12le",
      "yuv444p10le", "yuva420p", "nv12", "rgb24", "bgr24", "p010le"],
 )  # fmt: skip
-def test_colours_are_those_of_ffmpeg(format, matrix, span, size):
-    frame = as_frame(picture(*size), format, matrix, span)
+def test_colours_are_those_of_ffmpeg(pixel_format, matrix, span, size):
+    frame = as_frame(picture(*size), pixel_format, matrix, span)
     expected = frame.to_ndarray(format="rgb24")
     got = whole(frame)
     assert got.shape == expected.shape
@@ -81,26 +81,26 @@ def test_colours_are_those_of_ffmpeg(format, matrix, span, size):
     difference = np.abs(got.astype(int) - expected.astype(int))
     assert difference.mean() < 2.5  # FFmpeg rounds coarsely where a row is a multiple of 16
     # And those that were put in, so that a mistake of both would show.
-    in_place = format.startswith("yuv")
+    in_place = pixel_format.startswith("yuv")
     distance = np.abs(got.astype(int) - picture(*size).astype(int)).mean()
     assert distance < (1.2 if in_place else 2.5)
 
 
-@pytest.mark.parametrize("format", ["yuvj420p", "yuvj422p", "yuvj444p"])
-def test_jpeg_formats_are_full_range_whatever_the_tag_says(format):
-    frame = as_frame(picture(64, 48), format, BT601, FULL)
+@pytest.mark.parametrize("pixel_format", ["yuvj420p", "yuvj422p", "yuvj444p"])
+def test_jpeg_formats_are_full_range_whatever_the_tag_says(pixel_format):
+    frame = as_frame(picture(64, 48), pixel_format, BT601, FULL)
     frame.color_range = 0
     assert np.abs(whole(frame).astype(int) - picture(64, 48).astype(int)).mean() < 2
 
 
 @pytest.mark.parametrize(
-    ("format", "white"), [("gray", 255), ("gray10le", 1023), ("gray16le", 65535)]
+    ("pixel_format", "white"), [("gray", 255), ("gray10le", 1023), ("gray16le", 65535)]
 )
-def test_grey_is_full_range(format, white):
+def test_grey_is_full_range(pixel_format, white):
     dtype = np.uint8 if white == 255 else np.uint16
     plane = np.zeros((16, 16), dtype)
     plane[:, 8:] = white
-    got = whole(av.VideoFrame.from_ndarray(plane, format=format))
+    got = whole(av.VideoFrame.from_ndarray(plane, format=pixel_format))
     assert (got[:, 2] == 0).all()
     assert (got[:, 12] >= 254).all()
 
@@ -114,14 +114,14 @@ def test_untagged_video_is_taken_by_its_size(width, matrix):
     assert np.abs(whole(frame).astype(int) - rgb).max() <= 2
 
 
-@pytest.mark.parametrize("format", ["yuv420p", "yuv422p", "yuv411p", "yuv444p"])
-def test_chroma_lies_on_the_left_luma_column(format):
+@pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv422p", "yuv411p", "yuv444p"])
+def test_chroma_lies_on_the_left_luma_column(pixel_format):
     """A colour edge: the middle of the change must be where the edge is."""
     grey, red = np.array([126, 128, 128]), np.array([126, 128, 200])
     y, u, v = (np.where(np.arange(64) < 32, grey[i], red[i]).astype(np.uint8) for i in range(3))
-    step = {"yuv420p": 2, "yuv422p": 2, "yuv411p": 4, "yuv444p": 1}[format]
-    rows = 16 if format == "yuv420p" else 32
-    frame = av.VideoFrame(64, 32, format)
+    step = {"yuv420p": 2, "yuv422p": 2, "yuv411p": 4, "yuv444p": 1}[pixel_format]
+    rows = 16 if pixel_format == "yuv420p" else 32
+    frame = av.VideoFrame(64, 32, pixel_format)
     for plane, line, count in zip(
         frame.planes, (y, u[::step], v[::step]), (32, rows, rows), strict=True
     ):

@@ -24,7 +24,7 @@ def misbehave(connection: Connection) -> None:
             hoard = [bytearray(b"x" * (1 << 20)) for _ in range(600)]
             time.sleep(600 + len(hoard))
         elif what.startswith("exit"):
-            print("out of registers", file=sys.stderr, flush=True)
+            sys.stderr.write("out of registers\n")
             sys.exit(7)
         else:
             connection.send_bytes(ANSWERS[what])

@@ -92,5 +92,5 @@ def test_nothing_is_pickled(tmp_path):
 def test_a_damaged_part_is_told(tmp_path):
     part = save_part(Folder(str(tmp_path)), PARTS["no face"])
     (tmp_path / Folder(str(tmp_path)).names()[0]).write_bytes(b"\x80\x04garbage" * 9)
-    with pytest.raises(Exception, match="[Hh]eader|[Dd]eserializ"):
+    with pytest.raises(ValueError):
         read_part(part)

@@ -62,9 +62,6 @@ def files_of(workplace: Workplace) -> list[str]:
     return sorted(str(p.relative_to(root)) for p in root.rglob("*") if p.is_file())
 
 
-
-
-
 def test_a_fingerprint_tells_one_version_of_the_bytes_from_another(tmp_path):
     path = tmp_path / "a.mp4"
     path.write_bytes(b"one")
@@ -106,9 +103,6 @@ def test_read_videos_leaves_out_what_is_done_unless_told_to_overwrite(workplace,
     assert not workplace.is_done(inspect_video(video))
 
 
-
-
-
 def test_plan_segments_gives_segments_and_failures(clip, tmp_path):
     empty = tmp_path / "empty.mp4"
     empty.touch()
@@ -118,9 +112,6 @@ def test_plan_segments_gives_segments_and_failures(clip, tmp_path):
     assert {s.video for s in got["segments"]} == {videos[0]}
     (failure,) = got["failed"]
     assert (failure.video, failure.reason) == (videos[1], "empty")
-
-
-
 
 
 def test_decode_windows_gives_windows_failures_and_what_was_saved_before(workplace, boxed, clip):
@@ -138,9 +129,6 @@ def test_decode_windows_gives_windows_failures_and_what_was_saved_before(workpla
     assert failure.segment == broken
     assert failure.reason in REASONS
     assert got["saved"] == [SegmentPart(saved, url)]
-
-
-
 
 
 def test_a_video_becomes_a_track_file_and_a_row(workplace):
@@ -236,9 +224,6 @@ class _Both(WriteTracks):
         tracks = inputs | "Tracks" >> beam.Filter(lambda x: not isinstance(x, VideoFailure))
         failures = inputs | "Fails" >> beam.Filter(lambda x: isinstance(x, VideoFailure))
         return super().expand((tracks, failures))
-
-
-
 
 
 def test_done_is_this_video_with_these_bytes_and_this_configuration(workplace):

@@ -85,7 +85,7 @@ def test_given_boxes_are_called_given():
 
 def test_neighbours_too_long_ago_are_not_used():
     """25 pts a second: up to 6 pts apart is within WINDOW_SECONDS of 1/4 s."""
-    assert WINDOW_SECONDS == Fraction(1, 4)
+    assert Fraction(1, 4) == WINDOW_SECONDS
     windows = decode(Boxes(ONE_FACE), [0, 6, 13, 14, 16, 20])
     assert frames_in_windows(windows) == [
         [0, 0, 0], [0, 0, 6], [13, 13, 13], [13, 13, 14], [13, 14, 16], [14, 16, 20],

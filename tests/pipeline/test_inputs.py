@@ -1,0 +1,216 @@
+import json
+import logging
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.inputs import find_inputs, read_manifest
+from schemas.errors import ManifestError
+from schemas.records import Video
+
+
+@pytest.fixture()
+def folder(tmp_path):
+    for name in ("b.mp4", "a.mkv", "deep/c.mp4", "notes.txt", ".hidden.mp4", ".git/d.mp4", "s.wav"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    return tmp_path
+
+
+def ids(*inputs, **options) -> list[str]:
+    return [v.video_id for v in find_inputs([str(i) for i in inputs], **options).videos]
+
+
+def test_a_file_is_a_video_by_its_name(folder):
+    (video,) = find_inputs([str(folder / "b.mp4")]).videos
+    assert video == Video("b.mp4", str(folder / "b.mp4"))
+
+
+def test_a_file_that_is_not_there_is_still_an_input(folder):
+    """So that it ends as a row that says not_found."""
+    assert ids(folder / "none.mp4") == ["none.mp4"]
+
+
+def test_a_folder_gives_what_may_be_videos_by_their_paths(folder, caplog):
+    with caplog.at_level(logging.WARNING):
+        assert ids(folder) == ["a.mkv", "b.mp4", "deep/c.mp4"]
+    assert "4 files are no videos by their names" in caplog.text
+
+
+def test_patterns(folder):
+    assert ids(folder / "*.mp4") == ["b.mp4"]
+    assert ids(folder / "**/*.mp4") == ["b.mp4", "c.mp4"]
+    assert ids(folder / "?.m*") == ["a.mkv", "b.mp4"]
+    assert ids(folder / "[ab].m*") == ["a.mkv", "b.mp4"]
+
+
+@pytest.mark.parametrize("name", ["[x].mp4", "what?.mp4", "a*.mp4", "{a,b}.mp4"])
+def test_a_name_that_looks_like_a_pattern_is_the_file(tmp_path, name):
+    (tmp_path / name).touch()
+    (tmp_path / "x.mp4").touch()
+    (video,) = find_inputs([str(tmp_path / name)]).videos
+    assert video.uri == str(tmp_path / name)
+
+
+def test_names_with_brackets_are_found_by_patterns_and_folders(tmp_path):
+    (tmp_path / "[x].mp4").touch()
+    assert ids(tmp_path) == ids(tmp_path / "*.mp4") == ["[x].mp4"]
+
+
+@pytest.mark.parametrize("what", ["*.avi", "empty"])
+def test_what_holds_no_video_is_a_failure_of_its_own(folder, what):
+    (folder / "empty").mkdir()
+    found = find_inputs([str(folder / what), str(folder / "b.mp4")])
+    (failure,) = found.failures
+    assert failure.reason == "no_match"
+    assert str(folder / what) in failure.message
+    assert [v.video_id for v in found.videos] == ["b.mp4"]
+    assert len(found.all_videos()) == 2
+
+
+def test_the_order_is_that_of_the_arguments_and_twice_is_once(folder, caplog):
+    b, a = folder / "b.mp4", folder / "a.mkv"
+    with caplog.at_level(logging.WARNING):
+        assert ids(b, a, b, folder / "*.mkv") == ["b.mp4", "a.mkv"]
+    assert "2 inputs were given twice" in caplog.text
+
+
+def test_different_videos_of_one_name_get_ids_of_their_own(folder, tmp_path):
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "b.mp4").touch()
+    one, other = ids(folder / "b.mp4", tmp_path / "x" / "b.mp4")
+    assert one != other
+    assert one.startswith("b.mp4-")
+    assert other.startswith("b.mp4-")
+    assert ids(folder / "b.mp4", tmp_path / "x" / "b.mp4") == [one, other]
+
+
+def test_limit(folder):
+    assert ids(folder, limit=2) == ["a.mkv", "b.mp4"]
+    assert ids(folder, limit=9) == ["a.mkv", "b.mp4", "deep/c.mp4"]
+
+
+def test_urls():
+    videos = find_inputs(
+        ["https://host/path/clip.mp4?token=a/b", "http://host/", "memory://f/z.mp4"]
+    ).videos
+    assert [v.video_id for v in videos] == ["clip.mp4", "http://host/", "z.mp4"]
+    assert videos[0].uri == "https://host/path/clip.mp4?token=a/b"
+    assert videos[2].uri == "memory:///f/z.mp4"
+
+
+def test_folders_and_patterns_of_an_object_store():
+    memory = fsspec.filesystem("memory")
+    for name in ("a.mp4", "deep/b.mp4"):
+        memory.pipe(f"/test-inputs/{name}", b"")
+    found = find_inputs(["memory://test-inputs"]).videos
+    assert [(v.video_id, v.uri) for v in found] == [
+        ("a.mp4", "memory:///test-inputs/a.mp4"),
+        ("deep/b.mp4", "memory:///test-inputs/deep/b.mp4"),
+    ]
+    assert ids("memory://test-inputs/*.mp4") == ["a.mp4"]
+
+
+ROWS = [
+    {"uri": "a.mp4"},
+    {"uri": "/abs/b.mp4", "video_id": "bee", "start_seconds": 1.5, "stop_seconds": 3.0},
+    {"uri": "s3://bucket/c.mp4", "boxes": "boxes/c.parquet"},
+]
+
+
+def write_manifest(path, rows):
+    if path.suffix == ".jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    else:
+        names = list(dict.fromkeys(name for row in rows for name in row))
+        table = pa.table({name: [row.get(name) for row in rows] for name in names})
+        if path.suffix == ".csv":
+            pa.csv.write_csv(table, path)
+        else:
+            pq.write_table(table, path)
+    return str(path)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_a_manifest_in_three_formats(tmp_path, suffix):
+    url = write_manifest(tmp_path / f"m{suffix}", ROWS)
+    expected = [
+        Video("a.mp4", str(tmp_path / "a.mp4")),
+        Video("bee", "/abs/b.mp4", 1.5, 3.0),
+        Video("c.mp4", "s3://bucket/c.mp4", boxes_uri=str(tmp_path / "boxes/c.parquet")),
+    ]
+    assert read_manifest(url) == expected
+    assert find_inputs([url]).videos == expected
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_ids_and_uris_that_look_like_numbers_stay_as_they_are_written(tmp_path, suffix):
+    url = write_manifest(tmp_path / f"m{suffix}", [{"uri": "007", "video_id": "01"}])
+    (video,) = read_manifest(url)
+    assert (video.video_id, video.uri) == ("01", str(tmp_path / "007"))
+
+
+def test_relative_uris_start_at_the_manifest_wherever_it_lies():
+    memory = fsspec.filesystem("memory")
+    memory.pipe("/test-manifest/m.csv", b"uri\nclips/a.mp4\n")
+    (video,) = read_manifest("memory://test-manifest/m.csv")
+    assert video.uri == "memory://test-manifest/clips/a.mp4"
+
+
+def test_a_manifest_may_name_one_video_twice_with_other_ranges(tmp_path):
+    rows = [{"uri": "a.mp4", "stop_seconds": 1}, {"uri": "a.mp4", "start_seconds": 1}]
+    found = ids(write_manifest(tmp_path / "m.jsonl", rows))
+    assert len(set(found)) == 2
+
+
+def test_columns_not_used_are_told(tmp_path, caplog):
+    url = write_manifest(tmp_path / "m.csv", [{"uri": "a.mp4", "label": "x", "fold": "1"}])
+    with caplog.at_level(logging.WARNING):
+        read_manifest(url)
+    assert "columns not used: fold, label" in caplog.text
+
+
+def test_an_empty_manifest_is_an_input_without_a_video(tmp_path):
+    (tmp_path / "m.jsonl").write_text("\n")
+    found = find_inputs([str(tmp_path / "m.jsonl")])
+    assert found.videos == []
+    assert found.failures[0].reason == "no_match"
+
+
+BAD = {
+    "no uri column": ("m.csv", "path,video_id\na,b\n", r"no column uri; got path, video_id; exp"),
+    "no uri": ("m.csv", "uri,video_id\na,b\n,c\n", r"row 2: uri is ''|row 2: uri is None"),
+    "a number": ("m.jsonl", '{"uri": 5}', r"row 1: uri is 5, expected a path or URL"),
+    "blank": ("m.jsonl", '{"uri": "  "}', r"row 1: uri is '  '"),
+    "not JSON": ("m.jsonl", '{"uri": "a"}\n{"uri"\n', r"line 2 is not JSON"),
+    "a list": ("m.jsonl", "[1, 2]\n", r"line 1: got \[1, 2\], expected an object"),
+    "backwards": (
+        "m.csv", "uri,start_seconds,stop_seconds\na,5,4\n",
+        r"row 1: stop_seconds 4 .*after start_seconds 5",
+    ),
+    "before zero": ("m.csv", "uri,start_seconds\na,-1\n", r"start_seconds is -1.*expected seconds"),
+    "infinite": ("m.csv", "uri,stop_seconds\na,inf\n", r"stop_seconds is inf, expected seconds"),
+    "words": ("m.csv", "uri,stop_seconds\na,soon\n", r"row 1: stop_seconds is 'soon', exp"),
+    "an id twice": ("m.csv", "uri,video_id\na,x\nb,x\n", r"video_id 'x' stands in 2 rows"),
+    "nothing": ("m.csv", "", r"cannot be read as a manifest"),
+    "no Parquet": ("m.parquet", "text", r"cannot be read as a manifest"),
+    "no UTF-8": ("m.jsonl", b"\xff\xfe\x00", r"cannot be read as a manifest"),
+    "ragged": ("m.csv", "uri,video_id\na,b,c\n", r"cannot be read as a manifest"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", sorted(BAD))
+def test_a_manifest_that_cannot_be_used_says_where_and_why(tmp_path, what):
+    name, content, message = BAD[what]
+    path = tmp_path / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(ManifestError, match=message) as told:
+        read_manifest(str(path))
+    assert str(path) in str(told.value)
+
+
+def test_a_manifest_that_is_not_there(tmp_path):
+    with pytest.raises(ManifestError, match=r"none\.csv: no such manifest"):
+        find_inputs([str(tmp_path / "none.csv")])
