@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import safetensors.numpy
 
+from schemas.landmarks import LANDMARK_COUNT
 from schemas.records import (
     FrameGeometry,
     Probe,
@@ -62,8 +63,7 @@ def unpack_windows(content: bytes, segment: Segment) -> SegmentWindows:
     arrays, common = _unpack(content)
     kinds = {"crops": np.uint8, "windows": np.int32, "affines": np.float64}
     extra: dict[str, Any] = {name: _typed(arrays, name, kind) for name, kind in kinds.items()}
-    if len(extra["affines"]) != len(extra["windows"]):
-        raise ValueError(f"affines: got {extra['affines'].shape}, expected one a window")
+    _check_shape("affines", extra["affines"], (len(common["rows"].frame), 2, 3))
     used = extra["windows"]
     if used.size and not (used.min() >= 0 and used.max() < len(extra["crops"])):
         raise ValueError(f"windows: got indices to {used.max()} of {len(extra['crops'])} crops")
@@ -79,6 +79,7 @@ def unpack_landmarks(content: bytes, segment: Segment) -> SegmentLandmarks:
     """What `pack_landmarks` packed; ValueError for anything else."""
     arrays, common = _unpack(content)
     points = _typed(arrays, "landmarks_px", np.float32)
+    _check_shape("landmarks_px", points, (len(common["rows"].frame), LANDMARK_COUNT, 2))
     return SegmentLandmarks(segment=segment, landmarks_px=points, **common)
 
 
@@ -100,6 +101,8 @@ def unpack_plan(content: bytes, video: Video) -> list[Segment]:
             fields[name] = None if fields[name] is None else Fraction(fields[name])
         probe = Probe(**fields)
         count = len(plan["cuts"])
+        if count == 0:
+            raise ValueError("no plan: no segments")
         return [
             Segment(video, probe, i, count, *(None if p is None else int(p) for p in cut))
             for i, cut in enumerate(plan["cuts"])
@@ -147,6 +150,11 @@ def _unpack(content: bytes) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]
     except (safetensors.SafetensorError, KeyError, TypeError, ZeroDivisionError) as error:
         raise ValueError(f"no record of ours: {error!r}") from error
     return arrays, common
+
+
+def _check_shape(name: str, array: npt.NDArray[Any], expected: tuple[int, ...]) -> None:
+    if array.shape != expected:
+        raise ValueError(f"{name}: got shape {array.shape}, expected {expected}")
 
 
 def _typed(

