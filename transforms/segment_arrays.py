@@ -100,12 +100,12 @@ def unpack_plan(content: bytes, video: Video) -> list[Segment]:
         for name in ("time_base", "average_fps", "sample_aspect_ratio"):
             fields[name] = None if fields[name] is None else Fraction(fields[name])
         probe = Probe(**fields)
-        count = len(plan["cuts"])
-        if count == 0:
-            raise ValueError("no plan: no segments")
+        cuts = plan["cuts"]
+        if not cuts or not all(isinstance(cut, list) and len(cut) == 3 for cut in cuts):
+            raise ValueError(f"no plan: got the cuts {cuts!r}, expected lists of three pts")
         return [
-            Segment(video, probe, i, count, *(None if p is None else int(p) for p in cut))
-            for i, cut in enumerate(plan["cuts"])
+            Segment(video, probe, i, len(cuts), *(None if p is None else int(p) for p in cut))
+            for i, cut in enumerate(cuts)
         ]
     except (KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
         raise ValueError(f"no plan: {error!r}") from error
@@ -160,6 +160,8 @@ def _check_shape(name: str, array: npt.NDArray[Any], expected: tuple[int, ...]) 
 def _typed(
     arrays: Mapping[str, npt.NDArray[Any]], name: str, kind: npt.DTypeLike
 ) -> npt.NDArray[Any]:
+    if name not in arrays:
+        raise ValueError(f"no {name}; got {', '.join(sorted(arrays)) or 'nothing'}")
     array = arrays[name]
     if array.dtype != kind:
         raise ValueError(f"{name}: got {array.dtype}, expected {np.dtype(kind)}")
