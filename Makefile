@@ -1,15 +1,19 @@
 # Two commands, each of which does all of its set-up:  make annotate   make test
+# make test-long: 20 kills, full disks, two runs at once; FACETRACKS_KILLS=3 for fewer.
 VENV := .venv
 PYTHON ?= python3
 SHELL := /bin/bash
 
-.PHONY: annotate test check clean
+.PHONY: annotate test test-long check clean
 
 annotate: $(VENV)/.installed
 	$(VENV)/bin/facetracks demo --output facetracks-sample
 
 test: $(VENV)/.installed
 	$(VENV)/bin/python -m pytest -q
+
+test-long: $(VENV)/.installed
+	$(VENV)/bin/python -m pytest -q -m long
 
 # Lint, types and import contracts; .ci/run calls it after the tests.
 check: $(VENV)/.installed

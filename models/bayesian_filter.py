@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import cho_factor, cho_solve
 
+from models.landmark_guards import FARTHEST_PX, JUMP_SIZES
 from models.motion_tracks import face_size_px
 from schemas.landmarks import LANDMARK_COUNT
 
@@ -42,10 +43,6 @@ Array = npt.NDArray[np.float64]
 _MODES: Final = 2 * LANDMARK_COUNT
 #: How fast a track's size follows its face.
 _SIZE_RATE: Final = 0.05
-#: Root mean square distance of landmarks from their faded mean (face sizes) that is a jump.
-_JUMP: Final = 1.0
-#: Beyond this, a coordinate counts as missing.
-_FARTHEST_PX: Final = 1e7
 _SMALLEST_SIZE_PX: Final = 1e-3
 
 
@@ -126,7 +123,7 @@ class BayesianFilter:
                 return alone.reshape(1, LANDMARK_COUNT, 2)
         z = landmarks_px.reshape(tracks, _MODES)
         modes, innovation, squares = self._modes, self._innovation, self._squares
-        if self._last is None or not np.vdot(z, z) < _FARTHEST_PX**2:
+        if self._last is None or not np.vdot(z, z) < FARTHEST_PX**2:
             z = self._start(z)
         np.dot(z, self.parameters.eigenvectors, out=modes)
         np.subtract(modes, self._mean, out=innovation)
@@ -151,7 +148,7 @@ class BayesianFilter:
 
     def _step_alone(self, z: Array) -> Array | None:
         """`step` of one track, with as few calls as will do; None where it must not go on."""
-        if not np.vdot(z, z) < _FARTHEST_PX**2:
+        if not np.vdot(z, z) < FARTHEST_PX**2:
             return None
         mean, spread, innovation = self._mean[0], self._spread[0], self._innovation[0]
         squares, total, log = self._squares[0], self._total[0], self._log[0]
@@ -257,7 +254,7 @@ class BayesianFilter:
     def _start(self, z: Array) -> Array:
         """Fills in what is missing, and starts tracks that have no past."""
         z = z.copy()
-        missing = ~(np.abs(z) < _FARTHEST_PX)
+        missing = ~(np.abs(z) < FARTHEST_PX)
         if self._last is None:
             known = np.ma.masked_array(z, missing).reshape(len(z), LANDMARK_COUNT, 2)
             middle = known.mean(1, keepdims=True).filled(0.0)
@@ -292,7 +289,7 @@ class BayesianFilter:
         self._of_middle = float(face_size_px(unit) ** 2) / 1e4
         self._per_landmark = self._of_middle / LANDMARK_COUNT
         self._least = _SMALLEST_SIZE_PX**2 / 1e4
-        self._jump = LANDMARK_COUNT * (100.0 * _JUMP) ** 2
+        self._jump = LANDMARK_COUNT * (100.0 * JUMP_SIZES) ** 2
         self._modes = np.empty((tracks, _MODES))
         self._innovation = np.empty((tracks, _MODES))
         self._squares = np.empty((tracks, _MODES))

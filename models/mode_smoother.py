@@ -1,12 +1,16 @@
-"""A Rauch-Tung-Striebel smoother in each mode of motion: the past and the future of a track.
+"""A smoother that uses the future: Rauch-Tung-Striebel in each mode of motion, twice.
 
-Each of the 136 modes moves with a speed that white acceleration changes, alone; the smoother
-depends on the ratio of the acceleration's density to the measurement's variance only, so it
-holds for faces of any size. Time is in seconds: frame rates may vary.
+    first pass   every mode equally agile            -> how fast each mode moves, and when
+    second pass  agile where a mode moves, stiff
+                 where it rests                      -> landmarks
 
-    held  |---- chunk ----|------- lookahead -------|   full: forward over all of it,
-    gives |---------------|                             backward over all of it, the chunk
-    goes on from the filter's state at ->|              comes out, the rest stays
+Each of the 136 modes moves with a speed that white acceleration changes, alone. Still faces
+lose their jitter and fast ones keep their motion, without delay. Time is in seconds, so
+frame rates may vary; lengths in units of the face, so faces may be large or small.
+
+    held  |---- chunk ----|------- lookahead -------|   forward over all of it, backward over
+    gives |---------------|                             all of it; the chunk comes out
+    goes on from the states at ->|
 
 What lies beyond the lookahead would change the chunk by less than 0.01 px (a test), so a
 track of any length needs the memory of `CHUNK + LOOKAHEAD` frames.
@@ -15,61 +19,78 @@ track of any length needs the memory of `CHUNK + LOOKAHEAD` frames.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from models.mode_passes import Moments, smooth_modes
+from models.landmark_guards import fill_missing, jumps
+from models.motion_tracks import face_size_px
 from schemas.landmarks import LANDMARK_COUNT
 
-__all__ = ["CHUNK", "LOOKAHEAD", "ModeSmoother", "SmootherParameters", "smooth_modes"]
+__all__ = ["CHUNK", "LOOKAHEAD", "ModeSmoother", "SmootherParameters", "smooth_track"]
 
-CHUNK: Final = 50
-LOOKAHEAD: Final = 120
-#: Variance of the speed at a track's start: (measurement deviations a second)^2.
-_START_SPEED: Final = 2500.0
-_STEP_SECONDS: Final = (1e-3, 1.0)
+CHUNK: Final = 30
+LOOKAHEAD: Final = 70
+#: How far the window over squared speeds reaches, in its deviations.
+_WINDOW_REACH: Final = 3.0
+#: Frames of the past that are kept for that window, whatever the frame rate.
+_PAST_FRAMES: Final = 60
+_SIZE_RATE: Final = 0.05
+_SMALLEST_SIZE_PX: Final = 1e-3
 
 Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class SmootherParameters:
-    """Parameters of a `ModeSmoother`.
+    """Parameters of a `ModeSmoother`. Agility is acceleration's density over the jitter, s^-3.
 
     eigenvectors: (136, 136), columns: the modes of motion.
-    agility: (136,) density of the acceleration over the variance of the measurement, s^-3.
+    jitter: (136,) variance of the measurement of each mode, for a face of size 100.
+    first_agility: of every mode in the first pass.
+    rest_agility: of a mode at rest, in the second pass.
+    agility_gain: what a mode's squared speed (over its jitter, s^-2) adds, s^-1.
+    rest_speed2: squared speed that still counts as rest, s^-2.
+    window_seconds: deviation of the window over which squared speeds are averaged.
     """
 
     eigenvectors: Array
-    agility: Array
+    jitter: Array
+    first_agility: float = 1e4
+    rest_agility: float = 30.0
+    agility_gain: float = 4.0
+    rest_speed2: float = 10.0
+    window_seconds: float = 0.2
 
     def __post_init__(self) -> None:
         modes = 2 * LANDMARK_COUNT
-        if self.eigenvectors.shape != (modes, modes) or self.agility.shape != (modes,):
+        if self.eigenvectors.shape != (modes, modes) or self.jitter.shape != (modes,):
             raise ValueError(
-                f"got eigenvectors {self.eigenvectors.shape}, agility {self.agility.shape}; "
+                f"got eigenvectors {self.eigenvectors.shape}, jitter {self.jitter.shape}; "
                 f"expected ({modes}, {modes}) and ({modes},)"
             )
-        if not (np.isfinite(self.eigenvectors).all() and (self.agility > 0).all()):
-            raise ValueError("expected finite eigenvectors and agility above 0")
+        if not (np.isfinite(self.eigenvectors).all() and (self.jitter > 0).all()):
+            raise ValueError("expected finite eigenvectors and jitter above 0")
+        if min(self.first_agility, self.rest_agility, self.window_seconds) <= 0:
+            raise ValueError("expected agilities and a window above 0")
 
 
 @dataclass(slots=True)
-class _Moments:
-    """Position and speed of each mode: means, and covariance (its three different entries)."""
+class _Past:
+    """What a chunk leaves to the next: states, and squared speeds for the window."""
 
-    position: Array
-    speed: Array
-    positions: Array  # variance of the position
-    both: Array
-    speeds: Array
+    first: Moments
+    second: Moments
+    seconds: Array  # (P,)
+    speeds2: Array  # (P, 136)
 
 
 class ModeSmoother:
     """Smooths one track, holding back `LOOKAHEAD` frames or more.
 
-    Its state is the frames it holds and the moments before them.
+    Its state is the frames it holds, and the moments before them.
     """
 
     def __init__(
@@ -77,95 +98,90 @@ class ModeSmoother:
     ) -> None:
         self.parameters = parameters
         self._chunk, self._lookahead = chunk, lookahead
-        self._held: list[tuple[float, Array]] = []  # seconds since the frame before, modes
-        self._before: _Moments | None = None
-        self._seconds: float | None = None
+        self._seconds: list[float] = []
+        self._modes: list[Array] = []
+        self._sizes: list[float] = []
+        self._size_px: float | None = None
+        self._last: Array | None = None
+        self._past: _Past | None = None
 
     def push(self, seconds: float, landmarks_px: Array) -> list[Array]:
         """Takes the (68, 2) landmarks of a frame; gives back what is settled, oldest first."""
-        step = 0.0 if self._seconds is None else seconds - self._seconds
-        self._seconds = seconds
-        self._held.append((step, landmarks_px.reshape(-1) @ self.parameters.eigenvectors))
-        if len(self._held) < self._chunk + self._lookahead:
-            return []
-        return self._settle(self._chunk)
+        landmarks_px = fill_missing(landmarks_px, self._last)
+        ended: list[Array] = []
+        if self._last is not None and jumps(landmarks_px, self._last):
+            ended = self.flush()
+        self._last = landmarks_px
+        size = max(float(face_size_px(landmarks_px)), _SMALLEST_SIZE_PX)
+        before = size if self._size_px is None else self._size_px
+        self._size_px = before + _SIZE_RATE * (size - before)
+        self._seconds.append(seconds)
+        self._sizes.append(self._size_px)
+        self._modes.append(landmarks_px.reshape(-1) @ self.parameters.eigenvectors)
+        if len(self._modes) < self._chunk + self._lookahead:
+            return ended
+        return ended + self._settle(self._chunk)
 
     def flush(self) -> list[Array]:
         """Ends the track: the rest."""
-        settled = self._settle(len(self._held)) if self._held else []
-        self._before = self._seconds = None
+        settled = self._settle(len(self._modes)) if self._modes else []
+        self._past = self._size_px = self._last = None
         return settled
 
     def _settle(self, count: int) -> list[Array]:
-        steps = np.array([step for step, _ in self._held])
-        modes = np.stack([mode for _, mode in self._held])
-        smooth, self._before = smooth_modes(
-            modes, steps, self.parameters.agility, self._before, count
+        smooth, self._past = _smooth(
+            np.stack(self._modes),
+            np.array(self._seconds),
+            np.array(self._sizes),
+            self.parameters,
+            self._past,
+            count,
         )
-        del self._held[:count]
+        for held in (self._modes, self._seconds, self._sizes):
+            del held[:count]
         landmarks = smooth @ self.parameters.eigenvectors.T
         return list(landmarks.reshape(count, LANDMARK_COUNT, 2))
 
 
-def smooth_modes(
-    modes: Array, steps: Array, agility: Array, before: Any = None, count: int | None = None
-) -> tuple[Array, Any]:
-    """Forward and backward over frames; the smoothed first `count`, and the state after them.
-
-    Args:
-        modes: (T, ..., D) measurements.
-        steps: (T,) or (T, ..., 1) seconds since the frame before; the first counts only
-            with `before`.
-        agility: (D,).
-        before: the state that an earlier call gave back.
-        count: how many frames are wanted; all by default.
-    """
-    count = len(modes) if count is None else count
-    steps = np.clip(steps, *_STEP_SECONDS)
-    filtered: list[_Moments] = []
-    predicted: list[_Moments] = []
-    for z, step in zip(modes, steps, strict=True):
-        ahead = _predict(before, step, agility) if before is not None else _start(z)
-        before = _update(ahead, z) if before is not None else ahead
-        predicted.append(ahead)
-        filtered.append(before)
-    smooth = np.empty_like(modes)
-    position, speed = filtered[-1].position, filtered[-1].speed
-    smooth[-1] = position
-    for t in range(len(modes) - 2, -1, -1):
-        now, ahead, step = filtered[t], predicted[t + 1], steps[t + 1]
-        # G = P F^T (P ahead)^-1, of 2x2 matrices, times what the future says otherwise.
-        off_position, off_speed = position - ahead.position, speed - ahead.speed
-        determinant = ahead.positions * ahead.speeds - ahead.both**2
-        u = (ahead.speeds * off_position - ahead.both * off_speed) / determinant
-        v = (ahead.positions * off_speed - ahead.both * off_position) / determinant
-        position = now.position + (now.positions + step * now.both) * u + now.both * v
-        speed = now.speed + (now.both + step * now.speeds) * u + now.speeds * v
-        smooth[t] = position
-    return smooth[:count], filtered[count - 1]
+def smooth_track(landmarks_px: Array, seconds: Array, parameters: SmootherParameters) -> Array:
+    """A whole track at once, (T, 68, 2) and (T,), without a bound on memory."""
+    smoother = ModeSmoother(parameters, chunk=len(landmarks_px) + 1, lookahead=0)
+    for at, frame in zip(seconds.tolist(), landmarks_px, strict=True):
+        smoother.push(at, frame)
+    return np.stack(smoother.flush())
 
 
-def _start(z: Array) -> _Moments:
-    one = np.ones_like(z)
-    return _Moments(z, 0 * z, one, 0 * z, _START_SPEED * one)
-
-
-def _predict(m: _Moments, step: Any, agility: Array) -> _Moments:
-    speeds = m.speeds + step * agility
-    both = m.both + step * m.speeds + step**2 / 2 * agility
-    positions = m.positions + step * (2 * m.both + step * m.speeds) + step**3 / 3 * agility
-    return _Moments(m.position + step * m.speed, m.speed, positions, both, speeds)
-
-
-def _update(m: _Moments, z: Array) -> _Moments:
-    """With a measurement of variance 1."""
-    total = m.positions + 1.0
-    gain, speed_gain = m.positions / total, m.both / total
-    innovation = z - m.position
-    return _Moments(
-        m.position + gain * innovation,
-        m.speed + speed_gain * innovation,
-        gain,
-        speed_gain,
-        m.speeds - speed_gain * m.both,
+def _smooth(
+    modes: Array,
+    seconds: Array,
+    sizes: Array,
+    parameters: SmootherParameters,
+    past: _Past | None,
+    count: int,
+) -> tuple[Array, _Past]:
+    """Both passes over (T, 136) modes; the first `count` frames, and what the next needs."""
+    start = seconds[0] if past is None else past.seconds[-1]
+    steps = np.diff(seconds, prepend=start)
+    _, speeds, first = smooth_modes(
+        modes,
+        steps,
+        np.full(modes.shape, parameters.first_agility),
+        None if past is None else past.first,
+        count,
     )
+    variance = parameters.jitter * (sizes[:, None] / 100.0) ** 2
+    known = seconds if past is None else np.concatenate([past.seconds, seconds])
+    speeds2 = speeds**2 / variance
+    if past is not None:
+        speeds2 = np.concatenate([past.speeds2, speeds2])
+    gap = (seconds[:, None] - known) / parameters.window_seconds
+    window = np.exp(-0.5 * gap**2) * (np.abs(gap) < _WINDOW_REACH)
+    around = window @ speeds2 / window.sum(1, keepdims=True)
+    moving = np.maximum(around - parameters.rest_speed2, 0.0)
+    agility = parameters.rest_agility + parameters.agility_gain * moving
+    smooth, _, second = smooth_modes(
+        modes, steps, agility, None if past is None else past.second, count
+    )
+    done = len(known) - len(seconds) + count
+    kept = slice(max(0, done - _PAST_FRAMES), done)
+    return smooth[:count], _Past(first, second, known[kept], speeds2[kept])

@@ -1,61 +1,47 @@
-"""Tunes `models.mode_smoother` on training tracks, each mode of motion by itself."""
+"""Tunes `models.mode_smoother` on training tracks."""
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from models.mode_smoother import SmootherParameters, smooth_modes
-from models.stabilizer_loss import LossWeights
+from models.mode_smoother import SmootherParameters, smooth_track
+from models.stabilizer_loss import StabilizerLoss
 from models.track_batch import TrackBatch
 
 __all__ = ["run_mode_smoother", "tune_mode_smoother"]
 
 Array = npt.NDArray[np.float64]
 
-#: Agilities to choose from, s^-3; the least keeps the smoother's memory within its lookahead.
-_CHOICES: Final = np.geomspace(30.0, 3e7, 25)
+_FIRST_AGILITY: Final = (3e3, 1e4)
+_AGILITY_GAIN: Final = (1.0, 2.0, 4.0, 8.0)
+_LEAST_JITTER: Final = 1e-6
 
 
 def run_mode_smoother(batch: TrackBatch, parameters: SmootherParameters) -> Array:
-    """(B, T, 68, 2): whole tracks through the smoother, without its bound on memory."""
-    modes = _modes(batch.raw, parameters.eigenvectors)
-    smooth = _smooth(batch, modes, parameters.agility)
-    return (smooth @ parameters.eigenvectors.T).reshape(batch.raw.shape)
+    """(B, T, 68, 2): whole tracks through the smoother; the padding stays as it is."""
+    smooth = batch.raw.copy()
+    for track, (length, fps) in enumerate(zip(batch.lengths, batch.fps, strict=True)):
+        seconds = np.arange(length) / fps
+        smooth[track, :length] = smooth_track(batch.raw[track, :length], seconds, parameters)
+        smooth[track, length:] = smooth[track, length - 1]
+    return smooth
 
 
 def tune_mode_smoother(
-    batch: TrackBatch, eigenvectors: Array, weights: LossWeights
+    batch: TrackBatch, eigenvectors: Array, loss_of: StabilizerLoss
 ) -> SmootherParameters:
-    """The agility of each mode with the least loss.
-
-    The loss is Eq. 11 with Eq. 15 for its smoothness and without its time-delay term (a
-    smoother has no delay): a sum over modes, so each is tuned alone and the best is found.
-    """
-    modes, truth = _modes(batch.raw, eigenvectors), _modes(batch.truth, eigenvectors)
-    frames, lengths = batch.frames[..., None], batch.lengths.sum()
-    losses = []
-    for agility in _CHOICES:
-        smooth = _smooth(batch, modes, np.full(len(eigenvectors), agility))
-        euclid = ((smooth - truth) ** 2 * frames).sum((0, 1)) / lengths
-        bend = np.diff(smooth, n=2, axis=1) / 2
-        rough = (bend**2 * frames[:, 2:]).sum((0, 1)) / (lengths - 2 * len(batch))
-        losses.append(euclid + weights.smooth * rough)
-    return SmootherParameters(eigenvectors, _CHOICES[np.argmin(losses, axis=0)])
-
-
-def _modes(landmarks: Array, eigenvectors: Array) -> Array:
-    return landmarks.reshape(*landmarks.shape[:2], -1) @ eigenvectors
-
-
-def _smooth(batch: TrackBatch, modes: Array, agility: Array) -> Array:
-    """(B, T, 136); the padding repeats the last frame, so each track is cut out before."""
-    smooth = modes.copy()
-    for length in np.unique(batch.lengths):
-        which = batch.lengths == length
-        steps = np.broadcast_to((1 / batch.fps[which])[None, :, None], (length, which.sum(), 1))
-        own = np.swapaxes(modes[which, :length], 0, 1)
-        smooth[which, :length] = np.swapaxes(smooth_modes(own, steps, agility)[0], 0, 1)
-    return smooth
+    """Measures the jitter of each mode, then searches what is left on a small grid."""
+    changes = np.diff(batch.raw - batch.truth, axis=1)[batch.frames[:, 1:]]
+    jitter = ((changes.reshape(len(changes), -1) @ eigenvectors) ** 2).mean(0) / 2
+    start = SmootherParameters(eigenvectors, np.maximum(jitter, _LEAST_JITTER))
+    choices = [
+        dataclasses.replace(start, first_agility=first, agility_gain=gain)
+        for first, gain in itertools.product(_FIRST_AGILITY, _AGILITY_GAIN)
+    ]
+    losses = [float(loss_of(run_mode_smoother(batch, choice))) for choice in choices]
+    return choices[int(np.argmin(losses))]

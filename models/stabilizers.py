@@ -7,19 +7,33 @@ filter settles every frame at once; one that looks ahead may hold frames back.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["STABILIZERS", "OneEuro", "PassThrough", "Stabilizer", "stabilizer_factory"]
+from models.bayesian_filter import BayesianFilter, Covariance, FilterParameters
+from models.landmark_guards import fill_missing, jumps
+from models.mode_smoother import ModeSmoother
+from models.stabilizer_weights import StabilizerWeights, load_stabilizer_weights
+from schemas.errors import WeightsError
+
+__all__ = [
+    "STABILIZERS",
+    "OneEuro",
+    "PassThrough",
+    "Sta",
+    "StaOffline",
+    "Stabilizer",
+    "stabilizer_factory",
+    "stabilizer_sha256",
+]
 
 Landmarks = npt.NDArray[np.float64]
-
-#: Beyond this a coordinate counts as missing.
-FARTHEST_PX: Final = 1e7
 
 
 class Stabilizer(Protocol):
@@ -108,28 +122,119 @@ def _smoothing(
     return rate / (rate + 1)
 
 
-def fill_missing(landmarks: Landmarks, last: Landmarks | None) -> Landmarks:
-    """(68, 2) landmarks with what is not finite (or absurd) taken from the frame before.
+class Sta:
+    """The trained Bayesian filter (`models.bayesian_filter`): causal."""
 
-    On a track's first frame it is put in the middle of the rest.
+    def __init__(self, parameters: FilterParameters, covariance: Covariance = "diagonal") -> None:
+        self._filter = BayesianFilter(parameters, 1, covariance)
+
+    def push(self, seconds: float, landmarks: Landmarks) -> list[Landmarks]:
+        """The filtered landmarks of this frame, at once."""
+        return [self._filter.step(landmarks[None])[0]]
+
+    def flush(self) -> list[Landmarks]:
+        """Nothing is held back; what follows is another track."""
+        self._filter.reset()
+        return []
+
+
+class StaOffline:
+    """The Bayesian filter forward and backward in time, and the mean of the two.
+
+    The delays of the two directions cancel. The backward filter starts `lookahead` frames
+    after the last that it settles, by when it has forgotten where it started.
     """
-    missing = ~(np.abs(landmarks) < FARTHEST_PX)
-    if not missing.any():
-        return landmarks
-    if last is None:
-        middle = np.ma.masked_array(landmarks, missing).mean(0).filled(0.0)
-        last = np.broadcast_to(middle, landmarks.shape)
-    return np.where(missing, last, landmarks)
+
+    def __init__(
+        self,
+        parameters: FilterParameters,
+        covariance: Covariance = "diagonal",
+        chunk: int = 30,
+        lookahead: int = 60,
+    ) -> None:
+        self._forward = BayesianFilter(parameters, 1, covariance)
+        self._chunk, self._lookahead = chunk, lookahead
+        self._held: list[tuple[Landmarks, Landmarks]] = []  # raw, filtered forward
+        self._last: Landmarks | None = None
+
+    def push(self, seconds: float, landmarks: Landmarks) -> list[Landmarks]:
+        """Takes a frame; gives back a chunk where one is settled."""
+        landmarks = fill_missing(landmarks, self._last)
+        ended: list[Landmarks] = []
+        if self._last is not None and jumps(landmarks, self._last):
+            ended = self.flush()
+        self._last = landmarks
+        self._held.append((landmarks, self._forward.step(landmarks[None])[0]))
+        if len(self._held) < self._chunk + self._lookahead:
+            return ended
+        return ended + self._settle(self._chunk)
+
+    def flush(self) -> list[Landmarks]:
+        """The rest."""
+        settled = self._settle(len(self._held)) if self._held else []
+        self._forward.reset()
+        self._last = None
+        return settled
+
+    def _settle(self, count: int) -> list[Landmarks]:
+        theta, covariance = self._forward.parameters, self._forward.covariance
+        backward = BayesianFilter(theta, 1, covariance)
+        back = [backward.step(raw[None])[0] for raw, _ in reversed(self._held)][::-1]
+        settled = [
+            (there + back_again) / 2
+            for (_, there), back_again in zip(self._held[:count], back[:count], strict=True)
+        ]
+        del self._held[:count]
+        return settled
 
 
-STABILIZERS: Final[dict[str, Callable[[], Stabilizer]]] = {
-    "none": PassThrough,
-    "one-euro": OneEuro,
+def _one_euro(fitted: StabilizerWeights) -> Stabilizer:
+    return OneEuro(**fitted.baselines["One-Euro"])
+
+
+_FITTED: Final[dict[str, Callable[[StabilizerWeights], Stabilizer]]] = {
+    "one-euro": _one_euro,
+    "rts": lambda fitted: ModeSmoother(fitted.smoother),
+    "sta": lambda fitted: Sta(fitted.filter, fitted.covariance),
+    "sta-offline": lambda fitted: StaOffline(fitted.filter, fitted.covariance),
 }
+#: What `--stabilizer` may name, beside the path of a weights file.
+STABILIZERS: Final = ("none", *sorted(_FITTED))
 
 
-def stabilizer_factory(name: str) -> Callable[[], Stabilizer]:
-    """What makes a new stabilizer for a track; ValueError names the choices."""
-    if name not in STABILIZERS:
-        raise ValueError(f"stabilizer: got {name!r}, expected one of {', '.join(STABILIZERS)}")
-    return STABILIZERS[name]
+def stabilizer_factory(spec: str) -> Callable[[], Stabilizer]:
+    """What makes a new stabilizer for a track.
+
+    Args:
+        spec: one of STABILIZERS, or the path of weights that `facetracks fit-stabilizer`
+            wrote, which stands for the stabilizer that measured best when they were fitted.
+
+    Raises:
+        ValueError: there is no such name and no such file.
+        WeightsError: the file is not one of stabilizer weights.
+    """
+    if spec == "none":
+        return PassThrough
+    fitted, name = _weights_of(spec)
+    return functools.partial(_FITTED[name], fitted)
+
+
+def stabilizer_sha256(spec: str) -> str | None:
+    """The digest of the weights that a stabilizer reads; None where it reads none."""
+    return None if spec == "none" else _weights_of(spec)[0].sha256
+
+
+def _weights_of(spec: str) -> tuple[StabilizerWeights, str]:
+    if spec in _FITTED:
+        return load_stabilizer_weights(), spec
+    if not Path(spec).is_file():
+        raise ValueError(
+            f"stabilizer: got {spec!r}, expected one of {', '.join(STABILIZERS)} "
+            "or a weights file"
+        )
+    fitted = load_stabilizer_weights(Path(spec).absolute())
+    if fitted.stabilizer not in _FITTED:
+        raise WeightsError(
+            f"{spec}: stabilizer is {fitted.stabilizer!r}, expected one of {', '.join(_FITTED)}"
+        )
+    return fitted, fitted.stabilizer

@@ -85,18 +85,18 @@ def mix_split(
     tracks: int,
     frames: int,
 ) -> list[MotionTrack]:
-    """The split's tracks, of at most `frames` frames: the animated, then real motions.
+    """The split's tracks, of at most `frames` frames: a quarter animated, then real motions.
 
-    Real motions come at 1, 1.5 or 2 times their speed, with errors lent by the animated
+    Real motions come at their own speed, some at 1.5 times, with errors lent by the animated
     ones. Without a data folder there are only the animated ones.
 
     Raises:
         UsageError: the folder has no teacher labels.
     """
     rng = np.random.default_rng([seed, split == "test", 1_000_000])
-    found = [track.part(0, frames) for track in animated][:tracks]
     if data is None:
-        return found
+        return [track.part(0, frames) for track in animated][:tracks]
+    found = [track.part(0, frames) for track in animated[: tracks // 4]]
     labels = sorted((data / "pseudo68").glob("*.npz"))
     own = [path for i, path in enumerate(labels) if (i % 4 == 3) == (split == "test")]
     motions = [motion for path in own for motion in real_motions(path)]
@@ -105,7 +105,7 @@ def mix_split(
     share = np.array([min(len(motion), 2 * frames) for motion in motions], np.float64)
     while len(found) < tracks:
         motion = motions[int(rng.choice(len(motions), p=share / share.sum()))]
-        motion = _faster(motion, float(rng.choice([1.0, 1.0, 1.5, 2.0])))
+        motion = _faster(motion, float(rng.choice([1.0, 1.0, 1.0, 1.5])))
         start = int(rng.integers(max(1, len(motion) - frames + 1)))
         found.append(borrow_errors(motion.part(start, start + frames), animated, rng))
     return found

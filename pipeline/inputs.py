@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from schemas.errors import ManifestError
 from schemas.records import Video, VideoFailure
+from transforms.sources import resolve
 
 __all__ = ["ALLOWED_PROTOCOLS", "Inputs", "find_inputs", "read_manifest"]
 
@@ -95,7 +96,8 @@ def read_manifest(url: str) -> list[Video]:
     Raises ManifestError naming the file, the row and the column.
     """
     try:
-        with fsspec.open(url, "rb") as file:
+        fs, path = resolve(url)
+        with fs.open(path, "rb") as file:
             rows = _rows(url, file.read())
     except ManifestError:
         raise
@@ -116,24 +118,21 @@ def _videos_of(text: str) -> list[Video]:
         return read_manifest(text)
     if text.startswith(("http://", "https://")):
         return [Video(posixpath.basename(text.partition("?")[0]) or text, text)]
-    fs, path = fsspec.core.url_to_fs(text)
+    fs, path = resolve(text)
     if not fs.exists(path) and fsspec.core.has_magic(path):
-        hidden_wanted = posixpath.basename(path).startswith(".")
-        paths = [
-            p
-            for p in sorted(fs.glob(path))
-            if not fs.isdir(p) and (hidden_wanted or not posixpath.basename(p).startswith("."))
-        ]
-        return [Video(posixpath.basename(p), _url(fs, p, text)) for p in paths]
+        paths = [p for p in sorted(fs.glob(path)) if not fs.isdir(p) and not _is_hidden(p, path)]
+        return [Video(_printable(posixpath.basename(p)), _url(fs, p, text)) for p in paths]
     if fs.isdir(path):
         return _folder(fs, path, text)
-    return [Video(posixpath.basename(path), _url(fs, path, text))]
+    return [Video(_printable(posixpath.basename(path)), _url(fs, path, text))]
 
 
 def _refused_protocol(video: Video, allowed: Collection[str]) -> str | None:
     for url in (video.uri, video.boxes_uri):
         if url is None:
             continue
+        if url.startswith("/"):
+            continue  # a local path, whatever its name looks like
         if "::" in url and "chain" not in allowed:
             return "chain (::)"
         for link in url.split("::"):
@@ -141,6 +140,13 @@ def _refused_protocol(video: Video, allowed: Collection[str]) -> str | None:
             if protocol not in allowed:
                 return protocol
     return None
+
+
+def _is_hidden(path: str, pattern: str) -> bool:
+    """Whether a match is hidden, or in a hidden folder, that the pattern does not name."""
+    named = {part for part in pattern.split("/") if part.startswith(".")}
+    hidden = {part for part in path.split("/") if part.startswith(".")}
+    return bool(hidden - named) and not any(fsspec.core.has_magic(part) for part in named)
 
 
 def _folder(fs: Any, path: str, text: str) -> list[Video]:
@@ -151,7 +157,7 @@ def _folder(fs: Any, path: str, text: str) -> list[Video]:
         if hidden or posixpath.splitext(file)[1].lower() in _NOT_VIDEOS:
             left_out += 1
         else:
-            videos.append(Video(inside, _url(fs, file, text)))
+            videos.append(Video(_printable(inside), _url(fs, file, text)))
     if left_out:
         _LOGGER.warning("%s: %d files are no videos by their names; left out", text, left_out)
     return videos
@@ -160,6 +166,11 @@ def _folder(fs: Any, path: str, text: str) -> list[Video]:
 def _url(fs: Any, path: str, text: str) -> str:
     """The path as the user would write it: plain for local files, with its scheme elsewhere."""
     return str(fs.unstrip_protocol(path)) if "://" in text else path
+
+
+def _printable(name: str) -> str:
+    """The name with bytes that are no UTF-8 escaped: tables and terminals need text."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _with_distinct_ids(videos: Iterable[Video]) -> list[Video]:
@@ -173,7 +184,8 @@ def _with_distinct_ids(videos: Iterable[Video]) -> list[Video]:
 
 def _with_hash(video: Video) -> Video:
     what = repr((video.uri, video.start_seconds, video.stop_seconds, video.boxes_uri))
-    return replace(video, video_id=f"{video.video_id}-{sha256(what.encode()).hexdigest()[:8]}")
+    digest = sha256(what.encode("utf-8", "surrogatepass")).hexdigest()
+    return replace(video, video_id=f"{video.video_id}-{digest[:8]}")
 
 
 def _rows(url: str, content: bytes) -> list[dict[str, Any]]:
@@ -221,7 +233,7 @@ def _manifest_video(url: str, number: int, row: Mapping[str, Any]) -> Video:
     given, boxes = row.get("video_id"), row.get("boxes")
     name = posixpath.basename(uri.partition("?")[0]) if _missing(given) else str(given)
     boxes_uri = None if _missing(boxes) else _beside(url, str(boxes))
-    return Video(name, _beside(url, uri), start, stop, boxes_uri)
+    return Video(_printable(name), _beside(url, uri), start, stop, boxes_uri)
 
 
 def _seconds(url: str, number: int, row: Mapping[str, Any], column: str) -> float | None:

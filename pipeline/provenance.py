@@ -70,7 +70,7 @@ def check_same_config(output: str, config: Mapping[str, Any]) -> None:
 def write_run_record(output: str, record: Mapping[str, Any]) -> None:
     """Publishes OUTPUT/run.json."""
     text = json.dumps(dict(record), indent=2, ensure_ascii=False, default=str)
-    write_bytes(f"{output}/run.json", text.encode())
+    write_bytes(f"{output}/run.json", text.encode(errors="backslashreplace"))
 
 
 def _version(package: str) -> str | None:

@@ -61,7 +61,9 @@ class Probe:
     frames_expected: int | None
     duration_seconds: float | None  # of what is to be annotated, as the headers tell
     sample_aspect_ratio: Fraction  # of a stored pixel
-    end_pts: int | None = None  # where an index that can be trusted says the frames end
+    start_pts: int = 0
+    end_pts: int | None = None  # where the container says the frames end
+    bytes_missing: int = 0  # that the file lacks by its own account: it has been cut off
 
 
 @dataclass(frozen=True, slots=True)

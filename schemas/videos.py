@@ -25,8 +25,8 @@ REASONS: Final[dict[str, str]] = {
     "not_a_video": "no container or stream that the decoder knows",
     "no_video_stream": "a container without a video stream",
     "no_frames": "a video stream from which no frame could be decoded",
-    "bad_packets": "some packets could not be decoded; their frames are missing",
-    "truncated": "the file ends before its own index says; the rest is there",
+    "bad_packets": "some frames could not be decoded, or only in part",
+    "truncated": "the file has been cut off: shorter than it says; the rest is there",
     "decoder_error": "the decoder gave up",
     "decoder_hung": "the decoder made no progress and was killed",
     "decoder_crashed": "the decoder took its process down",
@@ -64,7 +64,9 @@ VIDEO_COLUMNS: Final = (
     Column("average_fps", _FLOAT, "1/s", "as the container states it", True),
     Column("frames_expected", _INT, "frames", "as the container states it; headers do lie", True),
     Column("frames_decoded", _INT, "frames", "frames that came out of the decoder"),
-    Column("lost_pts", _RANGES, "time_base", "[start, stop) of frames known to be missing"),
+    Column(
+        "lost_pts", _RANGES, "time_base", "[start, stop) of frames known to be missing or damaged"
+    ),
     Column("packets_bad", _INT, "packets", "packets that the decoder rejected"),
     Column("faces", _INT, "", "distinct face_id in the tracks"),
     Column("face_frames", _INT, "rows", "rows in the track file"),

@@ -131,6 +131,8 @@ class DecodingChild:
                 told = json.loads(content)
                 reason, message = str(told["reason"]), str(told["message"])
                 message = message.replace(_uri_of(argument), video.uri)
+                if reason == "memory_limit":
+                    self.close()  # what filled its memory may still be there
             except (ValueError, KeyError, TypeError) as error:
                 self._refuse_garbage(video, error)
             raise VideoError(reason, message)

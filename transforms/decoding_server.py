@@ -85,6 +85,7 @@ class Server:
 
             torch.set_num_threads(1)
             self._detector = load_face_detector(self._settings.detector)
+            self._connection.send_bytes(b"P0")
         return self._detector
 
     def _progress(self, frames: int) -> None:
@@ -113,12 +114,14 @@ def _serve(connection: Connection[Any, Any], server_class: type[Server]) -> None
     server = server_class(connection, settings)
     while True:
         request, argument = connection.recv()
+        connection.send_bytes(b"P0")
         try:
             answer = b"D" + getattr(server, request)(argument)
         except VideoError as error:
             answer = b"V" + json.dumps({"reason": error.reason, "message": str(error)}).encode()
         except MemoryError:
-            message = f"the decoder needed more than {settings.memory_mb} MB"
+            uri = argument.uri if isinstance(argument, Video) else argument.video.uri
+            message = f"{uri}: the decoder needed more than {settings.memory_mb} MB"
             answer = b"V" + json.dumps({"reason": "memory_limit", "message": message}).encode()
         except Exception:
             answer = b"B" + traceback.format_exc().encode(errors="replace")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Any, Final, Protocol
 
-import fsspec
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -18,6 +17,7 @@ from models.face_detector import FaceDetector
 from models.frame_pixels import FramePixels
 from schemas.errors import BoxesError
 from schemas.records import Video
+from transforms.sources import resolve
 
 __all__ = ["BoxSource", "DetectedBoxes", "GivenBoxes", "read_boxes"]
 
@@ -125,7 +125,8 @@ def read_boxes(
     """
     uri = video.boxes_uri or ""
     try:
-        with fsspec.open(uri, "rb") as file:
+        fs, path = resolve(uri)
+        with fs.open(path, "rb") as file:
             table = pq.read_table(file) if _is_parquet(uri) else pa.csv.read_csv(file)
         by, where, boxes = _boxes_of(table, video.video_id)
     except (OSError, ValueError, TypeError, pa.ArrowException) as error:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import fsspec
-
 from schemas.records import Segment, SegmentLandmarks, SegmentPart
 from transforms.segment_arrays import pack_landmarks, unpack_landmarks
+from transforms.sources import resolve
 from transforms.storage import Folder, write_bytes
 
 __all__ = ["part_url", "read_part", "save_part"]
@@ -28,5 +27,5 @@ def save_part(staging: Folder, landmarks: SegmentLandmarks) -> SegmentPart:
 
 def read_part(part: SegmentPart) -> SegmentLandmarks:
     """Reads what `save_part` wrote; ValueError where the file is something else."""
-    fs, path = fsspec.core.url_to_fs(part.url)
+    fs, path = resolve(part.url)
     return unpack_landmarks(fs.cat_file(path), part.segment)

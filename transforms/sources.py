@@ -12,14 +12,20 @@ import time
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
+import aiohttp
 import fsspec
 
 from schemas.errors import SourceError
 
-__all__ = ["SourceFile", "is_local", "look_up", "retrying"]
+__all__ = ["SourceFile", "is_local", "look_up", "read_head", "resolve", "retrying"]
 
 _LOGGER = logging.getLogger(__name__)
-_READ_AHEAD_BYTES: Final = 4 << 20
+_LEAST_AHEAD_BYTES: Final = 64 << 10
+_MOST_AHEAD_BYTES: Final = 4 << 20
+#: Read-ahead is this part of what was read on end so far.
+_AHEAD_SHARE: Final = 8
+#: A web server that is silent for so long is asked again.
+_ANSWER_SECONDS: Final = 10.0
 _TRIES: Final = 5
 _FIRST_PAUSE_SECONDS: Final = 0.25
 
@@ -32,6 +38,24 @@ def is_local(fs: Any) -> bool:
     return "file" in protocols
 
 
+def resolve(url: str) -> tuple[Any, str]:
+    """The file system of a URL and the path in it.
+
+    An absolute path is a local file, whatever its name looks like. Web servers that do
+    not answer are given up after a while, so that they can be asked again.
+    """
+    if url.startswith("/"):
+        return fsspec.filesystem("file"), url
+    options: dict[str, Any] = {}
+    if url.startswith(("http://", "https://")):
+        wait = aiohttp.ClientTimeout(
+            total=None, sock_connect=_ANSWER_SECONDS, sock_read=_ANSWER_SECONDS
+        )
+        options["client_kwargs"] = {"timeout": wait}
+    fs, path = fsspec.core.url_to_fs(url, **options)
+    return fs, path
+
+
 def look_up(uri: str) -> tuple[Any, str, dict[str, Any]]:
     """(file system, path, info) of a source; `info` has `size` where it is known.
 
@@ -39,7 +63,7 @@ def look_up(uri: str) -> tuple[Any, str, dict[str, Any]]:
     """
 
     def ask() -> tuple[Any, str, dict[str, Any]]:
-        fs, path = fsspec.core.url_to_fs(uri)
+        fs, path = resolve(uri)
         return fs, path, fs.info(path)
 
     fs, path, info = retrying(ask, uri, "cannot be reached")
@@ -48,22 +72,40 @@ def look_up(uri: str) -> tuple[Any, str, dict[str, Any]]:
     return fs, path, info
 
 
+def read_head(uri: str, count: int) -> bytes:
+    """The first `count` bytes of a source, or all it has; raises SourceError."""
+    fs, path, info = look_up(uri)
+    stop = min(count, info["size"]) if info.get("size") is not None else count
+    return bytes(retrying(lambda: fs.cat_file(path, 0, stop), uri, "cannot be read"))
+
+
 def retrying(action: Callable[[], _Result], uri: str, what: str) -> _Result:
     """Does `action`; failures that may pass are tried again, the rest become SourceErrors."""
     pause = _FIRST_PAUSE_SECONDS
     for left in reversed(range(_TRIES)):
         try:
             return action()
-        except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
-            raise SourceError("not_found", f"{uri}: no such file or object") from error
-        except Exception as error:  # each file system raises its own kinds
+        except Exception as raised:  # each file system raises its own kinds
+            error = _underlying(raised)
+            if isinstance(error, FileNotFoundError | NotADirectoryError):
+                message = f"{uri}: no such file or object"
+                raise SourceError("not_found", message) from raised
             if left == 0 or _is_final(error):
                 message = f"{uri}: {what}: {type(error).__name__}: {error}"
-                raise SourceError("unreadable", message) from error
+                raise SourceError("unreadable", message) from raised
             _LOGGER.info("%s: %s: %s; trying again", uri, what, error)
         time.sleep(pause)
         pause *= 2
     raise AssertionError("unreachable")
+
+
+def _underlying(error: Exception) -> Exception:
+    """The web file system calls every failure FileNotFoundError; its cause tells which it was."""
+    cause = error.__cause__
+    if not isinstance(error, FileNotFoundError) or cause is None:
+        return error
+    gone = getattr(cause, "status", None) in (404, 410) or isinstance(cause, FileNotFoundError)
+    return error if gone or not isinstance(cause, Exception) else cause
 
 
 def _is_final(error: Exception) -> bool:
@@ -71,12 +113,15 @@ def _is_final(error: Exception) -> bool:
     status = getattr(error, "status", None)
     if isinstance(status, int) and 400 <= status < 500:
         return status not in (408, 429)
-    return isinstance(error, PermissionError | ValueError | ImportError | NotImplementedError)
+    final = (PermissionError, IsADirectoryError, ValueError, ImportError, NotImplementedError)
+    return isinstance(error, final)
 
 
 class SourceFile(io.RawIOBase):
     """A remote file for FFmpeg to read: read-ahead, retries, and SourceErrors.
 
+    Read-ahead begins small after a jump and grows with what is read on from there, so
+    that looking at a keyframe here and there costs little, and reading on few requests.
     FFmpeg's Python bindings pass exceptions of a file on, so a SourceError comes out of
     whatever call needed the bytes.
     """
@@ -86,6 +131,8 @@ class SourceFile(io.RawIOBase):
         self._position = 0
         self._file: Any = None
         self._size = size
+        self._ahead, self._ahead_start = b"", 0
+        self._run_bytes = 0
 
     def read(self, size: int = -1) -> bytes:
         """Up to `size` bytes; b"" at the end."""
@@ -119,17 +166,27 @@ class SourceFile(io.RawIOBase):
         super().close()
 
     def _read(self, size: int) -> bytes:
+        at = self._position - self._ahead_start
+        if not 0 <= at < len(self._ahead):
+            if at != len(self._ahead):
+                self._run_bytes = 0  # a jump: begin small again
+            grown = max(self._run_bytes // _AHEAD_SHARE, _LEAST_AHEAD_BYTES)
+            self._fill(-1 if size < 0 else max(size, min(grown, _MOST_AHEAD_BYTES)))
+            at = 0
+        elif size < 0:
+            self._fill(-1)
+            at = 0
+        return self._ahead[at:] if size < 0 else self._ahead[at : at + size]
+
+    def _fill(self, size: int) -> None:
         try:
-            file = self._opened()
-            file.seek(self._position)
-            return bytes(file.read(size))
+            if self._file is None:
+                self._file = self._fs.open(self._path, "rb", cache_type="none")
+            if self.seekable():
+                self._file.seek(self._position)
+            content = bytes(self._file.read(size))
         except Exception:
             self._file = None  # the next try starts from a new connection
             raise
-
-    def _opened(self) -> Any:
-        if self._file is None:
-            self._file = self._fs.open(
-                self._path, "rb", block_size=_READ_AHEAD_BYTES, cache_type="readahead"
-            )
-        return self._file
+        self._ahead, self._ahead_start = content, self._position
+        self._run_bytes += len(content)

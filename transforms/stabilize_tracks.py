@@ -28,6 +28,7 @@ from schemas.records import (
     VideoTracks,
     Work,
 )
+from transforms.lost_frames import merged_ranges
 from transforms.parts import read_part, save_part
 from transforms.track_files import write_track_part
 from transforms.track_walk import TrackWalk
@@ -128,7 +129,7 @@ class _Walker:
             part_urls=tuple(progress.part_urls),
             segments=last.segment.count,
             failures=tuple(progress.failures),
-            lost_pts=tuple(progress.lost_pts),
+            lost_pts=tuple(merged_ranges(progress.lost_pts)),
             first_pts=walk.first_pts,
             last_pts=walk.last_pts,
             frames=walk.frames,

@@ -15,9 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import fsspec
-
-from transforms.sources import is_local
+from transforms.sources import is_local, resolve
 
 __all__ = [
     "Folder",
@@ -53,7 +51,7 @@ def file_stem(video_id: str) -> str:
 @contextlib.contextmanager
 def atomic_file(url: str) -> Iterator[Path]:
     """Yields a local path to write to; publishes it under `url` when the block ends well."""
-    fs, path = fsspec.core.url_to_fs(url)
+    fs, path = resolve(url)
     local = is_local(fs)
     folder = str(Path(path).parent) if local else None
     if folder:
@@ -135,5 +133,4 @@ class Folder:
         return path if is_local(fs) else None
 
     def _resolve(self) -> tuple[Any, str]:
-        fs, path = fsspec.core.url_to_fs(self.url)
-        return fs, path
+        return resolve(self.url)

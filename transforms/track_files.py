@@ -6,11 +6,11 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from schemas.tracks import FLOAT_COLUMNS, TRACK_SCHEMA
+from transforms.sources import resolve
 from transforms.storage import atomic_file
 
 __all__ = ["METADATA_KEY", "merge_track_parts", "write_track_part"]
@@ -75,4 +75,5 @@ def _row_groups_by_face(part_urls: tuple[str, ...]) -> Iterator[pa.Table]:
 
 
 def _open(url: str) -> Any:
-    return fsspec.open(url, "rb")
+    fs, path = resolve(url)
+    return fs.open(path, "rb")

@@ -19,7 +19,9 @@ from av.error import FFmpegError
 from models.timestamps import PtsCounter
 from schemas.errors import ContainerError, DecodingError, SourceError
 from schemas.records import Probe, Segment, Video
-from transforms.sources import SourceFile, is_local, look_up
+from transforms.container_sizes import HEAD_BYTES, declared_bytes
+from transforms.lost_frames import LostFrames
+from transforms.sources import SourceFile, is_local, look_up, read_head
 
 __all__ = ["OVERHANG_SECONDS", "FrameStream", "open_video", "plan_segments", "probe_stream"]
 
@@ -33,8 +35,6 @@ _CONTAINERS: Final = (
     "mov,mp4,m4a,3gp,3g2,mj2,mp4,mpeg,mpegts,mpegvideo,mxf,nut,obu,ogg,rm,vc1,vvc,webm,wtv,"
     "yuv4mpegpipe,wav,mp3,aac,flac"
 )
-#: A file may end so much before its index says; edit lists and rounding do that.
-_EARLY_END_SECONDS: Final = 0.5
 
 
 @contextlib.contextmanager
@@ -76,7 +76,9 @@ def open_video(uri: str, *, max_pixels: int | None = None) -> Iterator[tuple[Any
         yield container, streams[0]
 
 
-def probe_stream(stream: Any, duration_seconds: float | None = None) -> Probe:
+def probe_stream(
+    stream: Any, duration_seconds: float | None = None, bytes_missing: int = 0
+) -> Probe:
     """What the container says of its stream; nothing is decoded."""
     return Probe(
         codec=stream.codec_context.name,
@@ -85,7 +87,9 @@ def probe_stream(stream: Any, duration_seconds: float | None = None) -> Probe:
         average_fps=stream.average_rate or None,
         frames_expected=stream.frames or None,
         duration_seconds=duration_seconds,
-        end_pts=_indexed_end(stream),
+        start_pts=stream.start_time or 0,
+        end_pts=(stream.start_time or 0) + stream.duration if stream.duration else None,
+        bytes_missing=bytes_missing,
         sample_aspect_ratio=stream.sample_aspect_ratio or Fraction(1),
     )
 
@@ -100,7 +104,8 @@ def plan_segments(
     stream, an unknown duration, a broken index) stays one segment.
     """
     start, end = _time_range(video, container, stream)
-    probe = probe_stream(stream, None if end is None else max(0.0, end - start))
+    duration = None if end is None else max(0.0, end - start)
+    probe = probe_stream(stream, duration, _missing_bytes(video.uri, container, stream))
     time_base = probe.time_base
     keyframes: list[int] = []
     if end is not None and not _needs_frame_numbers(video):
@@ -131,8 +136,6 @@ class FrameStream:
     Packets are decoded one by one: what a bad one held is lost and counted, the rest is
     saved. Frames before the keyframe that was sought, or outside the video's
     [start_seconds, stop_seconds), are left out.
-
-    packets_bad: after iteration, rejected packets of frames that the segment owns.
     """
 
     segment: Segment
@@ -140,8 +143,7 @@ class FrameStream:
     stream: Any
     threads: int = 1
     max_pixels: int | None = None
-    packets_bad: int = field(default=0, init=False)
-    _lost: list[tuple[int, int]] = field(default_factory=list, init=False)
+    _lost: LostFrames = field(init=False)
 
     def __iter__(self) -> Iterator[tuple[int, Any]]:
         """Yields (pts, av.VideoFrame).
@@ -154,55 +156,40 @@ class FrameStream:
         context.thread_type = "SLICE" if self.threads == 1 else "FRAME"
         low, high = segment.video.start_seconds, segment.video.stop_seconds
         counter = PtsCounter(probe.time_base, probe.average_fps)
-        end = None
-        for frame in self._decoded(counter.step):
+        self._lost = LostFrames(segment, self.container.format.name, counter.step)
+        stop_pts, started = None, segment.seek_pts is None
+        for frame in self._decoded():
             _check_size(segment.video.uri, frame, self.max_pixels)
-            if segment.seek_pts is not None and (frame.pts is None or frame.pts < segment.seek_pts):
+            if not started and (frame.pts is None or frame.pts < (segment.seek_pts or 0)):
                 continue  # leading frames of an open GOP: the segment before owns them
+            started = True
             pts = counter.next(frame.pts)
-            end = pts + counter.step
+            stop_pts = pts + counter.step
             seconds = pts * probe.time_base
             if high is not None and seconds >= high:
                 return
             if low is None or seconds >= low:
                 yield pts, frame
-        self._note_early_end(end)
+        self._lost.end(stop_pts)
+
+    @property
+    def packets_bad(self) -> int:
+        """After iteration: packets of owned frames that were rejected or decoded in part."""
+        return self._lost.packets_bad
 
     def lost_pts(self) -> npt.NDArray[np.int64]:
-        """(L, 2) int64: the [start, stop) ranges of owned frames known to be missing."""
-        merged: list[list[int]] = []
-        for start, stop in sorted(self._lost):
-            if merged and start <= merged[-1][1]:
-                merged[-1][1] = max(merged[-1][1], stop)
-            else:
-                merged.append([start, stop])
-        return np.array(merged, np.int64).reshape(-1, 2)
+        """After iteration: (L, 2) int64, [start, stop) of owned frames known to be missing."""
+        return self._lost.ranges()
 
-    def _note_early_end(self, end_pts: int | None) -> None:
-        """A file that ends well before its own index says has lost its end."""
-        probe, video = self.segment.probe, self.segment.video
-        declared = probe.end_pts
-        if declared is None or self.segment.own_stop_pts is not None:
-            return
-        if video.stop_seconds is not None:
-            declared = min(declared, int(video.stop_seconds / probe.time_base))
-        end = end_pts if end_pts is not None else self.segment.own_start_pts or 0
-        if (declared - end) * probe.time_base > _EARLY_END_SECONDS:
-            self._lost.append((end, declared))
-
-    def _decoded(self, step: int) -> Iterator[Any]:
+    def _decoded(self) -> Iterator[Any]:
         for packet in self._packets():
+            self._lost.packet_in(packet)
             try:
-                yield from packet.decode()
+                for frame in packet.decode():
+                    self._lost.frame_out(frame)
+                    yield frame
             except FFmpegError:
-                self._note_bad(packet, step)
-
-    def _note_bad(self, packet: Any, step: int) -> None:
-        if packet.pts is None:
-            self.packets_bad += 1
-        elif self.segment.owns(packet.pts):
-            self.packets_bad += 1
-            self._lost.append((packet.pts, packet.pts + (packet.duration or step)))
+                self._lost.packet_rejected(packet)
 
     def _packets(self) -> Iterator[Any]:
         seek_pts = self.segment.seek_pts
@@ -224,7 +211,7 @@ class FrameStream:
                     uri = self.segment.video.uri
                     message = f"{uri}: reading stopped midway: {_brief(error)}"
                     raise DecodingError("unreadable", message) from error
-                self.packets_bad += 1
+                self._lost.packets_bad += 1
                 return
             yield packet
 
@@ -266,11 +253,10 @@ def _needs_frame_numbers(video: Video) -> bool:
     return video.boxes_uri is not None
 
 
-def _indexed_end(stream: Any) -> int | None:
-    """Where the frames end by an index that covers the stream, not by an estimate."""
-    if stream.container.format.name.startswith("mov") and stream.duration:
-        return int((stream.start_time or 0) + stream.duration)
-    return None
+def _missing_bytes(uri: str, container: Any, stream: Any) -> int:
+    """Bytes that the file lacks by its own account; 0 where it is whole, or does not tell."""
+    declared = declared_bytes(read_head(uri, HEAD_BYTES), stream)
+    return max(0, (declared or 0) - container.size) if container.size > 0 else 0
 
 
 def _check_size(uri: str, picture: Any, max_pixels: int | None) -> None:

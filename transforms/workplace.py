@@ -87,7 +87,7 @@ class Workplace:
         note = json.dumps({"work_key": self.work_key(video)}).encode()
         schema = VIDEO_SCHEMA.with_metadata({METADATA_KEY: note})
         with atomic_file(self.status_url(video)) as path:
-            pq.write_table(pa.Table.from_pylist([dict(row)], schema=schema), path)
+            pq.write_table(pa.Table.from_pylist([_printable(row)], schema=schema), path)
 
     def forget(self, video: Video) -> None:
         """Removes the video's status row and parts, so that its work starts anew."""
@@ -122,3 +122,13 @@ class Workplace:
         table = pq.read_table(pa.BufferReader(file.read_bytes()))
         note = json.loads((table.schema.metadata or {}).get(METADATA_KEY, b"{}"))
         return table.to_pylist()[0], str(note.get("work_key", ""))
+
+
+def _printable(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The row with text that is no UTF-8 (file names can hold it) escaped."""
+
+    def escaped(value: Any) -> Any:
+        is_text = isinstance(value, str)
+        return value.encode("utf-8", "backslashreplace").decode() if is_text else value
+
+    return {name: escaped(value) for name, value in row.items()}

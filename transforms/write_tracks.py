@@ -15,6 +15,9 @@ from schemas.videos import VIDEO_SCHEMA
 from transforms.track_files import merge_track_parts
 from transforms.workplace import Workplace
 
+#: Ranges of lost frames that a message names; the row has them all.
+_RANGES_TOLD = 5
+
 __all__ = ["WriteTracks", "failure_row", "status_row", "write_video"]
 
 
@@ -106,16 +109,22 @@ def _verdict(tracks: VideoTracks) -> tuple[str, str | None, str | None]:
     if failures:
         rest = f" (and {len(failures) - 1} more segments)" if len(failures) > 1 else ""
         return "partial", failures[0].reason, failures[0].message + rest
-    if tracks.work.packets_bad:
-        bad = tracks.work.packets_bad
-        return "partial", "bad_packets", f"{uri}: {bad} packets could not be decoded"
-    if tracks.lost_pts:
-        start, stop = (float(pts * tracks.probe.time_base) for pts in tracks.lost_pts[-1])
-        message = f"{uri}: its index says {stop:.2f} s, but it ends at {start:.2f} s"
-        return "partial", "truncated", message
+    if tracks.probe.bytes_missing:
+        lacks = f"the file has been cut off: it lacks {tracks.probe.bytes_missing} bytes"
+        return "partial", "truncated", f"{uri}: {lacks}"
+    if tracks.work.packets_bad or tracks.lost_pts:
+        lost = ", ".join(_seconds(lost, tracks) for lost in tracks.lost_pts[:_RANGES_TOLD])
+        more = ", ..." if len(tracks.lost_pts) > _RANGES_TOLD else ""
+        where = f" at {lost}{more}" if lost else ""
+        return "partial", "bad_packets", f"{uri}: frames are missing or damaged{where}"
     if tracks.rows == 0:
         return "ok", "no_face", f"{uri}: no face in any of {tracks.frames} frames"
     return "ok", None, None
+
+
+def _seconds(lost: tuple[int, int], tracks: VideoTracks) -> str:
+    start, stop = (float(pts * tracks.probe.time_base) for pts in lost)
+    return f"{start:.2f}-{stop:.2f} s"
 
 
 def _blank(video: Video, config_hash: str) -> dict[str, Any]:

@@ -15,9 +15,10 @@ from tests.hostile.damage import (
     flip_bytes,
     packet_places,
     patch_all,
+    zero_headers,
     zero_packets,
 )
-from tests.hostile.encoding import Clip, Recipe, encode, moving
+from tests.hostile.encoding import Clip, Recipe, encode, flat, moving
 from tests.hostile.odd_files import sound_case
 
 __all__ = ["write_broken_files"]
@@ -59,7 +60,10 @@ def _cut(folder: Path) -> Iterator[HostileCase]:
             ("flv", "a Flash video", Recipe()),
         ):
             clip = encode(folder / f"{percent}.{suffix}", moving(_COUNT), recipe)
-            yield _shortened(clip, f"cut/{clip.path.name}", percent, what)
+            case = _shortened(clip, f"cut/{clip.path.name}", percent, what)
+            if suffix == "flv":  # which has no index; only its last packet is half there
+                case = replace(case, reasons=("truncated", "bad_packets"), counted=False)
+            yield case
         for suffix, what, recipe in (
             ("ts", "a transport stream", Recipe()),
             ("mpg", "a program stream", Recipe("mpeg2video")),
@@ -123,6 +127,10 @@ def _bad_packets(folder: Path) -> Iterator[HostileCase]:
         case = sound_case(f"packets/{name}", what, clip, **_PARTIAL)
         zero_packets(clip.path, lost)
         yield replace(case, frames=(_COUNT // 4, _COUNT))
+    clip = encode(folder / "headers.mkv", moving(_COUNT))
+    case = sound_case("packets/headers.mkv", "the headers of three blocks are zeros", clip)
+    zero_headers(clip.path, (20, 50, 70), header_bytes=7)
+    yield replace(case, **_SILENT, frames=(_COUNT // 4, _COUNT), counted=False)
     clip = encode(folder / "all.mp4", moving(25))
     case = HostileCase(
         "packets/all.mp4", "every packet is zeros", ("failed",), ("no_frames",), pts=clip.pts
@@ -175,12 +183,12 @@ def _flipped(folder: Path) -> Iterator[HostileCase]:
     clip = encode(folder / "lost.ts", moving(_COUNT), Recipe(b_frames=2))
     case = sound_case("flipped/lost.ts", "every 40th packet of a transport stream is lost", clip)
     drop_blocks(clip.path, block_bytes=_TS_BYTES, every=40)
-    yield replace(case, **_SILENT, frames=(_COUNT // 2, _COUNT), counted=False)
+    yield replace(case, **_PARTIAL, frames=(_COUNT // 2, _COUNT))  # packets are numbered
 
 
 def _bombs(folder: Path) -> Iterator[HostileCase]:
-    """A few kilobytes that say they are 400 megapixels."""
-    refused: dict[str, Any] = {"statuses": ("failed",), "reasons": ("pixel_limit",)}
+    """A few kilobytes that say they are 400 megapixels, and one that is 59."""
+    refused: dict[str, Any] = {"statuses": ("failed",), "reasons": ("pixel_limit", "no_frames")}
     for name, what, count, recipe in (
         ("jpeg.mjpeg", "JPEGs that say they are 20000x20000", 3, replace(_JPEG, format="mjpeg")),
         ("jpeg.mov", "JPEGs of 20000x20000 in a container that says 96x72", 3, _JPEG),
@@ -193,6 +201,11 @@ def _bombs(folder: Path) -> Iterator[HostileCase]:
     content[6:10] = struct.pack("<HH", 20_000, 20_000)
     clip.path.write_bytes(content)
     yield HostileCase("bombs/anim.gif", "a GIF that says it is 20000x20000", **refused)
+    for name, recipe in (("7680x7680.mp4", Recipe("mpeg4")), ("7680x7680.mjpeg", _JPEG)):
+        encode(folder / name, flat(1, 7680, 7680), recipe)
+        yield HostileCase(
+            f"bombs/{name}", "7680x7680 pixels, more than allowed", ("failed",), ("pixel_limit",)
+        )
 
 
 def _jpeg_size(height: int, width: int) -> bytes:

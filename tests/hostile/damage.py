@@ -20,6 +20,7 @@ __all__ = [
     "packet_places",
     "patch_all",
     "retime_flv",
+    "zero_headers",
     "zero_packets",
 ]
 
@@ -38,9 +39,14 @@ class Place:
 
 def packet_places(path: Path) -> list[Place]:
     """The places of a sound file's video packets."""
+    content, places = path.read_bytes(), []
     with av.open(str(path)) as container:
-        packets = [p for p in container.demux(container.streams.video[0]) if p.size]
-    return [Place(p.pos, p.pos + p.size, p.pts) for p in packets]
+        for packet in container.demux(container.streams.video[0]):
+            if packet.size:
+                # Some containers tell where the frame around the packet begins.
+                start = content.index(bytes(packet), packet.pos)
+                places.append(Place(start, start + packet.size, packet.pts))
+    return places
 
 
 def cut_short(path: Path, percent: int) -> int:
@@ -51,13 +57,21 @@ def cut_short(path: Path, percent: int) -> int:
     return kept
 
 
-def zero_packets(path: Path, numbers: Iterable[int], *, header_bytes: int = 0) -> None:
-    """Puts zeros in place of some packets, all but their first `header_bytes`."""
+def zero_packets(path: Path, numbers: Iterable[int]) -> None:
+    """Puts zeros in place of some packets."""
     content = bytearray(path.read_bytes())
     places = packet_places(path)
     for number in numbers:
-        start, stop = places[number].start + header_bytes, places[number].stop
-        content[start:stop] = bytes(stop - start)
+        place = places[number]
+        content[place.start : place.stop] = bytes(place.stop - place.start)
+    path.write_bytes(content)
+
+
+def zero_headers(path: Path, numbers: Iterable[int], header_bytes: int) -> None:
+    """Puts zeros over the container's own bytes before some packets, and leaves the packets."""
+    content = bytearray(path.read_bytes())
+    for place in (packet_places(path)[number] for number in numbers):
+        content[place.start - header_bytes : place.start] = bytes(header_bytes)
     path.write_bytes(content)
 
 

@@ -20,7 +20,7 @@ __all__ = ["sound_case", "write_odd_files"]
 
 _JPEG: Final = Recipe("mjpeg", pixel_format="yuvj420p")
 _PNG: Final = Recipe("png", pixel_format="rgb24")
-_BRICK: Final = (180, 90, 60)
+_BRICK: Final = (182, 109, 85)  # one of 3, 3 and 2 bits, for the palette's sake
 _COUNT: Final = 50
 
 #: name, what, recipe: pictures of 96x72, two seconds.
@@ -86,7 +86,7 @@ _COLOURS: Final = (
     ("alpha.webm", "VP9 with an alpha plane", Recipe("libvpx-vp9", pixel_format="yuva420p")),
     ("alpha-png.mov", "PNG pictures with alpha", Recipe("png", pixel_format="rgba")),
     ("alpha-rle.mov", "QuickTime Animation with alpha", Recipe("qtrle", pixel_format="argb")),
-    ("palette.gif", "a palette", Recipe("gif", pixel_format="rgb8")),
+    ("palette.gif", "a palette of 256 colours", Recipe("gif", pixel_format="rgb8")),
 )  # fmt: skip
 
 #: name, what, width, height, frames, recipe.

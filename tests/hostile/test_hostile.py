@@ -128,11 +128,14 @@ def test_geometry(run, corpus, subtests):
 
 
 def test_frames_that_are_lost_are_named(run, corpus, subtests):
+    """A frame that did not come out is in a missing range; one that did is in none."""
     for case in corpus[1]:
         if not case.lost_pts:
             continue
         with subtests.test(str(case)):
             ranges = run.row(case)["lost_pts"]
+            flat = [pts for pair in ranges for pts in pair]
+            assert flat == sorted(set(flat))  # in order, apart, none empty
             assert all(any(a <= pts < b for a, b in ranges) for pts in case.lost_pts), ranges
             assert not any(a <= pts < b for a, b in ranges for pts in case.pts or ()), ranges
 
@@ -221,6 +224,22 @@ def test_every_frame_has_its_pts(corpus, subtests, seconds):
                 assert set(pts) <= set(case.pts)
                 if case.frames[0] == case.frames[1]:
                     assert tuple(pts) == case.pts
+
+
+def test_a_frame_that_a_file_counts_comes_out_or_is_named_as_lost(run, corpus, subtests):
+    folder, cases = corpus
+    for case in cases:
+        row = run.row(case)
+        if row["status"] != "partial" or not case.counted or case.pts is None:
+            continue
+        with subtests.test(str(case)):
+            came_out = {pts for pts, _ in owned_frames(plan(case.path(folder), 1000.0))}
+            unnamed = [
+                pts
+                for pts in (*case.pts, *case.lost_pts)
+                if pts not in came_out and not any(a <= pts < b for a, b in row["lost_pts"])
+            ]
+            assert unnamed == []
 
 
 def test_colours_come_out_as_they_went_in(corpus, subtests):

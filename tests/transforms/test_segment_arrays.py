@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from segments import box_at, make_part, make_segment, make_windows
 
@@ -105,6 +105,8 @@ json_values = st.recursive(
 @example("cuts", {})
 def test_a_plan_of_another_shape_is_refused(key, value):
     plan = json.loads(PLAN) | {key: value}
+    cuts = value if key == "cuts" and isinstance(value, list) else []
+    assume(not any(isinstance(cut, list) and len(cut) == 3 for cut in cuts))  # may be a plan
     assert not readable("plan", json.dumps(plan).encode())
 
 

@@ -100,7 +100,7 @@ def test_reading_goes_on_at_the_right_byte_after_a_break():
     with SourceFile(fs, "v", "shaky://v", len(CONTENT)) as file:
         got = b"".join(iter(lambda: file.read(1500), b""))
     assert got == CONTENT
-    assert fs.opened > 2
+    assert fs.opened >= 2
 
 
 def test_seeking_and_telling():

@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 import unicodedata
 from pathlib import Path
 
@@ -6,7 +9,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from transforms.storage import Folder, atomic_file, file_stem, sweep_temporaries, write_bytes
+from transforms.storage import (
+    Folder,
+    atomic_file,
+    file_stem,
+    sweep_all_temporaries,
+    sweep_temporaries,
+    write_bytes,
+)
 
 
 def test_a_file_is_there_when_the_block_has_ended_well(tmp_path):
@@ -88,14 +98,25 @@ def test_a_folder_by_url(root, tmp_path):
     assert not folder.exists()
 
 
-def test_a_folder_is_removed_only_when_empty(tmp_path):
-    folder = Folder(str(tmp_path / "f"))
-    write_bytes(str(folder / "a"), b"")
-    folder.remove_if_empty()
-    assert folder.names() == ["a"]
-    (folder / "a").remove()
-    folder.remove_if_empty()
-    assert not folder.exists()
+def test_a_local_path_is_known_of_local_folders_only(tmp_path):
+    assert Folder(str(tmp_path)).local_path() == str(tmp_path)
+    assert Folder(f"file://{tmp_path}").local_path() == str(tmp_path)
+    assert Folder("memory://a").local_path() is None
+
+
+def test_what_a_killed_run_left_in_the_making_is_swept(tmp_path):
+    """A process that is killed cannot sweep; the next run does."""
+    unfinished = "import os, sys, transforms.storage as s\n" + (
+        "with s.atomic_file(sys.argv[1]) as path:\n    path.write_bytes(b'half')\n    os._exit(9)\n"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    for name in ("a", "deep/b"):
+        command = [sys.executable, "-c", unfinished, str(tmp_path / name)]
+        assert subprocess.run(command, env=environment, check=False).returncode == 9
+    write_bytes(str(tmp_path / "deep" / "c"), b"whole")
+    assert len([p for p in tmp_path.rglob("*") if p.is_file()]) == 3
+    sweep_all_temporaries(str(tmp_path))
+    assert [p.name for p in tmp_path.rglob("*") if p.is_file()] == ["c"]
 
 
 def test_a_trailing_slash_is_no_part_of_the_url():

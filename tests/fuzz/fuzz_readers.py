@@ -1,0 +1,234 @@
+"""Fuzzes what reads files of others: manifests, boxes, track files, packed records.
+
+    python -m tests.fuzz.fuzz_readers --minutes 10
+
+Valid files are damaged (bytes flipped, cut, doubled, put in), and files are made up from
+the words that matter. A reader may answer, or raise what it documents; anything else is
+printed with what reproduces it, and makes the exit status 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import random
+import sys
+import tempfile
+import time
+import traceback
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Final
+
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+
+from pipeline.inputs import find_inputs
+from pipeline.track_file import find_track_file, read_track_file
+from schemas.errors import BoxesError, ManifestError, UsageError
+from schemas.records import Segment, Video
+from tests.fuzz.samples import SAMPLES, made_up_tables, made_up_text
+from transforms.face_boxes import read_boxes
+from transforms.segment_arrays import unpack_landmarks, unpack_plan, unpack_windows
+
+__all__ = ["TARGETS", "Target", "main"]
+
+_ROUND_CASES: Final = 400
+_TIME_BASE: Final = Fraction(1, 12800)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A reader, what it may raise, and the contents to give it."""
+
+    name: str
+    read: Callable[[bytes, Path], object]
+    allowed: tuple[type[Exception], ...]
+    contents: st.SearchStrategy[bytes]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Fuzzes for so many minutes, all readers in turn; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="fuzz_readers", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32))
+    parser.add_argument("--only", help="a part of the reader's name")
+    args = parser.parse_args(arguments)
+    logging.disable(logging.CRITICAL)
+    warnings.simplefilter("error")
+    targets = [t for t in TARGETS if args.only is None or args.only in t.name]
+    end, rounds = time.monotonic() + 60 * args.minutes, 0
+    cases: Counter[str] = Counter()
+    outcomes: Counter[str] = Counter()
+    found: dict[str, str] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        while time.monotonic() < end:
+            for target in targets:
+                round_seed = args.seed + rounds
+                _fuzz(target, round_seed, Path(folder), cases, outcomes, found)
+            rounds += 1
+    for name, count in sorted(cases.items()):
+        told = ", ".join(
+            f"{n} {o.partition(': ')[2]}"
+            for o, n in sorted(outcomes.items())
+            if o.partition(": ")[0] == name
+        )
+        print(f"{name:<28}{count:>9} cases: {told}")
+    print(f"{sum(cases.values())} cases, {len(found)} bugs, seed {args.seed}")
+    for where, report in sorted(found.items()):
+        print(f"\n== {where}\n{report}")
+    return 1 if found else 0
+
+
+def _fuzz(
+    target: Target,
+    round_seed: int,
+    folder: Path,
+    cases: Counter[str],
+    outcomes: Counter[str],
+    found: dict[str, str],
+) -> None:
+    @seed(round_seed)
+    @settings(
+        max_examples=_ROUND_CASES,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate, Phase.target],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(target.contents)
+    def run(content: bytes) -> None:
+        cases[target.name] += 1
+        try:
+            target.read(content, folder)
+            outcomes[f"{target.name}: read"] += 1
+        except target.allowed as error:
+            outcomes[f"{target.name}: {type(error).__name__}"] += 1
+        except Exception as error:
+            where = _place(error)
+            key = f"{target.name}: {type(error).__name__} in {where}"
+            outcomes[f"{target.name}: BUG {type(error).__name__}"] += 1
+            report = f"{''.join(traceback.format_exception_only(error)).strip()[:400]}\n{content!r}"
+            if key not in found or len(report) < len(found[key]):
+                found[key] = report[:4000]
+
+    run()
+
+
+def _place(error: Exception) -> str:
+    """The last line of our own code that the error came through."""
+    ours = [
+        f for f in traceback.extract_tb(error.__traceback__)
+        if any(f"/{part}/" in f.filename for part in ("pipeline", "transforms", "schemas"))
+        and "site-packages" not in f.filename
+    ]  # fmt: skip
+    return f"{Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours else "elsewhere"
+
+
+def _manifest(suffix: str) -> Callable[[bytes, Path], object]:
+    def read(content: bytes, folder: Path) -> object:
+        path = folder / f"manifest{suffix}"
+        path.write_bytes(content)
+        return find_inputs([str(path)])
+
+    return read
+
+
+def _boxes(suffix: str) -> Callable[[bytes, Path], object]:
+    def read(content: bytes, folder: Path) -> object:
+        path = folder / f"boxes{suffix}"
+        path.write_bytes(content)
+        video = Video("clip.mp4", "/in/clip.mp4", boxes_uri=str(path))
+        boxes = read_boxes(video, _TIME_BASE, Fraction(25))
+        return [boxes.is_key(frame, 512 * frame, None) for frame in range(3)]
+
+    return read
+
+
+def _track(content: bytes, folder: Path) -> object:
+    path = folder / "track.parquet"
+    path.write_bytes(content)
+    rows = read_track_file(str(path))
+    return rows.by_pts()
+
+
+def _videos_table(content: bytes, folder: Path) -> object:
+    path = folder / "out" / "videos" / "row.parquet"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return find_track_file(str(folder / "out"), "/in/clip.mp4")
+
+
+def _segment() -> Segment:
+    return SAMPLES.segment
+
+
+@st.composite
+def damaged(draw: st.DrawFn, samples: list[bytes]) -> bytes:
+    """A valid file with a few wounds."""
+    content = bytearray(draw(st.sampled_from(samples)))
+    for _ in range(draw(st.integers(1, 4))):
+        at = draw(st.integers(0, max(0, len(content) - 1)))
+        # Wounds near the ends, where headers and footers are, are the interesting ones.
+        at = draw(st.sampled_from([at, min(at, 64), max(0, len(content) - 1 - at % 512)]))
+        kind = draw(st.sampled_from(["flip", "set", "cut", "put", "double", "digits"]))
+        if kind == "flip" and content:
+            content[at] ^= 1 << draw(st.integers(0, 7))
+        elif kind == "set" and content:
+            content[at] = draw(st.sampled_from([0, 1, 0x7F, 0x80, 0xFF, 0x22, 0x2C, 0x7B]))
+        elif kind == "cut":
+            del content[at : at + draw(st.sampled_from([1, 8, 100, len(content)]))]
+        elif kind == "put":
+            content[at:at] = draw(st.binary(min_size=1, max_size=12))
+        elif kind == "double":
+            content[at:at] = content[at : at + draw(st.integers(1, 60))]
+        elif kind == "digits":
+            places = [i for i, c in enumerate(content) if 0x30 <= c <= 0x39]
+            if places:
+                place = places[draw(st.integers(0, len(places) - 1))]
+                number = draw(st.sampled_from(_NUMBERS))
+                content[place : place + 1] = number.encode()
+    return bytes(content)
+
+
+_NUMBERS: Final = (
+    "0", "-1", "1e400", "NaN", "-0.0", "9223372036854775807", "9223372036854775808",
+    "18446744073709551616", "4294967296", "1e-320", "null", "true", '"x"', "[]", "{}", "0/0",
+)  # fmt: skip
+
+
+def _targets() -> Iterator[Target]:
+    manifest = (ManifestError,)
+    for kind, samples in SAMPLES.manifests.items():
+        made_up = made_up_text(kind) if kind != ".parquet" else made_up_tables(kind="manifest")
+        contents = damaged(samples) | made_up
+        yield Target(f"manifest {kind}", _manifest(kind), manifest, contents)
+    yield Target(
+        "boxes .csv", _boxes(".csv"), (BoxesError,),
+        damaged(SAMPLES.boxes[".csv"]) | made_up_text("boxes"),
+    )  # fmt: skip
+    yield Target(
+        "boxes .parquet", _boxes(".parquet"), (BoxesError,),
+        damaged(SAMPLES.boxes[".parquet"]) | made_up_tables(kind="boxes"),
+    )  # fmt: skip
+    tracks = damaged(SAMPLES.tracks) | made_up_tables(kind="tracks")
+    yield Target("track file", _track, (UsageError,), tracks)
+    rows = damaged(SAMPLES.videos) | made_up_tables(kind="videos")
+    yield Target("videos table", _videos_table, (UsageError,), rows)
+    unpack = {
+        "unpack_plan": (lambda c, _: unpack_plan(c, _segment().video), SAMPLES.plans),
+        "unpack_windows": (lambda c, _: unpack_windows(c, _segment()), SAMPLES.windows),
+        "unpack_landmarks": (lambda c, _: unpack_landmarks(c, _segment()), SAMPLES.landmarks),
+    }
+    for name, (read, samples) in unpack.items():
+        yield Target(name, read, (ValueError,), damaged(samples) | st.binary(max_size=200))
+
+
+TARGETS: Final = tuple(_targets())
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,100 @@
+"""A decoding child that does what hostile video may make of one; run by the tests.
+
+The video_id of a request says what happens; any other one is served as by the real child.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from multiprocessing.connection import Connection
+from typing import Any, NoReturn
+
+from schemas.records import Segment, Video
+from transforms.decoding_server import Server, main
+
+__all__ = ["Misbehaving"]
+
+_MEGABYTE = 1 << 20
+
+
+class Misbehaving(Server):
+    """Serves most videos, and goes wrong on some."""
+
+    def plan(self, video: Video) -> bytes:
+        misbehave(video.video_id, self._connection)
+        return super().plan(video)
+
+    def decode(self, segment: Segment) -> bytes:
+        misbehave(segment.video.video_id.removeprefix("decode-"), self._connection)
+        return super().decode(segment)
+
+
+def misbehave(how: str, connection: Connection[Any, Any]) -> None:
+    """Goes wrong in the way that is named `how`, if it names one."""
+    if how == "hangs":
+        sleep_for_ever()
+    elif how == "hangs deaf":
+        signal.pthread_sigmask(signal.SIG_BLOCK, set(signal.Signals) - {signal.SIGKILL})
+        sleep_for_ever()
+    elif how == "spins":
+        while True:
+            pass
+    elif how == "chatters":  # progress for ever, and no result
+        while True:
+            connection.send_bytes(b"P1")
+            time.sleep(0.02)
+    elif how == "segfaults":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    elif how == "aborts":
+        os.abort()
+    elif how == "exits":
+        os._exit(0)
+    elif how == "hungry":
+        eat(pieces=1 << 20, pause_seconds=0.02)
+    elif how == "greedy":  # in one bite, faster than anybody looks
+        eat(pieces=1, bytes_a_piece=1 << 40)
+    elif how == "recurses":
+        misbehave_deeper(0)
+    elif how == "hangs up":
+        connection.close()
+        sleep_for_ever()
+    elif how in GARBAGE:
+        connection.send_bytes(GARBAGE[how])
+        sleep_for_ever()
+
+
+#: Answers that are none.
+GARBAGE = {
+    "garbage: nothing": b"",
+    "garbage: unknown kind": b"Zzzz",
+    "garbage: noise": os.urandom(1000).replace(b"D", b"d").replace(b"P", b"p").replace(b"B", b"b"),
+    "garbage: done with nothing": b"D",
+    "garbage: done with noise": b"D" + bytes(range(256)) * 40,
+    "garbage: error that is no JSON": b"V{not json",
+    "garbage: error of another shape": b"V[1, 2]",
+    "garbage: a pickle that touches a file": b"Dcposix\nsystem\n(S'touch pwned'\ntR.",
+}
+
+
+def eat(*, pieces: int, bytes_a_piece: int = 32 * _MEGABYTE, pause_seconds: float = 0.0) -> None:
+    """Takes memory and touches every page of it."""
+    eaten = []
+    for _ in range(pieces):
+        eaten.append(b"\1" * bytes_a_piece)
+        time.sleep(pause_seconds)
+
+
+def misbehave_deeper(depth: int) -> int:
+    return misbehave_deeper(depth + 1) + 1
+
+
+def sleep_for_ever() -> NoReturn:
+    while True:
+        time.sleep(60)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), Misbehaving)

@@ -1,0 +1,184 @@
+"""Videos from a web server of this machine: well served, and served badly in every way."""
+
+import time
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from clips import drifting, write_clip
+from video_server import Manners, Request, VideoServer, serve
+
+from schemas.errors import SourceError
+from schemas.records import Video
+from transforms.read_videos import inspect_video
+from transforms.video_source import FrameStream, open_video, plan_segments
+
+CLIP_FRAMES = 50
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, faceless_clip):
+    """A clip, and boxes for it: nothing to detect, so it is quick."""
+    folder = tmp_path_factory.mktemp("served")
+    (folder / "clip.mp4").write_bytes(faceless_clip.read_bytes())
+    rows = [f"{frame},20,10,60,50" for frame in range(CLIP_FRAMES)]
+    (folder / "boxes.csv").write_text("\n".join(["frame_index,x0,y0,x1,y1", *rows]))
+    return folder
+
+
+@pytest.fixture()
+def server(folder):
+    with serve(folder) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def large_clip(tmp_path_factory):
+    """30 s at 3 MB a second, a keyframe every 2 s: larger than any read-ahead."""
+    folder = tmp_path_factory.mktemp("large")
+    rng = np.random.default_rng(0)
+    noise = rng.integers(-50, 50, (8, 240, 320, 3))
+    pictures = [
+        np.clip(picture + noise[i % 8], 0, 255).astype(np.uint8)
+        for i, picture in enumerate(drifting(150, 320, 240))
+    ]
+    return write_clip(folder / "large.mp4", pictures, rate=5, keyint=10)
+
+
+def status_of(output, video_id: str) -> dict:
+    rows = pq.read_table(output / "videos").to_pylist()
+    return next(row for row in rows if row["video_id"] == video_id)
+
+
+def manifest(folder, server: VideoServer, *names: str):
+    """Videos of the server, with their boxes from the disk."""
+    lines = [f"{server.url}/{name},{name},{server.folder / 'boxes.csv'}" for name in names]
+    path = folder / "served.csv"
+    path.write_text("\n".join(["uri,video_id,boxes", *lines]))
+    return path
+
+
+def test_tracks_equal_those_of_the_local_file(facetracks, server, folder, tmp_path):
+    local = tmp_path / "local.csv"
+    local.write_text(f"uri,video_id,boxes\n{folder}/clip.mp4,clip.mp4,{folder}/boxes.csv\n")
+    for name, given in (("served", manifest(tmp_path, server, "clip.mp4")), ("local", local)):
+        ended = facetracks("annotate", given, "--output", tmp_path / name, "--workers", 1)
+        assert ended.status == 0, ended.err
+    tables = [
+        pq.read_table(tmp_path / n / "tracks" / "clip.mp4.parquet") for n in ("served", "local")
+    ]
+    assert tables[0].num_rows == CLIP_FRAMES
+    assert tables[0].equals(tables[1])
+    size = (folder / "clip.mp4").stat().st_size
+    # The file is read for its plan and for its one segment, whole each time: it is small.
+    assert size <= server.bytes_sent <= 2.5 * size
+    assert len(server.asked("clip.mp4")) < 12
+
+
+def test_planning_reads_little_and_decoding_not_much_more_than_the_file(large_clip):
+    size = large_clip.stat().st_size
+    assert size > 8 << 20
+    with serve(large_clip.parent) as server:
+        video = Video("large.mp4", f"{server.url}/large.mp4")
+        with open_video(video.uri) as (container, stream):
+            segments = plan_segments(video, container, stream, 10.0)
+        assert len(segments) == 3
+        assert server.bytes_sent < 0.1 * size
+        server.bytes_sent = 0
+        owned = 0
+        for segment in segments:
+            with open_video(video.uri) as (container, stream):
+                for pts, _ in FrameStream(segment, container, stream):
+                    owned += segment.owns(pts)
+                    if segment.own_stop_pts is not None and pts >= segment.own_stop_pts:
+                        break
+        assert owned == 150
+        assert server.bytes_sent < 1.3 * size  # 0.15 of it is what both sides of a seam see
+        assert len(server.requests) < 150
+
+
+def test_errors_that_pass_are_outlived(facetracks, server, tmp_path):
+    """503 twice, a connection that breaks midway twice, a slow one: ok, after retries."""
+    (server.folder / "busy.mp4").write_bytes((server.folder / "clip.mp4").read_bytes())
+    (server.folder / "cut.mp4").write_bytes((server.folder / "clip.mp4").read_bytes())
+    (server.folder / "slow.mp4").write_bytes((server.folder / "clip.mp4").read_bytes())
+    server.manners["busy.mp4"] = first(4, Manners(status=503))
+    server.manners["cut.mp4"] = lambda request: (
+        Manners(cut_after=10_000) if request.number in (1, 2, 4) else Manners()
+    )
+    server.manners["slow.mp4"] = lambda request: Manners(bytes_a_second=100_000)
+    videos = manifest(tmp_path, server, "busy.mp4", "cut.mp4", "slow.mp4")
+    ended = facetracks("annotate", videos, "--output", tmp_path / "out", "--workers", 2)
+    assert ended.status == 0, ended.out + ended.err
+    for name in ("busy.mp4", "cut.mp4", "slow.mp4"):
+        row = status_of(tmp_path / "out", name)
+        assert (row["status"], row["frames_decoded"]) == ("ok", CLIP_FRAMES), row["message"]
+
+
+def test_errors_that_stay_fail_their_video_only(facetracks, server, tmp_path):
+    for name in ("down.mp4", "gone.mp4", "secret.mp4", "vanishes.mp4"):
+        (server.folder / name).write_bytes((server.folder / "clip.mp4").read_bytes())
+    server.manners["down.mp4"] = lambda request: Manners(status=503)
+    server.manners["gone.mp4"] = lambda request: Manners(status=404)
+    server.manners["secret.mp4"] = lambda request: Manners(status=403)
+    # There while it is planned, gone when it is decoded.
+    server.manners["vanishes.mp4"] = lambda request: Manners(
+        status=404 if request.number >= 5 else None
+    )
+    names = ("down.mp4", "gone.mp4", "secret.mp4", "vanishes.mp4", "clip.mp4")
+    videos = manifest(tmp_path, server, *names)
+    start = time.monotonic()
+    ended = facetracks("annotate", videos, "--output", tmp_path / "out", "--workers", 2)
+    assert time.monotonic() - start < 60
+    assert ended.status == 3, ended.err
+    got = {
+        name: (row["status"], row["reason"])
+        for name in names
+        for row in [status_of(tmp_path / "out", name)]
+    }
+    assert got == {
+        "down.mp4": ("failed", "unreadable"),
+        "gone.mp4": ("failed", "not_found"),
+        "secret.mp4": ("failed", "unreadable"),
+        "vanishes.mp4": ("failed", "not_found"),
+        "clip.mp4": ("ok", None),
+    }
+    assert "503" in status_of(tmp_path / "out", "down.mp4")["message"]
+    assert len(server.asked("down.mp4")) in range(4, 15)  # tried again, and not for ever
+
+
+@pytest.mark.parametrize("silent", ["HEAD", "GET"])
+def test_a_server_that_goes_silent_is_given_up(facetracks, server, tmp_path, silent):
+    name = f"silent-{silent}.mp4"
+    (server.folder / name).write_bytes((server.folder / "clip.mp4").read_bytes())
+    server.manners[name] = lambda request: Manners(hang=request.method == silent)
+    videos = manifest(tmp_path, server, name, "clip.mp4")
+    start = time.monotonic()
+    ended = facetracks(
+        "annotate", videos, "--output", tmp_path / "out", "--workers", 2, "--stall-seconds", 4
+    )
+    assert time.monotonic() - start < 30
+    assert ended.status == 3, ended.err
+    row = status_of(tmp_path / "out", name)
+    assert (row["status"], row["reason"]) in (("failed", "unreadable"), ("failed", "decoder_hung"))
+    assert f"{server.url}/{name}" in row["message"]
+    assert status_of(tmp_path / "out", "clip.mp4")["status"] == "ok"
+
+
+def test_looking_up_tells_errors_that_pass_from_those_that_stay(server):
+    video = Video("clip.mp4", f"{server.url}/clip.mp4")
+    server.manners["clip.mp4"] = first(2, Manners(status=503))
+    assert "size=" in inspect_video(video).fingerprint
+    server.manners["clip.mp4"] = lambda request: Manners(status=404)
+    with pytest.raises(SourceError, match="no such file") as raised:
+        inspect_video(video)
+    assert raised.value.reason == "not_found"
+
+
+def first(count: int, manners: Manners):
+    """So many requests of a file are answered with `manners`, the rest well."""
+
+    def answer(request: Request) -> Manners:
+        return manners if request.number < count else Manners()
+
+    return answer
