@@ -42,6 +42,7 @@ _WATCH_SECONDS: Final = 0.25
 _GRACE_SECONDS: Final = 120.0
 #: Length that a video without a known one is taken for.
 _UNKNOWN_SECONDS: Final = 3600.0
+_FAREWELL_SECONDS: Final = 0.5
 _LARGEST_ANSWER: Final = 2**31 - 1
 #: The children of this process that are alive.
 _ALIVE: set[subprocess.Popen[bytes]] = set()
@@ -207,8 +208,11 @@ class DecodingChild:
 
     def _last_words(self) -> str:
         assert self._process is not None
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(timeout=5)
+        try:
+            self._process.wait(timeout=_FAREWELL_SECONDS)
+        except subprocess.TimeoutExpired:  # it closed its end, and lives on
+            self._process.kill()
+            self._process.wait()
         code = self._process.returncode
         how = f"exit status {code}"
         if code is not None and code < 0:
