@@ -40,6 +40,8 @@ _VISIBLE_SHARE = 0.7  # of its box, for a face to count as one
 _HIDDEN_SHARE = 0.12  # less than this of a face is background
 _MOSAIC_SHARE = 0.35
 _FACELESS_SHARE = 0.12
+#: Share of pictures shown at the scale they were taken at.
+_NATIVE_SHARE: Final = 0.3
 _MAX_ENLARGEMENT = 3.0
 _BARE_SHARE = 0.25  # a tile with more than this left bare gets another image behind
 _MOST_LAYERS = 4
@@ -203,7 +205,11 @@ def _random_affine(
     height, width = source.image.shape[:2]
     shorter = min(width_px, height_px)
     sure = np.flatnonzero(source.scores >= TEACHER_SCORE)
-    if len(sure) and rng.random() >= _FACELESS_SHARE:
+    if rng.random() < _NATIVE_SHARE:  # the frame as it is met in production, background and all
+        step = float(np.exp(rng.uniform(np.log(0.8), np.log(1.25))))
+        focus = rng.uniform(0, 1, 2) * [width, height]
+        at = np.array([width_px, height_px]) * rng.uniform(0.2, 0.8, 2)
+    elif len(sure) and rng.random() >= _FACELESS_SHARE:
         box = source.boxes_xyxy_px[rng.choice(sure)].astype(np.float64)
         face_px = float(max(box[2] - box[0], box[3] - box[1], 1.0))
         wanted_px = float(np.exp(rng.uniform(np.log(12.0), np.log(_LARGEST_SHARE * shorter))))

@@ -248,3 +248,4 @@ class VideoTracks:
     work: Work
     stabilize_seconds: float
     lost_pts: tuple[tuple[int, int], ...] = ()  # [start, stop) of missing frames, in order
+    face_ids: tuple[int, ...] | None = None  # the faces in the parts that count; None: all

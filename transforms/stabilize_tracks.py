@@ -122,6 +122,7 @@ class _Walker:
         self._write(progress, last, "end", progress.walk.finish())
         progress.done = True
         walk = progress.walk
+        sure = walk.sure_faces()
         return VideoTracks(
             video=last.segment.video,
             probe=last.segment.probe,
@@ -129,12 +130,13 @@ class _Walker:
             part_urls=tuple(progress.part_urls),
             segments=last.segment.count,
             failures=tuple(progress.failures),
+            face_ids=sure,
             lost_pts=tuple(merged_ranges(progress.lost_pts)),
             first_pts=walk.first_pts,
             last_pts=walk.last_pts,
             frames=walk.frames,
-            faces=walk.faces,
-            rows=walk.rows,
+            faces=len(sure),
+            rows=walk.rows_of(sure),
             work=progress.work,
             stabilize_seconds=progress.seconds,
         )

@@ -36,10 +36,16 @@ def write_track_part(url: str, table: pa.Table) -> None:
             out.write_table(table.slice(start, stop - start), row_group_size=stop - start)
 
 
-def merge_track_parts(url: str, part_urls: tuple[str, ...], metadata: Mapping[str, Any]) -> int:
+def merge_track_parts(
+    url: str,
+    part_urls: tuple[str, ...],
+    metadata: Mapping[str, Any],
+    face_ids: tuple[int, ...] | None = None,
+) -> int:
     """Writes a video's track file, sorted by face_id, then frame_index; returns its rows.
 
-    Reads one row group at a time: memory depends on neither length nor faces.
+    Only the faces of `face_ids` are kept, numbered anew from 0 in that order; None keeps
+    all as they are. Reads one row group at a time: memory depends on neither length nor faces.
     """
     schema = TRACK_SCHEMA.with_metadata({METADATA_KEY: json.dumps(dict(metadata)).encode()})
     order = [pq.SortingColumn(TRACK_SCHEMA.get_field_index(c)) for c in ("face_id", "frame_index")]
@@ -49,7 +55,7 @@ def merge_track_parts(url: str, part_urls: tuple[str, ...], metadata: Mapping[st
         pq.ParquetWriter(path, schema, sorting_columns=order, **_WRITE_OPTIONS) as out,
     ):
         waiting: list[pa.Table] = []
-        for table in _row_groups_by_face(part_urls):
+        for table in _row_groups_by_face(part_urls, face_ids):
             rows += table.num_rows
             waiting.append(table)
             if sum(t.num_rows for t in waiting) >= _ROWS_A_GROUP:
@@ -60,7 +66,10 @@ def merge_track_parts(url: str, part_urls: tuple[str, ...], metadata: Mapping[st
     return rows
 
 
-def _row_groups_by_face(part_urls: tuple[str, ...]) -> Iterator[pa.Table]:
+def _row_groups_by_face(
+    part_urls: tuple[str, ...], face_ids: tuple[int, ...] | None
+) -> Iterator[pa.Table]:
+    new_ids = None if face_ids is None else {old: new for new, old in enumerate(face_ids)}
     column = TRACK_SCHEMA.get_field_index("face_id")
     places = []
     for number, url in enumerate(part_urls):
@@ -68,10 +77,15 @@ def _row_groups_by_face(part_urls: tuple[str, ...]) -> Iterator[pa.Table]:
             meta = pq.ParquetFile(file).metadata
         for group in range(meta.num_row_groups):
             face_id = meta.row_group(group).column(column).statistics.min
-            places.append((face_id, number, group))
-    for _, number, group in sorted(places):
+            if new_ids is None or face_id in new_ids:
+                places.append((face_id, number, group))
+    for face_id, number, group in sorted(places):
         with _open(part_urls[number]) as file:
-            yield pq.ParquetFile(file).read_row_group(group)
+            table = pq.ParquetFile(file).read_row_group(group)
+        if new_ids is not None:
+            ids = pa.array([new_ids[face_id]] * table.num_rows, pa.int32())
+            table = table.set_column(column, TRACK_SCHEMA.field(column), ids)
+        yield table
 
 
 def _open(url: str) -> Any:

@@ -31,6 +31,8 @@ __all__ = ["REACQUIRE_SECONDS", "TrackWalk"]
 #: A face that comes back to its place within this time, in the same shot, keeps its id.
 REACQUIRE_SECONDS: Final = 2.0
 _REACQUIRE_IOU: Final = 0.3
+#: A face counts when at least one of its detections scored so high.
+_SURE_SCORE: Final = 0.65
 _SEAM_IOU: Final = 0.5
 
 
@@ -76,10 +78,12 @@ class TrackWalk:
     video_id: str
     time_base: Fraction
     frames: int = 0
-    faces: int = 0
+    faces: int = 0  # ids given, those of unsure faces among them
     rows: int = 0
     first_pts: int | None = None
     last_pts: int | None = None
+    _best_scores: list[float] = field(default_factory=list)  # by face_id
+    _face_rows: list[int] = field(default_factory=list)
     _active: dict[int, _Face] = field(default_factory=dict)  # by local track
     _lost: list[_Lost] = field(default_factory=list)
     _seam: Seam | None = None
@@ -134,6 +138,14 @@ class TrackWalk:
         """Ends the video."""
         return self.skip()
 
+    def sure_faces(self) -> tuple[int, ...]:
+        """The ids of the faces that count: seen clearly at least once."""
+        return tuple(i for i, best in enumerate(self._best_scores) if best >= _SURE_SCORE)
+
+    def rows_of(self, face_ids: tuple[int, ...]) -> int:
+        """How many rows some faces have."""
+        return sum(self._face_rows[face_id] for face_id in face_ids)
+
     def _cross_seam(self, part: SegmentLandmarks, final: _RowTable) -> None:
         """Renames the faces that go on to the tracks they have in the next segment."""
         before, self._active = self._active, {}
@@ -169,11 +181,17 @@ class TrackWalk:
                 face_id = found[j].face_id
             else:
                 face_id, self.faces = self.faces, self.faces + 1
+                self._best_scores.append(0.0)
+                self._face_rows.append(0)
             self._active[int(part.rows.track[r])] = _Face(face_id, new_stabilizer())
         self._lost = [x for x in self._lost if all(x is not y for y in found.values())]
 
     def _push(self, face: _Face, row: _Row, final: _RowTable) -> None:
         face.pending.append(row)
+        self._face_rows[face.face_id] += 1
+        if row.source != "interpolated":
+            best = max(self._best_scores[face.face_id], row.score)
+            self._best_scores[face.face_id] = best
         face.last_seconds, face.last_box = row.pts_seconds, row.box
         for settled in face.stabilizer.push(row.pts_seconds, row.raw.astype(np.float64)):
             final.append(face.face_id, face.pending.popleft(), settled)

@@ -38,7 +38,7 @@ def write_video(tracks: VideoTracks, workplace: Workplace) -> dict[str, Any]:
             "time_base": str(tracks.probe.time_base),
         }
         url = workplace.tracks_url(tracks.video)
-        row["face_frames"] = merge_track_parts(url, tracks.part_urls, metadata)
+        row["face_frames"] = merge_track_parts(url, tracks.part_urls, metadata, tracks.face_ids)
     row["write_seconds"] = time.perf_counter() - start
     row["elapsed_seconds"] += row["write_seconds"]
     workplace.write_status(tracks.video, row)
