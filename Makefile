@@ -1,5 +1,6 @@
 # Two commands, each of which does all of its set-up:  make annotate   make test
-# make test-long: 20 kills, full disks, two runs at once; FACETRACKS_KILLS=3 for fewer.
+# make test-long: 20 kills, 60 minutes of video, full disks, two runs at once; for fewer:
+#   FACETRACKS_KILLS=3 FACETRACKS_MEMORY_MINUTES="1 3" make test-long
 VENV := .venv
 PYTHON ?= python3
 SHELL := /bin/bash

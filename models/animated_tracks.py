@@ -9,7 +9,7 @@ pipeline, so the errors have the pipeline's own bias, drift and jitter.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 import numpy as np
@@ -26,13 +26,11 @@ from models.landmark_model import LandmarkModel
 from models.motion_tracks import MotionTrack
 from models.random_motion import RandomMotion
 
-__all__ = ["animate_still", "animated_track", "detected_boxes", "predict_track"]
+__all__ = ["animate_still", "animated_track", "predict_track"]
 
 _PHOTOGRAPH_PX: Final = 512
 _DETECT_SECONDS: Final = 0.2
 _SAME_FACE_IOU: Final = 0.4
-
-Frames = Iterator[npt.NDArray[np.uint8]]
 
 
 def animate_still(face: LabelledFace) -> FaceAnimation:
@@ -64,7 +62,7 @@ def animated_track(
     truth = np.stack([animation.landmarks(pose, size_px) for pose in poses])
     noise = rng.uniform(0.5, 5.0)
 
-    def filmed() -> Frames:
+    def filmed() -> Iterator[npt.NDArray[np.uint8]]:
         for pose in poses:
             clean = animation.render(pose, size_px)
             yield np.clip(clean + rng.normal(0, noise, clean.shape), 0, 255).astype(np.uint8)
@@ -74,48 +72,51 @@ def animated_track(
 
 
 def predict_track(
-    frames: Frames,
+    frames: Iterable[npt.NDArray[np.uint8]],
     truth_px: npt.NDArray[np.float64],
     fps: float,
     model: LandmarkModel,
     detector: FaceDetector,
     rng: np.random.Generator,
 ) -> npt.NDArray[np.float64]:
-    """(T, 68, 2): the network's landmarks of one face, whose truth tells which box is its own."""
-    kept = list(frames)
-    boxes = detected_boxes(kept, truth_px, fps, detector, rng)
-    size, crops, affines = model.card.crop_size_px, [], []
-    for frame, box in zip(kept, boxes, strict=True):
-        affine = square_affine(box, scale=model.card.crop_scale, size_px=size)
-        crops.append(sample_plane(frame, affine, size, size))
-        affines.append(affine)
-    windows = np.arange(len(crops))[:, None] + np.arange(1 - model.card.window_frames, 1)
-    found = model.predict(np.stack(crops).astype(np.uint8), np.maximum(windows, 0))
-    return np.stack([crop_to_image(p, a) for p, a in zip(found, affines, strict=True)])
+    """(T, 68, 2): the network's landmarks of one face, whose truth tells which box is its own.
 
-
-def detected_boxes(
-    frames: list[npt.NDArray[np.uint8]],
-    truth_px: npt.NDArray[np.float64],
-    fps: float,
-    detector: FaceDetector,
-    rng: np.random.Generator,
-) -> npt.NDArray[np.float64]:
-    """(T, 4): boxes detected every 0.2 s and interpolated, as the pipeline does.
-
-    Where the detector misses the face, a box of the truth, jittered, stands in.
+    Boxes are detected every 0.2 s and interpolated, as the pipeline does; where the detector
+    misses the face, a box of the truth, jittered, stands in. Holds 0.2 s of frames.
     """
-    steps = np.floor(np.arange(len(frames)) / fps / _DETECT_SECONDS + 1e-9)
-    keys = np.flatnonzero(np.diff(steps, prepend=-1))
-    ideal = box_from_landmarks(truth_px)
-    boxes = []
-    for key in keys:
-        found = detector.detect(frames[key]).boxes_xyxy_px
-        overlap = iou(found, ideal[key][None])[:, 0] if len(found) else np.zeros(1)
-        own = len(found) and overlap.max() > _SAME_FACE_IOU
-        boxes.append(found[overlap.argmax()] if own else jitter_box(ideal[key], rng))
-    at, known = np.arange(len(frames)), np.stack(boxes)
-    return np.stack([np.interp(at, keys, known[:, i]) for i in range(4)], axis=1)
+    size, scale = model.card.crop_size_px, model.card.crop_scale
+    crops, affines = [], []
+    waiting: list[npt.NDArray[np.uint8]] = []
+    last_box: npt.NDArray[np.floating] | None = None
+    last_step = 0
+
+    def settle(box: npt.NDArray[np.floating]) -> None:
+        for i, frame in enumerate(waiting):
+            assert last_box is not None
+            between = last_box + (box - last_box) * (i / len(waiting))
+            affine = square_affine(between, scale=scale, size_px=size)
+            crops.append(sample_plane(frame, affine, size, size))
+            affines.append(affine)
+        waiting.clear()
+
+    for i, frame in enumerate(frames):
+        step = int(i / fps / _DETECT_SECONDS + 1e-9)
+        if i == 0 or step != last_step:
+            last_step = step
+            ideal = box_from_landmarks(truth_px[i])
+            found = detector.detect(frame).boxes_xyxy_px
+            overlap = iou(found, ideal[None])[:, 0] if len(found) else np.zeros(1)
+            own = len(found) and overlap.max() > _SAME_FACE_IOU
+            box = found[overlap.argmax()] if own else jitter_box(ideal, rng)
+            settle(box)
+            last_box = box
+        waiting.append(frame)
+    if last_box is not None:
+        settle(last_box)
+    windows = np.arange(len(crops))[:, None] + np.arange(1 - model.card.window_frames, 1)
+    seen = np.stack(crops).astype(np.uint8)
+    landmarks = model.predict(seen, np.maximum(windows, 0))
+    return np.stack([crop_to_image(p, a) for p, a in zip(landmarks, affines, strict=True)])
 
 
 def _similarity(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -131,7 +131,7 @@ class SavitzkyGolay:
         if count < 3:
             return frame
         weights = savgol_coeffs(count, min(2, count - 1), pos=count - 1, use="dot")
-        return np.tensordot(weights, np.array(self._recent), 1)  # type: ignore[no-any-return]
+        return np.tensordot(weights, np.array(self._recent), 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,12 +188,13 @@ def tune_baseline(
     points = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, len(names))
     best = points[int(np.argmin([loss(point) for point in points]))]
     if not kind.whole:
+        options: Any = {"maxfev": 40, "xatol": 0.01, "fatol": 0.01}
         low, high = np.log(np.array(list(kind.ranges.values()))).T
-        found = scipy.optimize.minimize(
-            lambda logs: loss(np.exp(np.clip(logs, low, high))),
-            np.log(best),
-            method="Nelder-Mead",
-            options={"maxfev": 40, "xatol": 0.01, "fatol": 0.01},
-        )
+
+        def loss_of_logs(logs: Array) -> float:
+            return loss(np.exp(np.clip(logs, low, high)))
+
+        start: Array = np.log(best)
+        found = scipy.optimize.minimize(loss_of_logs, start, method="Nelder-Mead", options=options)
         best = np.exp(np.clip(found.x, low, high))
     return {name: float(value) for name, value in zip(names, best, strict=True)}

@@ -204,7 +204,7 @@ class BayesianFilter:
         mixed *= innovation
         mixed *= self.parameters.noise
         mixed *= size2
-        return mixed
+        return np.asarray(mixed)
 
     def _held_back_fully(self, innovation: Array) -> Array:
         """The same with full covariance matrices."""
@@ -307,26 +307,27 @@ class BayesianFilter:
 
 
 def initial_parameters(
-    eigenvectors: Array, error_variance: float, components: int = 2
+    eigenvectors: Array, noise: Array, motion: Array, components: int = 2
 ) -> FilterParameters:
-    """The paper's start: noise rho, Gamma_1 nearly 0, Gamma_2 10 rho, gamma 0.5.
+    """The start of a fit: Gamma_1 nearly 0, the last Gamma 10 times the noise and the motion.
 
-    Gamma_1 starts at 0.05 rho, not at 0, because its logarithm is trained; further
-    components lie between the two.
+    Gamma_1 is 0.05 of the noise, not 0 as in the paper, because its logarithm is trained;
+    further components lie between the first and the last.
 
     Args:
         eigenvectors: V of Eq. 10.
-        error_variance: rho, of z - p over all landmarks of a face of size 100.
+        noise: (136,) Gamma_noise.
+        motion: (136,) variance of the true change from frame to frame.
         components: K.
     """
-    steps = np.geomspace(0.1, 10.0, components) if components > 1 else np.ones(1)
-    prior = 0.5 * error_variance * steps[:, None] * np.ones(_MODES)
+    share = np.linspace(0, 1, components)[:, None] if components > 1 else np.ones((1, 1))
+    least, most = np.log(0.05 * noise), np.log(10 * noise + motion)
     return FilterParameters(
         eigenvectors=eigenvectors,
         gamma=0.5,
         weights=np.full(components, 1 / components),
-        prior=prior,
-        noise=np.full(_MODES, error_variance),
+        prior=np.exp((1 - share) * least + share * most),
+        noise=noise,
     )
 
 
@@ -335,8 +336,6 @@ def motion_modes(changes: Array) -> Array:
     centred = changes - changes.mean(0)
     _, vectors = np.linalg.eigh(centred.T @ centred / max(1, len(changes)))
     return np.ascontiguousarray(vectors[:, ::-1])
-
-
 
 
 def running_size2(landmarks_px: Array) -> Array:

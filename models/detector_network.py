@@ -61,7 +61,7 @@ class DetectorConfig:
     stage_channels: tuple[int, int, int, int] = (48, 64, 64, 64)
     head_channels: int = 48
     input_longest_side_px: int = 640
-    score_threshold: float = 0.5
+    score_threshold: float = 0.53
 
     @property
     def strides_px(self) -> tuple[int, ...]:
@@ -163,7 +163,7 @@ class DetectorNetwork(nn.Module):
 
         Returns: a list of (B, 5, H / stride, W / stride), one for each stride.
         """
-        x = self.stem((image - _NEUTRAL_GREY) * _GREY_SCALE)
+        x = self.stem((image - _NEUTRAL_GREY).mul_(_GREY_SCALE))
         down: list[torch.Tensor] = []
         for stage in self.stages:
             x = stage(x)

@@ -24,8 +24,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from models.mode_passes import Moments, smooth_modes
 from models.landmark_guards import fill_missing, jumps
+from models.mode_passes import Moments, smooth_modes
 from models.motion_tracks import face_size_px
 from schemas.landmarks import LANDMARK_COUNT
 
@@ -146,9 +146,10 @@ class ModeSmoother:
 def smooth_track(landmarks_px: Array, seconds: Array, parameters: SmootherParameters) -> Array:
     """A whole track at once, (T, 68, 2) and (T,), without a bound on memory."""
     smoother = ModeSmoother(parameters, chunk=len(landmarks_px) + 1, lookahead=0)
+    settled: list[Array] = []
     for at, frame in zip(seconds.tolist(), landmarks_px, strict=True):
-        smoother.push(at, frame)
-    return np.stack(smoother.flush())
+        settled += smoother.push(at, frame)
+    return np.stack([*settled, *smoother.flush()])
 
 
 def _smooth(

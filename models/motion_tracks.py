@@ -31,12 +31,16 @@ __all__ = [
     "load_tracks",
     "real_motions",
     "save_tracks",
+    "unexplained_errors",
 ]
 
 #: Distance of the outer eye corners of a face seen from the front, over the root mean square
 #: distance of its 68 landmarks from their middle (median of 48 videos).
 _EYES_OVER_RADIUS: Final = 1.59
 _SPREAD_LIMIT_PERCENT: Final = 1.5
+#: Mean distance between frames, in sizes of the face, that no face moves.
+_LEAP_SIZES: Final = 0.3
+_SHAPE_COMPONENTS: Final = 10
 _SMOOTHING_SECONDS: Final = 0.28
 
 Landmarks = npt.NDArray[np.float64]
@@ -78,9 +82,7 @@ class MotionTrack:
 
     def part(self, start: int, stop: int) -> MotionTrack:
         """The frames [start, stop)."""
-        return MotionTrack(
-            self.name, self.fps, self.truth_px[start:stop], self.raw_px[start:stop]
-        )
+        return MotionTrack(self.name, self.fps, self.truth_px[start:stop], self.raw_px[start:stop])
 
 
 def face_size_px(landmarks_px: Landmarks) -> npt.NDArray[np.float64]:
@@ -90,15 +92,16 @@ def face_size_px(landmarks_px: Landmarks) -> npt.NDArray[np.float64]:
     hardly jitters and does not vanish when the head turns.
     """
     spread = ((landmarks_px - landmarks_px.mean(-2, keepdims=True)) ** 2).sum(-1).mean(-1)
-    return _EYES_OVER_RADIUS * np.sqrt(spread)
+    return np.asarray(_EYES_OVER_RADIUS * np.sqrt(spread), np.float64)
 
 
 def real_motions(labels: Path, *, fps: float = 25.0, shortest: int = 60) -> list[MotionTrack]:
     """A teacher's labels of a video's faces, smoothed until they may pass for truth.
 
-    Stretches where the teacher disagrees with itself (spread over 1.5 %) or skips a frame
-    are left out. Smoothing is a Savitzky-Golay filter of third order over 0.28 s: it keeps
-    blinks and syllables. `raw_px` is the truth itself until errors are added.
+    Stretches where the teacher disagrees with itself (spread over 1.5 %) are left out; a
+    skipped frame or a leap (another face) ends one. Smoothing is a Savitzky-Golay filter of
+    third order over 0.28 s: it keeps blinks and syllables. `raw_px` is the truth itself
+    until errors are added.
 
     Raises:
         UsageError: the file is not an .npz of such labels.
@@ -114,7 +117,9 @@ def real_motions(labels: Path, *, fps: float = 25.0, shortest: int = 60) -> list
     for one in np.unique(face):
         rows = np.flatnonzero((face == one) & (spread < 2 * _SPREAD_LIMIT_PERCENT))
         rows = rows[np.argsort(frame[rows], kind="stable")]
-        for stretch in np.split(rows, np.flatnonzero(np.diff(frame[rows]) != 1) + 1):
+        moved = np.linalg.norm(np.diff(landmarks[rows], axis=0), axis=-1).mean(-1)
+        leaps = moved > _LEAP_SIZES * face_size_px(landmarks[rows][1:].astype(np.float64))
+        for stretch in np.split(rows, np.flatnonzero((np.diff(frame[rows]) != 1) | leaps) + 1):
             if len(stretch) < shortest or np.median(spread[stretch]) > _SPREAD_LIMIT_PERCENT:
                 continue
             smooth = savgol_filter(landmarks[stretch].astype(np.float64), window, 3, axis=0)
@@ -127,12 +132,13 @@ def borrow_errors(
 ) -> MotionTrack:
     """A true motion with the errors of a measured track, at the size of its face.
 
-    Errors come in their own order of time (from a random start, or backwards), so drift,
-    correlation between landmarks and jitter stay as they were measured; half of them are
-    mirrored. Where the measured track is too short it is continued backwards.
+    Of the errors only what does not follow the lender's own motion is lent
+    (`unexplained_errors`). They come in their own order of time (from a random start, or
+    backwards), so drift, correlation between landmarks and jitter stay as they were measured;
+    half of them are mirrored. Where the measured track is too short it is continued backwards.
     """
     lender = measured[int(rng.integers(len(measured)))]
-    errors = (lender.raw_px - lender.truth_px) / face_size_px(lender.truth_px)[:, None, None]
+    errors = unexplained_errors(lender)
     if rng.random() < 0.5:
         errors = errors[:, FLIP_PERMUTATION] * [-1.0, 1.0]
     there_and_back = np.concatenate([errors, errors[::-1]])
@@ -141,6 +147,23 @@ def borrow_errors(
     added = there_and_back[order] * face_size_px(motion.truth_px)[:, None, None]
     name = f"{motion.name} + errors of {lender.name}"
     return MotionTrack(name, motion.fps, motion.truth_px, motion.truth_px + added)
+
+
+def unexplained_errors(track: MotionTrack) -> Landmarks:
+    """(T, 68, 2): errors in sizes of the face, without what its pose and expression explain.
+
+    A network that opens a mouth half as far as it is open makes an error that moves as the
+    mouth does. On another motion that would be noise, and a filter that learns from it would
+    take mouths and blinks for noise. Left out is the best linear function of the main
+    components of the true shape; the mean error stays.
+    """
+    size = face_size_px(track.truth_px)[:, None, None]
+    errors = ((track.raw_px - track.truth_px) / size).reshape(len(track), -1)
+    shape = (track.truth_px - track.truth_px.mean(1, keepdims=True)) / size
+    shape = (shape - shape.mean(0)).reshape(len(track), -1)
+    components = np.linalg.svd(shape, full_matrices=False)[0][:, :_SHAPE_COMPONENTS]
+    off = errors - errors.mean(0)
+    return np.asarray(errors - components @ (components.T @ off)).reshape(track.truth_px.shape)
 
 
 def save_tracks(path: Path, tracks: Sequence[MotionTrack]) -> None:

@@ -48,7 +48,8 @@ class RandomMotion:
         self._mirror = float(rng.choice([-1, 1]))
         self._zoom = rng.uniform(0, 0.08)
         self._camera_px = rng.uniform(0, 4, 2)
-        self._syllables = np.column_stack([rng.uniform(2.2, 6.5, 4), rng.uniform(0, 1, 4)])
+        self._syllables = np.column_stack([rng.uniform(1.5, 5.0, 4), rng.uniform(0, 1, 4)])
+        self._loudness = rng.uniform(0.3, 1.0)
         self._speech = _stretches(rng, seconds, rest=1.5, active=3.0)
         self._brows = rng.uniform(0, seconds, max(1, int(seconds / 4)))
         self._blinks = np.cumsum(rng.uniform(0.6, 5.0, int(seconds) + 2))
@@ -67,6 +68,7 @@ class RandomMotion:
             return math.sin(2 * math.pi * (hertz * t + phase))
 
         voice = max((_inside(t, *stretch) for stretch in self._speech), default=0.0)
+        voice *= self._loudness
         opening = 0.42 + 0.40 * syllable(0) + 0.35 * syllable(1)
         shape = 0.40 + 0.35 * syllable(2) + 0.25 * syllable(3)
         return Pose(

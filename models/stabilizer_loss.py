@@ -45,7 +45,7 @@ class StabilizerLoss:
     def __init__(
         self,
         batch: TrackBatch,
-        weights: LossWeights = LossWeights(),  # noqa: B008  frozen
+        weights: LossWeights = LossWeights(),
         dtype: torch.dtype = torch.float64,
     ) -> None:
         self.weights = weights

@@ -78,7 +78,7 @@ def save_stabilizer_weights(path: Path, fitted: StabilizerWeights) -> None:
     }
     words = {
         "format": _FORMAT,
-        "baselines": json.dumps({name: dict(v) for name, v in fitted.baselines.items()}),
+        "baselines": {name: dict(values) for name, values in fitted.baselines.items()},
         "covariance": fitted.covariance,
         "stabilizer": fitted.stabilizer,
         "licence": fitted.licence,
@@ -89,25 +89,29 @@ def save_stabilizer_weights(path: Path, fitted: StabilizerWeights) -> None:
         safetensors.numpy.save_file(
             {name: np.ascontiguousarray(value) for name, value in tensors.items()},
             str(temporary),
-            metadata=words,
+            metadata={"card": json.dumps(words)},  # one word: several come in any order
         )
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-@functools.cache
 def load_stabilizer_weights(path: Path = DEFAULT_STABILIZER_WEIGHTS) -> StabilizerWeights:
-    """Reads what `save_stabilizer_weights` wrote.
+    """Reads what `save_stabilizer_weights` wrote; once a file, as long as it stays the same.
 
     Raises:
         WeightsError: the file is missing, damaged, or holds something else.
     """
     if not path.is_file():
         raise WeightsError(f"stabilizer weights: no such file: {path}")
+    return _load(path, path.stat().st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=8)
+def _load(path: Path, modified_ns: int) -> StabilizerWeights:
     try:
         with safetensors.safe_open(str(path), framework="numpy") as file:
-            words: dict[str, str] = file.metadata() or {}
+            words = json.loads((file.metadata() or {}).get("card", "{}"))
             if words.get("format") != _FORMAT:
                 raise WeightsError(
                     f"{path}: not stabilizer weights: metadata format is "
@@ -124,7 +128,7 @@ def load_stabilizer_weights(path: Path = DEFAULT_STABILIZER_WEIGHTS) -> Stabiliz
         return StabilizerWeights(
             filter=FilterParameters(basis, gamma, **values),
             smoother=SmootherParameters(basis, jitter, **numbers),
-            baselines=json.loads(words["baselines"]),
+            baselines=words["baselines"],
             covariance=_covariance(words["covariance"]),
             stabilizer=words["stabilizer"],
             licence=words["licence"],

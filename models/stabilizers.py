@@ -114,9 +114,7 @@ class OneEuro:
         return []
 
 
-def _smoothing(
-    step_seconds: float | Landmarks, cutoff_hz: float | Landmarks
-) -> float | Landmarks:
+def _smoothing(step_seconds: float | Landmarks, cutoff_hz: float | Landmarks) -> float | Landmarks:
     """The weight of the new sample in a first-order low-pass filter."""
     rate: float | Landmarks = 2 * math.pi * cutoff_hz * step_seconds
     return rate / (rate + 1)
@@ -145,12 +143,15 @@ class StaOffline:
     after the last that it settles, by when it has forgotten where it started.
     """
 
+    CHUNK: Final = 20
+    LOOKAHEAD: Final = 80
+
     def __init__(
         self,
         parameters: FilterParameters,
         covariance: Covariance = "diagonal",
-        chunk: int = 30,
-        lookahead: int = 60,
+        chunk: int = CHUNK,
+        lookahead: int = LOOKAHEAD,
     ) -> None:
         self._forward = BayesianFilter(parameters, 1, covariance)
         self._chunk, self._lookahead = chunk, lookahead
@@ -229,8 +230,7 @@ def _weights_of(spec: str) -> tuple[StabilizerWeights, str]:
         return load_stabilizer_weights(), spec
     if not Path(spec).is_file():
         raise ValueError(
-            f"stabilizer: got {spec!r}, expected one of {', '.join(STABILIZERS)} "
-            "or a weights file"
+            f"stabilizer: got {spec!r}, expected one of {', '.join(STABILIZERS)} or a weights file"
         )
     fitted = load_stabilizer_weights(Path(spec).absolute())
     if fitted.stabilizer not in _FITTED:

@@ -46,14 +46,15 @@ class TrackBatch:
         if not len(lengths) or lengths.min() < 3:
             raise ValueError(f"tracks: got lengths {lengths.tolist()}, expected some, from 3 up")
         sizes = np.array([track.size_px for track in tracks])
-        stacks = []
+        stacks: list[Array] = []
         for name in ("truth_px", "raw_px"):
             rows = []
             for track, size in zip(tracks, sizes, strict=True):
                 own = (getattr(track, name) - track.truth_px[0].mean(0)) * (100 / size)
                 rows.append(np.pad(own, [(0, lengths.max() - len(own)), (0, 0), (0, 0)], "edge"))
             stacks.append(np.stack(rows))
-        return cls(*stacks, lengths, np.array([track.fps for track in tracks]), sizes)
+        truth, raw = stacks
+        return cls(truth, raw, lengths, np.array([track.fps for track in tracks]), sizes)
 
     def __len__(self) -> int:
         return len(self.lengths)

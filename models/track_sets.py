@@ -24,14 +24,15 @@ from models.landmark_sets import read_evaluation_set
 from models.motion_tracks import MotionTrack, borrow_errors, real_motions
 from schemas.errors import UsageError
 
-__all__ = ["Split", "animate_split", "mix_split", "split_animations"]
+__all__ = ["CLIP_FRAMES", "Split", "animate_split", "clip_count", "mix_split", "split_animations"]
 
 Split = Literal["training", "test"]
 
 _SMALLEST_STILL_PX: Final = 60
 _TEST_STILLS: Final = 3
-_CLIPS: Final = {"training": 20, "test": 12}
-_CLIP_FRAMES: Final = 150
+_CLIPS: Final = {"training": 12, "test": 8}
+#: Frames of an animated clip, at most.
+CLIP_FRAMES: Final = 100
 _RATES: Final = (24.0, 25.0, 25.0, 30.0, 30.0, 50.0)
 
 
@@ -49,6 +50,11 @@ def split_animations(data: Path | None, split: Split) -> list[tuple[str, FaceAni
     return [(face.name, animate_still(face)) for face in sharp]
 
 
+def clip_count(split: Split, wanted: int | None) -> int:
+    """How many clips to animate for a split."""
+    return _CLIPS[split] if wanted is None else wanted
+
+
 def animate_split(
     data: Path | None,
     split: Split,
@@ -56,12 +62,12 @@ def animate_split(
     detector: FaceDetector,
     *,
     seed: int,
-    clips: int | None = None,
-    frames: int = _CLIP_FRAMES,
+    clips: int,
+    frames: int = CLIP_FRAMES,
 ) -> Iterator[MotionTrack]:
     """The network's tracks of a split's animated stills, one clip after the other (slow)."""
     animations = split_animations(data, split)
-    for clip in range(clips or _CLIPS[split]):
+    for clip in range(clips):
         rng = np.random.default_rng([seed, split == "test", clip])
         name, animation = animations[clip % len(animations)]
         yield animated_track(

@@ -62,8 +62,6 @@ def run(args: argparse.Namespace) -> int:
     inputs = find_inputs(args.inputs, args.limit, args.allow_protocols)
     settings = _settings(args, output, runner, local)
     config = dict(settings.workplace.config)
-    if not args.overwrite:
-        check_same_config(output, config)
     record: dict[str, Any] = {
         "started": _now(),
         "command": ["facetracks", *sys.argv[1:]],
@@ -73,13 +71,16 @@ def run(args: argparse.Namespace) -> int:
         **settings.workplace.provenance,
     }
     with lone_run(settings.workplace):
+        if not args.overwrite:
+            check_same_config(output, config)
         write_run_record(output, record)
         start = time.monotonic()
         with ProgressDisplay(len(inputs.videos)):
             result = _run_graph(inputs, settings, options)
         wall_seconds = time.monotonic() - start
         rows = _account(inputs, settings.workplace)
-        settings.workplace.staging_root().remove()
+        if settings.workplace.staging_root().local_path() is not None:
+            settings.workplace.staging_root().remove()  # the lock says that it is ours alone
     statuses = Counter(row["status"] for row in rows)
     record |= {
         "finished": _now(),

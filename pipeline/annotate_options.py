@@ -6,12 +6,13 @@ import argparse
 import difflib
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
-from models.stabilizers import STABILIZERS
+from models.stabilizers import STABILIZERS, stabilizer_factory
 from pipeline.inputs import ALLOWED_PROTOCOLS
-from schemas.errors import UsageError
+from schemas.errors import UsageError, WeightsError
 from schemas.videos import REASONS
 from transforms.decoding_child import ChildSettings
 
@@ -59,9 +60,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--stabilizer",
-        choices=tuple(STABILIZERS),
-        default="one-euro",
-        help="filter for x and y; x_raw and y_raw stay as they are (default: %(default)s)",
+        type=_stabilizer,
+        default="rts",
+        metavar="|".join([*STABILIZERS, "FILE"]),
+        help="filter for x and y, or weights of fit-stabilizer; x_raw and y_raw stay as they are "
+        "(default: %(default)s)",
     )
     add(
         "--workers",
@@ -143,6 +146,14 @@ def _device(text: str) -> str:
     if kind not in ("auto", "cpu", "cuda") or (colon and not (kind == "cuda" and index.isdigit())):
         raise argparse.ArgumentTypeError(f"got {text!r}, expected auto, cpu, cuda or cuda:i")
     return text
+
+
+def _stabilizer(text: str) -> str:
+    try:
+        stabilizer_factory(text)
+    except (ValueError, WeightsError) as error:
+        raise argparse.ArgumentTypeError(f"invalid choice: {text!r} ({error})") from error
+    return text if text in STABILIZERS else str(Path(text).absolute())
 
 
 def _protocols(text: str) -> tuple[str, ...]:

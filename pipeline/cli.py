@@ -62,6 +62,8 @@ def _parser() -> argparse.ArgumentParser:
         evaluate_coverage,
         evaluate_detector,
         evaluate_landmarks,
+        evaluate_stabilizers,
+        fit_stabilizer,
         render,
         sample,
         train_detector,
@@ -74,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for command in (annotate, render, sample, demo):
+    for command in (annotate, render, sample, demo, fit_stabilizer, evaluate_stabilizers):
         command.add_parser(commands)
     for name, text, members in (
         ("train", "train a network", (train_landmarks, train_detector)),
@@ -97,6 +99,8 @@ def _quiet_libraries() -> None:
     logging.getLogger().addFilter(lambda record: "apitools" not in record.getMessage())
     for name in ("apache_beam", "fsspec"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    # Runners log what they raise, traceback and all; it is told once, at the end.
+    logging.getLogger("apache_beam.runners").setLevel(logging.CRITICAL)
     warnings.simplefilter("ignore")
     os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
     for stream in (sys.stdout, sys.stderr):

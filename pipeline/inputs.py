@@ -103,7 +103,7 @@ def read_manifest(url: str) -> list[Video]:
         raise
     except FileNotFoundError as error:
         raise ManifestError(f"{url}: no such manifest") from error
-    except (OSError, ValueError, pa.ArrowException) as error:
+    except (OSError, ValueError, OverflowError, pa.ArrowException) as error:
         raise ManifestError(f"{url}: cannot be read as a manifest: {error}") from error
     videos = [_manifest_video(url, number, row) for number, row in enumerate(rows, start=1)]
     given = Counter(str(row["video_id"]) for row in rows if not _missing(row.get("video_id")))

@@ -42,4 +42,5 @@ def lone_run(workplace: Workplace) -> Iterator[None]:
             sweep_all_temporaries(folder)
             yield
         finally:
-            lock_path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                lock_path.unlink()

@@ -12,6 +12,7 @@ import av
 
 from models.face_detector import FaceDetector
 from models.landmark_model import LandmarkModel
+from models.stabilizers import STABILIZERS, stabilizer_sha256
 from schemas.errors import UsageError
 from schemas.landmarks import COORDINATE_CONVENTION, LANDMARK_LAYOUT
 from transforms.storage import Folder, write_bytes
@@ -32,7 +33,8 @@ def tracks_config(model: LandmarkModel, detector: FaceDetector, stabilizer: str)
         "crop_scale": model.card.crop_scale,
         "detector": detector.name,
         "detector_sha256": detector.weights_sha256,
-        "stabilizer": stabilizer,
+        "stabilizer": stabilizer if stabilizer in STABILIZERS else "file",
+        "stabilizer_sha256": stabilizer_sha256(stabilizer),
     }
 
 

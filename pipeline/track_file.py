@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from schemas.errors import UsageError
 from schemas.landmarks import LANDMARK_COUNT
+from schemas.tracks import TRACK_SCHEMA
 from transforms.storage import file_stem
 
 __all__ = ["TrackRows", "find_track_file", "read_track_file"]
@@ -69,7 +70,8 @@ def read_track_file(uri: str) -> TrackRows:
                     f"{uri}: got a table of {', '.join(parquet.schema_arrow.names[:_LISTED])}; "
                     f"expected a track file, which also has {', '.join(missing)}"
                 )
-            table = parquet.read(columns=list(_COLUMNS))
+            kinds = pa.schema([TRACK_SCHEMA.field(name) for name in _COLUMNS])
+            table = parquet.read(columns=list(_COLUMNS)).select(list(_COLUMNS)).cast(kinds)
     except (OSError, ValueError, ImportError, pa.ArrowException) as error:
         raise UsageError(f"{uri}: got {error}; expected a track file (Parquet)") from error
 
@@ -142,7 +144,9 @@ def _inputs(fs: Any, root: str) -> Iterator[dict[str, Any]]:
     for path in sorted(fs.glob(f"{root.rstrip('/')}/videos/*.parquet")):
         with fs.open(path, "rb") as file:
             columns = ["video_id", "uri", "status", "message"]
-            yield from pq.read_table(file, columns=columns).to_pylist()
+            table = pq.read_table(file, columns=columns).select(columns)
+            rows = table.cast(pa.schema([(name, pa.string()) for name in columns])).to_pylist()
+            yield from (row for row in rows if row["uri"] and row["video_id"])
 
 
 def _same_place(uri: str, video: str) -> bool:

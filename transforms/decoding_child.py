@@ -43,6 +43,7 @@ _GRACE_SECONDS: Final = 120.0
 #: Length that a video without a known one is taken for.
 _UNKNOWN_SECONDS: Final = 3600.0
 _FAREWELL_SECONDS: Final = 0.5
+_START_SECONDS: Final = 60.0
 _LARGEST_ANSWER: Final = 2**31 - 1
 #: The children of this process that are alive.
 _ALIVE: set[subprocess.Popen[bytes]] = set()
@@ -79,6 +80,7 @@ class DecodingChild:
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection[Any, Any] | None = None
         self._stderr: Any = None
+        self._greeted = False
 
     def plan(self, video: Video) -> list[Segment]:
         """Cuts a video in segments.
@@ -156,14 +158,17 @@ class DecodingChild:
                 answer = connection.recv_bytes(_LARGEST_ANSWER)
                 if answer[:1] != b"P":
                     return answer
-                last_sign = time.monotonic()
+                last_sign, self._greeted = time.monotonic(), True
             now, memory_mb = time.monotonic(), self._memory_mb()
             if memory_mb > limits.memory_mb:
                 self._kill(video, "memory_limit", f"needed more than {limits.memory_mb} MB")
             if now - start > time_limit:
                 self._kill(video, "time_limit", f"needed more than {time_limit:.0f} s")
-            if now - last_sign > limits.stall_seconds:
-                silent = f"made no progress for {limits.stall_seconds:g} s"
+            patience = limits.stall_seconds
+            if not self._greeted:  # it is still reading its libraries
+                patience = max(patience, _START_SECONDS)
+            if now - last_sign > patience:
+                silent = f"made no progress for {patience:g} s"
                 self._kill(video, "decoder_hung", silent)
 
     def _kill(self, video: Video, reason: str, what: str) -> NoReturn:
@@ -204,6 +209,7 @@ class DecodingChild:
         theirs.close()
         ours.send(self._settings)
         self._connection = ours
+        self._greeted = False
         return ours
 
     def _last_words(self) -> str:

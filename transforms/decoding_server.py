@@ -112,6 +112,7 @@ def _serve(connection: Connection[Any, Any], server_class: type[Server]) -> None
     limit = settings.memory_mb * _HARD_MEMORY_FACTOR << 20
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     server = server_class(connection, settings)
+    connection.send_bytes(b"P0")  # the imports are done
     while True:
         request, argument = connection.recv()
         connection.send_bytes(b"P0")

@@ -24,6 +24,9 @@ __all__ = ["BoxSource", "DetectedBoxes", "GivenBoxes", "read_boxes"]
 #: Seconds between detections, on a grid anchored at pts 0.
 DETECT_SECONDS: Final = Fraction(1, 5)
 
+#: Whole numbers up to here are exact as float64.
+_EXACT_FLOAT: Final = 2.0**53
+
 Boxes = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 
 
@@ -136,6 +139,7 @@ def read_boxes(
     if by == "pts_seconds":
         where, tolerance = where / float(time_base), 0.4 / float((average_fps or 25) * time_base)
     grouped: dict[int, list[Any]] = {}
+    where = where.clip(-_EXACT_FLOAT, _EXACT_FLOAT)
     for at, box in zip(np.rint(where).astype(np.int64).tolist(), boxes, strict=True):
         grouped.setdefault(at, []).append(box)
     by = "frame_index" if by == "frame_index" else "pts"
@@ -167,7 +171,11 @@ def _boxes_of(
         boxes = np.array(rows, np.float32).reshape(-1, 4)
     else:
         boxes = np.array([table[c].to_pylist() for c in corners], np.float32).T.reshape(-1, 4)
-    usable = np.isfinite(where) & np.isfinite(boxes).all(1) & (boxes[:, 2:] > boxes[:, :2]).all(1)
+    usable = (
+        (np.abs(where) < _EXACT_FLOAT)
+        & np.isfinite(boxes).all(1)
+        & (boxes[:, 2:] > boxes[:, :2]).all(1)
+    )
     if not usable.all():
         row = int(np.flatnonzero(~usable)[0])
         raise ValueError(

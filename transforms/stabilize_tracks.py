@@ -93,15 +93,20 @@ class _Walker:
 
     def finish(self, progress: _Progress, waiting: list[SegmentOutcome]) -> VideoTracks:
         """Takes all there is; what never came leaves a gap and a failure."""
+        _, tracks = self.advance(progress, [*waiting, *self.missing(progress, waiting)])
+        assert tracks is not None
+        return tracks
+
+    def missing(self, progress: _Progress, waiting: list[SegmentOutcome]) -> list[SegmentOutcome]:
+        """A failure for every segment that has not come."""
         have = {outcome.segment.index for outcome in waiting}
+        failures: list[SegmentOutcome] = []
         for index in range(progress.next_segment, progress.any_segment.count):
             if index not in have:
                 segment = replace(progress.any_segment, index=index)
                 message = f"{segment.video.uri}: segment {index} of {segment.count} never came"
-                waiting = [*waiting, SegmentFailure(segment, "segment_lost", message)]
-        _, tracks = self.advance(progress, waiting)
-        assert tracks is not None
-        return tracks
+                failures.append(SegmentFailure(segment, "segment_lost", message))
+        return failures
 
     def _take(self, progress: _Progress, outcome: SegmentOutcome) -> None:
         start = time.perf_counter()
@@ -180,7 +185,7 @@ class _StabilizeFn(beam.DoFn):  # type: ignore[misc]
             end.set(GlobalWindow().max_timestamp())
             early.add(outcome)
             if outcome.segment.index == progress.next_segment:
-                waiting, tracks = self._walker.advance(progress, list(early.read()))
+                waiting, tracks = self._advance(progress, list(early.read()))
                 early.clear()
                 for held in waiting:
                     early.add(held)
@@ -195,12 +200,26 @@ class _StabilizeFn(beam.DoFn):  # type: ignore[misc]
         state: Any = beam.DoFn.StateParam(PROGRESS),
     ) -> list[VideoTracks]:
         progress: _Progress | None = state.read()
-        done = []
+        done: list[VideoTracks] = []
         if progress is not None and not progress.done:
-            done = [self._walker.finish(progress, list(early.read()))]
+            missing = self._walker.missing(progress, list(early.read()))
+            _, tracks = self._advance(progress, [*early.read(), *missing])
+            done = [tracks] if tracks is not None else []
         early.clear()
         state.clear()
         return done
+
+    def _advance(
+        self, progress: _Progress, waiting: list[SegmentOutcome]
+    ) -> tuple[list[SegmentOutcome], VideoTracks | None]:
+        try:
+            return self._walker.advance(progress, waiting)
+        except FileNotFoundError:
+            # Parts go once the status row is there: another run, or a try before, wrote it.
+            if not self._workplace.is_finished(progress.any_segment.video):
+                raise
+            progress.done = True
+            return [], None
 
 
 def _added(a: Work, b: Work) -> Work:

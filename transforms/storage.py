@@ -8,6 +8,7 @@ written to a local temporary file, then one whole-object put. An exception insid
 from __future__ import annotations
 
 import contextlib
+import errno
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from schemas.errors import OutputError
 from transforms.sources import is_local, resolve
 
 __all__ = [
@@ -30,6 +32,16 @@ __all__ = [
 _TEMPORARY_PREFIX = ".facetracks-"
 #: Those that this process has in the making now.
 _UNFINISHED: set[Path] = set()
+#: What a full or read-only disk says.
+_NO_ROOM = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EIO,
+)
 _STEM_BYTES = 112
 _HASH_DIGITS = 16
 
@@ -65,8 +77,13 @@ def atomic_file(url: str) -> Iterator[Path]:
             temporary.replace(path)
         else:
             fs.put_file(str(temporary), path)
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            raise OutputError(f"{url} cannot be written: {error.strerror}") from error
+        raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         _UNFINISHED.discard(temporary)
 
 

@@ -29,6 +29,8 @@ __all__ = ["OVERHANG_SECONDS", "FrameStream", "open_video", "plan_segments", "pr
 #: LINK_SECONDS back, a window's neighbours WINDOW_SECONDS further.
 OVERHANG_SECONDS: Final = Fraction(3, 4)
 
+#: Containers without an index.
+_BISECTED: Final = ("mpegts", "mpeg")
 #: Demuxers that open nothing but the bytes they are given (no playlists, no image lists).
 _CONTAINERS: Final = (
     "3gp,asf,av1,avi,dv,flv,gif,h261,h263,h264,hevc,ivf,m4v,matroska,matroska,webm,mjpeg,mov,"
@@ -88,7 +90,7 @@ def probe_stream(
         frames_expected=stream.frames or None,
         duration_seconds=duration_seconds,
         start_pts=stream.start_time or 0,
-        end_pts=(stream.start_time or 0) + stream.duration if stream.duration else None,
+        end_pts=_declared_end(stream),
         bytes_missing=bytes_missing,
         sample_aspect_ratio=stream.sample_aspect_ratio or Fraction(1),
     )
@@ -108,7 +110,9 @@ def plan_segments(
     probe = probe_stream(stream, duration, _missing_bytes(video.uri, container, stream))
     time_base = probe.time_base
     keyframes: list[int] = []
-    if end is not None and not _needs_frame_numbers(video):
+    places = 4 if end is None else min(32, 4 + int((end - start) / segment_seconds))
+    sound = _times_rise(container, stream, places)
+    if end is not None and sound and not _needs_frame_numbers(video):
         last = start
         goal = start + segment_seconds
         while goal < end:
@@ -119,7 +123,7 @@ def plan_segments(
             goal = max(goal, last) + segment_seconds
     overhang = int(OVERHANG_SECONDS / time_base)
     first = None
-    if video.start_seconds:
+    if video.start_seconds and sound:
         first = _keyframe_before(container, stream, int(video.start_seconds / time_base))
     seeks = [first, *keyframes]
     owned = [None, *(pts + overhang for pts in keyframes), None]
@@ -204,8 +208,8 @@ class FrameStream:
         while True:
             try:
                 packet = next(packets)
-            except StopIteration:
-                return
+            except (StopIteration, IndexError):
+                return  # PyAV raises IndexError for a stream that appears midway
             except FFmpegError as error:
                 if isinstance(error, OSError) and not isinstance(error, av.error.EOFError):
                     uri = self.segment.video.uri
@@ -221,7 +225,7 @@ def _first_packet_at(container: Any, stream: Any, pts: int) -> Any | None:
     try:
         container.seek(pts, stream=stream, backward=True)
         packet = next(container.demux(stream), None)
-    except FFmpegError:
+    except (FFmpegError, IndexError):
         return None
     if packet is None or packet.pts is None or not packet.is_keyframe or packet.is_corrupt:
         return None
@@ -251,6 +255,37 @@ def _time_range(video: Video, container: Any, stream: Any) -> tuple[float, float
 def _needs_frame_numbers(video: Video) -> bool:
     """Boxes given by frame number need every frame counted from the first one."""
     return video.boxes_uri is not None
+
+
+def _declared_end(stream: Any) -> int | None:
+    """Where the container says that the stream, or all of it, ends."""
+    start = stream.start_time or 0
+    if stream.duration:
+        return int(start + stream.duration)
+    if stream.container.duration:
+        return int(start + Fraction(stream.container.duration, av.time_base) / stream.time_base)
+    return None
+
+
+def _times_rise(container: Any, stream: Any, places: int) -> bool:
+    """Whether times rise with the bytes, where seeks look for times by bisecting bytes.
+
+    Recordings joined end to end start their times again; a seek would land in either.
+    """
+    if container.format.name not in _BISECTED or container.size <= 0:
+        return True
+    last = None
+    for place in range(places):
+        try:
+            offset = container.size * place // places
+            container.seek(offset, unsupported_byte_offset=True)
+            packet = next((p for p in container.demux(stream) if p.pts is not None), None)
+        except (FFmpegError, IndexError):
+            return False
+        if packet is None or (last is not None and packet.pts < last):
+            return False
+        last = packet.pts
+    return True
 
 
 def _missing_bytes(uri: str, container: Any, stream: Any) -> int:

@@ -105,6 +105,11 @@ class Workplace:
         row, key = status
         return key == self.work_key(video) and row["reason"] not in retry | _MAY_PASS
 
+    def is_finished(self, video: Video) -> bool:
+        """Whether exactly this work has its status row, whatever it says."""
+        status = self.read_status(video)
+        return status is not None and status[1] == self.work_key(video)
+
     def has_tracks(self, video: Video) -> bool:
         """Whether tracks of this video and configuration are there, whatever its bytes are now."""
         status = self.read_status(video)

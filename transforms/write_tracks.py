@@ -144,7 +144,7 @@ class _WriteFn(beam.DoFn):  # type: ignore[misc]
             self._rows.inc(write_video(tracks, self._workplace)["face_frames"])
         except FileNotFoundError:
             # A retry after the parts were cleaned up: the work is done, or the run is broken.
-            if not self._workplace.is_done(tracks.video):
+            if not self._workplace.is_finished(tracks.video):
                 raise
         yield tracks.video
 

@@ -10,6 +10,8 @@ printed with what reproduces it, and makes the exit status 1.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import logging
 import random
 import sys
@@ -24,6 +26,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Final
 
+import pyarrow.parquet as pq
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
@@ -71,17 +74,21 @@ def main(arguments: list[str] | None = None) -> int:
                 round_seed = args.seed + rounds
                 _fuzz(target, round_seed, Path(folder), cases, outcomes, found)
             rounds += 1
-    for name, count in sorted(cases.items()):
-        told = ", ".join(
-            f"{n} {o.partition(': ')[2]}"
-            for o, n in sorted(outcomes.items())
-            if o.partition(": ")[0] == name
-        )
-        print(f"{name:<28}{count:>9} cases: {told}")
-    print(f"{sum(cases.values())} cases, {len(found)} bugs, seed {args.seed}")
-    for where, report in sorted(found.items()):
-        print(f"\n== {where}\n{report}")
+    sys.stdout.write(_summary(cases, outcomes, found, args.seed))
     return 1 if found else 0
+
+
+def _summary(
+    cases: Counter[str], outcomes: Counter[str], found: dict[str, str], first_seed: int
+) -> str:
+    lines = []
+    for name, count in sorted(cases.items()):
+        told = {o.partition(": ")[2]: n for o, n in outcomes.items() if o.startswith(f"{name}: ")}
+        words = ", ".join(f"{n} {what}" for what, n in sorted(told.items()))
+        lines.append(f"{name:<28}{count:>9} cases: {words}")
+    lines.append(f"{sum(cases.values())} cases, {len(found)} bugs, seed {first_seed}")
+    lines += [f"\n== {where}\n{report}" for where, report in sorted(found.items())]
+    return "\n".join(lines) + "\n"
 
 
 def _fuzz(
@@ -112,11 +119,20 @@ def _fuzz(
             where = _place(error)
             key = f"{target.name}: {type(error).__name__} in {where}"
             outcomes[f"{target.name}: BUG {type(error).__name__}"] += 1
-            report = f"{''.join(traceback.format_exception_only(error)).strip()[:400]}\n{content!r}"
+            report = f"{type(error).__name__}: {str(error)[:400]}\n{_shown(content)}"
             if key not in found or len(report) < len(found[key]):
                 found[key] = report[:4000]
 
     run()
+
+
+def _shown(content: bytes) -> str:
+    """A case as a reader of the report can use it."""
+    if content.startswith(b"PAR1"):
+        with contextlib.suppress(Exception):
+            table = pq.read_table(io.BytesIO(content))
+            return f"{table.schema.remove_metadata()}\n{str(table.to_pylist())[:2000]}"
+    return repr(content)
 
 
 def _place(error: Exception) -> str:

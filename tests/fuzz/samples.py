@@ -40,10 +40,11 @@ _COLUMNS: Final = {
     "videos": ("video_id", "uri", "status", "message", "reason"),
 }  # fmt: skip
 _WORDS: Final = (
-    "", " ", "a.mp4", "b.mp4", "../x.mp4", "/abs/c.mp4", "clip.mp4", "http://127.0.0.1/c.mp4", "::",
-    "zip://a::b", "file://", "s3://", "://", "memory://c.mp4", "memory:", "nope://x", "*", "[", "[a",
-    "%00", "\x00", "é", "\ud800", "0", "1", "2.5", "-1", "nan", "inf", "1e400", "1e-400", "007", "true",
-    "null", "None", "2026-11-21", "12:00", "a,b", '"', "'", "\n", "\t", "#", "//", ".", "..", "~", "$HOME",
+    "", " ", "a.mp4", "b.mp4", "../x.mp4", "/abs/c.mp4", "clip.mp4", "http://127.0.0.1/c.mp4",
+    "::", "zip://a::b", "file://", "s3://", "://", "memory://c.mp4", "memory:", "nope://x", "*",
+    "[", "[a", "%00", "\x00", "é", "\ud800", "0", "1", "2.5", "-1", "nan", "inf", "1e400", "007",
+    "1e-400", "true", "null", "None", "2026-11-21", "12:00", "a,b", '"', "'", "\n", "\t", "#",
+    "//", ".", "..", "~", "$HOME",
 )  # fmt: skip
 _NUMBERS: Final = (0, 1, 2, -1, 0.5, 1e308, float("inf"), float("nan"), 2**31, 2**63 - 1, -(2**63))
 

@@ -109,6 +109,8 @@ def markdown_table(cases: list[HostileCase]) -> str:
 def _row(case: HostileCase) -> str:
     low, high = case.frames
     frames = str(low) if low == high else f"{low} to {high}"
+    if case.reasons[:1] == ("truncated",):
+        frames = "those that are whole"
     reasons = [r for r in case.reasons if r in REASONS] if len(case.reasons) < 4 else []
     outcome = " or ".join(case.statuses) + (f" ({', '.join(reasons)})" if reasons else "")
     name = case.name.rpartition("/")[2]

@@ -34,12 +34,14 @@ _CODECS: Final = (
     ("h264-b.flv", "H.264 with B-frames in Flash video", Recipe(b_frames=2)),
     ("h264-b.h264", "a raw H.264 stream: no times at all", Recipe(format="h264", b_frames=2)),
     ("h264-open-gop.mp4", "B-frames with open GOPs",
-     Recipe(b_frames=2, options={"x264-params": "open-gop=1"})),
+     Recipe(gop=24, b_frames=2, options={"x264-params": "open-gop=1"})),
+    ("h264-refresh.mp4", "no key frame but the first: pictures are refreshed in strips",
+     Recipe(gop=20, options={"x264-params": "intra-refresh=1"})),
     ("h264-fragments.mp4", "a fragmented MP4, without an index of the whole",
      Recipe(mux={"movflags": "frag_keyframe+empty_moov"})),
     ("hevc.mp4", "HEVC", Recipe("libx265")),
     ("hevc-open-gop.mkv", "HEVC, B-frames with open GOPs",
-     Recipe("libx265", b_frames=3, options={"x265-params": "open-gop=1"})),
+     Recipe("libx265", gop=24, b_frames=3, options={"x265-params": "open-gop=1:b-adapt=0"})),
     ("hevc.hevc", "a raw HEVC stream", Recipe("libx265", format="hevc", b_frames=2)),
     ("vp8.webm", "VP8", Recipe("libvpx")),
     ("vp8.ivf", "VP8 in IVF", Recipe("libvpx")),
@@ -135,6 +137,7 @@ def write_odd_files(folder: Path) -> Iterator[HostileCase]:
     for write in (_resized_ts, _resized_raw, _resized_webm):
         yield write(folder / "sizes")
     yield _with_sound(folder / "codecs")
+    yield _with_late_sound(folder / "codecs")
 
 
 def _faces(folder: Path) -> Iterator[HostileCase]:
@@ -215,13 +218,43 @@ def _resized_webm(folder: Path) -> HostileCase:
 
 def _with_sound(folder: Path) -> HostileCase:
     """Sound before the picture: the first stream is no video."""
-    path, pictures = folder / "sound-first.mkv", moving(25)
-    with av.open(str(path), "w") as out:
-        sound = out.add_stream("aac", rate=16_000, layout="mono")
-        video = out.add_stream("mpeg4", rate=25)
+    clip = _write_with_sound(folder / "sound-first.mkv", moving(25), first=0, sound_first=True)
+    return sound_case("codecs/sound-first.mkv", "a sound stream before the video", clip)
+
+
+def _with_late_sound(folder: Path) -> HostileCase:
+    """Sound for a second in the middle, so far in that nobody looks for it at the start."""
+    silent = 200
+    parts = [
+        encode(folder / "new-stream.ts", moving(silent)),
+        _write_with_sound(folder / "middle.ts", moving(25), first=silent, sound_first=False),
+        encode(folder / "end.ts", moving(silent), Recipe(at=range(silent + 25, 2 * silent + 25))),
+    ]
+    content = b"".join(part.path.read_bytes() for part in parts)
+    for part in parts:
+        part.path.unlink()
+    count = 2 * silent + 25
+    pts = tuple(range(0, count * 3600, 3600))
+    clip = Clip(folder / "new-stream.ts", count, pts, Fraction(1, 90_000), 96, 72)
+    clip.path.write_bytes(content)
+    return sound_case("codecs/new-stream.ts", "a sound stream that appears midway", clip)
+
+
+def _write_with_sound(
+    path: Path, pictures: list[np.ndarray], *, first: int, sound_first: bool
+) -> Clip:
+    """Sound and picture from frame `first` on, at 25 frames a second."""
+    mux = {"mpegts_copyts": "1"} if path.suffix == ".ts" else {}
+    with av.open(str(path), "w", options=mux) as out:
+        plain = {"preset": "ultrafast", "threads": "1"}
+        if not sound_first:
+            video = out.add_stream("libx264", rate=25, options=plain)
+        sound = out.add_stream("mp2", rate=16_000, layout="mono")
+        if sound_first:
+            video = out.add_stream("libx264", rate=25, options=plain)
         video.width, video.height, video.pix_fmt = 96, 72, "yuv420p"
-        for number, picture in enumerate(pictures):
-            tone = av.AudioFrame.from_ndarray(np.zeros((1, 640), np.float32), "fltp", "mono")
+        for number, picture in enumerate(pictures, start=first):
+            tone = av.AudioFrame.from_ndarray(np.zeros((1, 640), np.int16), "s16", "mono")
             tone.sample_rate, tone.pts, tone.time_base = 16_000, 640 * number, Fraction(1, 16_000)
             out.mux(sound.encode(tone))
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
@@ -229,5 +262,4 @@ def _with_sound(folder: Path) -> HostileCase:
             out.mux(video.encode(frame))
         out.mux(video.encode(None))
         out.mux(sound.encode(None))
-    clip = Clip(path, 25, None, None, 96, 72)
-    return sound_case("codecs/sound-first.mkv", "a sound stream before the video", clip)
+    return Clip(path, len(pictures), None, None, 96, 72)

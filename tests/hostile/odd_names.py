@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -16,7 +17,7 @@ _NAMES: Final = (
     ("a name with spaces.mp4", "spaces"),
     (" leading and trailing .mp4 ", "spaces at both ends"),
     ("naïve-漢字-🎬-e\u0301.mp4", "letters of many alphabets, a combining accent"),
-    # (os.fsdecode(b"latin-\xe9.mp4"), "bytes that are not UTF-8"),
+    (os.fsdecode(b"latin-\xe9.mp4"), "bytes that are not UTF-8"),
     ("line\nbreak\ttab\r.mp4", "a line break, a tab, a carriage return"),
     ("100%25 #1?x=y&z;.mp4", "characters that mean something in a URL"),
     ("a..b.mp4", "two dots inside"),

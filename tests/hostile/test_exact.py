@@ -207,10 +207,10 @@ def test_a_detected_box_lies_where_the_frame_shows_the_face(tmp_path, size, turn
         for number, (pts, frame) in enumerate(FrameStream(segment, container, stream)):
             boxes, _ = source.find(number, pts, FramePixels(frame), upright_aspect(recipe))
             found.append([(boxes[0, 0] + boxes[0, 2]) / 2, (boxes[0, 1] + boxes[0, 3]) / 2])
-    errors = np.array(found) - places
-    assert np.abs(errors.mean(0)).max() < TOLERANCE_PX / 2
+    errors = np.abs(np.array(found) - places).max(0)
     shrunk = max(width * upright_aspect(recipe), height) / SpotDetector.input_longest_side_px
-    assert np.abs(errors).max() < max(TOLERANCE_PX, TOLERANCE_CROP_PX * shrunk)
+    seen_pixel = np.array([shrunk / upright_aspect(recipe), shrunk])
+    assert (errors < np.maximum(TOLERANCE_PX, TOLERANCE_CROP_PX * seen_pixel)).all(), errors
 
 
 TIMES = {
@@ -239,6 +239,7 @@ def timed(tmp_path_factory) -> tuple[dict[str, Clip], Path]:
             manifest.write(json.dumps({"uri": name, "boxes": f"{name}.csv"}) + "\n")
     command = [sys.executable, "-m", "pipeline.cli", "annotate", str(folder / "clips.jsonl")]
     command += ["--output", str(folder / "out"), "--workers", "1", "--segment-seconds", "0.5"]
+    command += ["--stabilizer", "none"]
     environment = dict(os.environ, OMP_NUM_THREADS="1", PYTHONPATH=str(ROOT))
     subprocess.run(
         command, cwd=ROOT, env=environment, check=True, timeout=300, stdout=subprocess.DEVNULL

@@ -6,7 +6,9 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +69,7 @@ def run(corpus, tmp_path_factory) -> Run:
     command = [sys.executable, "-m", "pipeline.cli", "annotate"]
     command += [str(folder / "found"), str(folder / "listed.jsonl"), "--output", str(output)]
     command += ["--workers", "2", "--segment-seconds", str(SEGMENT_SECONDS)]
+    command += ["--stabilizer", "none"]
     environment = dict(os.environ, OMP_NUM_THREADS="1", PYTHONPATH=str(ROOT))
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, timeout=600)
     text = (done.stdout + done.stderr).decode(errors="replace")
@@ -195,29 +198,38 @@ def plan(path: Path, seconds: float) -> list[Segment]:
         return plan_segments(Video(path.name, str(path)), container, stream, seconds)
 
 
-def owned_frames(segments: list[Segment]) -> list[tuple[int, Any]]:
+def owned_frames(path: Path, seconds: float) -> Iterator[tuple[int, FramePixels]]:
     """Every frame with its pts, from the segment that owns it."""
-    found = []
-    for segment in segments:
-        with open_video(segment.video.uri) as (container, stream):
-            frames = FrameStream(segment, container, stream)
-            found += [(pts, FramePixels(f)) for pts, f in frames if segment.owns(pts)]
-    return found
+    for segment in plan(path, seconds):
+        with open_video(str(path)) as (container, stream):
+            for pts, frame in FrameStream(segment, container, stream):
+                if segment.owns(pts):
+                    yield pts, FramePixels(frame)
 
 
-@pytest.mark.parametrize("seconds", [SEGMENT_SECONDS, 1000.0], ids=["cut", "uncut"])
-def test_every_frame_has_its_pts(corpus, subtests, seconds):
-    folder, cases = corpus
-    for case in cases:
-        if case.frames[1] == 0 or case.name == "sizes/7680x4320.mp4":
+@pytest.fixture(scope="module")
+def frames_of(corpus) -> Callable[..., list[tuple[int, np.ndarray]]]:
+    """(pts, thumbnail) of every frame of a case, decoded once."""
+
+    @cache
+    def decode(case: HostileCase, *, cut: bool) -> list[tuple[int, np.ndarray]]:
+        frames = owned_frames(case.path(corpus[0]), SEGMENT_SECONDS if cut else 1000.0)
+        return [(pts, pixels.luma_thumbnail()) for pts, pixels in frames]
+
+    return decode
+
+
+@pytest.mark.parametrize("cut", [True, False], ids=["cut", "uncut"])
+def test_every_frame_has_its_pts(corpus, frames_of, subtests, cut):
+    for case in corpus[1]:
+        if case.frames[1] == 0:
             continue
         with subtests.test(str(case)):
             try:
-                frames = owned_frames(plan(case.path(folder), seconds))
+                pts = [at for at, _ in frames_of(case, cut=cut)]
             except VideoError as error:
                 assert "failed" in case.statuses, error
                 continue
-            pts = [at for at, _ in frames]
             assert pts == sorted(set(pts))
             assert case.frames[0] <= len(pts) <= case.frames[1]
             if case.pts is not None:
@@ -226,14 +238,24 @@ def test_every_frame_has_its_pts(corpus, subtests, seconds):
                     assert tuple(pts) == case.pts
 
 
-def test_a_frame_that_a_file_counts_comes_out_or_is_named_as_lost(run, corpus, subtests):
-    folder, cases = corpus
-    for case in cases:
+def test_a_video_in_segments_shows_the_same_pictures(corpus, frames_of, subtests):
+    for case in corpus[1]:
+        if case.statuses != ("ok",):
+            continue
+        with subtests.test(str(case)):
+            whole, cut = frames_of(case, cut=False), frames_of(case, cut=True)
+            assert [pts for pts, _ in cut] == [pts for pts, _ in whole]
+            pairs = zip(cut, whole, strict=True)
+            assert [a[0] for a, b in pairs if not np.array_equal(a[1], b[1])] == []
+
+
+def test_a_frame_that_a_file_counts_comes_out_or_is_named_as_lost(run, corpus, frames_of, subtests):
+    for case in corpus[1]:
         row = run.row(case)
         if row["status"] != "partial" or not case.counted or case.pts is None:
             continue
         with subtests.test(str(case)):
-            came_out = {pts for pts, _ in owned_frames(plan(case.path(folder), 1000.0))}
+            came_out = {pts for pts, _ in frames_of(case, cut=False)}
             unnamed = [
                 pts
                 for pts in (*case.pts, *case.lost_pts)
@@ -248,7 +270,7 @@ def test_colours_come_out_as_they_went_in(corpus, subtests):
         if case.rgb is None:
             continue
         with subtests.test(str(case)):
-            _, pixels = owned_frames(plan(case.path(folder), 1000.0))[0]
+            _, pixels = next(owned_frames(case.path(folder), 1000.0))
             middle = np.array([[1.0, 0, pixels.width_px // 2], [0, 1, pixels.height_px // 2]])
             got = pixels.sample(middle, 1, 1)[0, 0].astype(int)
             assert np.abs(got - case.rgb).max() <= COLOUR_TOLERANCE, got

@@ -17,10 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
-from counted_annotate import count_decoding
+from counted_annotate import main
 from fsspec.implementations.local import LocalFileSystem
-
-from pipeline.cli import main
 
 
 class BucketFileSystem(LocalFileSystem):
@@ -54,5 +52,4 @@ class BucketFileSystem(LocalFileSystem):
 
 if __name__ == "__main__":
     fsspec.register_implementation("bucket", BucketFileSystem)
-    count_decoding(sys.argv[1])
-    main(sys.argv[2:])
+    main(sys.argv[1], sys.argv[2:])

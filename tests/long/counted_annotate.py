@@ -7,17 +7,22 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pipeline.cli import main
-from schemas.records import Segment
-from transforms import decode_windows
-from transforms.parts import part_url
-from transforms.storage import Folder
+from pipeline import cli
+
+if TYPE_CHECKING:
+    from schemas.records import Segment
+
+__all__ = ["main"]
 
 
-def count_decoding(log: str) -> None:
-    """From now on each segment that is given to a decoding child leaves a line in `log`."""
+def main(log: str, arguments: list[str]) -> None:
+    """Runs the command; each segment given to a decoding child leaves a line in `log`."""
+    cli._quiet_libraries()  # before Beam is imported, as the command itself does it
+    from transforms import decode_windows
+    from transforms.parts import part_url
+    from transforms.storage import Folder
 
     class CountedChild(decode_windows.DecodingChild):
         def decode(self, segment: Segment) -> Any:
@@ -29,8 +34,8 @@ def count_decoding(log: str) -> None:
             return super().decode(segment)
 
     decode_windows.DecodingChild = CountedChild  # type: ignore[misc]
+    cli.main(arguments)
 
 
 if __name__ == "__main__":
-    count_decoding(sys.argv[1])
-    main(sys.argv[2:])
+    main(sys.argv[1], sys.argv[2:])

@@ -64,9 +64,7 @@ def test_killed_and_started_again(corpus, unbroken, tmp_path, capsys):
     while tally["kills"] < KILLS:
         before = finished_files(output)
         with annotate(*command) as run:
-            killed = killed_after(
-                run, rng.uniform(0.8 * unbroken.seconds_to_start, unbroken.seconds)
-            )
+            killed = killed_at(run, rng.uniform(-0.1, 1.0), unbroken, output)
             after = finished_files(output)
             if killed:
                 tally["kills"] += 1
@@ -99,14 +97,30 @@ def listed(counts: Counter[str]) -> str:
     return ", ".join(f"{count} {what}" for what, count in sorted(counts.items()))
 
 
-def killed_after(run: AnnotateProcess, seconds: float) -> bool:
-    """Kills the run when it is so old; False where it ended before."""
+def killed_at(run: AnnotateProcess, share: float, unbroken: Unbroken, output: Path) -> bool:
+    """Kills the run so far into its work, or before it where `share` is negative.
+
+    False where the run ended before.
+    """
+    record = output / "run.json"
+    before = inode(record)
+    working = unbroken.seconds - unbroken.seconds_to_start
+    if share < 0:
+        seconds = (1 + share) * unbroken.seconds_to_start
+    else:
+        while run.running() and inode(record) == before:
+            time.sleep(0.005)
+        seconds = time.monotonic() - run.started + share * working
     while run.running() and time.monotonic() - run.started < seconds:
         time.sleep(0.005)
     if not run.running():
         return False
     run.kill()
     return True
+
+
+def inode(path: Path) -> int | None:
+    return path.stat().st_ino if path.exists() else None
 
 
 def check_kept(before: dict[str, Stamp], after: dict[str, Stamp], tally: Counter[str]) -> None:
@@ -167,12 +181,10 @@ def finished_files(output: Path) -> dict[str, Stamp]:
 
 def phase(output: Path) -> str:
     """What a run was at when it was killed, by the files it left."""
-    if list(output.glob("videos/*.parquet")) and not list(output.glob(".staging/*/*")):
-        return "finishing"
+    if not (output / "run.json").exists():
+        return "starting"
     if list(output.glob("tracks/*.parquet")):
         return "writing"
     if list(output.glob(".staging/*/tracks-*")):
         return "stabilizing"
-    if list(output.glob(".staging/*/landmarks-*")):
-        return "decoding"
-    return "planning" if (output / "run.json").exists() else "starting"
+    return "decoding" if list(output.glob(".staging/*/landmarks-*")) else "planning"

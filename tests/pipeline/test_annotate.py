@@ -187,7 +187,7 @@ def test_done_work_is_left_alone_until_told_otherwise(facetracks, boxed, tmp_pat
 
     refused = facetracks(*command, "--stabilizer", "none")
     assert refused.status == 2
-    assert "stabilizer: 'one-euro' there, 'none' now" in refused.err
+    assert "stabilizer: 'rts' there, 'none' now" in refused.err
     assert (track.stat().st_mtime_ns, files_of(output)) == before
 
     again = facetracks(*command, "--stabilizer", "none", "--overwrite")

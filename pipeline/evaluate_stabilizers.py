@@ -1,0 +1,203 @@
+"""`facetracks evaluate-stabilizers`: error, stability, lag and cost of every stabilizer."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from models.baseline_smoothers import BASELINES, Baseline, run_baseline
+from models.bayesian_filter import BayesianFilter
+from models.mode_smoother import ModeSmoother
+from models.mode_tuning import run_mode_smoother
+from models.motion_tracks import MotionTrack
+from models.stabilizer_costs import batched_cost_us, cost_us
+from models.stabilizer_loss import LossWeights, StabilizerLoss
+from models.stabilizer_metrics import score_tracks
+from models.stabilizer_training import fit_by_gradient, run_filter, start_from
+from models.stabilizer_weights import (
+    DEFAULT_STABILIZER_WEIGHTS,
+    StabilizerWeights,
+    load_stabilizer_weights,
+)
+from models.stabilizers import Sta, Stabilizer, StaOffline
+from models.track_batch import TrackBatch
+from pipeline.stabilizer_plots import check_plots, draw_plots
+from pipeline.stabilizer_tracks import add_track_options, make_tracks
+
+__all__ = ["add_parser", "run"]
+
+Array = npt.NDArray[np.float64]
+
+#: The ablations of the paper's Table 3, and the lambda_1 of its Figure 6.
+_ABLATIONS: Final = {
+    "sta (as trained here)": LossWeights(),
+    "sta, lambda2 = 0": LossWeights(delay=0.0),
+    "sta, lambda3 = inf": LossWeights(midpoint=float("inf")),
+    "sta, lambda2 = 0, lambda3 = inf": LossWeights(delay=0.0, midpoint=float("inf")),
+}
+_SWEEP: Final = (0.2, 0.5, 2.0, 5.0)
+_COST_FRAMES: Final = 300
+
+
+def add_parser(subparsers: Any) -> None:
+    """Adds the command to the `facetracks` parser."""
+    parser = subparsers.add_parser(
+        "evaluate-stabilizers",
+        help="measure the stabilizers on tracks with truth",
+        description="Error, stability, lag and cost of every stabilizer on test tracks: other "
+        "people and other motions than those it was fitted on. NRMSE and stability in percent "
+        "of the distance of the outer eye corners; 'unbiased' leaves out each track's constant "
+        "error, which no filter can change.",
+    )
+    add_track_options(parser, tracks=40)
+    add = parser.add_argument
+    add(
+        "--stabilizer-weights",
+        type=Path,
+        default=DEFAULT_STABILIZER_WEIGHTS,
+        metavar="FILE",
+        help="weights of fit-stabilizer (default: the package's)",
+    )
+    add(
+        "--ablations",
+        action="store_true",
+        help="also train without the time-delay term, with Eq. 15, and over lambda1 (minutes)",
+    )
+    add("--steps", type=int, default=100, help="gradient steps of --ablations")
+    add("--full", action="store_true", help="also the full covariance (0.6 ms a frame)")
+    add("--plots", type=Path, metavar="DIR", help="draw PNG figures; needs facetracks[plots]")
+    add("--json", action="store_true", help="print JSON instead of a table")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measures and prints; returns 0."""
+    if args.plots:
+        check_plots()
+    fitted = load_stabilizer_weights(args.stabilizer_weights.absolute())
+    tracks = make_tracks(args, "test")
+    batch = TrackBatch.of(tracks)
+    steadied: dict[str, Array] = {"raw": batch.raw}
+    steadied |= dict(_stabilized(batch, fitted, args.full))
+    if args.ablations:
+        training = TrackBatch.of(make_tracks(args, "training")).without_bias()
+        steadied |= dict(_ablations(training, batch, args.steps))
+    costs = _costs(tracks, fitted, args.full)
+    rows = [_row(name, batch, x, costs.get(name)) for name, x in steadied.items()]
+    if args.json:
+        print(json.dumps({"weights_sha256": fitted.sha256, "results": rows}, indent=2))
+    else:
+        print(f"{batch!r}, stabilizer weights {fitted.sha256[:12]}")
+        print(_table(rows))
+        batched = batched_cost_us(fitted.filter, _cost_track(tracks))
+        print(f"sta, 50 tracks side by side: {batched:.1f} us a frame")
+    if args.plots:
+        for path in draw_plots(args.plots, batch, steadied, rows):
+            print(path)
+    return 0
+
+
+def _stabilized(
+    batch: TrackBatch, fitted: StabilizerWeights, full: bool
+) -> Iterator[tuple[str, Array]]:
+    for name, kind in BASELINES.items():
+        yield name, run_baseline(batch, kind.new(**fitted.baselines[name]))
+    yield "sta", run_filter(batch, fitted.filter)
+    if full:
+        steady = BayesianFilter(fitted.filter, len(batch), "full")
+        frames = tqdm(np.swapaxes(batch.raw, 0, 1), "full covariance", unit="frame")
+        yield "sta (full covariance)", np.stack([steady.step(frame.copy()) for frame in frames], 1)
+    yield "sta-offline", _one_by_one(batch, lambda: StaOffline(fitted.filter, fitted.covariance))
+    yield "rts", run_mode_smoother(batch, fitted.smoother)
+
+
+def _one_by_one(batch: TrackBatch, new: Callable[[], Stabilizer]) -> Array:
+    steadied = batch.raw.copy()
+    for track, (length, fps) in enumerate(zip(batch.lengths, batch.fps, strict=True)):
+        steady, settled = new(), []
+        for i, frame in enumerate(batch.raw[track, :length]):
+            settled += steady.push(i / fps, frame)
+        steadied[track, :length] = [*settled, *steady.flush()]
+    return steadied
+
+
+def _ablations(training: TrackBatch, batch: TrackBatch, steps: int) -> Iterator[tuple[str, Array]]:
+    kinds = _ABLATIONS | {f"sta, lambda1 = {x:g}": LossWeights(smooth=x) for x in _SWEEP}
+    start = start_from(training)
+    for name, weights in tqdm(kinds.items(), "training", unit="loss"):
+        yield (
+            name,
+            run_filter(batch, fit_by_gradient(training, start, weights, steps=steps).parameters),
+        )
+
+
+class _Streamed:
+    """A baseline as a stabilizer of one track, to time it."""
+
+    def __init__(self, smoother: Baseline, fps: float) -> None:
+        self._smoother, self._step = smoother, np.array([1 / fps])
+
+    def push(self, seconds: float, landmarks: Array) -> list[Array]:
+        return [self._smoother.step(landmarks[None], self._step)[0]]
+
+    def flush(self) -> list[Array]:
+        return []
+
+
+def _cost_track(tracks: list[MotionTrack]) -> Array:
+    longest = max(tracks, key=len)
+    return np.resize(longest.raw_px, (_COST_FRAMES, *longest.raw_px.shape[1:]))
+
+
+def _costs(tracks: list[MotionTrack], fitted: StabilizerWeights, full: bool) -> dict[str, float]:
+    track, fps = _cost_track(tracks), 25.0
+    kinds: dict[str, Callable[[], Stabilizer]] = {
+        name: lambda kind=kind, name=name: _Streamed(  # type: ignore[misc]
+            kind.new(**fitted.baselines[name]), fps
+        )
+        for name, kind in BASELINES.items()
+    }
+    kinds["sta"] = lambda: Sta(fitted.filter)
+    kinds["sta-offline"] = lambda: StaOffline(fitted.filter)
+    kinds["rts"] = lambda: ModeSmoother(fitted.smoother)
+    costs = {name: cost_us(new, track, fps) for name, new in kinds.items()}
+    if full:
+        costs["sta (full covariance)"] = cost_us(
+            lambda: Sta(fitted.filter, "full"), track, fps, repeats=1
+        )
+    return costs
+
+
+def _row(name: str, batch: TrackBatch, x: Array, cost: float | None) -> dict[str, Any]:
+    scores = dataclasses.asdict(score_tracks(batch, x))
+    unbiased = batch.without_bias()
+    return {
+        "stabilizer": name,
+        **scores,
+        "nrmse_unbiased_percent": score_tracks(unbiased, x).nrmse_percent,
+        "loss": float(StabilizerLoss(unbiased)(x)),
+        "cost_us": cost,
+    }
+
+
+def _table(rows: list[dict[str, Any]]) -> str:
+    lines = [
+        f"{'stabilizer':32} {'NRMSE':>7} {'unbiased':>8} {'stability':>9} {'jitter':>7} "
+        f"{'lag':>7} {'loss':>8} {'us/frame':>8}"
+    ]
+    for row in rows:
+        cost = "" if row["cost_us"] is None else f"{row['cost_us']:.1f}"
+        lines.append(
+            f"{row['stabilizer']:32} {row['nrmse_percent']:7.4f} "
+            f"{row['nrmse_unbiased_percent']:8.4f} {row['stability_percent']:9.4f} "
+            f"{row['jitter_percent']:7.4f} {row['lag_frames']:+7.3f} {row['loss']:8.2f} {cost:>8}"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,134 @@
+"""The figures of `facetracks evaluate-stabilizers`, after Figures 3, 6 and 7 of FHR+STA."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from models.track_batch import TrackBatch
+from schemas.errors import UsageError
+from schemas.landmarks import OUTER_EYE_CORNERS
+
+__all__ = ["check_plots", "draw_plots"]
+
+Array = npt.NDArray[np.float64]
+
+_SHOWN: Final = ("raw", "second order (Holt)", "One-Euro", "sta", "rts")
+_COLOURS: Final = {
+    "raw": "tab:green",
+    "second order (Holt)": "tab:orange",
+    "One-Euro": "tab:purple",
+    "sta": "tab:red",
+    "rts": "tab:blue",
+}
+_TRAJECTORY_FRAMES: Final = 60
+
+
+def check_plots() -> None:
+    """Raises UsageError where there is no matplotlib."""
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise UsageError(
+            "--plots needs matplotlib; install it with pip install 'facetracks[plots]'"
+        ) from error
+
+
+def draw_plots(
+    folder: Path,
+    batch: TrackBatch,
+    steadied: Mapping[str, Array],
+    rows: Sequence[Mapping[str, Any]],
+) -> list[Path]:
+    """Draws every figure into the folder; returns the files."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    folder.mkdir(parents=True, exist_ok=True)
+    return [
+        _draw_landmarks(folder / "stability-by-landmark.png", batch, steadied),
+        _draw_trade_off(folder / "error-against-stability.png", rows),
+        _draw_trajectories(folder / "trajectories.png", batch, steadied),
+    ]
+
+
+def _draw_landmarks(path: Path, batch: TrackBatch, steadied: Mapping[str, Array]) -> Path:
+    """Figure 3b, c: mean |dx - dp|^2, and mean angle between dx and dp, of each landmark."""
+    import matplotlib.pyplot as plt
+
+    right, left = OUTER_EYE_CORNERS
+    eyes = np.linalg.norm(batch.truth[:, :, right] - batch.truth[:, :, left], axis=-1)[:, 1:]
+    valid, true_change = batch.frames[:, 1:, None], np.diff(batch.truth, axis=1)
+    figure, (magnitude, orientation) = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
+    for name in ("raw", "sta", "rts"):
+        change = np.diff(steadied[name], axis=1)
+        off = 100 * np.linalg.norm(change - true_change, axis=-1) / eyes[..., None]
+        squares = (off**2 * valid).sum((0, 1)) / valid.sum()
+        angle = np.angle(_complex(change) * _complex(true_change).conj())
+        moving = valid * (np.linalg.norm(true_change, axis=-1) > 0.2)
+        turned = np.degrees((np.abs(angle) * moving).sum((0, 1)) / moving.sum((0, 1)))
+        magnitude.plot(squares, ".-", color=_COLOURS[name], label=name)
+        orientation.plot(turned, ".-", color=_COLOURS[name], label=name)
+    magnitude.set(xlabel="landmark", ylabel="mean |dx - dp|^2, (percent of eye distance)^2")
+    orientation.set(xlabel="landmark", ylabel="mean angle of dx and dp, degrees")
+    magnitude.set_yscale("log")
+    magnitude.legend()
+    return _save(figure, path)
+
+
+def _draw_trade_off(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
+    """Figure 6: every stabilizer in the plane of NRMSE and stability, and the lambda_1 sweep."""
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(7, 5), layout="constrained")
+    for row in rows:
+        name = row["stabilizer"]
+        x, y = row["nrmse_unbiased_percent"], row["stability_percent"]
+        sweep = "lambda1" in name
+        axes.plot(x, y, "*" if sweep else "o", color="black" if sweep else _COLOURS.get(name))
+        axes.annotate(name, (x, y), textcoords="offset points", xytext=(5, 3), fontsize=7)
+    axes.set(xlabel="NRMSE without constant error, percent", ylabel="stability, percent")
+    return _save(figure, path)
+
+
+def _draw_trajectories(path: Path, batch: TrackBatch, steadied: Mapping[str, Array]) -> Path:
+    """Figure 7: the lower lip (x and y) where the truth moves fastest, and where it rests."""
+    import matplotlib.pyplot as plt
+
+    landmark, length = 57, min(_TRAJECTORY_FRAMES, int(batch.lengths.max()) - 1)
+    unbiased = batch.without_bias().truth
+    speed = np.linalg.norm(np.diff(batch.truth[:, :, landmark], axis=1), axis=-1)
+    speed = np.where(batch.frames[:, 1:], speed, np.nan)
+    means = np.stack(
+        [speed[:, i : i + length].mean(1) for i in range(speed.shape[1] - length + 1)], axis=1
+    )
+    figure, panels = plt.subplots(2, 2, figsize=(12, 7), layout="constrained")
+    for row, (title, place) in enumerate(
+        (("fastest", np.nanargmax(means)), ("stillest", np.nanargmin(means)))
+    ):
+        track, start = np.unravel_index(int(place), means.shape)
+        part = slice(int(start), int(start) + length)
+        for axis, panel in enumerate(panels[row]):
+            panel.plot(unbiased[track, part, landmark, axis], color="black", lw=2, label="truth")
+            for name in _SHOWN:
+                values = steadied[name][track, part, landmark, axis]
+                panel.plot(values, color=_COLOURS[name], lw=1, label=name)
+            panel.set(title=f"{title}: lower lip, {'xy'[axis]}", xlabel="frame", ylabel="percent")
+    panels[0, 0].legend(fontsize=7)
+    return _save(figure, path)
+
+
+def _complex(vectors: Array) -> npt.NDArray[np.complex128]:
+    return np.asarray(vectors[..., 0] + 1j * vectors[..., 1])
+
+
+def _save(figure: Any, path: Path) -> Path:
+    import matplotlib.pyplot as plt
+
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+    return path

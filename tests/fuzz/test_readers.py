@@ -1,0 +1,30 @@
+"""Readers of files of others raise what they document and nothing else; a short round.
+
+`python -m tests.fuzz.fuzz_readers` goes on for as long as it is told.
+"""
+
+import contextlib
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from tests.fuzz.fuzz_readers import TARGETS, Target
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
+def test_readers_raise_what_they_document(target: Target, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("fuzz")
+
+    @settings(
+        max_examples=100,
+        deadline=None,
+        database=None,
+        derandomize=True,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(target.contents)
+    def check(content: bytes) -> None:
+        with contextlib.suppress(target.allowed):
+            target.read(content, folder)
+
+    check()

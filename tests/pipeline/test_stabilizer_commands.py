@@ -1,0 +1,101 @@
+import json
+
+import numpy as np
+import pytest
+
+from models.stabilizer_weights import load_stabilizer_weights
+from pipeline.cli import main
+from pipeline.provenance import tracks_config
+
+
+@pytest.fixture(scope="module")
+def facetracks():
+    def run(*arguments):
+        with pytest.raises(SystemExit) as ended:
+            main([str(a) for a in arguments])
+        return ended.value.code
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """Options of a set of tracks that is made in a moment."""
+    cache = tmp_path_factory.mktemp("cache")
+    return ["--cache", cache, "--clips", 2, "--tracks", 2, "--frames", 14]
+
+
+@pytest.fixture(scope="module")
+def fitted(facetracks, small, tmp_path_factory):
+    path = tmp_path_factory.mktemp("fit") / "mine.safetensors"
+    options = ["--steps", 3, "--compare-seconds", 0.1, "--default", "sta"]
+    assert facetracks("fit-stabilizer", "--output", path, *options, *small) == 0
+    return path
+
+
+def test_what_is_fitted_can_be_loaded_and_says_how(fitted):
+    got = load_stabilizer_weights(fitted)
+    assert got.stabilizer == "sta"
+    assert "2 tracks, 28 frames, seed 0, 3 steps" in got.training
+    assert got.sha256 in fitted.with_suffix(".md").read_text()
+
+
+def test_the_same_command_gives_the_same_file(facetracks, fitted, small, tmp_path):
+    path = tmp_path / "again.safetensors"
+    options = ["--output", path, "--steps", 3, "--default", "sta"]
+    assert facetracks("fit-stabilizer", *options, *small) == 0
+    assert path.read_bytes() == fitted.read_bytes()
+
+
+def test_evaluation_measures_every_stabilizer(facetracks, fitted, small, tmp_path, capsys):
+    plots = tmp_path / "plots"
+    options = ["--stabilizer-weights", fitted, "--json", "--full", "--ablations", "--steps", 1]
+    assert facetracks("evaluate-stabilizers", *options, "--plots", plots, *small) == 0
+    text = capsys.readouterr().out
+    report, _ = json.JSONDecoder().raw_decode(text)
+    rows = {row["stabilizer"]: row for row in report["results"]}
+    assert {"raw", "moving average", "Savitzky-Golay", "sta", "sta-offline", "rts"} <= set(rows)
+    assert {"sta, lambda2 = 0", "sta, lambda3 = inf", "sta, lambda1 = 5"} <= set(rows)
+    for name, row in rows.items():
+        assert np.isfinite(
+            [row["nrmse_percent"], row["stability_percent"], row["lag_frames"]]
+        ).all()
+        timed = not ("lambda" in name or "trained here" in name or name == "raw")
+        assert (row["cost_us"] is not None) == timed
+    pictures = sorted(plots.glob("*.png"))
+    assert len(pictures) == 3
+    assert all(path.read_bytes()[:4] == b"\x89PNG" for path in pictures)
+
+
+def test_the_table_is_printed(facetracks, fitted, small, capsys):
+    assert facetracks("evaluate-stabilizers", "--stabilizer-weights", fitted, *small) == 0
+    text = capsys.readouterr().out
+    assert "One-Euro" in text
+    assert "50 tracks side by side" in text
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--frames", 2], "--frames: got 2"),
+        (["--clips", 0], "--clips: got 0"),
+        (["--stabilizer-weights", "nowhere.safetensors"], "no such file"),
+    ],
+)
+def test_wrong_usage_is_told(facetracks, options, words, capsys):
+    assert facetracks("evaluate-stabilizers", *options) != 0
+    assert words in capsys.readouterr().err
+
+
+def test_the_configuration_names_the_weights_of_a_stabilizer(fitted):
+    from models.face_detector import load_face_detector
+    from models.landmark_model import load_landmark_model
+
+    model, detector = load_landmark_model(), load_face_detector("default")
+    own, shipped, none = (
+        tracks_config(model, detector, name) for name in (str(fitted), "rts", "none")
+    )
+    assert own["stabilizer_sha256"] == load_stabilizer_weights(fitted).sha256
+    assert shipped["stabilizer_sha256"] == load_stabilizer_weights().sha256
+    assert (own["stabilizer"], shipped["stabilizer"]) == ("file", "rts")
+    assert none["stabilizer_sha256"] is None

@@ -1,0 +1,89 @@
+"""A track that is stabilized through the pipeline is what the class makes of it at once."""
+
+import pickle
+import random
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from segments import box_at, make_segment, split_parts
+from stages import outputs_of
+
+from models.stabilizers import STABILIZERS, stabilizer_factory
+from schemas.records import Video
+from transforms.parts import save_part
+from transforms.stabilize_tracks import StabilizeTracks
+from transforms.track_walk import TrackWalk
+from transforms.workplace import Workplace
+
+FRAMES = 260
+CUT = 190  # a new shot: the face is another
+VIDEO = Video("clip.mp4", "/in/clip.mp4")
+
+
+def landmarks_at(pts: int) -> np.ndarray:
+    """A face of 68 points that sways and trembles, the same for the same pts."""
+    angle = np.linspace(0, 2 * np.pi, 68, endpoint=False)
+    face = 40 * np.stack([np.cos(angle), np.sin(2 * angle)], 1) + 300
+    sway = 30 * np.sin(pts / 9) * (pts % 60 < 30)
+    noise = np.random.default_rng(pts).normal(0, 0.6, (68, 2))
+    return (face + [sway, 0.2 * sway] + noise).astype(np.float32)
+
+
+def cut_into(bounds):
+    frames = {pts: {0 if pts < CUT else 1: box_at(10)} for pts in range(FRAMES)}
+    parts = split_parts(frames, bounds, cuts=[CUT], video=VIDEO)
+    found = []
+    for part in parts:
+        points = [landmarks_at(int(pts)) for pts in part.rows.frame_pts[part.rows.frame]]
+        found.append(replace(part, landmarks_px=np.array(points, np.float32)))
+    return found
+
+
+def at_once(name) -> np.ndarray:
+    """(FRAMES, 68, 2): each shot through one stabilizer."""
+    settled = []
+    for shot in (range(CUT), range(CUT, FRAMES)):
+        steady = stabilizer_factory(name)()
+        for pts in shot:
+            settled += steady.push(pts / 25, landmarks_at(pts).astype(np.float64))
+        settled += steady.flush()
+    return np.array(settled)
+
+
+def landmarks_of(table: pa.Table) -> np.ndarray:
+    table = table.sort_by("pts")
+    assert table["pts"].to_pylist() == [*range(FRAMES)]
+    return np.stack([np.array(table[axis].to_pylist()) for axis in "xy"], axis=-1)
+
+
+@pytest.mark.parametrize("bounds", [[], [100], [1, 2, 3, 188, 190, 191], [*range(10, 260, 10)]])
+@pytest.mark.parametrize("name", STABILIZERS)
+def test_however_the_video_was_cut(name, bounds):
+    """The walk's state travels between segments as Beam's does: pickled."""
+    walker = TrackWalk("clip.mp4", make_segment().probe.time_base)
+    tables, states = [], []
+    for part in cut_into(bounds):
+        tables.append(walker.add(part, stabilizer_factory(name)))
+        states.append(pickle.dumps(walker))
+        walker = pickle.loads(states[-1])
+    tables.append(walker.finish())
+    got = landmarks_of(pa.concat_tables(tables))
+    # Tables hold single precision: what is compared is what the class gives, so rounded.
+    assert np.abs(got - at_once(name).astype(np.float32)).max() <= 1e-6
+    assert max(map(len, states)) < 600_000
+    assert (np.abs(got - np.array([landmarks_at(pts) for pts in range(FRAMES)])).max() > 0.1) == (
+        name != "none"
+    )
+
+
+@pytest.mark.parametrize("name", ["sta", "rts"])
+def test_through_beam_in_any_order(tmp_path, name):
+    workplace = Workplace(str(tmp_path), {"stabilizer": name})
+    parts = [save_part(workplace.staging(VIDEO), part) for part in cut_into([40, 90, 91, 200])]
+    random.Random(0).shuffle(parts)
+    (tracks,) = outputs_of(parts, StabilizeTracks(workplace, name))
+    got = landmarks_of(pa.concat_tables(pq.read_table(url) for url in tracks.part_urls))
+    assert np.abs(got - at_once(name).astype(np.float32)).max() <= 1e-6
