@@ -11,7 +11,7 @@ annotate: $(VENV)/.installed
 	$(VENV)/bin/facetracks demo --output facetracks-sample
 
 test: $(VENV)/.installed
-	$(VENV)/bin/python -m pytest -q
+	$(VENV)/bin/python -m pytest -q --numprocesses 2
 
 test-long: $(VENV)/.installed
 	$(VENV)/bin/python -m pytest -q -m long

@@ -48,6 +48,9 @@ class BucketFileSystem(LocalFileSystem):
             shutil.rmtree(target, ignore_errors=True)
         else:
             target.unlink()
+        with contextlib.suppress(OSError):  # no object in it, no folder
+            for folder in target.parents:
+                folder.rmdir()
 
 
 if __name__ == "__main__":
