@@ -11,7 +11,6 @@ Training and validation never share a video, nor a family of videos.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ import numpy.typing as npt
 from models.crops import fit_affine, sample_plane
 from models.detector_boxes import iou
 from models.face_detector import Detections, FaceDetector
+from models.whole_file import replacing
 from schemas.errors import UsageError
 
 __all__ = [
@@ -281,20 +281,17 @@ def label_images(
         scores.append(taught.scores)
         turns.append(teacher.turns(reduced, taught))
     sizes = np.array([len(p) for p in pixels], np.int64)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}.npy")
-    np.save(temporary, np.concatenate([*pixels, np.zeros(0, np.uint8)]))
-    temporary.replace(path.with_suffix(".npy"))
-    temporary = path.with_suffix(f".{os.getpid()}.npz")
-    np.savez(
-        temporary,
-        offsets=np.concatenate([[0], np.cumsum(sizes)[:-1]]) if len(sizes) else sizes,
-        shapes=np.array(shapes, np.int64).reshape(-1, 2),
-        source_px=np.array(source_px, np.float64),
-        box_starts=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
-        boxes_xyxy_px=np.concatenate([*boxes, np.zeros((0, 4), np.float32)]),
-        scores=np.concatenate([*scores, np.zeros(0, np.float32)]),
-        turns=np.concatenate([*turns, np.zeros(0, np.float32)]),
-    )
-    temporary.replace(path)
+    with replacing(path.with_suffix(".npy")) as temporary:
+        np.save(temporary, np.concatenate([*pixels, np.zeros(0, np.uint8)]))
+    with replacing(path) as temporary:
+        np.savez(
+            temporary,
+            offsets=np.concatenate([[0], np.cumsum(sizes)[:-1]]) if len(sizes) else sizes,
+            shapes=np.array(shapes, np.int64).reshape(-1, 2),
+            source_px=np.array(source_px, np.float64),
+            box_starts=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+            boxes_xyxy_px=np.concatenate([*boxes, np.zeros((0, 4), np.float32)]),
+            scores=np.concatenate([*scores, np.zeros(0, np.float32)]),
+            turns=np.concatenate([*turns, np.zeros(0, np.float32)]),
+        )
     return LabelledImages(path)

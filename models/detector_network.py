@@ -23,12 +23,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from models.detector_boxes import cell_centres, decode_boxes
+from models.whole_file import replacing
 from schemas.errors import WeightsError
 
 __all__ = [
@@ -219,8 +220,8 @@ def save_detector_network(network: DetectorNetwork, path: Path) -> None:
         if not name.endswith("num_batches_tracked")
     }
     metadata = {"format": _FORMAT, "config": json.dumps(asdict(network.config))}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, path, metadata)
+    with replacing(path) as temporary:
+        temporary.write_bytes(save(tensors, metadata))
 
 
 def load_detector_network(path: Path) -> DetectorNetwork:

@@ -27,6 +27,7 @@ from torch.nn import functional
 from models.detector_boxes import cell_centres, decode_boxes
 from models.detector_canvases import Canvas, ImagePool, draw_canvas
 from models.detector_network import DetectorConfig, DetectorNetwork
+from models.whole_file import replacing
 from schemas.errors import WeightsError
 
 __all__ = ["DetectorTrainer", "StepLosses", "TrainingSettings", "assign_cells", "detection_loss"]
@@ -254,8 +255,6 @@ class DetectorTrainer:
 
     def save(self, path: Path) -> None:
         """Writes everything that going on needs, whole or not at all."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".partial")
         state = {
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
@@ -263,8 +262,8 @@ class DetectorTrainer:
             "step_number": self.step_number,
             "seconds_spent": self.seconds_spent,
         }
-        torch.save(state, temporary)
-        temporary.replace(path)
+        with replacing(path) as temporary:
+            torch.save(state, temporary)
 
     def load(self, path: Path) -> None:
         """Goes on from a file of `save`.

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from models.coordinate_network import CROP_SIZE_PX, CoordinateNetwork2D, fold_batch_norm
+from models.whole_file import replacing
 from schemas.errors import UsageError, WeightsError
 from schemas.landmarks import LANDMARK_COUNT, LANDMARK_LAYOUT
 
@@ -194,7 +194,7 @@ def read_landmark_weights(path: Path) -> tuple[dict[str, Tensor], LandmarkCard]:
 def save_landmark_weights(path: str | Path, network: nn.Module, card: LandmarkCard) -> None:
     """Writes a weights file: matrices in half precision, vectors in float32, the card as metadata.
 
-    The file appears whole or not at all (a temporary name, then os.replace).
+    The file appears whole or not at all.
     """
     tensors = {
         name: tensor.detach().cpu().contiguous().to(_stored_type(tensor))
@@ -202,15 +202,8 @@ def save_landmark_weights(path: str | Path, network: nn.Module, card: LandmarkCa
         if tensor.is_floating_point()
     }
     metadata = {name: json.dumps(value) for name, value in dataclasses.asdict(card).items()}
-    target = Path(path)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        safetensors.torch.save_file(
-            tensors, str(temporary), metadata={"format": _FORMAT, **metadata}
-        )
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as temporary:
+        temporary.write_bytes(safetensors.torch.save(tensors, {"format": _FORMAT, **metadata}))
 
 
 def _stored_type(tensor: Tensor) -> torch.dtype:

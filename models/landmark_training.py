@@ -11,7 +11,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
-import os
 import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,6 +26,7 @@ from models.crops import image_to_crop, square_affine
 from models.landmark_augmentation import AugmentationStrength, augment
 from models.landmark_data import LabelledFace
 from models.landmark_model import LandmarkCard, LandmarkModel
+from models.whole_file import replacing
 from schemas.errors import WeightsError
 from schemas.landmarks import OUTER_EYE_CORNERS
 
@@ -185,7 +185,6 @@ class LandmarkTrainer:
 
     def save_checkpoint(self, path: Path, **extra: float) -> None:
         """Writes everything that resuming needs, atomically; `extra` are figures to keep."""
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         state: dict[str, Any] = {
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
@@ -193,8 +192,8 @@ class LandmarkTrainer:
             "epoch": self.epoch,
             "extra": dict(extra),
         }
-        torch.save(state, temporary)
-        temporary.replace(path)
+        with replacing(path) as temporary:
+            torch.save(state, temporary)
 
     def load_checkpoint(self, path: Path) -> dict[str, float]:
         """Goes on from a checkpoint; returns the figures that were kept with it.

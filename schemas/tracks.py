@@ -20,7 +20,7 @@ _BOX: Final = pa.list_(pa.field("item", pa.float32(), nullable=False), 4)
 TRACK_COLUMNS: Final = (
     Column("video_id", pa.string(), "", "the video, as in the videos table"),
     Column("face_id", pa.int32(), "", "a face of the video: 0, 1, ... by first pts, then x"),
-    Column("frame_index", pa.int64(), "frames", "place of the frame in the video, from 0"),
+    Column("frame_index", pa.int64(), "frames", "place of the frame among those annotated, from 0"),
     Column("pts", pa.int64(), "time_base", "presentation timestamp, as stored in the video"),
     Column("pts_seconds", pa.float64(), "s", "the same in seconds"),
     Column("box_xyxy_px", _BOX, "px", "the face's box: left, top, right, bottom"),

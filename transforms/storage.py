@@ -16,6 +16,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from models.whole_file import TEMPORARY_PREFIX
 from schemas.errors import OutputError
 from transforms.sources import is_local, resolve
 
@@ -28,8 +29,6 @@ __all__ = [
     "write_bytes",
 ]
 
-#: Marks files in the making; the rest of the name is random.
-_TEMPORARY_PREFIX = ".facetracks-"
 #: Those that this process has in the making now.
 _UNFINISHED: set[Path] = set()
 #: What a full or read-only disk says.
@@ -69,7 +68,7 @@ def atomic_file(url: str) -> Iterator[Path]:
     if folder:
         fs.makedirs(folder, exist_ok=True)
     folder = folder or tempfile.gettempdir()
-    temporary = Path(folder) / f"{_TEMPORARY_PREFIX}{uuid.uuid4().hex}"
+    temporary = Path(folder) / f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}"
     _UNFINISHED.add(temporary)
     try:
         yield temporary
@@ -101,7 +100,7 @@ def sweep_temporaries() -> None:
 
 def sweep_all_temporaries(folder: str) -> None:
     """Removes what any process left unfinished below a local folder."""
-    for leftover in Path(folder).rglob(f"{_TEMPORARY_PREFIX}*"):
+    for leftover in Path(folder).rglob(f"{TEMPORARY_PREFIX}*"):
         leftover.unlink(missing_ok=True)
 
 
@@ -131,7 +130,7 @@ class Folder:
         except (FileNotFoundError, NotADirectoryError):
             return []
         names = (entry.rstrip("/").rsplit("/", 1)[-1] for entry in entries)
-        return sorted(name for name in names if not name.startswith(_TEMPORARY_PREFIX))
+        return sorted(name for name in names if not name.startswith(TEMPORARY_PREFIX))
 
     def read_bytes(self) -> bytes:
         """The content of the file this names."""

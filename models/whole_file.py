@@ -1,0 +1,30 @@
+"""Local files that are there whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+__all__ = ["TEMPORARY_PREFIX", "replacing"]
+
+#: Marks files in the making; the rest of the name is random.
+TEMPORARY_PREFIX = ".facetracks-"
+
+
+@contextlib.contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """Yields a temporary name beside `path`, with its suffix, which becomes `path` in the end.
+
+    Makes the folder. After an exception the temporary file is gone and `path` as it was.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.parent / f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}{path.suffix}"
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
