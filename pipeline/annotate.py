@@ -79,8 +79,7 @@ def run(args: argparse.Namespace) -> int:
             result = _run_graph(inputs, settings, options)
         wall_seconds = time.monotonic() - start
         rows = _account(inputs, settings.workplace)
-        if settings.workplace.staging_root().local_path() is not None:
-            settings.workplace.staging_root().remove()  # the lock says that it is ours alone
+        settings.workplace.clear_staging(inputs.all_videos())
     statuses = Counter(row["status"] for row in rows)
     record |= {
         "finished": _now(),

@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -36,6 +37,7 @@ from transforms.window_decoding import CropSpec
 
 __all__ = ["ChildSettings", "DecodingChild", "kill_all_children"]
 
+_LOGGER = logging.getLogger(__name__)
 #: How often a busy child's memory and time are looked at.
 _WATCH_SECONDS: Final = 0.25
 #: Time that every request may take, whatever the length of its video.
@@ -139,6 +141,11 @@ class DecodingChild:
             except (ValueError, KeyError, TypeError) as error:
                 self._refuse_garbage(video, error)
             raise VideoError(reason, message)
+        if kind == b"X":  # hostile bytes find bugs, ours and others': one video's failure
+            text = content.decode(errors="replace").strip()
+            _LOGGER.error("%s: the decoding process raised\n%s", video.uri, text)
+            message = f"{video.uri}: the decoding process raised {text.splitlines()[-1]}"
+            raise DecodingError("decoder_error", message)
         if kind == b"B":
             text = content.decode(errors="replace")
             raise RuntimeError(f"{video.uri}: the decoding child raised\n{text}")

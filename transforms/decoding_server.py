@@ -8,7 +8,8 @@ do anything but be read, because this process handles untrusted video:
     P...   progress, frames decoded so far
     D...   done, the packed result
     V...   a VideoError, as JSON {reason, message}
-    B...   a bug, its traceback as text
+    X...   an exception that nobody expected, its traceback as text
+    B...   what makes every video fail (the detector cannot be loaded, say), as text
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import traceback
 from multiprocessing.connection import Connection
 from typing import Any, Final
 
-from schemas.errors import VideoError
+from schemas.errors import FacetracksError, VideoError
 from schemas.records import Segment, Video
 from transforms.decoding_child import ChildSettings
 from transforms.segment_arrays import pack_plan, pack_windows
@@ -124,8 +125,10 @@ def _serve(connection: Connection[Any, Any], server_class: type[Server]) -> None
             uri = argument.uri if isinstance(argument, Video) else argument.video.uri
             message = f"{uri}: the decoder needed more than {settings.memory_mb} MB"
             answer = b"V" + json.dumps({"reason": "memory_limit", "message": message}).encode()
-        except Exception:
+        except FacetracksError:
             answer = b"B" + traceback.format_exc().encode(errors="replace")
+        except Exception:
+            answer = b"X" + traceback.format_exc().encode(errors="replace")
         connection.send_bytes(answer)
 
 

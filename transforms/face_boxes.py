@@ -132,7 +132,7 @@ def read_boxes(
         with fs.open(path, "rb") as file:
             table = pq.read_table(file) if _is_parquet(uri) else pa.csv.read_csv(file)
         by, where, boxes = _boxes_of(table, video.video_id)
-    except (OSError, ValueError, TypeError, pa.ArrowException) as error:
+    except (OSError, ValueError, TypeError, OverflowError, pa.ArrowException) as error:
         message = f"{video.uri}: its boxes {uri} cannot be used: {error}"
         raise BoxesError("bad_boxes", message) from error
     tolerance = 0.0
@@ -147,6 +147,7 @@ def read_boxes(
     return GivenBoxes(found, by=by, tolerance_pts=tolerance)
 
 
+@np.errstate(over="ignore")  # what becomes infinite is refused below
 def _boxes_of(
     table: pa.Table, video_id: str
 ) -> tuple[str, npt.NDArray[np.float64], npt.NDArray[np.float32]]:

@@ -12,7 +12,7 @@ and boxes, and the configuration. A changed video or configuration never meets o
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Final
@@ -66,6 +66,17 @@ class Workplace:
     def staging(self, video: Video) -> Folder:
         """The folder of a video's parts."""
         return self.staging_root() / f"{file_stem(video.video_id)}.{self.work_key(video)}"
+
+    def clear_staging(self, videos: Iterable[Video]) -> None:
+        """Removes the parts of these videos; on a local output, which is locked, of all."""
+        root = self.staging_root()
+        if root.local_path() is not None:
+            root.remove()
+            return
+        stems = {file_stem(video.video_id) for video in videos}
+        for name in root.names():
+            if name.rpartition(".")[0] in stems:
+                (root / name).remove()
 
     def work_key(self, video: Video) -> str:
         """What tells this work from that on other bytes or with another configuration."""

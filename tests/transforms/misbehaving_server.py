@@ -11,6 +11,7 @@ from multiprocessing.connection import Connection
 
 def misbehave(connection: Connection) -> None:
     connection.recv()
+    connection.send_bytes(b"P0")
     while True:
         _, argument = connection.recv()
         what = getattr(argument, "uri", None) or argument.video.uri
@@ -32,7 +33,7 @@ def misbehave(connection: Connection) -> None:
 
 ANSWERS = {
     "no kind": b"",
-    "unknown kind": b"Xyz",
+    "unknown kind": b"?yz",
     "no JSON": b"V{",
     "half an error": b"V" + json.dumps({"reason": "x"}).encode(),
     "no record": b"D" + b"\x80\x04K\x01.",
