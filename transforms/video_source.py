@@ -6,6 +6,7 @@ Runs in the decoding child only: everything here hands untrusted bytes to a C li
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -274,18 +275,17 @@ def _times_rise(container: Any, stream: Any, places: int) -> bool:
     """
     if container.format.name not in _BISECTED or container.size <= 0:
         return True
-    last = None
-    for place in range(places):
-        try:
-            offset = container.size * place // places
-            container.seek(offset, unsupported_byte_offset=True)
-            packet = next((p for p in container.demux(stream) if p.pts is not None), None)
-        except (FFmpegError, IndexError):
-            return False
-        if packet is None or (last is not None and packet.pts < last):
-            return False
-        last = packet.pts
-    return True
+    times: list[int] = []
+    with contextlib.suppress(FFmpegError, IndexError):
+        for place in range(places):
+            container.seek(container.size * place // places, unsupported_byte_offset=True)
+            times += [p.pts for p in itertools.islice(_with_pts(container, stream), 1)]
+        container.seek(0, unsupported_byte_offset=True)  # as it was
+    return len(times) == places and times == sorted(times)
+
+
+def _with_pts(container: Any, stream: Any) -> Iterator[Any]:
+    return (packet for packet in container.demux(stream) if packet.pts is not None)
 
 
 def _missing_bytes(uri: str, container: Any, stream: Any) -> int:
