@@ -68,7 +68,7 @@ def animated_track(
             yield np.clip(clean + rng.normal(0, noise, clean.shape), 0, 255).astype(np.uint8)
 
     raw = predict_track(filmed(), truth, fps, model, detector, rng)
-    return MotionTrack(name, fps, truth, raw)
+    return MotionTrack(name, fps, _rounded(truth), _rounded(raw))
 
 
 def predict_track(
@@ -117,6 +117,11 @@ def predict_track(
     seen = np.stack(crops).astype(np.uint8)
     landmarks = model.predict(seen, np.maximum(windows, 0))
     return np.stack([crop_to_image(p, a) for p, a in zip(landmarks, affines, strict=True)])
+
+
+def _rounded(landmarks: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """To single precision, as tracks are kept: new ones and kept ones are the same."""
+    return landmarks.astype(np.float32).astype(np.float64)
 
 
 def _similarity(
