@@ -32,7 +32,7 @@ __all__ = ["REACQUIRE_SECONDS", "TrackWalk"]
 REACQUIRE_SECONDS: Final = 2.0
 _REACQUIRE_IOU: Final = 0.3
 #: A face counts when at least one of its detections scored so high.
-_SURE_SCORE: Final = 0.65
+_SURE_SCORE: Final = 0.7
 _SEAM_IOU: Final = 0.5
 
 
