@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.signal import savgol_filter
 
+from models.whole_file import replacing
 from schemas.errors import UsageError
 from schemas.landmarks import FLIP_PERMUTATION, LANDMARK_COUNT
 
@@ -168,16 +169,15 @@ def unexplained_errors(track: MotionTrack) -> Landmarks:
 
 def save_tracks(path: Path, tracks: Sequence[MotionTrack]) -> None:
     """Writes tracks as one .npz, to be read by `load_tracks`."""
-    temporary = path.with_name(f".{path.name}.tmp.npz")
-    np.savez(
-        temporary,
-        name=np.array([track.name for track in tracks]),
-        fps=np.array([track.fps for track in tracks]),
-        length=np.array([len(track) for track in tracks]),
-        truth_px=np.concatenate([track.truth_px for track in tracks]).astype(np.float32),
-        raw_px=np.concatenate([track.raw_px for track in tracks]).astype(np.float32),
-    )
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        np.savez(
+            temporary,
+            name=np.array([track.name for track in tracks]),
+            fps=np.array([track.fps for track in tracks]),
+            length=np.array([len(track) for track in tracks]),
+            truth_px=np.concatenate([track.truth_px for track in tracks]).astype(np.float32),
+            raw_px=np.concatenate([track.raw_px for track in tracks]).astype(np.float32),
+        )
 
 
 def load_tracks(path: Path) -> list[MotionTrack]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +20,7 @@ import safetensors.numpy
 
 from models.bayesian_filter import Covariance, FilterParameters
 from models.mode_smoother import SmootherParameters
+from models.whole_file import replacing
 from schemas.errors import WeightsError
 
 __all__ = [
@@ -84,16 +84,12 @@ def save_stabilizer_weights(path: Path, fitted: StabilizerWeights) -> None:
         "licence": fitted.licence,
         "training": fitted.training,
     }
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        safetensors.numpy.save_file(
-            {name: np.ascontiguousarray(value) for name, value in tensors.items()},
-            str(temporary),
-            metadata={"card": json.dumps(words)},  # one word: several come in any order
-        )
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    packed = safetensors.numpy.save(
+        {name: np.ascontiguousarray(value) for name, value in tensors.items()},
+        metadata={"card": json.dumps(words)},  # one word: several come in any order
+    )
+    with replacing(path) as temporary:
+        temporary.write_bytes(packed)
 
 
 def load_stabilizer_weights(path: Path = DEFAULT_STABILIZER_WEIGHTS) -> StabilizerWeights:
