@@ -109,7 +109,9 @@ class GivenBoxes:
         wanted = frame if self._by == "frame_index" else pts
         if not len(self._given):
             return None
-        nearest = int(self._given[np.abs(self._given - wanted).argmin()])
+        after = int(np.searchsorted(self._given, wanted))
+        around = self._given[max(0, after - 1) : after + 1].tolist()
+        nearest = min(around, key=lambda at: abs(at - wanted))
         return nearest if abs(nearest - wanted) <= self._tolerance_pts else None
 
 

@@ -1,4 +1,5 @@
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -155,3 +156,12 @@ def test_a_segment_owns_from_its_start_to_before_its_stop():
     assert segment(own_stop_pts=8).owns(-100)
     assert segment(own_start_pts=5).owns(10**12)
     assert segment().owns(0)
+
+
+def test_the_readme_tells_every_column_and_reason_as_it_is():
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    for column in (*TRACK_COLUMNS, *VIDEO_COLUMNS):
+        assert f"| `{column.name}` |" in readme
+        assert column.meaning in readme
+    for reason, meaning in REASONS.items():
+        assert f"| `{reason}` | {meaning} |" in readme
