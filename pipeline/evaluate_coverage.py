@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import fsspec
-import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from models.face_detector import load_face_detector
@@ -19,6 +18,7 @@ from pipeline.track_file import find_track_file, read_track_file
 from schemas.errors import UsageError
 from schemas.records import Video
 from transforms.face_boxes import DetectedBoxes
+from transforms.parquet_reading import read_parquet
 from transforms.video_source import FrameStream, open_video, plan_segments
 
 __all__ = ["Coverage", "add_parser", "measure_coverage", "run"]
@@ -114,7 +114,7 @@ def _annotated(output: str) -> Iterator[dict[str, Any]]:
     fs, root = fsspec.core.url_to_fs(output)
     for path in sorted(fs.glob(f"{root.rstrip('/')}/videos/*.parquet")):
         with fs.open(path, "rb") as file:
-            rows = pq.read_table(file, columns=["uri", "status"]).to_pylist()
+            rows = read_parquet(file, ["uri", "status"]).to_pylist()
         yield from (row for row in rows if row["status"] in ("ok", "partial"))
 
 

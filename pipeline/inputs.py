@@ -16,10 +16,10 @@ from typing import Any, Final
 import fsspec
 import pyarrow as pa
 import pyarrow.csv
-import pyarrow.parquet as pq
 
 from schemas.errors import ManifestError
 from schemas.records import Video, VideoFailure
+from transforms.parquet_reading import read_parquet
 from transforms.sources import resolve
 
 __all__ = ["ALLOWED_PROTOCOLS", "Inputs", "find_inputs", "read_manifest"]
@@ -209,7 +209,7 @@ def _rows(url: str, content: bytes) -> list[dict[str, Any]]:
             text = pa.csv.ConvertOptions(column_types={"uri": pa.string(), "video_id": pa.string()})
             table = pa.csv.read_csv(stream, convert_options=text)
         else:
-            table = pq.read_table(stream)
+            table = read_parquet(stream)
         rows, columns = table.to_pylist(), set(table.column_names)
     if "uri" not in columns:
         got = ", ".join(sorted(columns)) or "none"

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from schemas.errors import UsageError
 from schemas.landmarks import LANDMARK_COUNT
 from schemas.tracks import TRACK_SCHEMA
+from transforms.parquet_reading import read_parquet
 from transforms.storage import file_stem
 
 __all__ = ["TrackRows", "find_track_file", "read_track_file"]
@@ -71,7 +72,11 @@ def read_track_file(uri: str) -> TrackRows:
                     f"expected a track file, which also has {', '.join(missing)}"
                 )
             kinds = pa.schema([TRACK_SCHEMA.field(name) for name in _COLUMNS])
-            table = parquet.read(columns=list(_COLUMNS)).select(list(_COLUMNS)).cast(kinds)
+            table = (
+                parquet.read(columns=list(_COLUMNS), use_threads=False)
+                .select(list(_COLUMNS))
+                .cast(kinds)
+            )
     except (OSError, ValueError, ImportError, pa.ArrowException) as error:
         raise UsageError(f"{uri}: got {error}; expected a track file (Parquet)") from error
 
@@ -144,7 +149,7 @@ def _inputs(fs: Any, root: str) -> Iterator[dict[str, Any]]:
     for path in sorted(fs.glob(f"{root.rstrip('/')}/videos/*.parquet")):
         with fs.open(path, "rb") as file:
             columns = ["video_id", "uri", "status", "message"]
-            table = pq.read_table(file, columns=columns).select(columns)
+            table = read_parquet(file, columns).select(columns)
             rows = table.cast(pa.schema([(name, pa.string()) for name in columns])).to_pylist()
             yield from (row for row in rows if row["uri"] and row["video_id"])
 

@@ -10,13 +10,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute
 import pyarrow.csv
-import pyarrow.parquet as pq
 
 from models.crops import fit_affine
 from models.face_detector import FaceDetector
 from models.frame_pixels import FramePixels
 from schemas.errors import BoxesError
 from schemas.records import Video
+from transforms.parquet_reading import read_parquet
 from transforms.sources import resolve
 
 __all__ = ["BoxSource", "DetectedBoxes", "GivenBoxes", "read_boxes"]
@@ -132,7 +132,7 @@ def read_boxes(
     try:
         fs, path = resolve(uri)
         with fs.open(path, "rb") as file:
-            table = pq.read_table(file) if _is_parquet(uri) else pa.csv.read_csv(file)
+            table = read_parquet(file) if _is_parquet(uri) else pa.csv.read_csv(file)
         by, where, boxes = _boxes_of(table, video.video_id)
     except (OSError, ValueError, TypeError, OverflowError, pa.ArrowException) as error:
         message = f"{video.uri}: its boxes {uri} cannot be used: {error}"

@@ -81,7 +81,7 @@ def _row_groups_by_face(
                 places.append((face_id, number, group))
     for face_id, number, group in sorted(places):
         with _open(part_urls[number]) as file:
-            table = pq.ParquetFile(file).read_row_group(group)
+            table = pq.ParquetFile(file).read_row_group(group, use_threads=False)
         if new_ids is not None:
             ids = pa.array([new_ids[face_id]] * table.num_rows, pa.int32())
             table = table.set_column(column, TRACK_SCHEMA.field(column), ids)

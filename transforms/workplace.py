@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 
 from schemas.records import Video
 from schemas.videos import VIDEO_SCHEMA
+from transforms.parquet_reading import read_parquet
 from transforms.storage import Folder, atomic_file, file_stem
 from transforms.track_files import METADATA_KEY
 
@@ -135,7 +136,7 @@ class Workplace:
         file = Folder(self.status_url(video))
         if not file.exists():
             return None
-        table = pq.read_table(pa.BufferReader(file.read_bytes()))
+        table = read_parquet(pa.BufferReader(file.read_bytes()))
         note = json.loads((table.schema.metadata or {}).get(METADATA_KEY, b"{}"))
         return table.to_pylist()[0], str(note.get("work_key", ""))
 
