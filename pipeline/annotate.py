@@ -15,8 +15,8 @@ from typing import Any, Final
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from models.face_detector import load_face_detector
-from models.landmark_model import load_landmark_model
+from models.detection.face_detector import load_face_detector
+from models.landmarks.model import load_landmark_model
 from pipeline.annotate_options import add_options, beam_options
 from pipeline.graph import GraphSettings, annotate_videos
 from pipeline.inputs import Inputs, find_inputs

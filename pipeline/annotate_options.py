@@ -10,7 +10,7 @@ from pathlib import Path
 
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
-from models.stabilizers import STABILIZERS, stabilizer_factory
+from models.stabilization.stabilizers import STABILIZERS, stabilizer_factory
 from pipeline.inputs import ALLOWED_PROTOCOLS
 from schemas.errors import UsageError, WeightsError
 from schemas.videos import REASONS

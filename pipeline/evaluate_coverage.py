@@ -11,7 +11,7 @@ from typing import Any
 import fsspec
 from tqdm import tqdm
 
-from models.face_detector import load_face_detector
+from models.detection.face_detector import load_face_detector
 from models.face_tracking import match_boxes
 from models.frame_pixels import FramePixels, upright_aspect
 from pipeline.track_file import find_track_file, read_track_file

@@ -15,7 +15,7 @@ import torch
 from tqdm import tqdm
 
 from models.crops import crop_to_image, fit_affine
-from models.detector_data import (
+from models.detection.data import (
     VALIDATION_VIDEOS,
     read_stills,
     read_video_frames,
@@ -23,9 +23,9 @@ from models.detector_data import (
     teach,
     video_sources,
 )
-from models.detector_metrics import DetectionTally
-from models.face_detector import Detections, FaceDetector, load_face_detector
-from models.yunet import YuNetDetector
+from models.detection.face_detector import Detections, FaceDetector, load_face_detector
+from models.detection.metrics import DetectionTally
+from models.detection.yunet import YuNetDetector
 from schemas.errors import UsageError
 
 __all__ = ["add_parser", "frames_per_second", "judge_images", "run"]

@@ -14,11 +14,11 @@ import numpy.typing as npt
 import torch
 from tqdm import tqdm
 
-from models.face_detector import load_face_detector
-from models.landmark_evaluation import errors_on_detections, errors_on_jittered_boxes
-from models.landmark_metrics import summarize_errors
-from models.landmark_model import LandmarkModel, load_landmark_model
-from models.landmark_sets import EVALUATION_SETS, read_evaluation_set
+from models.detection.face_detector import load_face_detector
+from models.landmarks.evaluation import errors_on_detections, errors_on_jittered_boxes
+from models.landmarks.metrics import summarize_errors
+from models.landmarks.model import LandmarkModel, load_landmark_model
+from models.landmarks.sets import EVALUATION_SETS, read_evaluation_set
 from schemas.errors import UsageError
 
 __all__ = ["add_parser", "run"]

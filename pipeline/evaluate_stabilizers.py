@@ -13,22 +13,22 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from models.baseline_smoothers import BASELINES, Baseline, run_baseline
-from models.bayesian_filter import BayesianFilter
-from models.mode_smoother import ModeSmoother
-from models.mode_tuning import run_mode_smoother
-from models.motion_tracks import MotionTrack
-from models.stabilizer_costs import batched_cost_us, cost_us
-from models.stabilizer_loss import LossWeights, StabilizerLoss
-from models.stabilizer_metrics import score_tracks
-from models.stabilizer_training import fit_by_gradient, run_filter, start_from
-from models.stabilizer_weights import (
+from models.motion.motion_tracks import MotionTrack
+from models.stabilization.baseline_smoothers import BASELINES, Baseline, run_baseline
+from models.stabilization.bayesian_filter import BayesianFilter
+from models.stabilization.costs import batched_cost_us, cost_us
+from models.stabilization.loss import LossWeights, StabilizerLoss
+from models.stabilization.metrics import score_tracks
+from models.stabilization.mode_smoother import ModeSmoother
+from models.stabilization.mode_tuning import run_mode_smoother
+from models.stabilization.stabilizers import Sta, Stabilizer, StaOffline
+from models.stabilization.track_batch import TrackBatch
+from models.stabilization.training import fit_by_gradient, run_filter, start_from
+from models.stabilization.weights import (
     DEFAULT_STABILIZER_WEIGHTS,
     StabilizerWeights,
     load_stabilizer_weights,
 )
-from models.stabilizers import Sta, Stabilizer, StaOffline
-from models.track_batch import TrackBatch
 from pipeline.stabilizer_plots import check_plots, draw_plots
 from pipeline.stabilizer_tracks import add_track_options, make_tracks
 

@@ -12,25 +12,25 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from models.baseline_smoothers import BASELINES, run_baseline, tune_baseline
-from models.landmark_model import load_landmark_model
-from models.mode_tuning import run_mode_smoother, tune_mode_smoother
-from models.stabilizer_loss import LossWeights, StabilizerLoss
-from models.stabilizer_metrics import score_tracks
-from models.stabilizer_training import (
+from models.landmarks.model import load_landmark_model
+from models.stabilization.baseline_smoothers import BASELINES, run_baseline, tune_baseline
+from models.stabilization.loss import LossWeights, StabilizerLoss
+from models.stabilization.metrics import score_tracks
+from models.stabilization.mode_tuning import run_mode_smoother, tune_mode_smoother
+from models.stabilization.stabilizers import STABILIZERS
+from models.stabilization.track_batch import TrackBatch
+from models.stabilization.training import (
     FitResult,
     fit_by_gradient,
     fit_by_nelder_mead,
     run_filter,
     start_from,
 )
-from models.stabilizer_weights import (
+from models.stabilization.weights import (
     StabilizerWeights,
     load_stabilizer_weights,
     save_stabilizer_weights,
 )
-from models.stabilizers import STABILIZERS
-from models.track_batch import TrackBatch
 from pipeline.stabilizer_tracks import add_track_options, make_tracks
 
 __all__ = ["add_parser", "run"]
@@ -170,8 +170,8 @@ def _write_card(weights: Path, training: str, table: str) -> None:
     fitted = load_stabilizer_weights(weights.absolute())
     weights.with_suffix(".md").write_text(
         f"# {weights.name}\n\n"
-        "Parameters of the stabilizers of `models/stabilizers.py`: the Bayesian filter (`sta`, "
-        "`sta-offline`), the offline smoother (`rts`), One-Euro (`one-euro`), and the simpler "
+        "Parameters of the stabilizers of `models/stabilization/stabilizers.py`: the Bayesian "
+        "filter (`sta`, `sta-offline`), the offline smoother (`rts`), One-Euro (`one-euro`), and the simpler "
         "filters that `facetracks evaluate-stabilizers` compares with.\n\n"
         f"- sha256 {fitted.sha256}\n"
         f"- stands for: {fitted.stabilizer}; covariance of Eq. 9: {fitted.covariance}\n"

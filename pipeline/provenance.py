@@ -10,9 +10,9 @@ from typing import Any, Final
 
 import av
 
-from models.face_detector import FaceDetector
-from models.landmark_model import LandmarkModel
-from models.stabilizers import STABILIZERS, stabilizer_sha256
+from models.detection.face_detector import FaceDetector
+from models.landmarks.model import LandmarkModel
+from models.stabilization.stabilizers import STABILIZERS, stabilizer_sha256
 from schemas.errors import UsageError
 from schemas.landmarks import COORDINATE_CONVENTION, LANDMARK_LAYOUT
 from transforms.storage import Folder, write_bytes

@@ -9,11 +9,11 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from models.face_detector import load_face_detector
-from models.labelled_videos import labelled_video_tracks
-from models.landmark_model import load_landmark_model
-from models.motion_tracks import MotionTrack, load_tracks, save_tracks
-from models.track_sets import CLIP_FRAMES, Split, animate_split, clip_count, mix_split
+from models.detection.face_detector import load_face_detector
+from models.landmarks.model import load_landmark_model
+from models.motion.labelled_videos import labelled_video_tracks
+from models.motion.motion_tracks import MotionTrack, load_tracks, save_tracks
+from models.motion.track_sets import CLIP_FRAMES, Split, animate_split, clip_count, mix_split
 from schemas.errors import UsageError
 
 __all__ = ["add_track_options", "make_tracks"]

@@ -24,7 +24,7 @@ import numpy.typing as npt
 import torch
 from tqdm import tqdm
 
-from models.detector_data import (
+from models.detection.data import (
     VALIDATION_VIDEOS,
     LabelledImages,
     label_images,
@@ -34,9 +34,9 @@ from models.detector_data import (
     still_sources,
     video_sources,
 )
-from models.detector_network import save_detector_network
-from models.detector_training import DetectorTrainer, StepLosses, TrainingSettings
-from models.yunet import YuNetDetector
+from models.detection.network import save_detector_network
+from models.detection.training import DetectorTrainer, StepLosses, TrainingSettings
+from models.detection.yunet import YuNetDetector
 from schemas.errors import UsageError
 
 __all__ = ["add_parser", "run"]

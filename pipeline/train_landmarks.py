@@ -17,12 +17,12 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from models.landmark_augmentation import cut_patch
-from models.landmark_data import LabelledFace
-from models.landmark_evaluation import errors_on_jittered_boxes
-from models.landmark_model import LandmarkCard, read_landmark_weights, save_landmark_weights
-from models.landmark_sets import read_evaluation_set, read_training_sets
-from models.landmark_training import LandmarkTrainer, TrainingOptions
+from models.landmarks.augmentation import cut_patch
+from models.landmarks.data import LabelledFace
+from models.landmarks.evaluation import errors_on_jittered_boxes
+from models.landmarks.model import LandmarkCard, read_landmark_weights, save_landmark_weights
+from models.landmarks.sets import read_evaluation_set, read_training_sets
+from models.landmarks.training import LandmarkTrainer, TrainingOptions
 from schemas.errors import UsageError
 
 __all__ = ["add_parser", "run"]

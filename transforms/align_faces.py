@@ -15,7 +15,7 @@ import torch
 from apache_beam.ml.inference.base import ModelHandler, RunInference
 
 from models.crops import crop_to_image
-from models.landmark_model import LandmarkModel, load_landmark_model
+from models.landmarks.model import LandmarkModel, load_landmark_model
 from schemas.landmarks import LANDMARK_COUNT
 from schemas.records import SegmentLandmarks, SegmentWindows
 

@@ -82,7 +82,7 @@ class Server:
         if self._detector is None:
             import torch
 
-            from models.face_detector import load_face_detector
+            from models.detection.face_detector import load_face_detector
 
             torch.set_num_threads(1)
             self._detector = load_face_detector(self._settings.detector)

@@ -12,7 +12,7 @@ import pyarrow.compute
 import pyarrow.csv
 
 from models.crops import fit_affine
-from models.face_detector import FaceDetector
+from models.detection.face_detector import FaceDetector
 from models.frame_pixels import FramePixels
 from schemas.errors import BoxesError
 from schemas.records import Video

@@ -18,7 +18,7 @@ from apache_beam.transforms.userstate import (
 )
 from apache_beam.transforms.window import GlobalWindow
 
-from models.stabilizers import Stabilizer, stabilizer_factory
+from models.stabilization.stabilizers import Stabilizer, stabilizer_factory
 from schemas.records import (
     FrameGeometry,
     Segment,

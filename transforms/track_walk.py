@@ -22,7 +22,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from models.face_tracking import match_boxes
-from models.stabilizers import Stabilizer
+from models.stabilization.stabilizers import Stabilizer
 from schemas.records import Seam, SegmentLandmarks
 from schemas.tracks import BOX_SOURCES, TRACK_SCHEMA
 

@@ -22,9 +22,9 @@ from typing import Final
 
 import numpy as np
 
-from models.astronaut import ASTRONAUT_LANDMARKS_PX, load_astronaut
-from models.face_animation import FaceAnimation
-from models.face_motion import pose_at
+from models.motion.astronaut import ASTRONAUT_LANDMARKS_PX, load_astronaut
+from models.motion.face_animation import FaceAnimation
+from models.motion.face_motion import pose_at
 from tests.benchmarks.looped_clip import loop_clip
 from tests.clips import write_clip
 

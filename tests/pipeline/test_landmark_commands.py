@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from models.landmark_model import read_landmark_weights
-from models.landmark_sets import EVALUATION_SETS, read_evaluation_set, read_training_sets
+from models.landmarks.model import read_landmark_weights
+from models.landmarks.sets import EVALUATION_SETS, read_evaluation_set, read_training_sets
 from pipeline import evaluate_landmarks, train_landmarks
 from schemas.errors import UsageError, WeightsError
 from schemas.landmarks import FLIP_PERMUTATION

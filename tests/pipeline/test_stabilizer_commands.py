@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from models.stabilizer_weights import load_stabilizer_weights
+from models.stabilization.weights import load_stabilizer_weights
 from pipeline.cli import main
 from pipeline.provenance import tracks_config
 
@@ -88,8 +88,8 @@ def test_wrong_usage_is_told(facetracks, options, words, capsys):
 
 
 def test_the_configuration_names_the_weights_of_a_stabilizer(fitted):
-    from models.face_detector import load_face_detector
-    from models.landmark_model import load_landmark_model
+    from models.detection.face_detector import load_face_detector
+    from models.landmarks.model import load_landmark_model
 
     model, detector = load_landmark_model(), load_face_detector("default")
     own, shipped, none = (

@@ -11,7 +11,7 @@ import pytest
 from segments import box_at, make_segment, split_parts
 from stages import outputs_of
 
-from models.stabilizers import STABILIZERS, stabilizer_factory
+from models.stabilization.stabilizers import STABILIZERS, stabilizer_factory
 from schemas.records import Video
 from transforms.parts import save_part
 from transforms.stabilize_tracks import StabilizeTracks

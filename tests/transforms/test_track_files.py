@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 from segments import box_at, split_parts
 
-from models.stabilizers import PassThrough
+from models.stabilization.stabilizers import PassThrough
 from schemas.tracks import FLOAT_COLUMNS, TRACK_SCHEMA
 from transforms.track_files import METADATA_KEY, merge_track_parts, write_track_part
 from transforms.track_walk import TrackWalk

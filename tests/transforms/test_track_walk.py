@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from segments import box_at, landmarks_for, make_part, make_segment, split_parts
 
-from models.stabilizers import OneEuro, PassThrough
+from models.stabilization.stabilizers import OneEuro, PassThrough
 from schemas.tracks import TRACK_SCHEMA
 from transforms.track_walk import REACQUIRE_SECONDS, TrackWalk
 

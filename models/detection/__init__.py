@@ -1,0 +1,1 @@
+"""The face detector: network, boxes, data, training, metrics."""

@@ -1,0 +1,134 @@
+"""How well one detector's boxes agree with another's.
+
+    reference box, 40 px or more   found at IoU 0.5: counts for recall; else against it
+    reference box, smaller         never asked for; a box that finds it counts neither way
+    found box, 40 px or more       finds a reference box: right; finds none: wrong
+    found box, smaller             right, or counts neither way
+
+Sizes are the longer side in pixels of the source video, before any reduction.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from models.detection.boxes import iou
+from models.detection.face_detector import Detections
+
+__all__ = ["DetectionTally", "match_boxes"]
+
+MATCH_IOU: Final = 0.5
+SMALLEST_PX: Final = 40.0
+
+
+def match_boxes(
+    found_xyxy_px: npt.NDArray[np.float32],
+    reference_xyxy_px: npt.NDArray[np.float32],
+    *,
+    iou_threshold: float = MATCH_IOU,
+) -> npt.NDArray[np.intp]:
+    """Gives each found box, the surest first, the free reference box that it overlaps most.
+
+    Args:
+        found_xyxy_px: (N, 4), the surest first.
+        reference_xyxy_px: (M, 4).
+        iou_threshold: less than this is no match.
+
+    Returns: (N,) intp, the reference box's number, or -1.
+    """
+    match = np.full(len(found_xyxy_px), -1, np.intp)
+    overlap = iou(found_xyxy_px, reference_xyxy_px)
+    if overlap.shape[1] == 0:
+        return match
+    for i, row in enumerate(overlap):
+        best = int(row.argmax())
+        if row[best] >= iou_threshold:
+            match[i] = best
+            overlap[:, best] = -1.0
+    return match
+
+
+@dataclass(slots=True)
+class DetectionTally:
+    """Counts over images, for recall, precision and how closely the boxes agree."""
+
+    images: int = 0
+    wanted: int = 0
+    right: int = 0
+    wrong: int = 0
+    overlaps: list[float] = field(default_factory=list)
+    #: One (dx, dy, log w, log h) a match: found minus reference, in sides of the reference.
+    errors: list[npt.NDArray[np.float64]] = field(default_factory=list)
+
+    def add(self, found: Detections, reference: Detections) -> None:
+        """Counts one image; both in the source's pixels."""
+        self.images += 1
+        large = _longer_side(reference.boxes_xyxy_px) >= SMALLEST_PX
+        wanted = reference.boxes_xyxy_px[large]
+        match = match_boxes(found.boxes_xyxy_px, wanted)
+        self.wanted += len(wanted)
+        self.right += int((match >= 0).sum())
+        for i in np.flatnonzero(match >= 0):
+            box, target = found.boxes_xyxy_px[i], wanted[match[i]]
+            self.overlaps.append(float(iou(box, target)[0, 0]))
+            self.errors.append(_relative_error(box, target))
+        rest = found.boxes_xyxy_px[match < 0]
+        beside = match_boxes(rest, reference.boxes_xyxy_px[~large])
+        self.wrong += int(((beside < 0) & (_longer_side(rest) >= SMALLEST_PX)).sum())
+
+    def merge(self, other: DetectionTally) -> None:
+        """Adds another tally's counts to this one."""
+        self.images += other.images
+        self.wanted += other.wanted
+        self.right += other.right
+        self.wrong += other.wrong
+        self.overlaps += other.overlaps
+        self.errors += other.errors
+
+    def summary(self) -> dict[str, float | int | None]:
+        """The figures; None where nothing was there to measure.
+
+        Offsets are root mean squares in percent of the reference box: `offset` of the
+        centre (both axes together), `size_offset` of width and height. The jitters are
+        the same without the mean error: what changes from frame to frame.
+        """
+        shares: dict[str, float | int | None] = {
+            "images": self.images,
+            "faces": self.wanted,
+            "wrong": self.wrong,
+            "recall": self.right / self.wanted if self.wanted else None,
+            "precision": (
+                self.right / (self.right + self.wrong) if self.right + self.wrong else None
+            ),
+            "mean_iou": float(np.mean(self.overlaps)) if self.overlaps else None,
+        }
+        names = ("offset_percent", "size_offset_percent", "jitter_percent", "size_jitter_percent")
+        if not self.errors:
+            return shares | dict.fromkeys(names)
+        errors = 100 * np.array(self.errors)
+        around = errors - errors.mean(0)
+        values = (
+            np.sqrt((errors[:, :2] ** 2).sum(1).mean()),
+            np.sqrt((errors[:, 2:] ** 2).mean()),
+            np.sqrt((around[:, :2] ** 2).sum(1).mean()),
+            np.sqrt((around[:, 2:] ** 2).mean()),
+        )
+        return shares | dict(zip(names, map(float, values), strict=True))
+
+
+def _longer_side(boxes_xyxy_px: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    sides = boxes_xyxy_px[:, 2:] - boxes_xyxy_px[:, :2]
+    return sides.max(1) if len(sides) else np.zeros(0, np.float32)
+
+
+def _relative_error(
+    box: npt.NDArray[np.float32], target: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float64]:
+    a, b = box.astype(np.float64), target.astype(np.float64)
+    side_a, side_b = a[2:] - a[:2], b[2:] - b[:2]
+    centre = ((a[:2] + a[2:]) - (b[:2] + b[2:])) / 2
+    return np.concatenate([centre / side_b, np.log(side_a / side_b)])

@@ -1,0 +1,1 @@
+"""Faces in motion, animated with exact truth or real: what stabilizers are fitted on."""

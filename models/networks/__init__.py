@@ -1,0 +1,1 @@
+"""The landmark networks of both papers, in plain torch."""

@@ -1,0 +1,1 @@
+"""Stabilizers of landmark tracks: filters, smoothers, their fitting and metrics."""

@@ -1,0 +1,40 @@
+"""What keeps a stabilizer sound whatever comes in: missing coordinates, jumps."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from models.motion.motion_tracks import face_size_px
+
+__all__ = ["FARTHEST_PX", "JUMP_SIZES", "fill_missing", "jumps"]
+
+#: Beyond this a coordinate counts as missing.
+FARTHEST_PX: Final = 1e7
+#: Root mean square distance between two frames' landmarks, in sizes of the face, that no
+#: face moves: what follows is another track.
+JUMP_SIZES: Final = 1.0
+
+Landmarks = npt.NDArray[np.float64]
+
+
+def fill_missing(landmarks_px: Landmarks, last_px: Landmarks | None) -> Landmarks:
+    """(68, 2) landmarks with what is not finite, or absurd, taken from the frame before.
+
+    On a track's first frame it is put in the middle of the rest.
+    """
+    missing = ~(np.abs(landmarks_px) < FARTHEST_PX)
+    if not missing.any():
+        return landmarks_px
+    if last_px is None:
+        middle = np.ma.masked_array(landmarks_px, missing).mean(0).filled(0.0)
+        last_px = np.broadcast_to(middle, landmarks_px.shape)
+    return np.where(missing, last_px, landmarks_px)
+
+
+def jumps(landmarks_px: Landmarks, last_px: Landmarks) -> bool:
+    """Whether (68, 2) landmarks are farther from the frame before than a face moves."""
+    moved2 = ((landmarks_px - last_px) ** 2).sum(-1).mean()
+    return bool(moved2 > (JUMP_SIZES * face_size_px(last_px)) ** 2 + 1.0)

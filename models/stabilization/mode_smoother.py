@@ -1,0 +1,188 @@
+"""A smoother that uses the future: Rauch-Tung-Striebel in each mode of motion, twice.
+
+    first pass   every mode equally agile            -> how fast each mode moves, and when
+    second pass  agile where a mode moves, stiff
+                 where it rests                      -> landmarks
+
+Each of the 136 modes moves with a speed that white acceleration changes, alone. Still faces
+lose their jitter and fast ones keep their motion, without delay. Time is in seconds, so
+frame rates may vary; lengths in units of the face, so faces may be large or small.
+
+    held  |---- chunk ----|------- lookahead -------|   forward over all of it, backward over
+    gives |---------------|                             all of it; the chunk comes out
+    goes on from the states at ->|
+
+What lies beyond the lookahead would change the chunk by less than 0.01 px (a test), so a
+track of any length needs the memory of `CHUNK + LOOKAHEAD` frames.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from models.motion.motion_tracks import face_size_px
+from models.stabilization.landmark_guards import fill_missing, jumps
+from models.stabilization.mode_passes import Moments, smooth_modes
+from schemas.landmarks import LANDMARK_COUNT
+
+__all__ = ["CHUNK", "LOOKAHEAD", "ModeSmoother", "SmootherParameters", "smooth_track"]
+
+CHUNK: Final = 30
+LOOKAHEAD: Final = 70
+#: How far the window over squared speeds reaches, in its deviations.
+_WINDOW_REACH: Final = 3.0
+#: Frames of the past that are kept for that window, whatever the frame rate.
+_PAST_FRAMES: Final = 60
+_SIZE_RATE: Final = 0.05
+_SMALLEST_SIZE_PX: Final = 1e-3
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class SmootherParameters:
+    """Parameters of a `ModeSmoother`. Agility is acceleration's density over the jitter, s^-3.
+
+    eigenvectors: (136, 136), columns: the modes of motion.
+    jitter: (136,) variance of the measurement of each mode, for a face of size 100.
+    first_agility: of every mode in the first pass.
+    rest_agility: of a mode at rest, in the second pass.
+    agility_gain: what a mode's squared speed (over its jitter, s^-2) adds, s^-1.
+    rest_speed2: squared speed that still counts as rest, s^-2.
+    window_seconds: deviation of the window over which squared speeds are averaged.
+    """
+
+    eigenvectors: Array
+    jitter: Array
+    first_agility: float = 1e4
+    rest_agility: float = 30.0
+    agility_gain: float = 4.0
+    rest_speed2: float = 10.0
+    window_seconds: float = 0.2
+
+    def __post_init__(self) -> None:
+        modes = 2 * LANDMARK_COUNT
+        if self.eigenvectors.shape != (modes, modes) or self.jitter.shape != (modes,):
+            raise ValueError(
+                f"got eigenvectors {self.eigenvectors.shape}, jitter {self.jitter.shape}; "
+                f"expected ({modes}, {modes}) and ({modes},)"
+            )
+        if not (np.isfinite(self.eigenvectors).all() and (self.jitter > 0).all()):
+            raise ValueError("expected finite eigenvectors and jitter above 0")
+        if min(self.first_agility, self.rest_agility, self.window_seconds) <= 0:
+            raise ValueError("expected agilities and a window above 0")
+
+
+@dataclass(slots=True)
+class _Past:
+    """What a chunk leaves to the next: states, and squared speeds for the window."""
+
+    first: Moments
+    second: Moments
+    seconds: Array  # (P,)
+    speeds2: Array  # (P, 136)
+
+
+class ModeSmoother:
+    """Smooths one track, holding back `LOOKAHEAD` frames or more.
+
+    Its state is the frames it holds, and the moments before them.
+    """
+
+    def __init__(
+        self, parameters: SmootherParameters, chunk: int = CHUNK, lookahead: int = LOOKAHEAD
+    ) -> None:
+        self.parameters = parameters
+        self._chunk, self._lookahead = chunk, lookahead
+        self._seconds: list[float] = []
+        self._modes: list[Array] = []
+        self._sizes: list[float] = []
+        self._size_px: float | None = None
+        self._last: Array | None = None
+        self._past: _Past | None = None
+
+    def push(self, seconds: float, landmarks_px: Array) -> list[Array]:
+        """Takes the (68, 2) landmarks of a frame; gives back what is settled, oldest first."""
+        landmarks_px = fill_missing(landmarks_px, self._last)
+        ended: list[Array] = []
+        if self._last is not None and jumps(landmarks_px, self._last):
+            ended = self.flush()
+        self._last = landmarks_px
+        size = max(float(face_size_px(landmarks_px)), _SMALLEST_SIZE_PX)
+        before = size if self._size_px is None else self._size_px
+        self._size_px = before + _SIZE_RATE * (size - before)
+        self._seconds.append(seconds)
+        self._sizes.append(self._size_px)
+        self._modes.append(landmarks_px.reshape(-1) @ self.parameters.eigenvectors)
+        if len(self._modes) < self._chunk + self._lookahead:
+            return ended
+        return ended + self._settle(self._chunk)
+
+    def flush(self) -> list[Array]:
+        """Ends the track: the rest."""
+        settled = self._settle(len(self._modes)) if self._modes else []
+        self._past = self._size_px = self._last = None
+        return settled
+
+    def _settle(self, count: int) -> list[Array]:
+        smooth, self._past = _smooth(
+            np.stack(self._modes),
+            np.array(self._seconds),
+            np.array(self._sizes),
+            self.parameters,
+            self._past,
+            count,
+        )
+        for held in (self._modes, self._seconds, self._sizes):
+            del held[:count]
+        landmarks = smooth @ self.parameters.eigenvectors.T
+        return list(landmarks.reshape(count, LANDMARK_COUNT, 2))
+
+
+def smooth_track(landmarks_px: Array, seconds: Array, parameters: SmootherParameters) -> Array:
+    """A whole track at once, (T, 68, 2) and (T,), without a bound on memory."""
+    smoother = ModeSmoother(parameters, chunk=len(landmarks_px) + 1, lookahead=0)
+    settled: list[Array] = []
+    for at, frame in zip(seconds.tolist(), landmarks_px, strict=True):
+        settled += smoother.push(at, frame)
+    return np.stack([*settled, *smoother.flush()])
+
+
+def _smooth(
+    modes: Array,
+    seconds: Array,
+    sizes: Array,
+    parameters: SmootherParameters,
+    past: _Past | None,
+    count: int,
+) -> tuple[Array, _Past]:
+    """Both passes over (T, 136) modes; the first `count` frames, and what the next needs."""
+    start = seconds[0] if past is None else past.seconds[-1]
+    steps = np.diff(seconds, prepend=start)
+    _, speeds, first = smooth_modes(
+        modes,
+        steps,
+        np.full(modes.shape, parameters.first_agility),
+        None if past is None else past.first,
+        count,
+    )
+    variance = parameters.jitter * (sizes[:, None] / 100.0) ** 2
+    known = seconds if past is None else np.concatenate([past.seconds, seconds])
+    speeds2 = speeds**2 / variance
+    if past is not None:
+        speeds2 = np.concatenate([past.speeds2, speeds2])
+    gap = (seconds[:, None] - known) / parameters.window_seconds
+    window = np.exp(-0.5 * gap**2) * (np.abs(gap) < _WINDOW_REACH)
+    around = window @ speeds2 / window.sum(1, keepdims=True)
+    moving = np.maximum(around - parameters.rest_speed2, 0.0)
+    agility = parameters.rest_agility + parameters.agility_gain * moving
+    smooth, _, second = smooth_modes(
+        modes, steps, agility, None if past is None else past.second, count
+    )
+    done = len(known) - len(seconds) + count
+    kept = slice(max(0, done - _PAST_FRAMES), done)
+    return smooth[:count], _Past(first, second, known[kept], speeds2[kept])

@@ -1,0 +1,143 @@
+"""The file of a fitted stabilizer: one safetensors file, numbers as tensors, words as metadata.
+
+It holds all that `facetracks fit-stabilizer` fits: the Bayesian filter, the offline smoother,
+and the parameters of the simpler filters that were tuned on the same tracks.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from models.stabilization.bayesian_filter import Covariance, FilterParameters
+from models.stabilization.mode_smoother import SmootherParameters
+from models.whole_file import replacing
+from schemas.errors import WeightsError
+
+__all__ = [
+    "DEFAULT_STABILIZER_WEIGHTS",
+    "StabilizerWeights",
+    "load_stabilizer_weights",
+    "save_stabilizer_weights",
+]
+
+DEFAULT_STABILIZER_WEIGHTS: Final = Path(__file__).parents[1] / "weights" / "stabilizer.safetensors"
+_FORMAT: Final = "facetracks stabilizer weights 1"
+_FILTER: Final = ("gamma", "weights", "prior", "noise")
+_SMOOTHER: Final = (
+    "first_agility",
+    "rest_agility",
+    "agility_gain",
+    "rest_speed2",
+    "window_seconds",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StabilizerWeights:
+    """What was fitted.
+
+    filter: the Bayesian filter; covariance: its reading of Eq. 9.
+    smoother: the offline smoother.
+    baselines: parameters of the simpler filters, by name.
+    stabilizer: the name of the one that measured best; what a path to the file stands for.
+    licence, training: what the training data allows; where the numbers come from.
+    sha256: hex digest of the file they were read from.
+    """
+
+    filter: FilterParameters
+    smoother: SmootherParameters
+    baselines: Mapping[str, Mapping[str, float]]
+    covariance: Covariance = "diagonal"
+    stabilizer: str = "rts"
+    licence: str = ""
+    training: str = ""
+    sha256: str = field(default="", compare=False)
+
+
+def save_stabilizer_weights(path: Path, fitted: StabilizerWeights) -> None:
+    """Writes the file whole or not at all; V in single precision, made orthonormal on loading."""
+    theta, smoother = fitted.filter, fitted.smoother
+    tensors = {
+        "eigenvectors": theta.eigenvectors.astype(np.float32),
+        "filter.gamma": np.array([theta.gamma]),
+        "filter.weights": theta.weights,
+        "filter.prior": theta.prior,
+        "filter.noise": theta.noise,
+        "smoother.jitter": smoother.jitter,
+        **{f"smoother.{name}": np.array([getattr(smoother, name)]) for name in _SMOOTHER},
+    }
+    words = {
+        "format": _FORMAT,
+        "baselines": {name: dict(values) for name, values in fitted.baselines.items()},
+        "covariance": fitted.covariance,
+        "stabilizer": fitted.stabilizer,
+        "licence": fitted.licence,
+        "training": fitted.training,
+    }
+    packed = safetensors.numpy.save(
+        {name: np.ascontiguousarray(value) for name, value in tensors.items()},
+        metadata={"card": json.dumps(words)},  # one word: several come in any order
+    )
+    with replacing(path) as temporary:
+        temporary.write_bytes(packed)
+
+
+def load_stabilizer_weights(path: Path = DEFAULT_STABILIZER_WEIGHTS) -> StabilizerWeights:
+    """Reads what `save_stabilizer_weights` wrote; once a file, as long as it stays the same.
+
+    Raises:
+        WeightsError: the file is missing, damaged, or holds something else.
+    """
+    if not path.is_file():
+        raise WeightsError(f"stabilizer weights: no such file: {path}")
+    return _load(path, path.stat().st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=8)
+def _load(path: Path, modified_ns: int) -> StabilizerWeights:
+    try:
+        with safetensors.safe_open(str(path), framework="numpy") as file:
+            words = json.loads((file.metadata() or {}).get("card", "{}"))
+            if words.get("format") != _FORMAT:
+                raise WeightsError(
+                    f"{path}: not stabilizer weights: metadata format is "
+                    f"{words.get('format')!r}, expected {_FORMAT!r}"
+                )
+            get: Any = file.get_tensor
+            # The nearest orthonormal matrix to the one that was rounded.
+            left, _, right = np.linalg.svd(get("eigenvectors").astype(np.float64))
+            basis = np.ascontiguousarray(left @ right)
+            values = {name: get(f"filter.{name}").astype(np.float64) for name in _FILTER}
+            numbers = {name: float(get(f"smoother.{name}")[0]) for name in _SMOOTHER}
+            jitter = get("smoother.jitter").astype(np.float64)
+        gamma = float(values.pop("gamma")[0])
+        return StabilizerWeights(
+            filter=FilterParameters(basis, gamma, **values),
+            smoother=SmootherParameters(basis, jitter, **numbers),
+            baselines=words["baselines"],
+            covariance=_covariance(words["covariance"]),
+            stabilizer=words["stabilizer"],
+            licence=words["licence"],
+            training=words["training"],
+            sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        )
+    except (safetensors.SafetensorError, OSError, KeyError, ValueError, IndexError) as error:
+        raise WeightsError(f"{path}: not readable stabilizer weights: {error}") from error
+
+
+def _covariance(word: str) -> Covariance:
+    if word == "diagonal":
+        return "diagonal"
+    if word == "full":
+        return "full"
+    raise ValueError(f"covariance: got {word!r}, expected diagonal or full")

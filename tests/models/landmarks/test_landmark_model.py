@@ -1,0 +1,144 @@
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+
+from models.landmarks.model import (
+    LandmarkCard,
+    LandmarkModel,
+    load_landmark_model,
+    save_landmark_weights,
+)
+from models.networks.coordinate_network import CoordinateNetwork2D
+from schemas.errors import UsageError, WeightsError
+
+
+@pytest.fixture
+def network() -> CoordinateNetwork2D:
+    torch.manual_seed(1)
+    network = CoordinateNetwork2D()
+    with torch.no_grad():
+        network(torch.randn(8, 3, 64, 64))  # batch norms see data
+        network.output.weight.mul_(0.1)
+    return network
+
+
+def _crops(count: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (count, 64, 64, 3), np.uint8)
+
+
+def _windows(last: list[int]) -> np.ndarray:
+    return np.array([[0, 0, index] for index in last], np.intp).reshape(-1, 3)
+
+
+def test_save_and_load_round_trip(tmp_path: Path, network: CoordinateNetwork2D) -> None:
+    path = tmp_path / "weights.safetensors"
+    card = LandmarkCard(crop_scale=1.3, pixel_mean_rgb=(1.0, 2.0, 3.5), training="a test")
+    save_landmark_weights(path, network, card)
+    assert list(tmp_path.iterdir()) == [path]
+    assert path.stat().st_size < 2.1 * 3_810_184  # half precision
+    model = load_landmark_model(path)
+    assert model.card == card
+    assert len(model.weights_sha256) == 64
+    crops, windows = _crops(5), _windows([0, 1, 2, 3, 4])
+    expected = LandmarkModel(network, card).predict(crops, windows)
+    np.testing.assert_allclose(model.predict(crops, windows), expected, atol=0.05)
+
+
+def test_predict_equals_the_network_on_normalized_pixels(network: CoordinateNetwork2D) -> None:
+    card = LandmarkCard()
+    crops = _crops(3)
+    x = (torch.tensor(crops, dtype=torch.float64) - torch.tensor(card.pixel_mean_rgb)) / (
+        torch.tensor(card.pixel_std_rgb)
+    )
+    with torch.no_grad():
+        plain = network.eval()(x.permute(0, 3, 1, 2).float())
+    predicted = LandmarkModel(network, card).predict(crops, _windows([0, 1, 2]))
+    np.testing.assert_allclose(predicted, ((plain + 0.5) * 64 - 0.5).numpy(), atol=1e-4)
+
+
+def test_only_the_last_frame_of_a_window_counts(network: CoordinateNetwork2D) -> None:
+    model = LandmarkModel(network, LandmarkCard())
+    crops = _crops(4)
+    one = model.predict(crops, np.array([[0, 1, 3], [2, 2, 3], [0, 0, 1]], np.intp))
+    np.testing.assert_array_equal(one[0], one[1])
+    assert np.abs(one[0] - one[2]).max() > 1e-3
+    assert one.dtype == np.float32
+
+
+def test_a_crop_does_not_depend_on_its_batch(network: CoordinateNetwork2D) -> None:
+    model = LandmarkModel(network, LandmarkCard())
+    crops = _crops(300)
+    together = model.predict(crops, _windows(list(range(300))))
+    for index in (0, 17, 255, 256, 299):
+        alone = model.predict(crops[index : index + 1], _windows([0]))
+        np.testing.assert_allclose(together[index], alone[0], atol=1e-4)
+
+
+def test_nothing_in_nothing_out(network: CoordinateNetwork2D) -> None:
+    model = LandmarkModel(network, LandmarkCard())
+    assert model.predict(_crops(0), _windows([])).shape == (0, 68, 2)
+    assert model.predict(_crops(2), _windows([])).shape == (0, 68, 2)
+
+
+def test_predict_says_what_is_wrong(network: CoordinateNetwork2D) -> None:
+    model = LandmarkModel(network, LandmarkCard())
+    with pytest.raises(ValueError, match=r"crops: got float32 \(2, 64, 64, 3\), expected uint8"):
+        model.predict(_crops(2).astype(np.float32), _windows([0]))
+    with pytest.raises(ValueError, match=r"windows: got shape \(2, 2\), expected \(M, 3\)"):
+        model.predict(_crops(2), np.zeros((2, 2), np.intp))
+    with pytest.raises(ValueError, match=r"indices 0\.\.2 into 2 crops"):
+        model.predict(_crops(2), _windows([2]))
+    with pytest.raises(ValueError, match=r"indices 0\.\.1 into 0 crops"):
+        model.predict(_crops(0), _windows([1]))
+
+
+def test_unusable_weights_files(tmp_path: Path, network: CoordinateNetwork2D) -> None:
+    path = tmp_path / "w.safetensors"
+    with pytest.raises(WeightsError, match=r"no such file: .*w\.safetensors"):
+        load_landmark_model(path)
+    path.write_bytes(b"not weights")
+    with pytest.raises(WeightsError, match="not a readable safetensors file"):
+        load_landmark_model(path)
+    safetensors.torch.save_file({"a": torch.zeros(1)}, str(path))
+    with pytest.raises(WeightsError, match="metadata format is None"):
+        load_landmark_model(path)
+    save_landmark_weights(path, network, dataclasses.replace(LandmarkCard(), network="3d"))
+    with pytest.raises(WeightsError, match="network is '3d', expected '2d'"):
+        load_landmark_model(path)
+    save_landmark_weights(path, network, LandmarkCard(crop_scale=0.0))
+    with pytest.raises(WeightsError, match=r"crop_scale is 0\.0, expected 0\.5 to 4\.0"):
+        load_landmark_model(path)
+    save_landmark_weights(path, network.blocks, LandmarkCard())
+    with pytest.raises(WeightsError, match="tensors of another network: missing"):
+        load_landmark_model(path)
+    network.output = torch.nn.Linear(1024, 10)
+    save_landmark_weights(path, network, LandmarkCard())
+    with pytest.raises(WeightsError, match=r"shape \(10,\), expected \(136,\)"):
+        load_landmark_model(path)
+
+
+def test_a_failed_save_leaves_the_old_file(tmp_path: Path, network: CoordinateNetwork2D) -> None:
+    path = tmp_path / "w.safetensors"
+    save_landmark_weights(path, network, LandmarkCard())
+    before = path.read_bytes()
+    with pytest.raises(TypeError):
+        save_landmark_weights(path, network, LandmarkCard(training=b"no JSON"))  # type: ignore[arg-type]
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("device", ["tpu?", "mps", "cuda:99"])
+def test_devices_that_are_not_there(network: CoordinateNetwork2D, device: str) -> None:
+    with pytest.raises(UsageError, match=f"device '{device[:3]}"):
+        LandmarkModel(network, LandmarkCard(), device)
+
+
+def test_the_weights_of_the_package_load() -> None:
+    model = load_landmark_model()
+    assert model.card.network == "2d"
+    assert "research use only" in model.card.licence
+    assert repr(model).startswith("LandmarkModel(2d, 64x64 crops, on cpu, weights ")

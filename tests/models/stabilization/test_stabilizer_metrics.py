@@ -1,0 +1,60 @@
+import numpy as np
+import pytest
+from stabilizer_cases import make_face, make_track
+
+from models.motion.motion_tracks import MotionTrack
+from models.stabilization.metrics import score_tracks
+from models.stabilization.track_batch import TrackBatch
+
+
+def test_scores_by_hand():
+    """One landmark of 68 is off by 3 on one of four frames."""
+    truth = np.repeat(make_face()[None], 4, 0)
+    batch = TrackBatch.of([MotionTrack("made", 25.0, truth, truth)])
+    eyes = np.linalg.norm(truth[0, 36] - truth[0, 45])
+    x = batch.truth.copy()
+    x[0, 2, 7] += [3.0, 0.0]
+    scores = score_tracks(batch, x)
+    assert scores.nrmse_percent == pytest.approx(100 * 3 / 68 / 4 / eyes)
+    assert scores.stability_percent == pytest.approx(100 * 6 / 68 / 3 / eyes)
+    assert scores.jitter_percent == pytest.approx(100 * np.sqrt((36 + 9) / 68 / 2) / eyes)
+    assert scores.lag_frames == 0
+
+
+@pytest.mark.parametrize("late", [-0.5, 0.25, 1.0])
+def test_a_lag_is_measured(late):
+    t = np.arange(80)
+    truth, x = (
+        make_face() + 9 * np.sin(2 * np.pi * (t - shift) / 40)[:, None, None]
+        for shift in (0.0, late)
+    )
+    batch = TrackBatch.of([MotionTrack("made", 25.0, truth, x)])
+    assert score_tracks(batch, batch.raw).lag_frames == pytest.approx(late, abs=0.02)
+
+
+def test_padding_does_not_count():
+    short, long = make_track(10, seed=1), make_track(25, seed=2)
+    both = TrackBatch.of([short, long])
+    alone = [TrackBatch.of([track]) for track in (short, long)]
+    expected = np.mean([score_tracks(b, b.raw).stability_percent for b in alone])
+    assert score_tracks(both, both.raw).stability_percent == pytest.approx(expected)
+
+
+def test_without_bias_only_the_mean_error_goes():
+    track = make_track(30)
+    biased = MotionTrack("made", 25.0, track.truth_px, track.raw_px + 5.0)
+    plain, moved = (TrackBatch.of([t]).without_bias() for t in (track, biased))
+    assert moved.raw - moved.truth == pytest.approx(plain.raw - plain.truth)
+    assert (moved.raw - moved.truth).mean(1) == pytest.approx(0, abs=1e-9)
+
+
+def test_a_batch_is_in_units_of_its_faces():
+    small, large = make_track(12, size=40.0), make_track(12, size=400.0)
+    batch = TrackBatch.of([small, large])
+    assert batch.raw[0] == pytest.approx(batch.raw[1])
+    assert batch.size_px == pytest.approx([40, 400], rel=0.01)
+
+
+def test_a_batch_of_nothing_is_refused():
+    with pytest.raises(ValueError, match=r"got lengths \[\]"):
+        TrackBatch.of([])
