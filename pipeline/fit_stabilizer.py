@@ -171,8 +171,8 @@ def _write_card(weights: Path, training: str, table: str) -> None:
     weights.with_suffix(".md").write_text(
         f"# {weights.name}\n\n"
         "Parameters of the stabilizers of `models/stabilization/stabilizers.py`: the Bayesian "
-        "filter (`sta`, `sta-offline`), the offline smoother (`rts`), One-Euro (`one-euro`), and the simpler "
-        "filters that `facetracks evaluate-stabilizers` compares with.\n\n"
+        "filter (`sta`, `sta-offline`), the offline smoother (`rts`), One-Euro (`one-euro`), and "
+        "the simpler filters that `facetracks evaluate-stabilizers` compares with.\n\n"
         f"- sha256 {fitted.sha256}\n"
         f"- stands for: {fitted.stabilizer}; covariance of Eq. 9: {fitted.covariance}\n"
         f"- licence: {fitted.licence}\n"

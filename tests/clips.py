@@ -45,6 +45,7 @@ def write_clip(
             }
         elif codec.startswith("libvpx"):
             stream.options = {"deadline": "realtime", "cpu-used": "8", "b": "400k"}
+            stream.codec_context.thread_count = 1  # its threads can wait for each other for ever
         else:
             stream.options = {"b": "800k"}
         if sample_aspect_ratio is not None:

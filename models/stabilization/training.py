@@ -1,7 +1,8 @@
 """Training of the stabilization model: by gradient through its recursion, and as in the paper.
 
-The recursion of `bayesian_filter` is written once more, in torch, in the basis of motion, for all tracks at once; a test holds the two together. Variances are trained by
-their logarithms, gamma by its logit, the shares of the mixture by a softmax.
+The recursion of `bayesian_filter` is written once more, in torch, in the basis of motion,
+for all tracks at once; a test holds the two together. Variances are trained by their
+logarithms, gamma by its logit, the shares of the mixture by a softmax.
 """
 
 from __future__ import annotations

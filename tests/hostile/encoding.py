@@ -111,6 +111,7 @@ def _stream(container: Any, recipe: Recipe, width: int, height: int) -> Any:
     stream.width, stream.height, stream.pix_fmt = width, height, recipe.pixel_format
     context = stream.codec_context
     context.gop_size, context.max_b_frames = recipe.gop, recipe.b_frames
+    context.thread_count = 1  # the VP8 encoder's threads can wait for each other for ever
     if recipe.aspect is not None:
         context.sample_aspect_ratio = recipe.aspect
     if recipe.pixel_format.startswith("yuv"):
