@@ -1,9 +1,13 @@
 """Training samples: a labelled face, cut as production cuts it, then varied.
 
-    picture --cut_patch--> patch (kept in memory) --augment--> crop 64x64 and its landmarks
+    picture --cut_patch--> patch (kept in memory) --augment--> window of crops, landmarks
 
 A patch is the part of a picture that any variation of its box can reach. `augment` samples it
 with `models.crops.sample_plane`, the sampler of production, and only then changes pixels.
+
+A window holds the frame that is labelled, last, and the frames before it: real ones where the
+face has them, else the still, animated. What happens to a window happens to all of its frames
+(place, shape, light, things in the way), only noise and compression to each by itself.
 """
 
 from __future__ import annotations
@@ -23,6 +27,7 @@ from schemas.landmarks import FLIP_PERMUTATION
 __all__ = ["AugmentationStrength", "augment", "cut_crop", "cut_patch", "flip_landmarks"]
 
 _PATCH_REACH: Final = 2.2
+#: Enough for crops of 128 px.
 _PATCH_MAX_PX: Final = 288
 _TRAINING_NOISE: Final = DETECTOR_NOISE.widened(1.3)
 
@@ -40,6 +45,9 @@ class AugmentationStrength:
     stretch: standard deviation of the logarithm of width over height.
     warp: standard deviation of a smooth displacement that gives a face another shape, in units
         of the crop's side; half of the samples are warped.
+    motion: standard deviation of what a still moves from frame to frame: its place in units of
+        the crop's side, its size by that share, its roll in radians, and 5 times that share of
+        its warp; one window of a still in four does not move.
     appearance: probability multiplier of every change of pixels (0 turns them off).
     """
 
@@ -47,19 +55,20 @@ class AugmentationStrength:
     angle_deg: float = 8.0
     stretch: float = 0.07
     warp: float = 0.015
+    motion: float = 0.01
     appearance: float = 1.0
 
 
-def cut_patch(face: LabelledFace) -> LabelledFace:
-    """The part of a picture around a face that samples can reach, in memory.
+def cut_patch(face: LabelledFace, *, max_px: int = _PATCH_MAX_PX) -> LabelledFace:
+    """The part of a picture around a face that samples can reach, in memory; of `earlier` too.
 
     Large faces are reduced by a whole factor (area mean) so that a patch stays under about
-    288 px; that is what `sample_plane` would do with them.
+    `max_px`; that is what `sample_plane` would do with them.
     """
     image = face.load()
     x0, y0, x1, y1 = face.box_xyxy_px.astype(np.float64)
     reach = _PATCH_REACH * max(x1 - x0, y1 - y0)
-    factor = max(1, int(reach / _PATCH_MAX_PX))
+    factor = max(1, int(reach / max_px))
     centre = np.array([x0 + x1, y0 + y1]) / 2
     limit = np.array([image.shape[1], image.shape[0]])
     low = np.clip(np.floor(centre - reach / 2), 0, limit - factor).astype(int) // factor * factor
@@ -76,6 +85,7 @@ def cut_patch(face: LabelledFace) -> LabelledFace:
         np.ascontiguousarray(patch),
         landmarks.astype(np.float32),
         box.reshape(4).astype(np.float32),
+        tuple(cut_patch(frame, max_px=max_px) for frame in face.earlier),
     )
 
 
@@ -101,22 +111,92 @@ def augment(
     crop_scale: float,
     size_px: int,
     strength: AugmentationStrength,
-) -> tuple[Crop, Landmarks]:
-    """One sample: ((S, S, 3) uint8 RGB, (68, 2) float32 crop pixels)."""
-    box = jitter_box(face.box_xyxy_px, rng, strength.box_noise)
-    angle = rng.normal(0, strength.angle_deg)
-    if rng.random() < 0.2:
-        angle = rng.uniform(-3.5, 3.5) * strength.angle_deg
-    affine = square_affine(box, scale=crop_scale, size_px=size_px, angle_deg=angle)
-    affine = _stretched(affine, np.exp(rng.normal(0, strength.stretch)), size_px)
-    crop: Crop = sample_plane(face.load(), affine, size_px, size_px)  # type: ignore[assignment]
-    landmarks = image_to_crop(face.landmarks_px, affine).astype(np.float32)
-    if rng.random() < 0.5 and strength.warp > 0:
-        crop, landmarks = _warp(crop, landmarks, rng, strength.warp * size_px)
-    if rng.random() < 0.5:
-        crop = np.ascontiguousarray(crop[:, ::-1])
-        landmarks = flip_landmarks(landmarks, size_px)
-    return _vary_appearance(crop, rng, strength.appearance), landmarks
+    frames: int = 1,
+) -> tuple[npt.NDArray[np.uint8], Landmarks]:
+    """One window: (T, S, S, 3) uint8 RGB, oldest first; (68, 2) float32 crop pixels of the last."""
+    variation = _Variation.draw(face, rng, strength)
+    shown = (*face.earlier, face)
+    crops = []
+    for ago in reversed(range(frames)):
+        seen = shown[max(0, len(shown) - 1 - ago)]
+        steps_back = 0 if face.earlier else ago  # only stills are animated
+        crop, landmarks = variation.cut(seen, steps_back, crop_scale, size_px)
+        look = np.random.default_rng(variation.appearance_seed)
+        crops.append(_vary_appearance(crop, look, rng, strength.appearance))
+    return np.stack(crops), landmarks
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Variation:
+    """What happens to all frames of a window alike.
+
+    box_offset: (2, 2) px, added to the corners of each frame's box: between two detections
+        boxes are interpolated, so neighbours are off together.
+    warp: (5, 5, 2) displacements in units of the side, or None.
+    motion: a frame's shift in x and y, log size, roll, and share of the warp.
+    """
+
+    box_offset: npt.NDArray[np.float64]
+    angle_deg: float
+    aspect: float
+    warp: npt.NDArray[np.float64] | None
+    flip: bool
+    motion: npt.NDArray[np.float64]
+    appearance_seed: int
+
+    @classmethod
+    def draw(
+        cls, face: LabelledFace, rng: np.random.Generator, strength: AugmentationStrength
+    ) -> _Variation:
+        box = jitter_box(face.box_xyxy_px, rng, strength.box_noise)
+        angle = rng.normal(0, strength.angle_deg)
+        if rng.random() < 0.2:
+            angle = rng.uniform(-3.5, 3.5) * strength.angle_deg
+        warp = strength.warp * rng.normal(0, 1, (5, 5, 2)).clip(-2.5, 2.5)
+        moving = rng.random() < 0.75
+        return cls(
+            box_offset=_corners(box) - _corners(face.box_xyxy_px),
+            angle_deg=angle,
+            aspect=float(np.exp(rng.normal(0, strength.stretch))),
+            warp=warp if rng.random() < 0.5 and strength.warp > 0 else None,
+            flip=bool(rng.random() < 0.5),
+            motion=moving * strength.motion * rng.normal(0, 1, 5) * [1, 1, 1, 1, 5],
+            appearance_seed=int(rng.integers(2**63)),
+        )
+
+    def cut(
+        self, face: LabelledFace, steps_back: int, crop_scale: float, size_px: int
+    ) -> tuple[Crop, Landmarks]:
+        """The crop of one frame, the animation taken `steps_back`, and its landmarks."""
+        box = (_corners(face.box_xyxy_px) + self.box_offset).reshape(4)
+        affine = square_affine(box, scale=crop_scale, size_px=size_px, angle_deg=self.angle_deg)
+        affine = _stretched(affine, self.aspect, size_px)
+        motion = steps_back * self.motion
+        affine = _moved(affine, motion, size_px)
+        crop: Crop = sample_plane(face.load(), affine, size_px, size_px)  # type: ignore[assignment]
+        landmarks = image_to_crop(face.landmarks_px, affine).astype(np.float32)
+        if self.warp is not None:
+            knots = self.warp * (1 - motion[4]) * size_px
+            crop, landmarks = _warp(crop, landmarks, knots.astype(np.float32))
+        if self.flip:
+            crop = np.ascontiguousarray(crop[:, ::-1])
+            landmarks = flip_landmarks(landmarks, size_px)
+        return crop, landmarks
+
+
+def _corners(box_xyxy_px: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    return box_xyxy_px.astype(np.float64).reshape(2, 2)
+
+
+def _moved(
+    affine: npt.NDArray[np.float64], motion: npt.NDArray[np.float64], size_px: int
+) -> npt.NDArray[np.float64]:
+    """The crop shifted by motion[:2] of its side, sized by exp(motion[2]), rolled by motion[3]."""
+    middle = np.array([(size_px - 1) / 2, (size_px - 1) / 2])
+    cos, sin = np.cos(motion[3]), np.sin(motion[3])
+    linear = affine[:, :2] @ (np.exp(motion[2]) * np.array([[cos, -sin], [sin, cos]]))
+    centre = affine @ np.append(middle + motion[:2] * size_px, 1.0)
+    return np.column_stack([linear, centre - linear @ middle])
 
 
 def _stretched(
@@ -130,16 +210,15 @@ def _stretched(
 
 
 def _warp(
-    crop: Crop, landmarks: Landmarks, rng: np.random.Generator, deviation_px: float
+    crop: Crop, landmarks: Landmarks, knots_px: npt.NDArray[np.float32]
 ) -> tuple[Crop, Landmarks]:
-    """Moves pixels and landmarks by a displacement that varies over thirds of the crop.
+    """Moves pixels and landmarks by a displacement given at (5, 5) knots over the crop.
 
     Pixel u of the result is pixel u + d(u) of the crop, so a landmark at v comes to the u with
     u + d(u) = v, which repeated substitution finds: d changes slowly.
     """
     size = crop.shape[0]
-    knots = rng.normal(0, deviation_px, (5, 5, 2)).clip(-2.5 * deviation_px, 2.5 * deviation_px)
-    displacement = cv2.resize(knots.astype(np.float32), (size, size), interpolation=cv2.INTER_CUBIC)
+    displacement = cv2.resize(knots_px, (size, size), interpolation=cv2.INTER_CUBIC)
     grid = np.stack(np.meshgrid(np.arange(size), np.arange(size)), axis=-1).astype(np.float32)
     warped = cv2.remap(
         crop, grid + displacement, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
@@ -157,8 +236,13 @@ def _warp(
     return np.asarray(warped, np.uint8), moved.astype(np.float32)
 
 
-def _vary_appearance(crop: Crop, rng: np.random.Generator, appearance: float) -> Crop:
-    """Sharpness, colour, noise and things in the way; landmarks stay where they are."""
+def _vary_appearance(
+    crop: Crop, rng: np.random.Generator, own: np.random.Generator, appearance: float
+) -> Crop:
+    """Sharpness, colour, noise and things in the way; landmarks stay where they are.
+
+    `rng` is in the same state for every frame of a window; noise is drawn from `own`.
+    """
 
     def chance(probability: float) -> bool:
         return bool(rng.random() < probability * appearance)
@@ -176,7 +260,7 @@ def _vary_appearance(crop: Crop, rng: np.random.Generator, appearance: float) ->
     if chance(0.15):
         crop = _compress(crop, rng)
     if chance(0.20):
-        noise = rng.normal(0, rng.uniform(1, 10), crop.shape)
+        noise = own.normal(0, rng.uniform(1, 10), crop.shape)
         crop = np.clip(crop + noise, 0, 255).astype(np.uint8)
     if chance(0.12):
         crop = _occlude(crop, rng)

@@ -13,12 +13,12 @@ Files are not trusted: a broken annotation raises AnnotationError, which names f
 from __future__ import annotations
 
 import csv
-import dataclasses
 import zipfile
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from xml.etree import ElementTree
 
 import av
@@ -27,6 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.face_box import box_from_landmarks
+from models.face_tracking import box_iou
 from schemas.errors import UsageError
 from schemas.landmarks import LANDMARK_COUNT, OUTER_EYE_CORNERS
 
@@ -41,11 +42,15 @@ __all__ = [
 ]
 
 
+#: Faces are numbered frame by frame; where two boxes overlap less, the number changed hands.
+_SAME_FACE_IOU: Final = 0.4
+
+
 class AnnotationError(UsageError):
     """An annotation file is not what it must be; the message names file and line."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, slots=True, repr=False)
 class LabelledFace:
     """One face in one picture.
 
@@ -53,12 +58,14 @@ class LabelledFace:
     image: (H, W, 3) uint8 RGB, or the path of a picture to be read.
     landmarks_px: (68, 2) float32, top-left pixel centre at (0, 0).
     box_xyxy_px: (4,) float32, YuNet's own or what `box_from_landmarks` makes of the landmarks.
+    earlier: the same face in the frames just before, oldest first, where they are known.
     """
 
     name: str
     image: npt.NDArray[np.uint8] | Path
     landmarks_px: npt.NDArray[np.float32]
     box_xyxy_px: npt.NDArray[np.float32]
+    earlier: tuple[LabelledFace, ...] = ()
 
     def __repr__(self) -> str:
         """The name and the box; no pixels."""
@@ -159,12 +166,14 @@ def read_pseudo68(
     *,
     max_spread_percent: float = 1.5,
     faces_per_video: int = 60,
+    earlier_frames: int = 0,
 ) -> list[LabelledFace]:
     """Teacher labels of the faces of one video, with the frames they were made on.
 
     Labels are smoothed along time (a binomial 1-4-6-4-1 over frames that are consecutive and
     hardly move); what spreads more than `max_spread_percent` is left out; then at most
-    `faces_per_video` are kept, evenly spaced.
+    `faces_per_video` are kept, evenly spaced, each with up to `earlier_frames` frames of the
+    same face just before it.
 
     Raises:
         AnnotationError: the .npz lacks an array or holds arrays of other shapes, or the video
@@ -180,15 +189,34 @@ def read_pseudo68(
     if len(usable) > faces_per_video:
         spaced = np.linspace(0, len(usable) - 1, faces_per_video)
         usable = usable[np.round(spaced).astype(int)]
+    frame_index, face = arrays["frame_index"].tolist(), arrays["face"].tolist()
+    row_at = {place: row for row, place in enumerate(zip(face, frame_index, strict=True))}
     wanted = defaultdict(list)
     for row in usable:
-        wanted[int(arrays["frame_index"][row])].append(row)
+        wanted[frame_index[row]].append(int(row))
+    needed = {index - ago for index in wanted for ago in range(earlier_frames + 1)}
+    recent: deque[tuple[int, npt.NDArray[np.uint8]]] = deque(maxlen=earlier_frames + 1)
     faces = []
-    for frame_index, image in _frames(video, set(wanted)):
-        for row in wanted.pop(frame_index):
-            x, y, w, h = arrays["box_xywh_px"][row]
-            box = np.array([x, y, x + w, y + h], np.float32)
-            faces.append(LabelledFace(f"{video.name}@{frame_index}", image, landmarks[row], box))
+
+    def labelled(row: int, image: npt.NDArray[np.uint8]) -> LabelledFace:
+        x, y, w, h = arrays["box_xywh_px"][row]
+        box = np.array([x, y, x + w, y + h], np.float32)
+        return LabelledFace(f"{video.name}@{frame_index[row]}", image, landmarks[row], box)
+
+    for index, image in _frames(video, needed):
+        recent.append((index, image))
+        for row in wanted.pop(index, ()):
+            latest = labelled(row, image)
+            earlier: list[LabelledFace] = []
+            for before, picture in list(recent)[-2::-1]:  # back in time, without a gap
+                known = row_at.get((face[row], before))
+                if before != index - len(earlier) - 1 or known is None:
+                    break
+                frame = labelled(known, picture)
+                if box_iou(frame.box_xyxy_px[None], latest.box_xyxy_px[None]) < _SAME_FACE_IOU:
+                    break
+                earlier.insert(0, frame)
+            faces.append(replace(latest, earlier=tuple(earlier)))
     if wanted:
         raise AnnotationError(
             f"{labels}: frame {min(wanted)} is not in {video.name}, which ends before it"

@@ -166,7 +166,7 @@ class LandmarkTrainer:
             )
             for index in rng.choice(len(self.faces), self.options.batch_size, p=self._share)
         ]
-        crops = torch.from_numpy(np.stack([crop for crop, _ in samples]))
+        crops = torch.from_numpy(np.concatenate([crops for crops, _ in samples]))
         landmarks = torch.from_numpy(np.stack([points for _, points in samples]))
         return crops, (landmarks + 0.5) / size - 0.5
 

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -13,7 +15,12 @@ from models.landmarks.augmentation import (
 from models.landmarks.data import LabelledFace
 
 _STILL = AugmentationStrength(
-    box_noise=DETECTOR_NOISE.widened(0), angle_deg=0.0, stretch=0.0, warp=0.0, appearance=0.0
+    box_noise=DETECTOR_NOISE.widened(0),
+    angle_deg=0.0,
+    stretch=0.0,
+    warp=0.0,
+    motion=0.0,
+    appearance=0.0,
 )
 
 
@@ -38,7 +45,7 @@ def test_an_unvaried_sample_is_the_crop_of_production_or_its_mirror_image() -> N
     mirrored = set()
     for seed in range(8):
         rng = np.random.default_rng(seed)
-        sample, landmarks = augment(face, rng, crop_scale=1.2, size_px=64, strength=_STILL)
+        (sample,), landmarks = augment(face, rng, crop_scale=1.2, size_px=64, strength=_STILL)
         plain = np.array_equal(sample, crop)
         assert plain or np.array_equal(sample, crop[:, ::-1])
         if not plain:
@@ -86,7 +93,7 @@ def test_landmarks_follow_the_pixels() -> None:
     strength = AugmentationStrength(appearance=0.0)
     for seed in range(12):
         rng = np.random.default_rng(seed)
-        crop, points = augment(dotted, rng, crop_scale=1.2, size_px=64, strength=strength)
+        (crop,), points = augment(dotted, rng, crop_scale=1.2, size_px=64, strength=strength)
         index = 5 if np.linalg.norm(points[5] - _centroid(crop)) < 3 else 11  # 11 mirrors 5
         np.testing.assert_allclose(points[index], _centroid(crop), atol=0.35)
 
@@ -106,8 +113,47 @@ def test_samples_follow_from_the_seed() -> None:
 
     for seed in range(20):
         crop, landmarks = draw(seed)
-        assert crop.shape == (64, 64, 3) and crop.dtype == np.uint8
+        assert crop.shape == (1, 64, 64, 3) and crop.dtype == np.uint8
         again, landmarks_again = draw(seed)
         np.testing.assert_array_equal(crop, again)
         np.testing.assert_array_equal(landmarks, landmarks_again)
     assert not np.array_equal(draw(0)[0], draw(1)[0])
+
+
+def test_a_still_moves_evenly_through_its_window_and_is_labelled_in_the_last_frame() -> None:
+    """The dot's path over three frames is a line walked at one speed, and ends on the landmark."""
+    size = 400
+    face = _labelled(size)
+    image = np.zeros((size, size, 3), np.uint8)
+    x, y = np.round(face.landmarks_px[5]).astype(int)
+    landmarks = face.landmarks_px.copy()
+    landmarks[5] = (x, y)
+    image[y - 2 : y + 3, x - 2 : x + 3] = 255
+    dotted = LabelledFace("dot", image, landmarks, face.box_xyxy_px)
+    strength = AugmentationStrength(appearance=0.0, motion=0.02)
+    speeds = []
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        crops, points = augment(
+            dotted, rng, crop_scale=1.2, size_px=64, strength=strength, frames=3
+        )
+        path = np.stack([_centroid(crop) for crop in crops])
+        index = 5 if np.linalg.norm(points[5] - path[-1]) < 3 else 11
+        np.testing.assert_allclose(points[index], path[-1], atol=0.35)
+        np.testing.assert_allclose(path[1] - path[0], path[2] - path[1], atol=0.5)
+        speeds.append(np.linalg.norm(path[2] - path[1]))
+    assert np.count_nonzero(np.array(speeds) > 0.3) >= 6
+
+
+def test_frames_of_a_video_are_shown_as_they_were() -> None:
+    """Two earlier frames, each cut by its own box; a third that is missing repeats the first."""
+    dark, grey, light = (
+        LabelledFace(
+            "flat", np.full((90, 90, 3), value, np.uint8), face.landmarks_px, face.box_xyxy_px
+        )
+        for value, face in zip((10, 120, 240), 3 * [_labelled(90)], strict=True)
+    )
+    face = dataclasses.replace(light, earlier=(dark, grey))
+    rng = np.random.default_rng(0)
+    crops, _ = augment(cut_patch(face), rng, crop_scale=1.0, size_px=16, strength=_STILL, frames=4)
+    assert [int(crop[8, 8, 0]) for crop in crops] == [10, 10, 120, 240]

@@ -176,3 +176,21 @@ def test_broken_pseudo68(tmp_path: Path) -> None:
     video.write_bytes(b"no video")
     with pytest.raises(AnnotationError, match=r"v\.mp4: cannot be decoded"):
         read_pseudo68(labels, video)
+
+
+def test_pseudo68_brings_the_frames_before_as_far_as_they_follow_each_other(tmp_path: Path) -> None:
+    labels = _labels(tmp_path / "v.npz", np.stack([_face()] * 6), [0.5] * 6)
+    arrays = dict(np.load(labels))
+    arrays["frame_index"] = np.array([0, 1, 2, 4, 5, 6])  # nobody in frame 3
+    arrays["box_xywh_px"][5] += [60, 0, 0, 0]  # somebody else in frame 6
+    np.savez(labels, **arrays)
+    faces = read_pseudo68(labels, _video(tmp_path / "v.mp4", 8), earlier_frames=2)
+    assert [[frame.name for frame in face.earlier] for face in faces] == [
+        [],
+        ["v.mp4@0"],
+        ["v.mp4@0", "v.mp4@1"],
+        [],
+        ["v.mp4@4"],
+        [],
+    ]
+    assert abs(int(faces[2].earlier[1].load().mean()) - 20) <= 4
