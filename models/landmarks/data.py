@@ -191,9 +191,9 @@ def read_pseudo68(
         usable = usable[np.round(spaced).astype(int)]
     frame_index, face = arrays["frame_index"].tolist(), arrays["face"].tolist()
     row_at = {place: row for row, place in enumerate(zip(face, frame_index, strict=True))}
-    wanted = defaultdict(list)
-    for row in usable:
-        wanted[frame_index[row]].append(int(row))
+    wanted: dict[int, list[int]] = defaultdict(list)
+    for row in usable.tolist():
+        wanted[frame_index[row]].append(row)
     needed = {index - ago for index in wanted for ago in range(earlier_frames + 1)}
     recent: deque[tuple[int, npt.NDArray[np.uint8]]] = deque(maxlen=earlier_frames + 1)
     faces = []
