@@ -1,0 +1,58 @@
+"""What all landmark networks of both papers have in common.
+
+    windows (B, T, 3, S, S) -- coordinate networks --> (B, L, 2) crop units
+                            -- heatmap networks -----> (B, L, S / stride, S / stride)
+
+Windows are RGB, normalized, oldest frame first; the landmarks are those of the last frame.
+In crop units -0.5 and 0.5 are the outer edges of the crop:
+crop pixel = (value + 0.5) * S - 0.5. Heatmap pixel (x, y) is likewise crop pixel
+(x + 0.5) * stride - 0.5, so both grids meet at the edges.
+
+B batch, T frames of a window, C channels, H, W, S crop side, L landmarks.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+__all__ = ["LandmarkNetwork", "checked_crop_size", "init_xavier_uniform", "last_frame"]
+
+
+class LandmarkNetwork(nn.Module):
+    """Base of the landmark networks: what a caller must know to feed and to read one.
+
+    Attributes:
+        landmark_count: L.
+        crop_size_px: S.
+        frames_seen: 1 where only the last frame of a window counts, else T.
+        heatmap_stride: crop pixels a heatmap pixel, or None: the output is coordinates.
+    """
+
+    frames_seen: int = 1
+    heatmap_stride: int | None = None
+
+    def __init__(self, landmark_count: int, crop_size_px: int) -> None:
+        super().__init__()
+        self.landmark_count = landmark_count
+        self.crop_size_px = crop_size_px
+
+
+def checked_crop_size(crop_size_px: int, multiple: int) -> int:
+    """The size itself; ValueError where halving it does not come out even."""
+    if crop_size_px < multiple or crop_size_px % multiple:
+        raise ValueError(f"crop_size_px: got {crop_size_px}, expected a multiple of {multiple}")
+    return crop_size_px
+
+
+def last_frame(x: Tensor) -> Tensor:
+    """(B, T, 3, S, S) windows or (B, 3, S, S) crops to (B, 3, S, S)."""
+    return x[:, -1] if x.ndim == 5 else x
+
+
+def init_xavier_uniform(network: nn.Module) -> None:
+    """Xavier uniform weights and zero biases (local-motion paper, section 4.2)."""
+    for module in network.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d | nn.Conv3d | nn.ConvTranspose2d):
+            nn.init.xavier_uniform_(module.weight)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
