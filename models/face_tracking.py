@@ -108,7 +108,9 @@ class FaceTracker:
         self._frames.append((frame, seconds))
         self._cut_pending |= cut
         if detections is None:
-            return []
+            # What lies further back than any link can reach waits for nothing.
+            waits = self._keys and seconds - self._keys[-1].seconds <= LINK_SECONDS
+            return [] if waits else self.flush()
         key = _Key(frame, seconds, *detections, after_cut=self._cut_pending)
         self._cut_pending = False
         self._link(key)
@@ -156,6 +158,7 @@ class FaceTracker:
             elif i in key.following or key.scores[i] >= LONE_SCORE:
                 key.track[i] = self._next_track
                 self._next_track += 1
+        key.preceding.clear()  # or each key would keep all before it
 
     def _faces(self, frame: int, seconds: float, key: _Key) -> FrameFaces:
         track, boxes, scores, detected = [], [], [], []

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 __all__ = [
+    "COMMON_LANDMARKS",
     "CONTOURS",
     "COORDINATE_CONVENTION",
     "FLIP_PERMUTATION",
@@ -31,6 +32,9 @@ LANDMARK_COUNT: Final = 68
 LANDMARK_LAYOUT: Final = "ibug68"
 COORDINATE_CONVENTION: Final = "(x, y) px of the upright frame, top-left pixel centre at (0, 0)"
 OUTER_EYE_CORNERS: Final = (36, 45)
+#: The seven that 300VW and Talking Face have in common (FHR, Tables 4 and 5): the corners of the
+#: eyes, the tip of the nose, the corners of the mouth.
+COMMON_LANDMARKS: Final = (36, 39, 42, 45, 30, 48, 54)
 
 #: Point sequences to draw, with whether the sequence closes on itself.
 CONTOURS: Final[dict[str, tuple[range, bool]]] = {

@@ -1,25 +1,98 @@
-"""Errors of a landmark model on labelled faces, given the boxes that a detector would give."""
+"""Errors of a landmark model on labelled faces, given the boxes that a detector would give.
+
+    faces, with the frames before them --boxes--> windows of crops --model--> landmarks
+                                                              labels --FaceErrors--+
+
+A face without frames before it fills its window by itself, as the pipeline does at a track's
+first frames. The boxes of a window scatter together: between two detections the pipeline
+interpolates them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from models.crops import image_to_crop
+from models.crops import Affine, crop_to_image
 from models.detection.boxes import iou
 from models.detection.face_detector import FaceDetector
 from models.face_box import jitter_box
 from models.landmarks.augmentation import cut_crop
-from models.landmarks.data import LabelledFace
-from models.landmarks.metrics import nrmse_percent
+from models.landmarks.data import FaceOrigin, LabelledFace
+from models.landmarks.datasets.points import leaving_out_broken
+from models.landmarks.face_errors import FaceErrors
 from models.landmarks.model import LandmarkModel
+from schemas.landmarks import LANDMARK_COUNT
 
-__all__ = ["errors_on_boxes", "errors_on_detections", "errors_on_jittered_boxes"]
+__all__ = [
+    "SAME_FACE_IOU",
+    "BoxesOfFace",
+    "detected_boxes",
+    "errors_on_boxes",
+    "errors_on_jittered_boxes",
+    "jittered_boxes",
+    "label_boxes",
+    "measure_faces",
+]
 
-_SAME_FACE_IOU = 0.4
+Box = npt.NDArray[np.float32]
+#: The boxes to measure a face on; None is a box that was not found.
+BoxesOfFace = Callable[[LabelledFace], Sequence[Box | None]]
+
+#: A box is a labelled face's own where they overlap at least this much.
+SAME_FACE_IOU: Final = 0.4
+_BATCH_WINDOWS: Final = 64
+
+
+def label_boxes(face: LabelledFace) -> Sequence[Box]:
+    """The box of the labels as it is."""
+    return [face.box_xyxy_px]
+
+
+def jittered_boxes(*, draws: int, seed: int) -> BoxesOfFace:
+    """`draws` boxes a face that scatter about the labels' as the detector's do."""
+    rng = np.random.default_rng(seed)
+    return lambda face: [jitter_box(face.box_xyxy_px, rng) for _ in range(draws)]
+
+
+def detected_boxes(detector: FaceDetector) -> BoxesOfFace:
+    """The detector's box of the face, or None.
+
+    Pictures are reduced to the detector's input size and get a border of a tenth, since some
+    pictures are cut closely around a face. A detection is a face's own where their boxes
+    overlap by SAME_FACE_IOU.
+    """
+    return lambda face: [_detected_box(face, detector)]
+
+
+def measure_faces(
+    model: LandmarkModel,
+    faces: Iterable[LabelledFace],
+    boxes: BoxesOfFace,
+    *,
+    skipped: list[str] | None = None,
+) -> FaceErrors:
+    """Errors of each face on each of its boxes, in their order; a box of None is a miss.
+
+    Holds one batch of crops, whatever the number of faces.
+
+    Raises:
+        AnnotationError: a picture cannot be read; with `skipped` its face is left out instead.
+    """
+    batch = _Batch(model)
+    parts = []
+    for face in faces:
+        with leaving_out_broken(skipped):
+            batch.add(face, boxes)
+        if len(batch) >= _BATCH_WINDOWS:
+            parts.append(batch.measured())
+            batch = _Batch(model)
+    return FaceErrors.joined([*parts, batch.measured()])
 
 
 def errors_on_jittered_boxes(
@@ -29,47 +102,74 @@ def errors_on_jittered_boxes(
 
     Returns (N, draws).
     """
-    rng = np.random.default_rng(seed)
-    repeated = [face for face in faces for _ in range(draws)]
-    boxes = [jitter_box(face.box_xyxy_px, rng) for face in repeated]
-    return errors_on_boxes(model, repeated, boxes).reshape(len(faces), draws)
+    errors = measure_faces(model, faces, jittered_boxes(draws=draws, seed=seed))
+    return errors.percent("interocular").reshape(len(faces), draws)
 
 
 def errors_on_boxes(
     model: LandmarkModel, faces: Sequence[LabelledFace], boxes_xyxy_px: Sequence[npt.ArrayLike]
 ) -> npt.NDArray[np.float64]:
     """NRMSE in percent of each face on the box that is given for it: (N,)."""
-    if not faces:
-        return np.zeros(0)
-    size = model.card.crop_size_px
-    crops, truth = [], []
-    for face, box in zip(faces, boxes_xyxy_px, strict=True):
-        crop, affine = cut_crop(face, box, crop_scale=model.card.crop_scale, size_px=size)
-        crops.append(crop)
-        truth.append(image_to_crop(face.landmarks_px, affine))
-    windows = np.repeat(np.arange(len(crops))[:, None], model.card.window_frames, axis=1)
-    return nrmse_percent(model.predict(np.stack(crops), windows), np.stack(truth))
+    given = iter(boxes_xyxy_px)
+    errors = measure_faces(model, faces, lambda _: [np.asarray(next(given), np.float32)])
+    return errors.percent("interocular")
 
 
-def errors_on_detections(
-    model: LandmarkModel, faces: Sequence[LabelledFace], detector: FaceDetector
-) -> npt.NDArray[np.float64]:
-    """NRMSE in percent of each face on the detector's box, infinity where it has none: (N,).
+class _Batch:
+    """Windows that go through the network together."""
 
-    Pictures are reduced to the detector's input size and get a border of a tenth, since some
-    pictures are cut closely around a face. A detection is a face's own where their boxes
-    overlap by 0.4 (IoU).
-    """
-    boxes = [_detected_box(face, detector) for face in faces]
-    found = [index for index, box in enumerate(boxes) if box is not None]
-    errors = np.full(len(faces), np.inf)
-    errors[found] = errors_on_boxes(
-        model, [faces[i] for i in found], [box for box in boxes if box is not None]
-    )
-    return errors
+    def __init__(self, model: LandmarkModel) -> None:
+        self._model = model
+        self._crops: list[npt.NDArray[np.uint8]] = []
+        self._windows: list[list[int]] = []
+        self._affines: list[Affine | None] = []  # of each face's crop; None: missed
+        self._origins: list[FaceOrigin] = []
+        self._truth: list[npt.NDArray[np.float32]] = []
+
+    def __len__(self) -> int:
+        return len(self._origins)
+
+    def add(self, face: LabelledFace, boxes: BoxesOfFace) -> None:
+        """Cuts the windows of a face, one on each of its boxes."""
+        frames = [
+            dataclasses.replace(frame, image=frame.load())
+            for frame in (*face.earlier, face)[-self._model.card.window_frames :]
+        ]
+        face = frames[-1]
+        for box in boxes(face):
+            self._affines.append(None if box is None else self._cut(frames, box - face.box_xyxy_px))
+            self._origins.append(face.origin)
+            self._truth.append(face.landmarks_px)
+
+    def _cut(self, frames: Sequence[LabelledFace], offset_px: npt.NDArray[np.floating]) -> Affine:
+        card = self._model.card
+        window = []
+        for frame in frames:
+            crop, affine = cut_crop(
+                frame,
+                frame.box_xyxy_px + offset_px,
+                crop_scale=card.crop_scale,
+                size_px=card.crop_size_px,
+            )
+            window.append(len(self._crops))
+            self._crops.append(crop)
+        self._windows.append([window[0]] * (card.window_frames - len(window)) + window)
+        return affine
+
+    def measured(self) -> FaceErrors:
+        """The errors of what was added."""
+        truth = np.array(self._truth, np.float64).reshape(-1, LANDMARK_COUNT, 2)
+        predicted = np.full_like(truth, np.inf)
+        if self._windows:
+            windows = np.array(self._windows, np.intp)
+            in_crops = iter(self._model.predict(np.stack(self._crops), windows))
+            for row, affine in enumerate(self._affines):
+                if affine is not None:
+                    predicted[row] = crop_to_image(next(in_crops), affine)
+        return FaceErrors.of(self._origins, predicted, truth)
 
 
-def _detected_box(face: LabelledFace, detector: FaceDetector) -> npt.NDArray[np.float32] | None:
+def _detected_box(face: LabelledFace, detector: FaceDetector) -> Box | None:
     image = face.load()
     border = max(image.shape[:2]) // 10
     image = np.pad(image, [(border, border), (border, border), (0, 0)], mode="edge")
@@ -82,7 +182,7 @@ def _detected_box(face: LabelledFace, detector: FaceDetector) -> npt.NDArray[np.
     found = detector.detect(np.asarray(image, np.uint8)).boxes_xyxy_px
     boxes = (found + 0.5) * scale - 0.5 - border
     overlaps = iou(boxes, face.box_xyxy_px[None])[:, 0] if len(boxes) else np.zeros(0)
-    if not len(boxes) or overlaps.max() < _SAME_FACE_IOU:
+    if not len(boxes) or overlaps.max() < SAME_FACE_IOU:
         return None
-    best: npt.NDArray[np.float32] = boxes[overlaps.argmax()].astype(np.float32)
+    best: Box = boxes[overlaps.argmax()].astype(np.float32)
     return best

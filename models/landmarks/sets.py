@@ -17,16 +17,14 @@ from typing import Final
 
 import numpy as np
 
-from models.landmarks.data import (
-    LabelledFace,
-    read_dlib_xml,
-    read_landmark_csv,
-    read_pseudo68,
-    read_pts,
-)
+from models.landmarks.data import LabelledFace
+from models.landmarks.datasets.dlib_xml import read_dlib_xml
+from models.landmarks.datasets.ibug_300w import read_pts_folder
+from models.landmarks.datasets.landmark_csv import read_landmark_csv
+from models.landmarks.datasets.pseudo68 import read_pseudo68
 from schemas.errors import UsageError
 
-__all__ = ["EVALUATION_SETS", "read_evaluation_set", "read_training_sets"]
+__all__ = ["EVALUATION_SETS", "read_evaluation_set", "read_training_sets", "read_ytf68"]
 
 EVALUATION_SETS: Final = ("ytf68/val", "dlib_faces", "helen_train8")
 #: The labels of ytf68 sit this much too far right, in units of the box's longer side: the median
@@ -44,17 +42,19 @@ def read_evaluation_set(data: Path, name: str) -> list[LabelledFace]:
         UsageError: the set is not in the folder, or an annotation is broken.
     """
     readers: dict[str, Callable[[], list[LabelledFace]]] = {
-        "ytf68/val": lambda: _read_ytf68(data / "ytf68" / "val"),
+        "ytf68/val": lambda: read_ytf68(data / "ytf68" / "val", "ytf68/val"),
         "dlib_faces": lambda: read_dlib_xml(
-            _existing(data / "images68" / "dlib_faces" / _DLIB_XML)
+            _existing(data / "images68" / "dlib_faces" / _DLIB_XML), data_set="dlib_faces"
         ),
-        "helen_train8": lambda: _read_pts_folder(data / "images68" / "helen_train8"),
+        "helen_train8": lambda: read_pts_folder(
+            _existing(data / "images68" / "helen_train8"), "helen_train8"
+        ),
     }
     return readers[name]()
 
 
 def read_training_sets(
-    data: Path, *, faces_per_video: int = 80
+    data: Path, *, faces_per_video: int = 80, earlier_frames: int = 0
 ) -> Iterator[tuple[str, float, list[LabelledFace]]]:
     """Yields (name, share, faces) of each set that is trained on; shares add up to 1.
 
@@ -65,15 +65,19 @@ def read_training_sets(
     Raises:
         UsageError: a set is not in the folder, or an annotation is broken.
     """
-    yield "ytf68/train", 0.50, [_unshifted(f) for f in _read_ytf68(data / "ytf68" / "train")]
+    shifted = read_ytf68(data / "ytf68" / "train", "ytf68/train")
+    yield "ytf68/train", 0.50, [_unshifted(face) for face in shifted]
     stills = data / "images68" / "pytorch_tutorial_faces69_dlib"
-    yield "faces69", 0.17, read_landmark_csv(_existing(stills / "face_landmarks.csv"), stills)
+    table = _existing(stills / "face_landmarks.csv")
+    yield "faces69", 0.17, read_landmark_csv(table, stills, data_set="faces69")
     labels = sorted(_existing(data / "pseudo68").glob("*.npz"))
     if not labels:
         raise UsageError(f"{data / 'pseudo68'}: got no .npz file, expected one a video")
     for path in labels:
         video = _existing(data / "videos" / path.stem)
-        faces = read_pseudo68(path, video, faces_per_video=faces_per_video)
+        faces = read_pseudo68(
+            path, video, faces_per_video=faces_per_video, earlier_frames=earlier_frames
+        )
         yield f"pseudo68/{path.stem}", 0.33 / len(labels), faces
 
 
@@ -88,18 +92,25 @@ def _unshifted(face: LabelledFace) -> LabelledFace:
     )
 
 
-def _read_ytf68(folder: Path) -> list[LabelledFace]:
+def read_ytf68(
+    folder: Path, data_set: str, *, skipped: list[str] | None = None
+) -> list[LabelledFace]:
+    """The faces of one split of ytf68: clips of three frames that are not adjacent, and others.
+
+    Raises:
+        UsageError: a table is not in the folder, or a row is broken; with `skipped` such a row is
+            left out instead.
+    """
     return [
-        *read_landmark_csv(_existing(folder / "keypoints.csv"), folder / "images"),
-        *read_landmark_csv(_existing(folder / "keypoints_extra.csv"), folder / "images_extra"),
+        face
+        for table, pictures in (("keypoints", "images"), ("keypoints_extra", "images_extra"))
+        for face in read_landmark_csv(
+            _existing(folder / f"{table}.csv"),
+            folder / pictures,
+            data_set=data_set,
+            skipped=skipped,
+        )
     ]
-
-
-def _read_pts_folder(folder: Path) -> list[LabelledFace]:
-    points = sorted(_existing(folder).glob("*.pts"))
-    if not points:
-        raise UsageError(f"{folder}: got no .pts file, expected one a picture")
-    return [read_pts(path, path.with_suffix(".jpg")) for path in points]
 
 
 def _existing(path: Path) -> Path:

@@ -1,0 +1,238 @@
+"""video whose frames are labelled, read when it is used.
+
+    frames.pictures() --> number, key, picture --+
+                                   |             +--> faces(): one LabelledFace after the other
+    labels ---------------------> [key] ---------+--> track(): landmarks and pictures of one face
+
+A key is what the labels of a frame are filed under: its number, or its timestamp.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import av
+import numpy as np
+import numpy.typing as npt
+
+from models.face_box import box_from_landmarks
+from models.landmarks.data import AnnotationError, FaceOrigin, LabelledFace, read_rgb
+from models.landmarks.datasets.points import leaving_out_broken
+
+__all__ = ["FaceLabel", "Frame", "FrameSource", "LabelledVideo", "PictureFiles", "VideoFile"]
+
+Image = npt.NDArray[np.uint8]
+
+
+class Frame(NamedTuple):
+    """A frame of a video.
+
+    number: its place in the video, from 0.
+    key: what its labels are filed under.
+    picture: (H, W, 3) uint8 RGB or a picture file; None where it was not wanted.
+    """
+
+    number: int
+    key: int
+    picture: Image | Path | None
+
+
+class FrameSource(Protocol):
+    """The frames of a video."""
+
+    def fps(self) -> float:
+        """Frames a second, as the video states it."""
+
+    def pictures(self, wanted: Collection[int]) -> Iterator[Frame]:
+        """Every frame in order; pictures of those whose keys are wanted.
+
+        Raises:
+            AnnotationError: the video cannot be read, or ends in an error.
+        """
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class VideoFile:
+    """A video file; keys are numbers."""
+
+    path: Path
+
+    def fps(self) -> float:
+        """The average rate that the container states; 25 where it states none."""
+        try:
+            with av.open(str(self.path)) as container:
+                return float(container.streams.video[0].average_rate or 25)
+        except (av.FFmpegError, IndexError) as error:
+            raise AnnotationError(f"{self.path}: cannot be read as a video: {error}") from error
+
+    def pictures(self, wanted: Collection[int]) -> Iterator[Frame]:
+        """Every frame in order; pictures of the wanted numbers."""
+        try:
+            with av.open(str(self.path)) as container:
+                for number, frame in enumerate(container.decode(container.streams.video[0])):
+                    picture = frame.to_ndarray(format="rgb24") if number in wanted else None
+                    yield Frame(number, number, picture)
+        except (av.FFmpegError, IndexError) as error:
+            raise AnnotationError(f"{self.path}: cannot be decoded: {error}") from error
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PictureFiles:
+    """The frames of a video as picture files, by number; keys are numbers.
+
+    They are not read here: a frame whose file is broken is told where it is loaded.
+    """
+
+    paths: Mapping[int, Path]
+    rate: float
+
+    def fps(self) -> float:
+        """Frames a second, as its data set states it."""
+        return self.rate
+
+    def pictures(self, wanted: Collection[int]) -> Iterator[Frame]:
+        """Every frame in order; files of the wanted numbers."""
+        for number in sorted(self.paths):
+            yield Frame(number, number, self.paths[number] if number in wanted else None)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class FaceLabel:
+    """One face of one frame: (68, 2) float32 landmarks, (4,) float32 box, its number."""
+
+    landmarks_px: npt.NDArray[np.float32]
+    box_xyxy_px: npt.NDArray[np.float32]
+    face: int = 0
+
+    @classmethod
+    def from_landmarks(cls, landmarks_px: npt.NDArray[np.float32]) -> FaceLabel:
+        """A face whose box is what a detector would draw around its landmarks."""
+        return cls(landmarks_px, box_from_landmarks(landmarks_px))
+
+
+@dataclasses.dataclass(frozen=True, slots=True, repr=False)
+class LabelledVideo:
+    """A video and the labels of its frames; neither is read before it is asked for.
+
+    origin: what all of its faces share: data set, video, category, movement, expression.
+    frames: where its pictures come from.
+    labels: the faces of each labelled frame, by the frame's key. Looking one up may read a
+        file, and raise AnnotationError.
+    every_frame: a frame without labels is an error, not a frame without a face.
+    """
+
+    origin: FaceOrigin
+    frames: FrameSource
+    labels: Mapping[int, Sequence[FaceLabel]]
+    every_frame: bool = False
+
+    def __repr__(self) -> str:
+        """Data set and video."""
+        return f"LabelledVideo({self.origin.data_set!r}, {self.origin.video!r})"
+
+    def faces(
+        self, *, window_frames: int = 1, skipped: list[str] | None = None
+    ) -> Iterator[LabelledFace]:
+        """Every labelled face in the order of frames, with its picture.
+
+        `earlier` holds the same face in up to window_frames - 1 frames right before, as far
+        as they are labelled. One picture a frame of a window is held.
+
+        Raises:
+            AnnotationError: a label is broken or missing, the video cannot be decoded or ends
+                before a labelled frame; with `skipped` what that costs is left out instead.
+        """
+        before: dict[int, list[LabelledFace]] = {}  # of the frame before, by face
+        last = -1
+        frames = self.frames.pictures(frozenset(self.labels))
+        for frame, labels in self.labelled(frames, skipped=skipped):
+            if frame.number != last + 1:
+                before = {}
+            last, now = frame.number, {}
+            for label in labels:
+                earlier = before.get(label.face, [])[: window_frames - 1]
+                face = self._face(frame, label, earlier)
+                now[label.face] = [dataclasses.replace(face, earlier=()), *earlier]
+                yield face
+            before = now
+
+    def labelled(
+        self, frames: Iterable[Frame], *, skipped: list[str] | None = None
+    ) -> Iterator[tuple[Frame, Sequence[FaceLabel]]]:
+        """Each frame with its labels, which may be none.
+
+        Raises:
+            AnnotationError: a label is broken or missing, or there is no frame for it; with
+                `skipped` the frame comes without labels instead.
+        """
+        missing = set(self.labels)
+        with leaving_out_broken(skipped):
+            for frame in frames:
+                missing.discard(frame.key)
+                labels: Sequence[FaceLabel] = ()
+                with leaving_out_broken(skipped):
+                    labels = self._labels_of(frame)
+                yield frame, labels
+        if missing:
+            with leaving_out_broken(skipped):
+                name = f"{self.origin.data_set} {self.origin.video}"
+                raise AnnotationError(
+                    f"{name}: the video has no frame for {len(missing)} of {len(self.labels)} "
+                    f"labelled frames, the first of them {min(missing)}"
+                )
+
+    def track(self, *, frames: int) -> tuple[npt.NDArray[np.float64], Iterator[Image]]:
+        """Landmarks (T, 68, 2) and pictures of its first frames, at most `frames` of them.
+
+        Raises:
+            AnnotationError: a label is broken or missing, a frame has not one face; while the
+                pictures are taken: the video has fewer frames.
+        """
+        keys = sorted(self.labels)[:frames]
+        name = f"{self.origin.data_set} {self.origin.video}"
+        if keys != list(range(len(keys))):
+            gap = next(number for number, key in enumerate(keys) if number != key)
+            raise AnnotationError(f"{name}: frame {gap} has no label, expected one for each")
+        faces = [self.labels[key] for key in keys]
+        if any(len(found) != 1 for found in faces):
+            raise AnnotationError(f"{name}: got frames with several faces, expected one in each")
+        truth = np.array([found[0].landmarks_px for found in faces], np.float64)
+        return truth.reshape(-1, 68, 2), self._first_pictures(len(keys))
+
+    def _first_pictures(self, count: int) -> Iterator[Image]:
+        found = 0
+        for frame in self.frames.pictures(range(count)):
+            if frame.number != found or frame.picture is None:
+                break
+            found += 1
+            yield read_rgb(frame.picture) if isinstance(frame.picture, Path) else frame.picture
+            if found == count:
+                return
+        if found < count:
+            name = f"{self.origin.data_set} {self.origin.video}"
+            raise AnnotationError(f"{name}: got {found} frames, expected {count} as labelled")
+
+    def _labels_of(self, frame: Frame) -> Sequence[FaceLabel]:
+        if frame.key in self.labels:
+            return self.labels[frame.key]
+        if self.every_frame:
+            raise AnnotationError(
+                f"{self.origin.data_set} {self.origin.video}: frame {frame.number} has no label, "
+                "expected one for every frame"
+            )
+        return ()
+
+    def _face(self, frame: Frame, label: FaceLabel, before: Sequence[LabelledFace]) -> LabelledFace:
+        assert frame.picture is not None, "every labelled frame is wanted"
+        origin = dataclasses.replace(self.origin, frame=frame.number, face=label.face)
+        return LabelledFace(
+            f"{origin.video}@{frame.number}",
+            frame.picture,
+            label.landmarks_px,
+            label.box_xyxy_px,
+            tuple(reversed(before)),
+            origin,
+        )

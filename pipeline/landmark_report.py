@@ -1,0 +1,139 @@
+"""What `facetracks evaluate landmarks` tells: rows of figures, and the tables made of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from models.landmarks.face_errors import (
+    LANDMARK_SUBSETS,
+    FaceErrors,
+    errors_by_scale,
+    labelled_groups,
+)
+from models.landmarks.metrics import NORMALIZATIONS, Normalization, summarize_errors
+
+__all__ = [
+    "MISSED_NOTE",
+    "Measurement",
+    "figure_rows",
+    "format_tables",
+    "scale_rows",
+    "without_nan",
+]
+
+MISSED_NOTE: Final = (
+    "a missed face counts: as a failure in FR, as 0 in AUC; NRMSE and median are over the "
+    "faces with a prediction"
+)
+_LENGTHS: Final[Mapping[Normalization, str]] = {
+    "interocular": "distance of the outer eye corners (interocular)",
+    "box-diagonal": "diagonal of the ground-truth box (box-diagonal)",
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Measurement:
+    """Errors of one network, or of tracks, on one data set; a face counts once for each box."""
+
+    network: str
+    data_set: str
+    boxes: str
+    errors: FaceErrors
+
+
+def figure_rows(measured: Iterable[Measurement]) -> Iterator[dict[str, Any]]:
+    """A row for each measurement, each group of its labels, normalization, landmark subset.
+
+    Left out where the labels lack landmarks of the subset.
+    """
+    for one in measured:
+        groups = [("all", one.errors), *labelled_groups(one.errors)]
+        for normalization in NORMALIZATIONS:
+            for landmarks in LANDMARK_SUBSETS:
+                for group, errors in groups:
+                    percent = errors.percent(normalization, landmarks)
+                    if not len(percent) or np.isnan(percent).any():
+                        continue
+                    yield {
+                        "network": one.network,
+                        "set": one.data_set,
+                        "group": group,
+                        "boxes": one.boxes,
+                        "normalization": normalization,
+                        "landmarks": landmarks,
+                        "faces": len(set(errors.origins)),
+                        **dataclasses.asdict(summarize_errors(percent)),
+                    }
+
+
+def scale_rows(measured: Iterable[Measurement]) -> list[dict[str, Any]]:
+    """A row for each measurement and fifth of its faces by size."""
+    return [
+        {
+            "network": one.network,
+            "set": one.data_set,
+            "boxes": one.boxes,
+            "scale": number,
+            **dataclasses.asdict(scale),
+        }
+        for one in measured
+        for number, scale in enumerate(errors_by_scale(one.errors), 1)
+    ]
+
+
+def format_tables(rows: Sequence[Mapping[str, Any]], scales: Sequence[Mapping[str, Any]]) -> str:
+    """The rows as text: a table for each normalization and landmark subset, and one by size."""
+    blocks = []
+    for landmarks in LANDMARK_SUBSETS:
+        for normalization in NORMALIZATIONS:
+            chosen = [
+                row
+                for row in rows
+                if (row["normalization"], row["landmarks"]) == (normalization, landmarks)
+            ]
+            if chosen:
+                title = f"{landmarks} landmarks, percent of the {_LENGTHS[normalization]}"
+                blocks.append("\n".join([title, *_figure_lines(chosen)]))
+    if scales:
+        blocks.append("\n".join(_scale_lines(scales)))
+    return "\n\n".join([*blocks, MISSED_NOTE])
+
+
+def _figure_lines(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    names = ("network", "set", "group", "boxes")
+    wide = [max(len(name), *(len(str(row[name])) for row in rows)) for name in names]
+    heads = [f"{name:{width}}" for name, width in zip(names, wide, strict=True)]
+    columns = ("NRMSE", "median", "AUC@8", "FR@8", "AUC@4", "FR@4")
+    keys = (
+        "nrmse_mean", "nrmse_median", "auc8_percent", "fr8_percent", "auc4_percent", "fr4_percent",
+    )  # fmt: skip
+    yield " ".join([*heads, f"{'faces':>6} {'missed':>6}", *(f"{c:>6}" for c in columns)])
+    for row in rows:
+        texts = [f"{row[name]:{width}}" for name, width in zip(names, wide, strict=True)]
+        figures = [f"{row[key]:6.2f}" for key in keys]
+        yield " ".join([*texts, f"{row['faces']:6d} {row['missed']:6d}", *figures])
+
+
+def _scale_lines(scales: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    yield "mean distance to the labels in px (the papers' RMSE), by size of the face (interocular)"
+    rows: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
+    for scale in scales:
+        rows.setdefault((scale["network"], scale["set"], scale["boxes"]), []).append(scale)
+    wide = [max(len(name[column]) for name in rows) for column in range(3)]
+    for name, fifths in rows.items():
+        texts = [f"{text:{width}}" for text, width in zip(name, wide, strict=True)]
+        figures = [f"{f['interocular_px']:6.1f} px {f['error_px']:6.2f}" for f in fifths]
+        yield " ".join([*texts, " | ".join(figures)])
+
+
+def without_nan(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The rows for JSON, which has no NaN: null in its place."""
+    return [
+        {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in row.items()}
+        for row in rows
+    ]
