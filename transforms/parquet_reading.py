@@ -17,10 +17,16 @@ __all__ = ["read_parquet"]
 
 
 def read_parquet(source: Any, columns: Sequence[str] | None = None) -> pa.Table:
-    """The table of an open file or a `pyarrow.Buffer`; of `columns`, those that it has.
+    """The table of an open file or a `pyarrow.Buffer`; all of it, or of those `columns`.
 
     Raises:
-        pyarrow.ArrowException, OSError, ValueError: it is no Parquet, or damaged.
+        pyarrow.ArrowException, OSError, ValueError: it is no Parquet, is damaged, or lacks a
+            column.
     """
     file = pq.ParquetFile(source)
-    return file.read(columns=None if columns is None else list(columns), use_threads=False)
+    if columns is None:
+        return file.read(use_threads=False)
+    names = file.schema_arrow.names
+    if missing := [name for name in columns if name not in names]:
+        raise pa.ArrowInvalid(f"got columns {', '.join(names)}; missing {', '.join(missing)}")
+    return file.read(columns=list(columns), use_threads=False)

@@ -27,8 +27,8 @@ from schemas.landmarks import FLIP_PERMUTATION
 __all__ = ["AugmentationStrength", "augment", "cut_crop", "cut_patch", "flip_landmarks"]
 
 _PATCH_REACH: Final = 2.2
-#: Enough for crops of 128 px.
-_PATCH_MAX_PX: Final = 288
+#: Side of a patch, in sides of the crops that are cut of it.
+_PATCH_CROPS: Final = 4.5
 _TRAINING_NOISE: Final = DETECTOR_NOISE.widened(1.3)
 
 Crop = npt.NDArray[np.uint8]
@@ -59,16 +59,16 @@ class AugmentationStrength:
     appearance: float = 1.0
 
 
-def cut_patch(face: LabelledFace, *, max_px: int = _PATCH_MAX_PX) -> LabelledFace:
+def cut_patch(face: LabelledFace, *, crop_size_px: int = 64) -> LabelledFace:
     """The part of a picture around a face that samples can reach, in memory; of `earlier` too.
 
     Large faces are reduced by a whole factor (area mean) so that a patch stays under about
-    `max_px`; that is what `sample_plane` would do with them.
+    4.5 crops; that is what `sample_plane` would do with them.
     """
     image = face.load()
     x0, y0, x1, y1 = face.box_xyxy_px.astype(np.float64)
     reach = _PATCH_REACH * max(x1 - x0, y1 - y0)
-    factor = max(1, int(reach / max_px))
+    factor = max(1, int(reach / (_PATCH_CROPS * crop_size_px)))
     centre = np.array([x0 + x1, y0 + y1]) / 2
     limit = np.array([image.shape[1], image.shape[0]])
     low = np.clip(np.floor(centre - reach / 2), 0, limit - factor).astype(int) // factor * factor
@@ -85,7 +85,7 @@ def cut_patch(face: LabelledFace, *, max_px: int = _PATCH_MAX_PX) -> LabelledFac
         np.ascontiguousarray(patch),
         landmarks.astype(np.float32),
         box.reshape(4).astype(np.float32),
-        tuple(cut_patch(frame, max_px=max_px) for frame in face.earlier),
+        tuple(cut_patch(frame, crop_size_px=crop_size_px) for frame in face.earlier),
     )
 
 

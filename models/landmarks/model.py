@@ -6,12 +6,10 @@ that a caller must know to cut the crops and to read the output.
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -20,10 +18,13 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from models.networks.coordinate_network import CROP_SIZE_PX, CoordinateNetwork2D, fold_batch_norm
+from models.landmarks.card import LandmarkCard, card_from_metadata, card_metadata
+from models.networks.fast_inference import fast_form
+from models.networks.heatmap_codecs import decode_heatmaps
+from models.networks.landmark_network import LandmarkNetwork
 from models.whole_file import replacing
 from schemas.errors import UsageError, WeightsError
-from schemas.landmarks import LANDMARK_COUNT, LANDMARK_LAYOUT
+from schemas.landmarks import LANDMARK_COUNT
 
 __all__ = [
     "DEFAULT_WEIGHTS",
@@ -35,36 +36,8 @@ __all__ = [
 ]
 
 DEFAULT_WEIGHTS: Final = Path(__file__).parents[1] / "weights" / "landmarks_2d.safetensors"
-_FORMAT: Final = "facetracks landmark weights 1"
-#: Crops that go through the network together: on a CPU few enough to stay in its caches.
-_CHUNK_CROPS: Final = {"cpu": 32, "cuda": 1024}
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class LandmarkCard:
-    """What a weights file says about itself.
-
-    network: which network the tensors belong to.
-    crop_size_px, crop_scale: the square crop is `crop_scale` times the longer side of the
-        face box, sampled to crop_size_px with `models.crops`.
-    window_frames: frames that a prediction may look at, the predicted one last.
-    pixel_mean_rgb, pixel_std_rgb: normalization of pixel values 0..255.
-    licence: what the training data allows.
-    training: where the weights come from, in a sentence.
-    """
-
-    network: str = "2d"
-    crop_size_px: int = CROP_SIZE_PX
-    crop_scale: float = 1.1
-    window_frames: int = 3
-    landmark_layout: str = LANDMARK_LAYOUT
-    crop_convention: str = "(x, y) px of the crop, top-left pixel centre at (0, 0)"
-    box_convention: str = "yunet: upright, hairline to just below the chin, ear to ear"
-    color: str = "RGB"
-    pixel_mean_rgb: tuple[float, float, float] = (127.0, 109.0, 101.0)
-    pixel_std_rgb: tuple[float, float, float] = (69.0, 63.0, 64.0)
-    licence: str = "research use only"
-    training: str = ""
+#: Pixels of crops that go through the network together: on a CPU few enough for its caches.
+_CHUNK_PIXELS: Final = {"cpu": 32 * 64 * 64, "cuda": 256 * 64 * 64}
 
 
 class LandmarkModel:
@@ -78,7 +51,7 @@ class LandmarkModel:
 
     def __init__(
         self,
-        network: CoordinateNetwork2D,
+        network: LandmarkNetwork,
         card: LandmarkCard,
         device: str | torch.device = "cpu",
         weights_sha256: str = "",
@@ -86,10 +59,10 @@ class LandmarkModel:
         self.card = card
         self.device = _checked_device(device)
         self.weights_sha256 = weights_sha256
-        folded: nn.Module = fold_batch_norm(network)
-        self._network = folded.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._mean = torch.tensor(card.pixel_mean_rgb, device=self.device).view(1, 3, 1, 1)
-        self._std = torch.tensor(card.pixel_std_rgb, device=self.device).view(1, 3, 1, 1)
+        self._form = fast_form(network).to(self.device)
+        self._heatmap_stride = network.heatmap_stride
+        self._mean = torch.tensor(card.pixel_mean_rgb, device=self.device)
+        self._std = torch.tensor(card.pixel_std_rgb, device=self.device)
 
     def __repr__(self) -> str:
         """Name, crop and device; no tensors."""
@@ -106,8 +79,8 @@ class LandmarkModel:
 
         Args:
             crops: (N, S, S, 3) uint8 RGB, S = card.crop_size_px.
-            windows: (M, 3) intp indices into crops, oldest first. This network sees one
-                frame, so only the last column counts.
+            windows: (M, T) intp indices into crops, oldest first, T = card.window_frames. Of
+                the columns those count that the network sees: all, or the last.
 
         Returns: (M, 68, 2) float32 (x, y), the centre of the top-left crop pixel at (0, 0).
 
@@ -129,20 +102,41 @@ class LandmarkModel:
             raise ValueError(
                 f"windows: got indices {windows.min()}..{windows.max()} into {len(crops)} crops"
             )
-        seen, inverse = np.unique(windows[:, -1], return_inverse=True)
-        chunk = _CHUNK_CROPS[self.device.type]
-        parts = [
-            self._predict_crops(crops[seen[i : i + chunk]]) for i in range(0, len(seen), chunk)
-        ]
-        return np.concatenate(parts)[inverse]
+        seen, inverse = np.unique(
+            windows[:, -self._form.frames_seen :], axis=0, return_inverse=True
+        )
+        used, local = np.unique(seen, return_inverse=True)
+        return self._predict(crops[used], local.reshape(seen.shape))[inverse.ravel()]
 
     @torch.inference_mode()
-    def _predict_crops(self, crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        pixels = torch.from_numpy(np.ascontiguousarray(crops)).to(self.device)
-        x = pixels.permute(0, 3, 1, 2).to(torch.float32)  # (B, 3, H, W), channels last in memory
-        landmarks: Tensor = self._network((x - self._mean) / self._std)  # (B, L, 2)
-        in_px = (landmarks + 0.5) * self.card.crop_size_px - 0.5
-        return in_px.cpu().numpy()
+    def _predict(
+        self, crops: npt.NDArray[np.uint8], windows: npt.NDArray[np.intp]
+    ) -> npt.NDArray[np.float32]:
+        """`predict` where every crop is used and every window another."""
+        chunk = max(1, _CHUNK_PIXELS[self.device.type] // self.card.crop_size_px**2)
+        shared = torch.from_numpy(np.ascontiguousarray(crops)).to(self.device)  # (N, S, S, 3)
+        read_crops = self._form.read_crops
+        if read_crops is not None:
+            read = [read_crops(self._normalized(part)) for part in torch.split(shared, chunk)]
+            shared = torch.cat(read)  # (N, ...)
+        parts = []
+        for part in torch.split(torch.from_numpy(windows).to(self.device), chunk):
+            gathered = shared[part]  # (B, F, ...)
+            if read_crops is None:
+                gathered = self._normalized(gathered)  # (B, F, 3, S, S)
+            parts.append(self._landmarks_px(self._form.read_windows(gathered)))
+        return torch.cat(parts).cpu().numpy()
+
+    def _normalized(self, pixels: Tensor) -> Tensor:
+        """(..., S, S, 3) uint8 to (..., 3, S, S) float32, channels last in memory."""
+        return ((pixels.to(torch.float32) - self._mean) / self._std).movedim(-1, -3)
+
+    def _landmarks_px(self, output: Tensor) -> Tensor:
+        """Coordinates (B, L, 2) or heatmaps (B, L, h, w) to (B, L, 2) crop pixels."""
+        if self._heatmap_stride is None:
+            return (output + 0.5) * self.card.crop_size_px - 0.5
+        points = decode_heatmaps(output, self.card.codec, self.card.sigma_px)
+        return (points + 0.5) * self._heatmap_stride - 0.5
 
 
 def load_landmark_model(
@@ -159,7 +153,7 @@ def load_landmark_model(
     """
     file = Path(path) if path is not None else DEFAULT_WEIGHTS
     tensors, card = read_landmark_weights(file)
-    network = CoordinateNetwork2D()
+    network = card.build_network()
     network.load_state_dict(
         {name: tensor.to(torch.float32) for name, tensor in tensors.items()}, strict=False
     )
@@ -167,7 +161,7 @@ def load_landmark_model(
 
 
 def read_landmark_weights(path: Path) -> tuple[dict[str, Tensor], LandmarkCard]:
-    """The tensors as they are stored, for this network, and the card.
+    """The tensors as they are stored, for the network that the card names, and the card.
 
     Raises:
         WeightsError: the file is missing, is not a landmark weights file, or holds tensors
@@ -181,12 +175,13 @@ def read_landmark_weights(path: Path) -> tuple[dict[str, Tensor], LandmarkCard]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (safetensors.SafetensorError, OSError) as error:
         raise WeightsError(f"{path}: not a readable safetensors file: {error}") from error
-    card = _card_from_metadata(path, metadata)
-    expected = {
-        name: tensor
-        for name, tensor in CoordinateNetwork2D().state_dict().items()
-        if tensor.is_floating_point()
-    }
+    card = card_from_metadata(path, metadata)
+    with torch.device("meta"):
+        expected = {
+            name: tensor
+            for name, tensor in card.build_network().state_dict().items()
+            if tensor.is_floating_point()
+        }
     _check_shapes(path, tensors, expected)
     return tensors, card
 
@@ -201,44 +196,13 @@ def save_landmark_weights(path: str | Path, network: nn.Module, card: LandmarkCa
         for name, tensor in network.state_dict().items()
         if tensor.is_floating_point()
     }
-    metadata = {name: json.dumps(value) for name, value in dataclasses.asdict(card).items()}
+    metadata = card_metadata(card)
     with replacing(path) as temporary:
-        temporary.write_bytes(safetensors.torch.save(tensors, {"format": _FORMAT, **metadata}))
+        temporary.write_bytes(safetensors.torch.save(tensors, metadata))
 
 
 def _stored_type(tensor: Tensor) -> torch.dtype:
     return torch.float16 if tensor.ndim >= 2 else torch.float32
-
-
-def _card_from_metadata(path: Path, metadata: Mapping[str, str]) -> LandmarkCard:
-    if metadata.get("format") != _FORMAT:
-        raise WeightsError(
-            f"{path}: not a landmark weights file: metadata format is "
-            f"{metadata.get('format')!r}, expected {_FORMAT!r}"
-        )
-    values: dict[str, Any] = {}
-    for field in dataclasses.fields(LandmarkCard):
-        if field.name not in metadata:
-            raise WeightsError(f"{path}: metadata lacks {field.name!r}")
-        try:
-            value = json.loads(metadata[field.name])
-        except json.JSONDecodeError as error:
-            raise WeightsError(f"{path}: metadata {field.name!r} is not JSON: {error}") from error
-        values[field.name] = tuple(value) if isinstance(value, list) else value
-    card = LandmarkCard(**values)
-    expected = LandmarkCard()
-    for name in ("network", "crop_size_px", "window_frames", "landmark_layout", "color"):
-        if getattr(card, name) != getattr(expected, name):
-            raise WeightsError(
-                f"{path}: {name} is {getattr(card, name)!r}, expected {getattr(expected, name)!r}"
-            )
-    if not isinstance(card.crop_scale, float) or not 0.5 <= card.crop_scale <= 4:
-        raise WeightsError(f"{path}: crop_scale is {card.crop_scale!r}, expected 0.5 to 4.0")
-    for name in ("pixel_mean_rgb", "pixel_std_rgb"):
-        channels = getattr(card, name)
-        if np.shape(channels) != (3,) or not np.all(np.isfinite(channels)):
-            raise WeightsError(f"{path}: {name} is {channels!r}, expected three numbers")
-    return card
 
 
 def _check_shapes(

@@ -1,9 +1,8 @@
-"""Training of the 2D coordinate regression network on labelled faces.
+"""Training of a landmark network, any of both papers', on labelled faces.
 
-The loss is the metric: the mean distance of the landmarks over the distance of the outer
-corners of the eyes. Adam with decoupled weight decay, cosine schedule, exponential moving
-average of the weights. Every random number follows from (seed, step), so a run that was
-stopped and resumed gives what an unbroken run gives.
+Adam with decoupled weight decay, cosine schedule, exponential moving average of the weights;
+losses are in `models.landmarks.losses`. Every random number follows from (seed, step), so a
+run that was stopped and resumed gives what an unbroken run gives.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import copy
 import dataclasses
 import math
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,13 +21,16 @@ import torch
 from torch import Tensor, nn
 
 from models.crops import image_to_crop, square_affine
-from models.landmarks.augmentation import AugmentationStrength, augment
+from models.landmarks.augmentation import AugmentationStrength
+from models.landmarks.batches import BatchLoader, BatchSettings, WindowBatches
+from models.landmarks.card import LandmarkCard
 from models.landmarks.data import LabelledFace
-from models.landmarks.model import LandmarkCard, LandmarkModel
-from models.networks.coordinate_network import CoordinateNetwork2D
+from models.landmarks.losses import landmark_loss
+from models.landmarks.model import LandmarkModel
+from models.networks.construction import build_network
+from models.networks.landmark_network import LandmarkNetwork
 from models.whole_file import replacing
 from schemas.errors import WeightsError
-from schemas.landmarks import OUTER_EYE_CORNERS
 
 __all__ = ["LandmarkTrainer", "TrainingOptions"]
 
@@ -46,6 +48,7 @@ class TrainingOptions:
     average_decay: of the moving average of the weights, a step.
     warm_up: share of the run over which the learning rate rises.
     fade: how much rarer changes of appearance are at the end than at the start, 0 to 1.
+    gradient_limit: norm that a step's gradient is shortened to.
     """
 
     seed: int = 0
@@ -57,6 +60,7 @@ class TrainingOptions:
     warm_up: float = 0.02
     dropout: float = 0.2
     fade: float = 0.5
+    gradient_limit: float = 5.0
     strength: AugmentationStrength = dataclasses.field(default_factory=AugmentationStrength)
 
 
@@ -66,9 +70,11 @@ class LandmarkTrainer:
     Args:
         faces: labelled faces, best cut to patches first (`cut_patch`).
         face_weights: (N,) how often each is drawn, in proportion.
-        card: how crops are cut and normalized.
+        card: the network, and how crops are cut and normalized.
         options: see there.
         initial: weights of an earlier run to start from, as `read_landmark_weights` gives them.
+        device: where the network is trained.
+        workers: processes that make batches, 0: this one. They change no number.
 
     Attributes:
         network: the network being trained.
@@ -83,33 +89,42 @@ class LandmarkTrainer:
         card: LandmarkCard,
         options: TrainingOptions,
         initial: Mapping[str, Tensor] | None = None,
+        *,
+        device: str | torch.device = "cpu",
+        workers: int = 0,
     ) -> None:
-        weights = np.asarray(face_weights, np.float64)
-        if not faces or weights.shape != (len(faces),):
-            raise ValueError(
-                f"face_weights: got shape {weights.shape} for {len(faces)} faces, "
-                "expected one weight for each of at least one face"
-            )
         self.faces = faces
         self.card = card
         self.options = options
         self.epoch = 0
-        self._share = weights / weights.sum()
-        self._mean = torch.tensor(card.pixel_mean_rgb).view(1, 3, 1, 1)
-        self._std = torch.tensor(card.pixel_std_rgb).view(1, 3, 1, 1)
+        self._device = torch.device(device)
         torch.manual_seed(options.seed)
-        start = CoordinateNetwork2D(dropout=options.dropout)
-        if initial is None:
-            _start_at_mean_shape(start, faces, card)
-        else:
+        start = _new_network(card, options)
+        batches = WindowBatches(
+            faces,
+            face_weights,
+            BatchSettings(
+                seed=options.seed,
+                batch_size=options.batch_size,
+                frames=start.frames_seen,
+                crop_scale=card.crop_scale,
+                crop_size_px=card.crop_size_px,
+                strength=options.strength,
+                fade=options.fade,
+            ),
+        )
+        self._loader = BatchLoader(batches, workers=workers)
+        self._mean = torch.tensor(card.pixel_mean_rgb, device=device).view(1, 1, 3, 1, 1)
+        self._std = torch.tensor(card.pixel_std_rgb, device=device).view(1, 1, 3, 1, 1)
+        if initial is not None:
             start.load_state_dict(dict(initial), strict=False)
-        network: nn.Module = start
-        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        elif start.heatmap_stride is None:
+            _start_at_mean_shape(start, faces, card)
+        self.network = _placed(start, self._device)
         self.average = copy.deepcopy(self.network).requires_grad_(False)
-        output = list(start.output.parameters())
-        body = [p for name, p in start.named_parameters() if not name.startswith("output.")]
+        self._loss = landmark_loss(self.network, card.sigma_px)
         self._optimizer = torch.optim.AdamW(
-            [{"params": body, "pace": 1.0}, {"params": output, "pace": _OUTPUT_PACE}],
+            _parameter_groups(self.network),
             lr=options.learning_rate,
             weight_decay=options.weight_decay,
             fused=True,
@@ -125,55 +140,39 @@ class LandmarkTrainer:
         Returns: the mean loss, in percent of the interocular distance.
         """
         steps = max(1, self.options.samples_per_epoch // self.options.batch_size)
+        first = self.epoch * steps
+        places = [
+            (first + step, progress + (progress_after - progress) * step / steps)
+            for step in range(steps)
+        ]
         losses = []
         self.network.train()
-        for step in range(steps):
-            at = progress + (progress_after - progress) * step / steps
+        loaded = self._loader.load(places)
+        for (step, at), (crops, landmarks) in zip(places, loaded, strict=True):
             for group in self._optimizer.param_groups:
                 group["lr"] = group["pace"] * self.options.learning_rate * self._schedule(at)
-            losses.append(self._train_step(self.epoch * steps + step, at))
+            losses.append(self._train_step(step, crops, landmarks))
         self.epoch += 1
-        return 100 * float(np.mean(losses))
+        return 100 * float(torch.stack(losses).mean())
 
     def _schedule(self, progress: float) -> float:
         if progress < self.options.warm_up:
             return (progress + 1e-3) / (self.options.warm_up + 1e-3)
         return 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
 
-    def _train_step(self, step: int, progress: float) -> float:
-        crops, landmarks = self._batch(np.random.default_rng([self.options.seed, step]), progress)
+    def _train_step(self, step: int, crops: Tensor, landmarks: Tensor) -> Tensor:
         torch.manual_seed(self.options.seed * 1_000_003 + step)  # dropout
         self._optimizer.zero_grad()
-        loss = _normalized_distance(self.network(self._normalized(crops)), landmarks)
+        windows = self._normalized(crops.to(self._device, non_blocking=True))
+        loss = self._loss(windows, landmarks.to(self._device, non_blocking=True))
         loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.options.gradient_limit)
         self._optimizer.step()
         self._update_average(step)
-        return loss.item()
-
-    def _batch(self, rng: np.random.Generator, progress: float) -> tuple[Tensor, Tensor]:
-        """(B, S, S, 3) uint8 crops and (B, 68, 2) landmarks in crop units."""
-        size = self.card.crop_size_px
-        strength = self.options.strength
-        appearance = strength.appearance * (1 - self.options.fade * progress)
-        strength = dataclasses.replace(strength, appearance=appearance)
-        samples = [
-            augment(
-                self.faces[index],
-                rng,
-                crop_scale=self.card.crop_scale,
-                size_px=size,
-                strength=strength,
-            )
-            for index in rng.choice(len(self.faces), self.options.batch_size, p=self._share)
-        ]
-        crops = torch.from_numpy(np.concatenate([crops for crops, _ in samples]))
-        landmarks = torch.from_numpy(np.stack([points for _, points in samples]))
-        return crops, (landmarks + 0.5) / size - 0.5
+        return loss.detach()
 
     def _normalized(self, crops: Tensor) -> Tensor:
-        return (
-            crops.permute(0, 3, 1, 2).to(torch.float32) - self._mean
-        ) / self._std  # (B, C, H, W)
+        return (crops.permute(0, 1, 4, 2, 3).to(torch.float32) - self._mean) / self._std  # BTCHW
 
     @torch.no_grad()
     def _update_average(self, step: int) -> None:
@@ -202,7 +201,7 @@ class LandmarkTrainer:
             WeightsError: the file is not a checkpoint of such a run.
         """
         try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+            state = torch.load(path, map_location=self._device, weights_only=True)
             self.network.load_state_dict(state["network"])
             self.average.load_state_dict(state["average"])
             self._optimizer.load_state_dict(state["optimizer"])
@@ -220,9 +219,33 @@ class LandmarkTrainer:
             raise WeightsError(f"{path}: not a checkpoint of this training: {error}") from error
 
 
+def _new_network(card: LandmarkCard, options: TrainingOptions) -> LandmarkNetwork:
+    settings: dict[str, Any] = dict(card.settings)
+    if card.network != "hourglass":
+        settings["dropout"] = options.dropout
+    return build_network(card.network, crop_size_px=card.crop_size_px, **settings)
+
+
+def _placed(network: LandmarkNetwork, device: torch.device) -> LandmarkNetwork:
+    has_3d = any(isinstance(module, nn.Conv3d) for module in network.modules())
+    layout = torch.contiguous_format if has_3d else torch.channels_last
+    return network.to(device, memory_format=layout)  # type: ignore[call-overload,no-any-return]
+
+
+def _parameter_groups(network: LandmarkNetwork) -> Iterator[dict[str, Any]]:
+    """The last layer of coordinate networks goes at a pace of its own (`_OUTPUT_PACE`)."""
+    slow = network.heatmap_stride is None
+    named = list(network.named_parameters())
+    output = [p for name, p in named if slow and name.startswith("output.")]
+    body = [p for name, p in named if not (slow and name.startswith("output."))]
+    yield {"params": body, "pace": 1.0}
+    if output:
+        yield {"params": output, "pace": _OUTPUT_PACE}
+
+
 @torch.no_grad()
 def _start_at_mean_shape(
-    network: CoordinateNetwork2D, faces: Sequence[LabelledFace], card: LandmarkCard
+    network: LandmarkNetwork, faces: Sequence[LabelledFace], card: LandmarkCard
 ) -> None:
     """Predicts the mean face and little else at first: saves the epochs that unlearn noise."""
     size = card.crop_size_px
@@ -234,18 +257,7 @@ def _start_at_mean_shape(
         for face in faces
     ]
     mean = (np.mean(shapes, axis=0) + 0.5) / size - 0.5
-    network.output.bias.copy_(torch.from_numpy(mean.reshape(-1)))
-    network.output.weight.mul_(0.05)
-
-
-def _normalized_distance(predicted: Tensor, truth: Tensor) -> Tensor:
-    """Mean over landmarks and samples of the distance over the interocular distance.
-
-    Profiles, whose eyes nearly coincide, are bounded to twice the median weight of a batch.
-    """
-    right, left = OUTER_EYE_CORNERS
-    interocular = (truth[:, right] - truth[:, left]).norm(dim=-1)  # (B,)
-    interocular = interocular.clamp(min=interocular.median() / 2)
-    distance = ((predicted - truth).square().sum(-1) + 1e-8).sqrt()  # (B, L)
-    normalized: Tensor = distance.mean(-1) / interocular
-    return normalized.mean()
+    output = network.get_submodule("output")
+    assert isinstance(output, nn.Linear)
+    output.bias.copy_(torch.from_numpy(mean.reshape(-1)))
+    output.weight.mul_(0.05)

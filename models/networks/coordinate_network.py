@@ -15,12 +15,10 @@
 
 from __future__ import annotations
 
-import copy
 from itertools import pairwise
 from typing import Final
 
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from models.networks.landmark_network import (
     LandmarkNetwork,
@@ -37,7 +35,6 @@ __all__ = [
     "CoordinateNetwork",
     "CoordinateNetwork2D",
     "RecurrentCoordinateNetwork",
-    "fold_batch_norm",
 ]
 
 CROP_SIZE_PX: Final = 64
@@ -152,24 +149,6 @@ class RecurrentCoordinateNetwork(LandmarkNetwork):
     def regress(self, hidden: Tensor) -> Tensor:
         """(B, 1024) hidden states to (B, L, 2) landmarks in crop units."""
         return self.output(self.dropout(hidden)).unflatten(1, (self.landmark_count, 2))  # type: ignore[no-any-return]
-
-
-def fold_batch_norm(network: CoordinateNetwork2D) -> CoordinateNetwork2D:
-    """A copy for inference whose convolutions and layers contain their batch norms.
-
-    The copy is in evaluation mode, asks for no gradients, and differs from
-    `network.eval()` by float rounding only. The argument is left as it is.
-    """
-    folded = copy.deepcopy(network).eval().requires_grad_(False)
-    for block in folded.blocks:
-        assert isinstance(block, CoordinateBlock)
-        if isinstance(block.norm, nn.BatchNorm2d):
-            block.convolution = fuse_conv_bn_eval(block.convolution, block.norm)
-            block.norm = nn.Identity()
-    if isinstance(folded.hidden_norm, nn.BatchNorm1d):
-        folded.hidden = fuse_linear_bn_eval(folded.hidden, folded.hidden_norm)
-        folded.hidden_norm = nn.Identity()
-    return folded.requires_grad_(False)
 
 
 def _blocks(*, early: bool) -> nn.Sequential:

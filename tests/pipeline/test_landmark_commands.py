@@ -1,6 +1,5 @@
 import argparse
 import csv
-import json
 import subprocess
 import sys
 import time
@@ -13,8 +12,8 @@ import pytest
 import torch
 
 from models.landmarks.model import read_landmark_weights
-from models.landmarks.sets import EVALUATION_SETS, read_evaluation_set, read_training_sets
-from pipeline import evaluate_landmarks, train_landmarks
+from models.landmarks.sets import read_training_sets
+from pipeline import train_landmarks
 from schemas.errors import UsageError, WeightsError
 from schemas.landmarks import FLIP_PERMUTATION
 
@@ -122,7 +121,7 @@ def _kill_after_first_epoch(data: Path, output: Path) -> None:
         stderr=subprocess.DEVNULL,
     )
     try:
-        while not (output / "checkpoint.pt").exists():
+        while not (output / "2d" / "checkpoint.pt").exists():
             assert process.poll() is None, "ended before its first checkpoint"
             time.sleep(0.01)
     finally:
@@ -136,34 +135,48 @@ def test_training_writes_and_resumes_to_the_same_weights(
 ) -> None:
     assert _train(data, tmp_path / "unbroken", "--epochs", "3") == 0
     assert "3 epochs in" in capsys.readouterr().out
-    with (tmp_path / "unbroken" / "log.csv").open() as file:
+    with (tmp_path / "unbroken" / "2d" / "log.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
 
     _kill_after_first_epoch(data, tmp_path / "broken")
     assert _train(data, tmp_path / "broken", "--epochs", "3", "--resume") == 0
     states = [
-        torch.load(tmp_path / name / "checkpoint.pt", weights_only=True)
+        torch.load(tmp_path / name / "2d" / "checkpoint.pt", weights_only=True)
         for name in ("unbroken", "broken")
     ]
     assert states[0]["epoch"] == states[1]["epoch"] == 3
     for name, tensor in states[0]["average"].items():
         assert torch.equal(tensor, states[1]["average"][name]), name
-    _, card = read_landmark_weights(tmp_path / "broken" / "landmarks_2d.safetensors")
+    _, card = read_landmark_weights(tmp_path / "broken" / "2d" / "landmarks.safetensors")
     assert "12 faces" in card.training
     assert "research use only" in card.licence
+
+
+def test_networks_are_trained_one_after_the_other(data: Path, tmp_path: Path) -> None:
+    networks = ["3drnn", "2dfcn", "hourglass"]
+    sizes = ["--stacks", "2", "--features", "8", "--crop-size", "64"]
+    assert _train(data, tmp_path, "--network", *networks, *sizes, "--epochs", "1") == 0
+    for network in networks:
+        tensors, card = read_landmark_weights(tmp_path / network / "landmarks.safetensors")
+        assert card.network == network and tensors
 
 
 def test_training_refuses_what_it_cannot_do(data: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"--resume: no such file: .*checkpoint\.pt"):
         _train(data, tmp_path, "--resume")
-    (tmp_path / "checkpoint.pt").write_bytes(b"")
+    (tmp_path / "2d").mkdir()
+    (tmp_path / "2d" / "checkpoint.pt").write_bytes(b"")
     with pytest.raises(UsageError, match="add --resume"):
         _train(data, tmp_path)
     with pytest.raises(WeightsError, match="not a checkpoint"):
         _train(data, tmp_path, "--resume")
     with pytest.raises(UsageError, match=r"--crop-scale: got 9\.0, expected 0\.5 to 4"):
         _train(data, tmp_path / "other", "--crop-scale", "9")
+    with pytest.raises(UsageError, match=r"--stacks, --features: got them without"):
+        _train(data, tmp_path / "other", "--stacks", "1")
+    with pytest.raises(UsageError, match=r"crop_size_px: got 65, expected a multiple of 32"):
+        _train(data, tmp_path / "other", "--crop-size", "65")
     with pytest.raises(UsageError, match=r"data folder: got no .*keypoints\.csv"):
         _train(tmp_path, tmp_path / "other")
 
@@ -177,35 +190,3 @@ def test_shares_of_the_training_sets_add_up_and_ytf_labels_are_moved(data: Path)
     moved = _face(0) - first.landmarks_px
     np.testing.assert_allclose(moved[:, 0], 0.0096 * max(x1 - x0, y1 - y0), atol=1e-3)
     np.testing.assert_allclose(moved[:, 1], 0, atol=1e-3)
-
-
-def test_evaluation_reports_every_set(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert [len(read_evaluation_set(data, name)) for name in EVALUATION_SETS] == [4, 1, 1]
-    args = _parse(evaluate_landmarks, "--data", str(data), "--draws", "2", "--json")
-    assert args.run(args) == 0
-    report = json.loads(capsys.readouterr().out)
-    rows = {row["set"]: row for row in report["results"]}
-    assert list(rows) == ["ytf68/val", "dlib_faces", "helen_train8", "both stills"]
-    assert [row["faces"] for row in rows.values()] == [4, 1, 1, 2]
-    assert rows["both stills"]["predictions"] == 4
-    stills = [rows["dlib_faces"]["nrmse_mean"], rows["helen_train8"]["nrmse_mean"]]
-    assert rows["both stills"]["nrmse_mean"] == pytest.approx(np.mean(stills))
-    assert rows["ytf68/val"]["boxes"] == "labels, jittered x2"
-    assert len(report["weights_sha256"]) == 64
-
-
-def test_evaluation_prints_a_table_and_checks_its_arguments(
-    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    args = _parse(evaluate_landmarks, "--data", str(data), "--draws", "1")
-    assert args.run(args) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 6
-    assert lines[1].split()[:4] == ["set", "boxes", "faces", "missed"]
-    args = _parse(evaluate_landmarks, "--data", str(data), "--draws", "0")
-    with pytest.raises(UsageError, match="--draws: got 0, expected 1 or more"):
-        args.run(args)
-    missing = str(tmp_path / "none.safetensors")
-    args = _parse(evaluate_landmarks, "--data", str(data), "--weights", missing)
-    with pytest.raises(WeightsError, match="no such file"):
-        args.run(args)

@@ -98,18 +98,6 @@ def test_other_files_are_no_checkpoints(tmp_path: Path) -> None:
         _trainer().load_checkpoint(path)
 
 
-def test_weights_of_faces_are_obeyed() -> None:
-    faces = _faces()
-    share = np.zeros(len(faces))
-    share[2] = 1.0
-    still = TrainingOptions(batch_size=4, strength=AugmentationStrength(appearance=0.0))
-    trainer = LandmarkTrainer(faces, share, LandmarkCard(), still)
-    crops, _ = trainer._batch(np.random.default_rng(0), 0.0)
-    assert {int(value) for value in crops[:, 31, 31].flatten()} == {60}  # the grey of disc 2
-    with pytest.raises(ValueError, match=r"got shape \(2,\) for 8 faces"):
-        LandmarkTrainer(faces, [1, 2], LandmarkCard(), still)
-
-
 def test_errors_on_jittered_boxes_follow_from_the_seed() -> None:
     trainer = _trainer()
     model = trainer.model()

@@ -1,6 +1,7 @@
 import torch
 
-from models.networks.coordinate_network import CoordinateNetwork2D, fold_batch_norm
+from models.networks.coordinate_network import CoordinateNetwork2D
+from models.networks.fast_inference import fold_batch_norms
 
 
 def _used_network() -> CoordinateNetwork2D:
@@ -37,7 +38,7 @@ def test_pooling_before_the_activation_is_the_order_of_the_paper() -> None:
 def test_folded_network_equals_the_plain_one() -> None:
     network = _used_network()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    folded = fold_batch_norm(network)
+    folded = fold_batch_norms(network)
     x = torch.randn(4, 3, 64, 64)
     with torch.no_grad():
         difference_px = 64 * (folded(x) - network.eval()(x)).abs().max()

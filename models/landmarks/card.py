@@ -1,0 +1,160 @@
+"""The card of a landmark weights file: what a caller must know to cut crops and read output.
+
+A weights file is one safetensors file; the card is its metadata, one JSON value a field.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+
+from models.networks.construction import NETWORK_NAMES, build_network
+from models.networks.coordinate_network import CROP_SIZE_PX
+from models.networks.heatmap_codecs import CODECS, SIGMA_PX
+from models.networks.landmark_network import LandmarkNetwork
+from schemas.errors import WeightsError
+from schemas.landmarks import LANDMARK_COUNT, LANDMARK_LAYOUT
+
+__all__ = ["WEIGHTS_FORMAT", "LandmarkCard", "card_from_metadata", "card_metadata", "check_card"]
+
+WEIGHTS_FORMAT: Final = "facetracks landmark weights 1"
+#: Fields that came later than the first weights files; they default where a file lacks them.
+_LATER_FIELDS: Final = ("settings", "codec", "sigma_px")
+_FIXED_FIELDS: Final = ("landmark_layout", "crop_convention", "color")
+_MOST: Final = {"crop_size_px": 1024, "window_frames": 16, "stacks": 16, "features": 1024}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class LandmarkCard:
+    """What a weights file says about itself.
+
+    network: which network the tensors belong to, one of NETWORK_NAMES.
+    settings: what else it was built with: stacks and features of the hourglass.
+    crop_size_px, crop_scale: the square crop is `crop_scale` times the longer side of the
+        face box, sampled to crop_size_px with `models.crops`.
+    window_frames: frames that a prediction may look at, the predicted one last. Networks that
+        see one frame take the last.
+    codec, sigma_px: how heatmaps become landmarks, and the standard deviation in heatmap
+        pixels that they were trained with; networks that give coordinates need neither.
+    pixel_mean_rgb, pixel_std_rgb: normalization of pixel values 0..255.
+    licence: what the training data allows.
+    training: where the weights come from, in a sentence.
+    """
+
+    network: str = "2d"
+    settings: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    crop_size_px: int = CROP_SIZE_PX
+    crop_scale: float = 1.1
+    window_frames: int = 3
+    codec: str = "taylor"
+    sigma_px: float = SIGMA_PX
+    landmark_layout: str = LANDMARK_LAYOUT
+    crop_convention: str = "(x, y) px of the crop, top-left pixel centre at (0, 0)"
+    box_convention: str = "yunet: upright, hairline to just below the chin, ear to ear"
+    color: str = "RGB"
+    pixel_mean_rgb: tuple[float, float, float] = (127.0, 109.0, 101.0)
+    pixel_std_rgb: tuple[float, float, float] = (69.0, 63.0, 64.0)
+    licence: str = "research use only"
+    training: str = ""
+
+    def build_network(self) -> LandmarkNetwork:
+        """The network that the card names, freshly initialized."""
+        return build_network(
+            self.network, LANDMARK_COUNT, crop_size_px=self.crop_size_px, **self.settings
+        )
+
+
+def card_metadata(card: LandmarkCard) -> dict[str, str]:
+    """The card as metadata of a safetensors file.
+
+    Raises TypeError where a field is no JSON.
+    """
+    values = {name: json.dumps(value) for name, value in dataclasses.asdict(card).items()}
+    return {"format": WEIGHTS_FORMAT, **values}
+
+
+def card_from_metadata(path: Path, metadata: Mapping[str, str]) -> LandmarkCard:
+    """The card that a file's metadata holds.
+
+    Raises:
+        WeightsError: a field is missing or cannot be; names the file and the field.
+    """
+    if metadata.get("format") != WEIGHTS_FORMAT:
+        raise WeightsError(
+            f"{path}: not a landmark weights file: metadata format is "
+            f"{metadata.get('format')!r}, expected {WEIGHTS_FORMAT!r}"
+        )
+    values: dict[str, Any] = {}
+    for field in dataclasses.fields(LandmarkCard):
+        if field.name not in metadata:
+            if field.name in _LATER_FIELDS:
+                continue
+            raise WeightsError(f"{path}: metadata lacks {field.name!r}")
+        try:
+            value = json.loads(metadata[field.name])
+        except json.JSONDecodeError as error:
+            raise WeightsError(f"{path}: metadata {field.name!r} is not JSON: {error}") from error
+        values[field.name] = tuple(value) if isinstance(value, list) else value
+    card = LandmarkCard(**values)
+    check_card(path, card)
+    return card
+
+
+def check_card(path: Path, card: LandmarkCard) -> None:
+    """Raises WeightsError, naming file and field, where a value cannot be."""
+
+    def require(condition: object, name: str, expected: object) -> None:
+        if not condition:
+            raise WeightsError(f"{path}: {name} is {getattr(card, name)!r}, expected {expected}")
+
+    def whole(value: object, name: str) -> bool:
+        return type(value) is int and 1 <= value <= _MOST[name]
+
+    require(card.network in NETWORK_NAMES, "network", f"one of {', '.join(NETWORK_NAMES)}")
+    allowed = ("stacks", "features") if card.network == "hourglass" else ()
+    settings: Any = card.settings
+    require(
+        isinstance(settings, dict)
+        and all(name in allowed and whole(value, name) for name, value in settings.items()),
+        "settings",
+        f"whole numbers for some of {list(allowed)}",
+    )
+    for name in ("crop_size_px", "window_frames"):
+        require(whole(getattr(card, name), name), name, f"a whole number up to {_MOST[name]}")
+    for name in _FIXED_FIELDS:
+        expected = getattr(LandmarkCard(), name)
+        require(getattr(card, name) == expected, name, repr(expected))
+    require(_within(card.crop_scale, 0.5, 4.0), "crop_scale", "0.5 to 4.0")
+    require(card.codec in CODECS, "codec", f"one of {', '.join(CODECS)}")
+    require(_within(card.sigma_px, 0.3, 30.0), "sigma_px", "0.3 to 30.0")
+    for name in ("pixel_mean_rgb", "pixel_std_rgb"):
+        require(_three_numbers(getattr(card, name)), name, "three numbers")
+    require(min(card.pixel_std_rgb) > 0, "pixel_std_rgb", "numbers above 0")
+    try:
+        with torch.device("meta"):
+            network = card.build_network()
+    except ValueError as error:
+        raise WeightsError(f"{path}: {error}") from error
+    require(
+        card.window_frames >= network.frames_seen,
+        "window_frames",
+        f"{network.frames_seen} or more, which the network sees",
+    )
+
+
+def _within(value: object, low: float, high: float) -> bool:
+    return type(value) in (int, float) and low <= value <= high  # type: ignore[operator]
+
+
+def _three_numbers(value: object) -> bool:
+    return (
+        isinstance(value, tuple)
+        and len(value) == 3
+        and all(type(v) in (int, float) and np.isfinite(v) for v in value)
+    )
