@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,14 +15,18 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from models.motion.motion_tracks import MotionTrack
-from models.stabilization.baseline_smoothers import BASELINES, Baseline, run_baseline
-from models.stabilization.bayesian_filter import BayesianFilter
+from models.stabilization.baseline_smoothers import (
+    BASELINES,
+    Baseline,
+    baseline_grid,
+    run_baseline,
+)
 from models.stabilization.costs import batched_cost_us, cost_us
 from models.stabilization.loss import LossWeights, StabilizerLoss
 from models.stabilization.metrics import score_tracks
 from models.stabilization.mode_smoother import ModeSmoother
-from models.stabilization.mode_tuning import run_mode_smoother
-from models.stabilization.stabilizers import Sta, Stabilizer, StaOffline
+from models.stabilization.mode_tuning import run_mode_smoother, run_stabilizer
+from models.stabilization.stabilizers import Sta, Stabilizer, StaOffline, stabilizers_of
 from models.stabilization.track_batch import TrackBatch
 from models.stabilization.training import fit_by_gradient, run_filter, start_from
 from models.stabilization.weights import (
@@ -29,6 +34,7 @@ from models.stabilization.weights import (
     StabilizerWeights,
     load_stabilizer_weights,
 )
+from pipeline.annotated_tracks import rest_table
 from pipeline.stabilizer_plots import check_plots, draw_plots
 from pipeline.stabilizer_tracks import add_track_options, make_tracks
 
@@ -44,6 +50,7 @@ _ABLATIONS: Final = {
     "sta, lambda2 = 0, lambda3 = inf": LossWeights(delay=0.0, midpoint=float("inf")),
 }
 _SWEEP: Final = (0.2, 0.5, 2.0, 5.0)
+_SETTINGS_PER_AXIS: Final = 7
 _COST_FRAMES: Final = 300
 
 
@@ -69,38 +76,60 @@ def add_parser(subparsers: Any) -> None:
     add(
         "--ablations",
         action="store_true",
-        help="also train without the time-delay term, with Eq. 15, and over lambda1 (minutes)",
+        help="also fit without the time-delay term, with Eq. 15, and over lambda1 (minutes)",
     )
     add("--steps", type=int, default=100, help="gradient steps of --ablations")
+    add("--fit-tracks", type=int, default=50, help="tracks that --ablations fits on")
+    add(
+        "--settings",
+        action="store_true",
+        help="also the simpler filters over the whole range of their parameters (minutes)",
+    )
     add("--full", action="store_true", help="also the full covariance (0.6 ms a frame)")
     add("--plots", type=Path, metavar="DIR", help="draw PNG figures; needs facetracks[plots]")
     add("--json", action="store_true", help="print JSON instead of a table")
+    add(
+        "--annotated",
+        type=Path,
+        metavar="OUT",
+        help="instead: jitter at rest and lag on the raw landmarks of real video that annotate "
+        "wrote to OUT",
+    )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Measures and prints; returns 0."""
+    fitted = load_stabilizer_weights(args.stabilizer_weights.absolute())
+    if args.annotated:
+        print(f"stabilizer weights {fitted.sha256[:12]}")
+        print(rest_table(args.annotated, stabilizers_of(fitted)))
+        return 0
     if args.plots:
         check_plots()
-    fitted = load_stabilizer_weights(args.stabilizer_weights.absolute())
     tracks = make_tracks(args, "test")
     batch = TrackBatch.of(tracks)
     steadied: dict[str, Array] = {"raw": batch.raw}
     steadied |= dict(_stabilized(batch, fitted, args.full))
     if args.ablations:
-        training = TrackBatch.of(make_tracks(args, "training")).without_bias()
+        fit_args = argparse.Namespace(**{**vars(args), "tracks": args.fit_tracks})
+        training = TrackBatch.of(make_tracks(fit_args, "fit")).without_bias()
         steadied |= dict(_ablations(training, batch, args.steps))
     costs = _costs(tracks, fitted, args.full)
     rows = [_row(name, batch, x, costs.get(name)) for name, x in steadied.items()]
+    settings = list(_settings(batch)) if args.settings else []
     if args.json:
-        print(json.dumps({"weights_sha256": fitted.sha256, "results": rows}, indent=2))
+        results = {"weights_sha256": fitted.sha256, "results": rows, "settings": settings}
+        print(json.dumps(results, indent=2))
     else:
         print(f"{batch!r}, stabilizer weights {fitted.sha256[:12]}")
         print(_table(rows))
         batched = batched_cost_us(fitted.filter, _cost_track(tracks))
         print(f"sta, 50 tracks side by side: {batched:.1f} us a frame")
+        if settings:
+            print(_compare_settings(rows, settings))
     if args.plots:
-        for path in draw_plots(args.plots, batch, steadied, rows):
+        for path in draw_plots(args.plots, batch, steadied, rows, settings):
             print(path)
     return 0
 
@@ -110,33 +139,52 @@ def _stabilized(
 ) -> Iterator[tuple[str, Array]]:
     for name, kind in BASELINES.items():
         yield name, run_baseline(batch, kind.new(**fitted.baselines[name]))
-    yield "sta", run_filter(batch, fitted.filter)
+    yield "sta", run_filter(batch, fitted.filter, fitted.covariance)
     if full:
-        steady = BayesianFilter(fitted.filter, len(batch), "full")
-        frames = tqdm(np.swapaxes(batch.raw, 0, 1), "full covariance", unit="frame")
-        yield "sta (full covariance)", np.stack([steady.step(frame.copy()) for frame in frames], 1)
-    yield "sta-offline", _one_by_one(batch, lambda: StaOffline(fitted.filter, fitted.covariance))
+        yield "sta (full covariance)", run_filter(batch, fitted.filter, "full")
+    offline = functools.partial(StaOffline, fitted.filter, fitted.covariance)
+    yield "sta-offline", run_stabilizer(batch, offline)
     yield "rts", run_mode_smoother(batch, fitted.smoother)
-
-
-def _one_by_one(batch: TrackBatch, new: Callable[[], Stabilizer]) -> Array:
-    steadied = batch.raw.copy()
-    for track, (length, fps) in enumerate(zip(batch.lengths, batch.fps, strict=True)):
-        steady, settled = new(), []
-        for i, frame in enumerate(batch.raw[track, :length]):
-            settled += steady.push(i / fps, frame)
-        steadied[track, :length] = [*settled, *steady.flush()]
-    return steadied
 
 
 def _ablations(training: TrackBatch, batch: TrackBatch, steps: int) -> Iterator[tuple[str, Array]]:
     kinds = _ABLATIONS | {f"sta, lambda1 = {x:g}": LossWeights(smooth=x) for x in _SWEEP}
     start = start_from(training)
-    for name, weights in tqdm(kinds.items(), "training", unit="loss"):
-        yield (
-            name,
-            run_filter(batch, fit_by_gradient(training, start, weights, steps=steps).parameters),
+    for name, weights in tqdm(kinds.items(), "fitting", unit="loss"):
+        fit = fit_by_gradient(training, start, weights, steps=steps)
+        yield name, run_filter(batch, fit.parameters)
+
+
+def _settings(batch: TrackBatch) -> Iterator[dict[str, Any]]:
+    """The simpler filters at every point of a grid over their parameters."""
+    unbiased = batch.without_bias()
+    for name, kind in tqdm(BASELINES.items(), "settings", unit="filter"):
+        for parameters in baseline_grid(kind, per_axis=_SETTINGS_PER_AXIS):
+            steady = run_baseline(batch, kind.new(**parameters))
+            scores = score_tracks(batch, steady)
+            yield {
+                "stabilizer": name,
+                "parameters": parameters,
+                "nrmse_percent": scores.nrmse_percent,
+                "nrmse_unbiased_percent": score_tracks(unbiased, steady).nrmse_percent,
+                "stability_percent": scores.stability_percent,
+            }
+
+
+def _compare_settings(rows: list[dict[str, Any]], settings: list[dict[str, Any]]) -> str:
+    """How many settings of the simpler filters do better than `sta`, without tuning in between."""
+    sta = next(row for row in rows if row["stabilizer"] == "sta")
+    lines = []
+    for name in ("nrmse_percent", "nrmse_unbiased_percent"):
+        exact = [row for row in settings if row[name] <= sta[name]]
+        steadier = [row for row in settings if row["stability_percent"] <= sta["stability_percent"]]
+        both = [row for row in exact if row in steadier]
+        lines.append(
+            f"of {len(settings)} settings of simpler filters {len(exact)} match sta in {name}, "
+            f"{len(steadier)} in stability, {len(both)} in both"
+            + "".join(f"\n  {row['stabilizer']} {row['parameters']}" for row in both)
         )
+    return "\n".join(lines)
 
 
 class _Streamed:
@@ -165,8 +213,8 @@ def _costs(tracks: list[MotionTrack], fitted: StabilizerWeights, full: bool) -> 
         )
         for name, kind in BASELINES.items()
     }
-    kinds["sta"] = lambda: Sta(fitted.filter)
-    kinds["sta-offline"] = lambda: StaOffline(fitted.filter)
+    kinds["sta"] = lambda: Sta(fitted.filter, fitted.covariance)
+    kinds["sta-offline"] = lambda: StaOffline(fitted.filter, fitted.covariance)
     kinds["rts"] = lambda: ModeSmoother(fitted.smoother)
     costs = {name: cost_us(new, track, fps) for name, new in kinds.items()}
     if full:
@@ -183,7 +231,7 @@ def _row(name: str, batch: TrackBatch, x: Array, cost: float | None) -> dict[str
         "stabilizer": name,
         **scores,
         "nrmse_unbiased_percent": score_tracks(unbiased, x).nrmse_percent,
-        "loss": float(StabilizerLoss(unbiased)(x)),
+        "loss": StabilizerLoss(unbiased)(x),
         "cost_us": cost,
     }
 

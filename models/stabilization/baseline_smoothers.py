@@ -1,11 +1,11 @@
 """The smoothers that the trained filter is measured against, each with one or two parameters.
 
-All work on (N, 136) frames of N tracks in units of their faces, a frame at a time; `tune`
-finds the parameters that suit the training tracks best, by the loss the filter is trained by.
+All work on (N, 68, 2) frames of N tracks in units of their faces, a frame at a time.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,11 +16,17 @@ import numpy.typing as npt
 import scipy.optimize
 from scipy.signal import savgol_coeffs
 
-from models.stabilization.loss import StabilizerLoss
 from models.stabilization.stabilizers import OneEuro
 from models.stabilization.track_batch import TrackBatch
 
-__all__ = ["BASELINES", "Baseline", "BaselineKind", "run_baseline", "tune_baseline"]
+__all__ = [
+    "BASELINES",
+    "Baseline",
+    "BaselineKind",
+    "baseline_grid",
+    "run_baseline",
+    "tune_baseline",
+]
 
 Array = npt.NDArray[np.float64]
 
@@ -171,30 +177,37 @@ def run_baseline(batch: TrackBatch, smoother: Baseline) -> Array:
     )
 
 
-def tune_baseline(
-    kind: BaselineKind, batch: TrackBatch, loss_of: StabilizerLoss, *, grid: int = 9
-) -> dict[str, float]:
-    """The parameters with the least loss: a grid, then Nelder-Mead from its best point."""
-    names = list(kind.ranges)
-
-    def loss(values: npt.ArrayLike) -> float:
-        smoother = kind.new(**dict(zip(names, np.asarray(values, np.float64), strict=True)))
-        return float(loss_of(run_baseline(batch, smoother)))
-
+def baseline_grid(kind: BaselineKind, per_axis: int) -> list[dict[str, float]]:
+    """Parameters all over their ranges: every whole number, or so many, log-spaced, an axis."""
     if kind.whole:
         axes = [np.arange(low, high + 1) for low, high in kind.ranges.values()]
     else:
-        axes = [np.geomspace(low, high, grid) for low, high in kind.ranges.values()]
-    points = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, len(names))
-    best = points[int(np.argmin([loss(point) for point in points]))]
-    if not kind.whole:
-        options: Any = {"maxfev": 40, "xatol": 0.01, "fatol": 0.01}
-        low, high = np.log(np.array(list(kind.ranges.values()))).T
+        axes = [np.geomspace(low, high, per_axis) for low, high in kind.ranges.values()]
+    points = itertools.product(*(axis.tolist() for axis in axes))
+    return [dict(zip(kind.ranges, point, strict=True)) for point in points]
 
-        def loss_of_logs(logs: Array) -> float:
-            return loss(np.exp(np.clip(logs, low, high)))
 
-        start: Array = np.log(best)
-        found = scipy.optimize.minimize(loss_of_logs, start, method="Nelder-Mead", options=options)
-        best = np.exp(np.clip(found.x, low, high))
-    return {name: float(value) for name, value in zip(names, best, strict=True)}
+def tune_baseline(
+    kind: BaselineKind, batch: TrackBatch, cost_of: Callable[[Array], float], *, grid: int = 6
+) -> dict[str, float]:
+    """The parameters whose stabilized (B, T, 68, 2) tracks cost least: a grid, then Nelder-Mead."""
+
+    def cost(parameters: Mapping[str, float]) -> float:
+        return cost_of(run_baseline(batch, kind.new(**parameters)))
+
+    best = min(baseline_grid(kind, grid), key=cost)
+    if kind.whole:
+        return best
+    options: Any = {"maxfev": 30, "xatol": 0.01, "fatol": 1e-4}
+    low, high = np.log(np.array(list(kind.ranges.values()))).T
+
+    def named(logs: Array) -> dict[str, float]:
+        values = np.exp(np.clip(logs, low, high)).tolist()
+        return dict(zip(kind.ranges, values, strict=True))
+
+    def cost_of_logs(logs: Array) -> float:
+        return cost(named(logs))
+
+    start: Array = np.log(np.array(list(best.values())))
+    found = scipy.optimize.minimize(cost_of_logs, start, method="Nelder-Mead", options=options)
+    return named(found.x)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from models.stabilization.track_batch import TrackBatch
 from schemas.landmarks import OUTER_EYE_CORNERS
 
-__all__ = ["StabilityScores", "score_tracks"]
+__all__ = ["StabilityScores", "score_tracks", "trade_off"]
 
 Array = npt.NDArray[np.float64]
 
@@ -51,6 +51,16 @@ def score_tracks(batch: TrackBatch, stabilized: Array) -> StabilityScores:
         lag_frames=float(-along / power) if power > 0 else 0.0,
         jitter_percent=100 * float(np.sqrt(_percent(jitter, valid[:, 2:]) / 100)),
     )
+
+
+def trade_off(unbiased: TrackBatch, stabilized: Array) -> float:
+    """NRMSE times stability: the one number that hyper-parameters are chosen by.
+
+    A share less of either is worth as much as of the other. `unbiased` is the batch without its
+    constant errors, beside which what a filter changes would hardly count.
+    """
+    scores = score_tracks(unbiased, stabilized)
+    return scores.nrmse_percent * scores.stability_percent
 
 
 def _percent(values: Array, valid: npt.NDArray[np.bool_]) -> float:

@@ -1,24 +1,25 @@
-"""Tunes `models.stabilization.mode_smoother` on training tracks."""
+"""Runs stabilizers over many tracks, and tunes the offline smoother on them."""
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from models.stabilization.loss import StabilizerLoss
 from models.stabilization.mode_smoother import SmootherParameters, smooth_track
+from models.stabilization.stabilizers import Stabilizer
 from models.stabilization.track_batch import TrackBatch
 
-__all__ = ["measured_jitter", "run_mode_smoother", "tune_mode_smoother"]
+__all__ = ["measured_jitter", "run_mode_smoother", "run_stabilizer", "tune_mode_smoother"]
 
 Array = npt.NDArray[np.float64]
 
-_FIRST_AGILITY: Final = (1e4, 3e4, 1e5)
-_AGILITY_GAIN: Final = (4.0, 8.0, 16.0)
+_REST_AGILITY: Final = (3.0, 10.0, 30.0)
+_AGILITY_GAIN: Final = (2.0, 4.0, 8.0)
 _LEAST_JITTER: Final = 1e-6
 
 
@@ -30,6 +31,17 @@ def run_mode_smoother(batch: TrackBatch, parameters: SmootherParameters) -> Arra
         smooth[track, :length] = smooth_track(batch.raw[track, :length], seconds, parameters)
         smooth[track, length:] = smooth[track, length - 1]
     return smooth
+
+
+def run_stabilizer(batch: TrackBatch, new: Callable[[], Stabilizer]) -> Array:
+    """(B, T, 68, 2): the tracks, one after the other, each through a stabilizer of its own."""
+    steadied = batch.raw.copy()
+    for track, (length, fps) in enumerate(zip(batch.lengths, batch.fps, strict=True)):
+        steady, settled = new(), []
+        for i, frame in enumerate(batch.raw[track, :length]):
+            settled += steady.push(i / fps, frame)
+        steadied[track, :length] = [*settled, *steady.flush()]
+    return steadied
 
 
 def measured_jitter(batch: TrackBatch, eigenvectors: Array) -> Array:
@@ -44,14 +56,13 @@ def measured_jitter(batch: TrackBatch, eigenvectors: Array) -> Array:
 
 
 def tune_mode_smoother(
-    batch: TrackBatch, eigenvectors: Array, loss_of: StabilizerLoss
+    batch: TrackBatch, eigenvectors: Array, jitter: Array, cost_of: Callable[[Array], float]
 ) -> SmootherParameters:
-    """Measures the jitter of each mode, then searches what is left on a small grid."""
-    jitter = measured_jitter(batch, eigenvectors)
+    """Searches what is left, beside the (136,) jitter of each mode, on a small grid."""
     start = SmootherParameters(eigenvectors, np.maximum(jitter, _LEAST_JITTER))
     choices = [
-        dataclasses.replace(start, first_agility=first, agility_gain=gain)
-        for first, gain in itertools.product(_FIRST_AGILITY, _AGILITY_GAIN)
+        dataclasses.replace(start, rest_agility=rest, agility_gain=gain)
+        for rest, gain in itertools.product(_REST_AGILITY, _AGILITY_GAIN)
     ]
-    losses = [float(loss_of(run_mode_smoother(batch, choice))) for choice in choices]
-    return choices[int(np.argmin(losses))]
+    costs = [cost_of(run_mode_smoother(batch, choice)) for choice in choices]
+    return choices[int(np.argmin(costs))]

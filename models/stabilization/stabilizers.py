@@ -31,6 +31,7 @@ __all__ = [
     "Stabilizer",
     "stabilizer_factory",
     "stabilizer_sha256",
+    "stabilizers_of",
 ]
 
 Landmarks = npt.NDArray[np.float64]
@@ -201,6 +202,11 @@ _FITTED: Final[dict[str, Callable[[StabilizerWeights], Stabilizer]]] = {
 }
 #: What `--stabilizer` may name, beside the path of a weights file.
 STABILIZERS: Final = ("none", *sorted(_FITTED))
+
+
+def stabilizers_of(fitted: StabilizerWeights) -> dict[str, Callable[[], Stabilizer]]:
+    """What makes each of the fitted stabilizers, by name."""
+    return {name: functools.partial(new, fitted) for name, new in _FITTED.items()}
 
 
 def stabilizer_factory(spec: str) -> Callable[[], Stabilizer]:

@@ -1,11 +1,19 @@
 import json
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from models.stabilization.baseline_smoothers import BASELINES
 from models.stabilization.weights import load_stabilizer_weights
 from pipeline.cli import main
 from pipeline.provenance import tracks_config
+
+
+def make_face():
+    angle = np.linspace(0, 2 * np.pi, 68, endpoint=False)
+    return 200 + 60 * np.stack([np.cos(angle), np.sin(angle)], 1)
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +36,7 @@ def small(tmp_path_factory):
 @pytest.fixture(scope="module")
 def fitted(facetracks, small, tmp_path_factory):
     path = tmp_path_factory.mktemp("fit") / "mine.safetensors"
-    options = ["--steps", 3, "--compare-seconds", 0.1, "--default", "sta"]
+    options = ["--steps", 3, "--lambda1", 1, "--compare-seconds", 0.1, "--default", "sta"]
     assert facetracks("fit-stabilizer", "--output", path, *options, *small) == 0
     return path
 
@@ -42,14 +50,15 @@ def test_what_is_fitted_can_be_loaded_and_says_how(fitted):
 
 def test_the_same_command_gives_the_same_file(facetracks, fitted, small, tmp_path):
     path = tmp_path / "again.safetensors"
-    options = ["--output", path, "--steps", 3, "--default", "sta"]
+    options = ["--output", path, "--steps", 3, "--lambda1", 1, "--default", "sta"]
     assert facetracks("fit-stabilizer", *options, *small) == 0
     assert path.read_bytes() == fitted.read_bytes()
 
 
 def test_evaluation_measures_every_stabilizer(facetracks, fitted, small, tmp_path, capsys):
     plots = tmp_path / "plots"
-    options = ["--stabilizer-weights", fitted, "--json", "--full", "--ablations", "--steps", 1]
+    options = ["--stabilizer-weights", fitted, "--json", "--full", "--settings"]
+    options += ["--ablations", "--fit-tracks", 2, "--steps", 1]
     assert facetracks("evaluate-stabilizers", *options, "--plots", plots, *small) == 0
     text = capsys.readouterr().out
     report, _ = json.JSONDecoder().raw_decode(text)
@@ -62,6 +71,7 @@ def test_evaluation_measures_every_stabilizer(facetracks, fitted, small, tmp_pat
         ).all()
         timed = not ("lambda" in name or "trained here" in name or name == "raw")
         assert (row["cost_us"] is not None) == timed
+    assert {row["stabilizer"] for row in report["settings"]} == set(BASELINES)
     pictures = sorted(plots.glob("*.png"))
     assert len(pictures) == 3
     assert all(path.read_bytes()[:4] == b"\x89PNG" for path in pictures)
@@ -72,6 +82,32 @@ def test_the_table_is_printed(facetracks, fitted, small, capsys):
     text = capsys.readouterr().out
     assert "One-Euro" in text
     assert "50 tracks side by side" in text
+
+
+def test_jitter_at_rest_of_annotated_video(facetracks, fitted, tmp_path, capsys):
+    """A still face whose landmarks jitter: every stabilizer takes jitter away."""
+    raw = make_face() + np.random.default_rng(0).normal(0, 0.3, (80, 68, 2))
+    columns = {
+        "face_id": np.zeros(80, np.int32),
+        "pts_seconds": np.arange(80) / 25,
+        "x_raw": list(raw[..., 0].astype(np.float32)),
+        "y_raw": list(raw[..., 1].astype(np.float32)),
+    }
+    (tmp_path / "tracks").mkdir()
+    pq.write_table(pa.table(columns), tmp_path / "tracks" / "still.parquet")
+    options = ["--stabilizer-weights", fitted, "--annotated", tmp_path]
+    assert facetracks("evaluate-stabilizers", *options) == 0
+    lines = capsys.readouterr().out.splitlines()
+    names = next(line.split()[4:] for line in lines if line.startswith("face "))
+    means = next(line.split()[2:] for line in lines if line.startswith("jitter, mean"))
+    ratios = dict(zip(names, map(float, means), strict=True))
+    assert set(ratios) == {"one-euro", "rts", "sta", "sta-offline"}
+    assert max(ratios["rts"], ratios["sta-offline"]) < 1
+
+
+def test_an_output_without_tracks_is_told(facetracks, tmp_path, capsys):
+    assert facetracks("evaluate-stabilizers", "--annotated", tmp_path) != 0
+    assert "got no tracks/*.parquet" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def test_tuning_is_not_worse_than_any_end_of_the_range(name):
     loss_of, kind = StabilizerLoss(batch), BASELINES[name]
 
     def loss(parameters):
-        return float(loss_of(run_baseline(batch, kind.new(**parameters))))
+        return loss_of(run_baseline(batch, kind.new(**parameters)))
 
     tuned = loss(tune_baseline(kind, batch, loss_of, grid=3))
     for end in (0, 1):

@@ -1,0 +1,107 @@
+"""Stabilizers on the raw landmarks of real video, as `annotate` wrote them: jitter at rest, lag."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from models.motion.motion_tracks import MotionTrack
+from models.stabilization.metrics import score_tracks
+from models.stabilization.rest import resting, score_rest
+from models.stabilization.stabilizers import Stabilizer
+from models.stabilization.track_batch import TrackBatch
+from schemas.errors import UsageError
+from transforms.parquet_reading import read_parquet
+
+__all__ = ["annotated_tracks", "rest_table"]
+
+_SHORTEST: Final = 50
+_LEAST_RESTING: Final = 500
+#: Frames of a face, from its first, that the lag is measured on.
+_LAG_FRAMES: Final = 300
+
+Array = npt.NDArray[np.float64]
+
+
+def annotated_tracks(output: Path) -> Iterator[tuple[str, Array, Array]]:
+    """Name, seconds (T,) and raw landmarks (T, 68, 2) of every longer face of an output.
+
+    Raises:
+        UsageError: the folder holds no tracks.
+    """
+    files = sorted((output / "tracks").glob("*.parquet"))
+    if not files:
+        raise UsageError(f"{output}: got no tracks/*.parquet, expected what annotate wrote")
+    for file in files:
+        table = read_parquet(file, columns=["face_id", "pts_seconds", "x_raw", "y_raw"])
+        faces = table["face_id"].to_numpy()
+        for face in np.unique(faces):
+            rows = table.take(np.flatnonzero(faces == face))
+            if len(rows) < _SHORTEST:
+                continue
+            xy = [np.stack(rows[name].to_numpy()) for name in ("x_raw", "y_raw")]
+            seconds = rows["pts_seconds"].to_numpy()
+            yield f"{file.stem} face {face}", seconds, np.stack(xy, -1).astype(np.float64)
+
+
+def rest_table(output: Path, kinds: Mapping[str, Callable[[], Stabilizer]]) -> str:
+    """Jitter and step at rest of each stabilizer, over those of the raw landmarks; the lag.
+
+    The lag is measured against the raw landmarks, which have none, where the face moves.
+    """
+    ratios: dict[str, list[tuple[float, float]]] = {name: [] for name in kinds}
+    tracks: dict[str, list[MotionTrack]] = {name: [] for name in kinds}
+    rows, raw_jitters = [], []
+    for name, seconds, raw in annotated_tracks(output):
+        fps = 1 / float(np.median(np.diff(seconds)))
+        rests = resting(raw, fps)
+        before = score_rest(raw, rests)
+        shown = f"{name[:40]:40} {before.landmark_frames:7}"
+        enough = before.landmark_frames >= _LEAST_RESTING
+        if enough:
+            raw_jitters.append(before.jitter_percent)
+            shown += f" {before.jitter_percent:6.3f}"
+        for kind, new in kinds.items():
+            steady = _run(new(), seconds, raw)
+            tracks[kind].append(MotionTrack(name, fps, raw, steady).part(0, _LAG_FRAMES))
+            if enough:
+                after = score_rest(steady, rests)
+                ratios[kind].append(
+                    (
+                        after.jitter_percent / before.jitter_percent,
+                        after.step_percent / before.step_percent,
+                    )
+                )
+                shown += f" {ratios[kind][-1][0]:11.3f}"
+        if enough:
+            rows.append(shown)
+    lines = [
+        f"jitter at rest over that of the raw landmarks, {len(rows)} faces",
+        f"{'face':40} {'resting':>7} {'raw %':>6}" + "".join(f" {kind:>11}" for kind in kinds),
+        *rows,
+    ]
+    if rows:
+        for word, pick in (("jitter, mean", 0), ("step, mean", 1)):
+            means = [float(np.mean([pair[pick] for pair in ratios[kind]])) for kind in kinds]
+            lines.append(f"{word:55}" + "".join(f" {mean:11.3f}" for mean in means))
+        worst = [max(pair[0] for pair in ratios[kind]) for kind in kinds]
+        lines.append(f"{'jitter, worst':55}" + "".join(f" {value:11.3f}" for value in worst))
+    lags = [_lag(tracks[kind]) for kind in kinds]
+    lines.append(f"{'lag, frames':55}" + "".join(f" {lag:+11.3f}" for lag in lags))
+    return "\n".join(lines)
+
+
+def _run(stabilizer: Stabilizer, seconds: Array, raw: Array) -> Array:
+    settled: list[Array] = []
+    for at, frame in zip(seconds.tolist(), raw, strict=True):
+        settled += stabilizer.push(at, frame)
+    return np.stack([*settled, *stabilizer.flush()])
+
+
+def _lag(tracks: list[MotionTrack]) -> float:
+    batch = TrackBatch.of(tracks)
+    return score_tracks(batch, batch.raw).lag_frames
