@@ -60,10 +60,13 @@ def _parser() -> argparse.ArgumentParser:
         annotate,
         demo,
         evaluate_coverage,
+        evaluate_decoders,
         evaluate_detector,
         evaluate_landmarks,
         evaluate_stabilizers,
+        evaluate_tracks,
         fit_stabilizer,
+        networks,
         render,
         sample,
         train_detector,
@@ -76,20 +79,26 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for command in (annotate, render, sample, demo, fit_stabilizer, evaluate_stabilizers):
+    for command in (annotate, render, sample, demo, networks, fit_stabilizer, evaluate_stabilizers):
         command.add_parser(commands)
     for name, text, members in (
         ("train", "train a network", (train_landmarks, train_detector)),
         (
             "evaluate",
             "measure a network or its tracks",
-            (evaluate_landmarks, evaluate_detector, evaluate_coverage),
+            (
+                evaluate_landmarks,
+                evaluate_tracks,
+                evaluate_decoders,
+                evaluate_detector,
+                evaluate_coverage,
+            ),
         ),
     ):
         group = commands.add_parser(name, help=text, description=f"{text}.".capitalize())
-        networks: Any = group.add_subparsers(metavar="WHAT", required=True)
+        kinds: Any = group.add_subparsers(metavar="WHAT", required=True)
         for member in members:
-            member.add_parser(networks)
+            member.add_parser(kinds)
     return parser
 
 

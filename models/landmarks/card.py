@@ -21,7 +21,13 @@ from models.networks.landmark_network import LandmarkNetwork
 from schemas.errors import WeightsError
 from schemas.landmarks import LANDMARK_COUNT, LANDMARK_LAYOUT
 
-__all__ = ["WEIGHTS_FORMAT", "LandmarkCard", "card_from_metadata", "card_metadata", "check_card"]
+__all__ = [
+    "WEIGHTS_FORMAT",
+    "LandmarkCard",
+    "card_from_metadata",
+    "card_metadata",
+    "check_crop_card",
+]
 
 WEIGHTS_FORMAT: Final = "facetracks landmark weights 1"
 #: Fields that came later than the first weights files; they default where a file lacks them.
@@ -102,31 +108,24 @@ def card_from_metadata(path: Path, metadata: Mapping[str, str]) -> LandmarkCard:
             raise WeightsError(f"{path}: metadata {field.name!r} is not JSON: {error}") from error
         values[field.name] = tuple(value) if isinstance(value, list) else value
     card = LandmarkCard(**values)
-    check_card(path, card)
+    check_crop_card(path, card)
+    _check_network(path, card)
     return card
 
 
-def check_card(path: Path, card: LandmarkCard) -> None:
-    """Raises WeightsError, naming file and field, where a value cannot be."""
+def check_crop_card(path: Path, card: LandmarkCard) -> None:
+    """What any network's card must say about crops, pixels and heatmaps.
+
+    Raises:
+        WeightsError: a value cannot be; names the file and the field.
+    """
 
     def require(condition: object, name: str, expected: object) -> None:
         if not condition:
             raise WeightsError(f"{path}: {name} is {getattr(card, name)!r}, expected {expected}")
 
-    def whole(value: object, name: str) -> bool:
-        return type(value) is int and 1 <= value <= _MOST[name]
-
-    require(card.network in NETWORK_NAMES, "network", f"one of {', '.join(NETWORK_NAMES)}")
-    allowed = ("stacks", "features") if card.network == "hourglass" else ()
-    settings: Any = card.settings
-    require(
-        isinstance(settings, dict)
-        and all(name in allowed and whole(value, name) for name, value in settings.items()),
-        "settings",
-        f"whole numbers for some of {list(allowed)}",
-    )
     for name in ("crop_size_px", "window_frames"):
-        require(whole(getattr(card, name), name), name, f"a whole number up to {_MOST[name]}")
+        require(_whole(getattr(card, name), name), name, f"a whole number up to {_MOST[name]}")
     for name in _FIXED_FIELDS:
         expected = getattr(LandmarkCard(), name)
         require(getattr(card, name) == expected, name, repr(expected))
@@ -136,16 +135,37 @@ def check_card(path: Path, card: LandmarkCard) -> None:
     for name in ("pixel_mean_rgb", "pixel_std_rgb"):
         require(_three_numbers(getattr(card, name)), name, "three numbers")
     require(min(card.pixel_std_rgb) > 0, "pixel_std_rgb", "numbers above 0")
+    for name in ("licence", "training"):
+        require(isinstance(getattr(card, name), str), name, "a text")
+
+
+def _check_network(path: Path, card: LandmarkCard) -> None:
+    if card.network not in NETWORK_NAMES:
+        raise WeightsError(
+            f"{path}: network is {card.network!r}, expected one of {', '.join(NETWORK_NAMES)}"
+        )
+    allowed = ("stacks", "features") if card.network == "hourglass" else ()
+    settings: Any = card.settings
+    if not isinstance(settings, dict) or not all(
+        name in allowed and _whole(value, name) for name, value in settings.items()
+    ):
+        raise WeightsError(
+            f"{path}: settings is {settings!r}, expected whole numbers for some of {list(allowed)}"
+        )
     try:
         with torch.device("meta"):
             network = card.build_network()
     except ValueError as error:
         raise WeightsError(f"{path}: {error}") from error
-    require(
-        card.window_frames >= network.frames_seen,
-        "window_frames",
-        f"{network.frames_seen} or more, which the network sees",
-    )
+    if card.window_frames < network.frames_seen:
+        raise WeightsError(
+            f"{path}: window_frames is {card.window_frames}, expected {network.frames_seen} or "
+            f"more, which the network {card.network} sees"
+        )
+
+
+def _whole(value: object, name: str) -> bool:
+    return type(value) is int and 1 <= value <= _MOST[name]
 
 
 def _within(value: object, low: float, high: float) -> bool:

@@ -111,6 +111,7 @@ def labelled_groups(errors: FaceErrors) -> Iterator[tuple[str, FaceErrors]]:
 class ScaleErrors:
     """Faces of like size (FHR Table 2).
 
+    faces: different ones; `missed` counts one once for each box that it was measured on.
     interocular_px: their mean distance of the outer eye corners.
     error_px: the paper's RMSE, which is a mean as its NRMSE is: the distance to the labels over
         68 landmarks and the faces with a prediction; NaN where there is none.
@@ -128,16 +129,21 @@ def errors_by_scale(errors: FaceErrors) -> list[ScaleErrors]:
     Empty where the labels lack landmarks, or there are fewer than five faces.
     """
     distance, eyes = errors.distance_px[LANDMARK_COUNT], errors.length_px["interocular"]
-    if len(errors) < _SCALES or np.isnan(distance).any():
+    faces: dict[FaceOrigin, list[int]] = {}  # a face may have been measured on several boxes
+    for place, origin in enumerate(errors.origins):
+        faces.setdefault(origin, []).append(place)
+    if len(faces) < _SCALES or np.isnan(distance).any():
         return []
+    by_size = sorted(faces.values(), key=lambda places: float(eyes[places[0]]))
     scales = []
-    for group in np.array_split(np.argsort(eyes, kind="stable"), _SCALES):
-        found = distance[group][np.isfinite(distance[group])]
+    for group in np.array_split(np.arange(len(by_size)), _SCALES):
+        places = np.concatenate([by_size[face] for face in group])
+        found = distance[places][np.isfinite(distance[places])]
         scales.append(
             ScaleErrors(
                 faces=len(group),
-                missed=len(group) - len(found),
-                interocular_px=float(eyes[group].mean()),
+                missed=len(places) - len(found),
+                interocular_px=float(eyes[places].mean()),
                 error_px=float(found.mean()) if len(found) else float("nan"),
             )
         )

@@ -19,7 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from models.landmarks.card import LandmarkCard, card_from_metadata, card_metadata
-from models.networks.fast_inference import fast_form
+from models.landmarks.external import EXTERNAL_SUFFIXES, read_external_model
+from models.networks.fast_inference import compile_form, fast_form, in_bfloat16
 from models.networks.heatmap_codecs import decode_heatmaps
 from models.networks.landmark_network import LandmarkNetwork
 from models.whole_file import replacing
@@ -28,6 +29,7 @@ from schemas.landmarks import LANDMARK_COUNT
 
 __all__ = [
     "DEFAULT_WEIGHTS",
+    "NAMED_WEIGHTS",
     "LandmarkCard",
     "LandmarkModel",
     "load_landmark_model",
@@ -36,12 +38,22 @@ __all__ = [
 ]
 
 DEFAULT_WEIGHTS: Final = Path(__file__).parents[1] / "weights" / "landmarks_2d.safetensors"
+#: Weights that come with the package, by the name that `--weights` takes.
+NAMED_WEIGHTS: Final[Mapping[str, Path]] = {"default": DEFAULT_WEIGHTS}
 #: Pixels of crops that go through the network together: on a CPU few enough for its caches.
 _CHUNK_PIXELS: Final = {"cpu": 32 * 64 * 64, "cuda": 256 * 64 * 64}
 
 
 class LandmarkModel:
     """A landmark network in inference form, on one device.
+
+    Args:
+        network: any network of either paper, or an external one; it is left as it is.
+        card: what the weights file says about itself.
+        device: cpu, cuda or cuda:N.
+        weights_sha256: hex digest of the weights file.
+        bfloat16: compute in half the precision; see `models.landmarks.precision`.
+        compiled: by torch.compile, at the first predictions; needs a C++ compiler.
 
     Attributes:
         card: what the weights file says about itself.
@@ -55,11 +67,19 @@ class LandmarkModel:
         card: LandmarkCard,
         device: str | torch.device = "cpu",
         weights_sha256: str = "",
+        *,
+        bfloat16: bool = False,
+        compiled: bool = False,
     ) -> None:
         self.card = card
         self.device = _checked_device(device)
         self.weights_sha256 = weights_sha256
         self._form = fast_form(network).to(self.device)
+        self._dtype = torch.bfloat16 if bfloat16 else torch.float32
+        if bfloat16:
+            in_bfloat16(self._form)
+        if compiled:
+            compile_form(self._form)
         self._heatmap_stride = network.heatmap_stride
         self._mean = torch.tensor(card.pixel_mean_rgb, device=self.device)
         self._std = torch.tensor(card.pixel_std_rgb, device=self.device)
@@ -128,8 +148,9 @@ class LandmarkModel:
         return torch.cat(parts).cpu().numpy()
 
     def _normalized(self, pixels: Tensor) -> Tensor:
-        """(..., S, S, 3) uint8 to (..., 3, S, S) float32, channels last in memory."""
-        return ((pixels.to(torch.float32) - self._mean) / self._std).movedim(-1, -3)
+        """(..., S, S, 3) uint8 to (..., 3, S, S) floating, channels last in memory."""
+        normalized = (pixels.to(torch.float32) - self._mean) / self._std
+        return normalized.to(self._dtype).movedim(-1, -3)
 
     def _landmarks_px(self, output: Tensor) -> Tensor:
         """Coordinates (B, L, 2) or heatmaps (B, L, h, w) to (B, L, 2) crop pixels."""
@@ -140,24 +161,37 @@ class LandmarkModel:
 
 
 def load_landmark_model(
-    path: str | Path | None = None, device: str | torch.device = "cpu"
+    path: str | Path | None = None,
+    device: str | torch.device = "cpu",
+    *,
+    bfloat16: bool = False,
+    compiled: bool = False,
 ) -> LandmarkModel:
-    """Loads weights for inference; None loads the weights that come with the package.
+    """Loads a network for inference.
 
-    Tensors may be stored in half precision; the network runs in float32.
+    Args:
+        path: a weights file of ours, a network from elsewhere (`models.landmarks.external`), or
+            one of NAMED_WEIGHTS; None is the default. Tensors may be stored in half precision;
+            the network runs in float32.
+        device: where it runs.
+        bfloat16, compiled: see `LandmarkModel`; not for networks from elsewhere.
 
     Raises:
-        WeightsError: the file is missing, is not a landmark weights file, or holds tensors
-            of another network.
+        WeightsError: the file is missing, is not a landmark weights file, or does not hold what
+            its card says.
         UsageError: the device does not exist here.
     """
-    file = Path(path) if path is not None else DEFAULT_WEIGHTS
+    file = NAMED_WEIGHTS.get(str(path or "default")) or Path(str(path))
+    if file.suffix in EXTERNAL_SUFFIXES:
+        external, card, sha256 = read_external_model(file)
+        return LandmarkModel(external, card, device, sha256)
     tensors, card = read_landmark_weights(file)
     network = card.build_network()
     network.load_state_dict(
         {name: tensor.to(torch.float32) for name, tensor in tensors.items()}, strict=False
     )
-    return LandmarkModel(network, card, device, hashlib.sha256(file.read_bytes()).hexdigest())
+    sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+    return LandmarkModel(network, card, device, sha256, bfloat16=bfloat16, compiled=compiled)
 
 
 def read_landmark_weights(path: Path) -> tuple[dict[str, Tensor], LandmarkCard]:

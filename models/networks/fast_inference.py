@@ -28,13 +28,22 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from models.networks.coordinate_network import CoordinateNetwork, RecurrentCoordinateNetwork
 from models.networks.heatmap_network import HeatmapNetwork
+from models.networks.hourglass import StackedHourglass
 from models.networks.landmark_network import LandmarkNetwork
 
-__all__ = ["FastForm", "TemporalConvolution", "fast_form", "fold_batch_norms"]
+__all__ = [
+    "FastForm",
+    "TemporalConvolution",
+    "compile_form",
+    "fast_form",
+    "fold_batch_norms",
+    "in_bfloat16",
+]
 
 Network = TypeVar("Network", bound=nn.Module)
 Step: TypeAlias = Callable[[Tensor], Any]
 _Convolution = nn.Conv2d | nn.Conv3d | nn.ConvTranspose2d
+_OURS: Final = (CoordinateNetwork, RecurrentCoordinateNetwork, HeatmapNetwork, StackedHourglass)
 _CHANNELS_LAST: Final = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
@@ -99,11 +108,13 @@ def fast_form(network: LandmarkNetwork, *, temporal_taps: bool = False) -> FastF
     Differs from `network.eval()` by float rounding only: at most 1e-4 px.
 
     Args:
-        network: any network of either paper.
+        network: any network of either paper; another is taken as it is, and not copied.
         temporal_taps: three 2D convolutions for each 3D one (`TemporalConvolution`). They beat
             3D convolutions on contiguous memory, but not on channels-last memory, where the
             CPU's leave out the padding by themselves: `facetracks networks` measures both.
     """
+    if not isinstance(network, _OURS):
+        return FastForm(network, None, network).eval()
     folded = fold_batch_norms(network)
     if temporal_taps:
         for block in folded.modules():
@@ -115,6 +126,29 @@ def fast_form(network: LandmarkNetwork, *, temporal_taps: bool = False) -> FastF
             layout = _CHANNELS_LAST[parameter.ndim]
             parameter.data = parameter.data.contiguous(memory_format=layout)
     return FastForm(folded, *_steps(folded)).eval()
+
+
+def in_bfloat16(form: FastForm) -> FastForm:
+    """The form itself, computing in bfloat16 up to its last layer, which stays in float32.
+
+    A coordinate in bfloat16 would be a twentieth of a pixel off by its rounding alone. Takes
+    inputs in bfloat16. Whether it is accurate enough is for `models.landmarks.precision` to say.
+    """
+    form.to(torch.bfloat16)
+    network = form.network
+    last = network.heads[-1] if isinstance(network, StackedHourglass) else network.output
+    assert isinstance(last, nn.Module)
+    last.float()
+    last.register_forward_pre_hook(lambda _, inputs: tuple(x.float() for x in inputs))
+    return form
+
+
+def compile_form(form: FastForm) -> FastForm:
+    """The form itself, compiled at its first calls by torch.compile for batches of any size."""
+    if form.read_crops is not None:
+        form.read_crops = torch.compile(form.read_crops, dynamic=True)
+    form.read_windows = torch.compile(form.read_windows, dynamic=True)
+    return form
 
 
 def _steps(network: LandmarkNetwork) -> tuple[Step | None, Step]:

@@ -83,3 +83,11 @@ def test_five_groups_by_size() -> None:
     assert [scale.error_px for scale in scales] == pytest.approx([1.5, 3.5, 5.5, 7.5, 9])
     assert [(scale.faces, scale.missed) for scale in scales] == [(2, 0)] * 4 + [(2, 1)]
     assert errors_by_scale(_errors(sizes[:4], off[:4])) == []
+
+
+def test_a_face_on_several_boxes_stays_in_one_group() -> None:
+    once = _errors([10, 20, 30, 40, 50], [1, 2, 3, 4, np.inf])
+    again = _errors([10, 20, 30, 40, 50], [3, 4, 5, 6, 7])
+    scales = errors_by_scale(FaceErrors.joined([once, again]))
+    assert [scale.error_px for scale in scales] == pytest.approx([2, 3, 4, 5, 7])
+    assert [(scale.faces, scale.missed) for scale in scales] == [(1, 0)] * 4 + [(1, 1)]

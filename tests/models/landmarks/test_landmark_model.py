@@ -107,7 +107,7 @@ def test_unusable_weights_files(tmp_path: Path, network: CoordinateNetwork2D) ->
     with pytest.raises(WeightsError, match="metadata format is None"):
         load_landmark_model(path)
     save_landmark_weights(path, network, dataclasses.replace(LandmarkCard(), network="3d"))
-    with pytest.raises(WeightsError, match="tensor 'blocks.0.convolution.weight' has shape"):
+    with pytest.raises(WeightsError, match=r"tensor 'blocks\.0\.convolution\.weight' has shape"):
         load_landmark_model(path)
     save_landmark_weights(path, network, LandmarkCard(crop_scale=0.0))
     with pytest.raises(WeightsError, match=r"crop_scale is 0\.0, expected 0\.5 to 4\.0"):

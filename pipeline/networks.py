@@ -1,0 +1,125 @@
+"""`facetracks networks`: what each landmark network costs, beside the paper's Table 7."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+from typing import Final
+
+import torch
+from tqdm import tqdm
+
+from models.networks.construction import NETWORK_NAMES
+from models.networks.speed import NetworkCost, measure_network
+from schemas.errors import UsageError
+
+__all__ = ["add_parser", "run"]
+
+#: Millions of parameters, MB, frames a second on an Intel Xeon E5 3.5 GHz and a GTX 1080 Ti.
+_TABLE_7: Final = {
+    "2d": (3.8, 15, 178, 285),
+    "3d": (11.1, 43, 40, 205),
+    "2drnn": (14.2, 55, 60, 252),
+    "3drnn": (17.4, 67, 36, 205),
+    "2dfcrnn": (10.2, 40, 14, 104),
+    "3dfcrnn": (14.9, 58, 11, 99),
+}
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds the command to the `facetracks` parser."""
+    parser = subparsers.add_parser(
+        "networks",
+        help="list the landmark networks, their size and speed",
+        description="Parameters, size, multiplications and speed of every landmark network on "
+        "this machine, beside Table 7 of the local-motion paper. Speeds are windows a second, "
+        "the best of some repetitions, of windows that follow each other.",
+    )
+    parser.add_argument(
+        "--network",
+        nargs="+",
+        choices=NETWORK_NAMES,
+        default=list(NETWORK_NAMES),
+        metavar="NAME",
+        help="only these (default: all)",
+    )
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=os.cpu_count() or 1,
+        help="CPU threads (default: %(default)s, all)",
+    )
+    parser.add_argument("--windows", type=int, default=16, help="windows a call (default: 16)")
+    parser.add_argument(
+        "--seconds", type=float, default=2.0, help="time for each measurement (default: 2)"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measures and prints; returns 0."""
+    if args.windows < 1 or args.threads < 1:
+        raise UsageError(
+            f"--windows, --threads: got {args.windows} and {args.threads}, expected 1 or more"
+        )
+    torch.set_num_threads(args.threads)
+    devices = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+    load = os.getloadavg()[0]
+    measured: dict[str, list[NetworkCost]] = {}
+    for name in tqdm(args.network, "measuring", unit="network", leave=False):
+        measured[name] = [
+            measure_network(name, device=device, windows=args.windows, seconds=args.seconds)
+            for device in devices
+        ]
+    if args.json:
+        print(json.dumps(_report(measured, devices, args.threads, load), indent=2))
+    else:
+        print(_table(measured, devices))
+        print(
+            f"\nwindows/s on {args.threads} CPU threads, {args.windows} windows a call; load of "
+            f"the machine before: {load:.1f}.\nfast: batch norms folded, channels-last, frames "
+            "read once for all their windows; taps: fast, with\nthree 2D convolutions for each "
+            "3D one. Table 7: frames/s on a Xeon E5 at 3.5 GHz / a GTX 1080 Ti."
+        )
+    return 0
+
+
+def _report(
+    measured: dict[str, list[NetworkCost]], devices: list[str], threads: int, load: float
+) -> dict[str, object]:
+    rows = []
+    for name, costs in measured.items():
+        row = dataclasses.asdict(costs[0])
+        del row["windows_a_second"]
+        row["windows_a_second"] = {
+            device: cost.windows_a_second for device, cost in zip(devices, costs, strict=True)
+        }
+        if name in _TABLE_7:
+            keys = ("parameters_millions", "size_mb", "cpu_fps", "gpu_fps")
+            row["table_7"] = dict(zip(keys, _TABLE_7[name], strict=True))
+        rows.append(row)
+    return {"threads": threads, "load_average_before": load, "networks": rows}
+
+
+def _table(measured: dict[str, list[NetworkCost]], devices: list[str]) -> str:
+    speeds = [f"{device} {form}" for device in devices for form in ("plain", "fast", "taps")]
+    lines = [
+        f"{'network':10}{'parameters':>12}{'MB':>7}{'GMAC':>8}"
+        + "".join(f"{speed:>11}" for speed in speeds)
+        + "   Table 7: M    MB   FPS CPU / GPU"
+    ]
+    for name, costs in measured.items():
+        cost = costs[0]
+        line = f"{name:10}{cost.parameters:12,}{cost.size_mb:7.1f}{cost.gmac:8.3f}"
+        for of_device in costs:
+            for form in ("plain", "fast", "taps"):
+                rate = of_device.windows_a_second.get(form)
+                line += f"{rate:11.1f}" if rate else f"{'-':>11}"
+        if name in _TABLE_7:
+            millions, size, cpu, gpu = _TABLE_7[name]
+            line += f"{millions:14.1f}{size:6d}{cpu:10d} /{gpu:4d}"
+        lines.append(line)
+    return "\n".join(lines)

@@ -1,0 +1,88 @@
+"""`facetracks annotate --weights F` with networks of every kind, end to end."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from torch import nn
+
+from models.landmarks.external import EXTERNAL_FORMAT
+from models.landmarks.model import LandmarkCard, save_landmark_weights
+
+FRAMES = 50
+
+
+@pytest.fixture(scope="module")
+def boxed(tmp_path_factory, faceless_clip) -> Path:
+    """A manifest of a clip whose boxes are given: one face about (40, 30)."""
+    folder = tmp_path_factory.mktemp("boxed_networks")
+    rows = [f"{frame},20,10,60,50" for frame in range(FRAMES)]
+    (folder / "boxes.csv").write_text("\n".join(["frame_index,x0,y0,x1,y1", *rows]))
+    path = folder / "boxed.jsonl"
+    path.write_text(json.dumps({"uri": str(faceless_clip), "boxes": "boxes.csv"}))
+    return path
+
+
+def annotated(facetracks, boxed: Path, output: Path, weights: Path) -> np.ndarray:
+    """Raw landmarks (T, 68, 2) of the one track."""
+    ended = facetracks(
+        "annotate", boxed, "--output", output, "--weights", weights, "--device", "cpu",
+        "--workers", 1,
+    )  # fmt: skip
+    assert ended.status == 0, ended.out + ended.err
+    (file,) = (output / "tracks").iterdir()
+    table = pq.read_table(file)
+    columns = [np.stack(table[name].to_numpy(zero_copy_only=False)) for name in ("x_raw", "y_raw")]
+    return np.stack(columns, axis=-1)
+
+
+@pytest.mark.parametrize("name", ["2drnn", "3dfcrnn", "hourglass"])
+def test_networks_of_the_papers(facetracks, boxed, tmp_path, name) -> None:
+    torch.manual_seed(0)
+    small = {"stacks": 1, "features": 8} if name == "hourglass" else {}
+    card = LandmarkCard(network=name, settings=small, crop_size_px=64 if small else 32)
+    weights = tmp_path / f"{name}.safetensors"
+    save_landmark_weights(weights, card.build_network(), card)
+    points = annotated(facetracks, boxed, tmp_path / "out", weights)
+    assert points.shape == (FRAMES, 68, 2)
+    assert np.isfinite(points).all()
+    record = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert record["config"]["network"] == name
+
+
+def test_a_network_from_elsewhere(facetracks, boxed, tmp_path) -> None:
+    """It puts all landmarks in the middle of the crop, which is the middle of the box."""
+
+    class Middle(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return (0 * x.mean([1, 2, 3]) + 0.5)[:, None].expand(-1, 136)
+
+    example = torch.zeros(2, 3, 32, 32)
+    batch = torch.export.Dim("batch")
+    program = torch.export.export(Middle(), (example,), dynamic_shapes=({0: batch},))
+    weights = tmp_path / "middle.pt2"
+    torch.export.save(program, weights)
+    card = {
+        "format": EXTERNAL_FORMAT,
+        "crop_size_px": 32,
+        "output": "zero_to_one",
+        "landmark_layout": "ibug68",
+        "pixel_mean_rgb": [0, 0, 0],
+        "pixel_std_rgb": [255, 255, 255],
+        "crop_scale": 1.0,
+    }
+    weights.with_suffix(".json").write_text(json.dumps(card))
+    points = annotated(facetracks, boxed, tmp_path / "out", weights)
+    np.testing.assert_allclose(points, np.broadcast_to([40, 30], (FRAMES, 68, 2)), atol=1e-3)
+
+
+def test_a_wrong_card_is_wrong_usage(facetracks, boxed, tmp_path) -> None:
+    weights = tmp_path / "network.pt2"
+    weights.write_bytes(b"")
+    weights.with_suffix(".json").write_text(json.dumps({"format": "other"}))
+    ended = facetracks("annotate", boxed, "--output", tmp_path / "out", "--weights", weights)
+    assert ended.status == 2
+    assert "network.json: lacks 'crop_scale'" in ended.err
