@@ -1,11 +1,12 @@
 # Two commands, each of which does all of its set-up:  make annotate   make test
-# make test-long: 20 kills, 60 minutes of video, full disks, two runs at once; for fewer:
-#   FACETRACKS_KILLS=3 FACETRACKS_MEMORY_MINUTES="1 3" make test-long
+# make test-long: 20 kills, 60 minutes of video, every real clip cut in 1, 3 and 10 s, full
+# disks, two runs at once; for fewer:
+#   FACETRACKS_KILLS=3 FACETRACKS_MEMORY_MINUTES="1 3" FACETRACKS_SEAM_CLIPS=2 make test-long
 VENV := .venv
 PYTHON ?= python3
 SHELL := /bin/bash
 
-.PHONY: annotate test test-long check clean
+.PHONY: annotate test test-long test-engines flink check clean
 
 annotate: $(VENV)/.installed
 	$(VENV)/bin/facetracks demo --output facetracks-sample
@@ -16,12 +17,21 @@ test: $(VENV)/.installed
 test-long: $(VENV)/.installed
 	$(VENV)/bin/python -m pytest -q -m long
 
-# Lint, types and import contracts; .ci/run calls it after the tests.
+# Flink, Spark, Prism and portable workers; what needs Java, Maven or Go is skipped without.
+test-engines: $(VENV)/.installed
+	$(VENV)/bin/python -m pytest -q -m engines tests/engines
+
+# A Flink cluster on this machine until Ctrl-C; it prints how to annotate on it.
+flink: $(VENV)/.installed
+	$(VENV)/bin/python -m pipeline.clusters.flink_cluster
+
+# Lint, types, import contracts; .ci/run calls it first.
 check: $(VENV)/.installed
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
+	$(VENV)/bin/hadolint Dockerfile
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -1,0 +1,125 @@
+"""Processes that run beside each other, each with a log of its own, ended by process id."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+__all__ = ["ProcessGroup", "answers", "end_signal", "free_port"]
+
+_FAREWELL_SECONDS: Final = 10.0
+_LOOK_SECONDS: Final = 0.2
+_LINES_TOLD: Final = 20
+
+
+class ProcessGroup:
+    """Named processes; leaving the `with` block ends them all, last started first.
+
+    Args:
+        logs: folder of NAME.log, the output of each.
+    """
+
+    def __init__(self, logs: Path) -> None:
+        self._logs = logs
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        logs.mkdir(parents=True, exist_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for process in self._processes.values():
+            process.terminate()
+        for name in reversed(list(self._processes)):
+            self.end(name)
+
+    def start(
+        self, name: str, command: Sequence[str | Path], environment: Mapping[str, str] | None = None
+    ) -> int:
+        """Starts a process (again, where it has ended); returns its id."""
+        with self.log(name).open("ab") as log:
+            process = subprocess.Popen(  # noqa: S603
+                list(map(str, command)),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **(environment or {})},
+                start_new_session=True,  # a Ctrl-C in the terminal is the owner's to pass on
+            )
+        self._processes[name] = process
+        return process.pid
+
+    def pid(self, name: str) -> int:
+        """The process id."""
+        return self._processes[name].pid
+
+    def end(self, name: str) -> None:
+        """Ends a process and waits for its end."""
+        process = self._processes.pop(name)
+        process.terminate()
+        try:
+            process.wait(_FAREWELL_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def kill(self, name: str) -> None:
+        """Kills a process at once, as a fault would."""
+        process = self._processes.pop(name)
+        process.kill()
+        process.wait()
+
+    def log(self, name: str) -> Path:
+        """The file that holds a process's output."""
+        return self._logs / f"{name}.log"
+
+    def wait_for(self, name: str, sign: Callable[[], object], seconds: float) -> None:
+        """Waits for a sign that a process is ready.
+
+        Raises RuntimeError, with the end of its log, when it ends before or takes too long.
+        """
+        end = time.monotonic() + seconds
+        while not sign():
+            ended = self._processes[name].poll() is not None
+            if ended or time.monotonic() > end:
+                lines = self.log(name).read_text(errors="replace").splitlines()[-_LINES_TOLD:]
+                what = "ended" if ended else f"was not ready after {seconds:.0f} s"
+                raise RuntimeError("\n".join([f"{name} {what}; its log ends with", *lines]))
+            time.sleep(_LOOK_SECONDS)
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        return int(probe.getsockname()[1])
+
+
+def answers(address: str) -> bool:
+    """Whether somebody listens at HOST:PORT."""
+    host, _, port = address.rpartition(":")
+    with contextlib.suppress(OSError), socket.create_connection((host, int(port)), timeout=1):
+        return True
+    return False
+
+
+def end_signal() -> threading.Event:
+    """Set when this process is told to end: SIGINT or SIGTERM."""
+    told = threading.Event()
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, lambda *_: told.set())
+    return told

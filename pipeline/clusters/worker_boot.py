@@ -1,0 +1,101 @@
+"""A Python worker for a runner that starts processes: Beam's boot program, without a container.
+
+    python -m pipeline.clusters.worker_boot --id=... --provision_endpoint=HOST:PORT ...
+
+The arguments are those of Beam's container contract. The runner's provision service tells
+the job's options and, where the arguments leave them out, the other endpoints. What a
+container's boot program does beside that, installing packages, is not wanted here:
+facetracks is installed on every worker. For runners that start a process themselves
+(environment PROCESS) and for `pipeline.clusters.worker_pool`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import threading
+from collections.abc import Sequence
+from typing import Any, Final
+
+import grpc  # type: ignore[import-untyped]
+from apache_beam.portability.api import (
+    beam_provision_api_pb2,
+    beam_provision_api_pb2_grpc,
+    endpoints_pb2,
+)
+from google.protobuf import json_format, text_format  # type: ignore[import-untyped]
+
+__all__ = ["harness_environment", "main"]
+
+_PROVISION_SECONDS: Final = 60.0
+_EXIT_ORPHANED: Final = 1
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Runs a worker until its runner hangs up."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--id", required=True, help="the worker's name, given by the runner")
+    parser.add_argument("--provision_endpoint", required=True, help="where the job is told")
+    for endpoint in ("control", "logging", "artifact"):
+        parser.add_argument(f"--{endpoint}_endpoint", default="")
+    parser.add_argument(
+        "--end_with_stdin", action="store_true", help="end when stdin does: with the parent"
+    )
+    args, _ = parser.parse_known_args(argv)
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a runner may never read our stdout
+    if args.end_with_stdin:
+        threading.Thread(target=_end_with_stdin, name="parent", daemon=True).start()
+    with grpc.insecure_channel(args.provision_endpoint) as channel:
+        service = beam_provision_api_pb2_grpc.ProvisionServiceStub(channel)
+        request = beam_provision_api_pb2.GetProvisionInfoRequest()
+        worker = (("worker_id", args.id),)
+        answer = service.GetProvisionInfo(request, metadata=worker, timeout=_PROVISION_SECONDS)
+    os.environ |= harness_environment(
+        args.id, answer.info, args.control_endpoint, args.logging_endpoint
+    )
+    # Imported now: it reads the environment.
+    from apache_beam.runners.worker import sdk_worker_main
+
+    sdk_worker_main.main(sys.argv)
+
+
+def harness_environment(
+    worker_id: str, info: Any, control_endpoint: str = "", logging_endpoint: str = ""
+) -> dict[str, str]:
+    """The environment variables that Beam's Python harness starts from.
+
+    Args:
+        worker_id: the worker's name.
+        info: the runner's ProvisionInfo.
+        control_endpoint: where the runner's commands come from, if not as in `info`.
+        logging_endpoint: where the log goes, if not as in `info`.
+    """
+    endpoints = {
+        "CONTROL": control_endpoint or info.control_endpoint.url,
+        "LOGGING": logging_endpoint or info.logging_endpoint.url,
+        "STATUS": info.status_endpoint.url,
+    }
+    descriptors = {
+        f"{name}_API_SERVICE_DESCRIPTOR": _descriptor(url) for name, url in endpoints.items() if url
+    }
+    return descriptors | {
+        "WORKER_ID": worker_id,
+        "PIPELINE_OPTIONS": json_format.MessageToJson(info.pipeline_options),
+        "RUNNER_CAPABILITIES": " ".join(info.runner_capabilities),
+    }
+
+
+def _descriptor(url: str) -> str:
+    return str(text_format.MessageToString(endpoints_pb2.ApiServiceDescriptor(url=url)))
+
+
+def _end_with_stdin() -> None:
+    """A worker whose pool was killed would wait for its runner for ever."""
+    while os.read(sys.stdin.fileno(), 1024):
+        pass
+    os._exit(_EXIT_ORPHANED)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""What an engine costs and how it scales: the same videos on the local runner and on Flink.
+
+    python tests/benchmarks/engines.py VIDEO ... [--slots 1 2]
+
+Each run prints its wall seconds, the seconds of video it annotated a second, and the CPU
+seconds of all its processes, the driver's and the cluster's: what to compare on a machine that
+does other things too. The first run on a cluster, on the smallest video, is not counted: it
+loads Java's classes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow.parquet as pq
+
+from pipeline.clusters.flink_cluster import run_flink
+
+
+class Speed(NamedTuple):
+    """One run."""
+
+    wall_seconds: float
+    video_seconds: float
+    cpu_seconds: float
+
+
+def main() -> int:
+    """Runs them all, one after the other."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("videos", nargs="+", type=Path)
+    parser.add_argument("--slots", nargs="+", type=int, default=[1, 2], help="of one TaskManager")
+    args = parser.parse_args()
+    os.environ["OMP_NUM_THREADS"] = "1"
+    say(f"{len(args.videos)} videos, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}\n")
+    say(f"{'engine':<26}{'wall s':>9}{'video s/s':>11}{'CPU s':>9}{'load':>7}\n")
+    local = {}
+    for workers in args.slots:
+        local[workers] = annotate(args.videos, "--workers", str(workers))
+        report(f"local, {workers} worker(s)", local[workers])
+    for slots in args.slots:
+        with tempfile.TemporaryDirectory() as folder, run_flink(Path(folder), 1, slots) as cluster:
+            options = cluster.beam_options(slots)
+            annotate([min(args.videos, key=lambda v: v.stat().st_size)], *options)
+            speed = annotate(args.videos, *options)
+        report(f"Flink, {slots} slot(s)", speed)
+        for what, one, other in zip(("wall", "CPU"), speed[::2], local[slots][::2], strict=True):
+            say(
+                f"{'':<26}overhead {one - other:+.1f} s {what} ({100 * (one / other - 1):+.0f} %)\n"
+            )
+    return 0
+
+
+def annotate(videos: list[Path], *options: str) -> Speed:
+    """Annotates the videos in a fresh output."""
+    with tempfile.TemporaryDirectory() as folder:
+        output = Path(folder) / "out"
+        command = [sys.executable, "-m", "pipeline.cli", "annotate", *videos, "--output", output]
+        command += ["--device", "cpu", "--segment-seconds", "2", *options]
+        start, cpu = time.monotonic(), cpu_seconds()
+        subprocess.run(list(map(str, command)), check=True, capture_output=True)
+        wall, cpu = time.monotonic() - start, cpu_seconds() - cpu
+        rows = pq.read_table(output / "videos").to_pylist()
+    return Speed(wall, sum(row["duration_seconds"] or 0.0 for row in rows), cpu)
+
+
+def cpu_seconds() -> float:
+    """What this process and all below it have used, those that have ended among them."""
+    usage: dict[int, tuple[int, int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            fields = stat.read_text().rpartition(")")[2].split()
+            usage[int(stat.parent.name)] = int(fields[1]), sum(map(int, fields[11:15]))
+    found = [os.getpid()]
+    for known in found:
+        found += [pid for pid, (parent, _) in usage.items() if parent == known]
+    return sum(usage[pid][1] for pid in found) / os.sysconf("SC_CLK_TCK")
+
+
+def report(engine: str, speed: Speed) -> None:
+    """One line of the table."""
+    rate = speed.video_seconds / speed.wall_seconds
+    load = os.getloadavg()[0]
+    say(f"{engine:<26}{speed.wall_seconds:9.1f}{rate:11.2f}{speed.cpu_seconds:9.1f}{load:7.1f}\n")
+
+
+def say(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

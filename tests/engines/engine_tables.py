@@ -1,0 +1,46 @@
+"""Tables of one engine against those of another."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow.parquet as pq
+from output_tables import leftovers
+from track_tables import assert_same_tracks
+
+from schemas.videos import VIDEO_SCHEMA
+
+__all__ = ["OPTIONS", "assert_same_tables", "counters"]
+
+#: Small segments, so that every video has several; the same for every engine.
+OPTIONS: Final = ("--segment-seconds", 1, "--batch-windows", 32, "--device", "cpu")
+
+
+def assert_same_tables(reference: Path, output: Path) -> None:
+    """Equal ids, frames, flags and status rows, coordinates within 0.01 px; nothing left over.
+
+    The metadata may differ in the runner alone; the seconds of work are left out.
+    """
+    for folder in ("tracks", "videos"):
+        names = [sorted(p.name for p in (o / folder).iterdir()) for o in (reference, output)]
+        assert names[0] == names[1]
+    for file in sorted((reference / "tracks").iterdir()):
+        tables = [pq.read_table(o / "tracks" / file.name) for o in (reference, output)]
+        assert_same_tracks(*tables)
+        notes = [json.loads(table.schema.metadata[b"facetracks"]) for table in tables]
+        assert {**notes[0], "runner": ""} == {**notes[1], "runner": ""}
+    exact = [name for name in VIDEO_SCHEMA.names if not name.endswith("_seconds")]
+    exact.append("duration_seconds")
+    rows = [
+        pq.read_table(o / "videos").select(exact).sort_by("video_id").to_pylist()
+        for o in (reference, output)
+    ]
+    assert rows[0] == rows[1]
+    assert leftovers(output) == []
+
+
+def counters(output: Path) -> dict[str, Any]:
+    """The counters that the last run wrote down."""
+    return dict(json.loads((output / "run.json").read_bytes())["counters"])

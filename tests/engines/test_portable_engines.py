@@ -1,0 +1,62 @@
+"""The graph on the other engines that take Beam's portable jobs, with workers of our pool."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from annotate_process import annotate
+from engine_tables import OPTIONS, assert_same_tables
+
+from pipeline.clusters.jars import missing_tools
+from pipeline.clusters.job_servers import (
+    build_prism,
+    external_workers,
+    start_portable_job_service,
+    start_spark_job_server,
+    start_worker_pool,
+)
+from pipeline.clusters.processes import ProcessGroup
+
+pytestmark = pytest.mark.engines
+
+
+class Pool(NamedTuple):
+    """A worker pool, and the processes it is one of."""
+
+    group: ProcessGroup
+    options: list[str]
+
+
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory) -> Iterator[Pool]:
+    with ProcessGroup(tmp_path_factory.mktemp("pool")) as group:
+        yield Pool(group, external_workers(start_worker_pool(group)))
+
+
+def test_portable_job_service(pool, engine_corpus, local_output, tmp_path):
+    endpoint = start_portable_job_service(pool.group)
+    options = ("--runner=PortableRunner", f"--job_endpoint={endpoint}", *pool.options)
+    assert_annotates(engine_corpus, options, local_output, tmp_path / "out")
+
+
+@pytest.mark.skipif(shutil.which("go") is None, reason="needs Go, which builds Prism")
+def test_prism(pool, engine_corpus, local_output, tmp_path):
+    options = ("--runner=PrismRunner", f"--prism_location={build_prism()}", *pool.options)
+    assert_annotates(engine_corpus, options, local_output, tmp_path / "out")
+
+
+@pytest.mark.skipif(bool(missing_tools()), reason="needs Java and Maven")
+def test_spark(pool, engine_corpus, local_output, tmp_path):
+    endpoint = start_spark_job_server(pool.group, tmp_path / "artifacts")
+    options = ("--runner=PortableRunner", f"--job_endpoint={endpoint}", *pool.options)
+    assert_annotates(engine_corpus, options, local_output, tmp_path / "out")
+
+
+def assert_annotates(corpus: Path, options: tuple[str, ...], reference: Path, output: Path) -> None:
+    with annotate(corpus, "--output", output, *OPTIONS, *options) as run:
+        assert run.ended().status == 3, run.ended().err
+    assert_same_tables(reference, output)
