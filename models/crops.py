@@ -11,13 +11,12 @@ Boxes are (x0, y0, x1, y1) in the same continuous pixel coordinates as landmarks
 
 from __future__ import annotations
 
-from typing import Any
-
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 __all__ = [
+    "compose_affines",
     "crop_to_image",
     "fit_affine",
     "image_to_crop",
@@ -26,6 +25,7 @@ __all__ = [
 ]
 
 Affine = npt.NDArray[np.float64]
+Plane = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
 
 def square_affine(
@@ -75,17 +75,22 @@ def image_to_crop(points: npt.NDArray[np.floating], affine: Affine) -> npt.NDArr
     return (np.asarray(points, np.float64) - affine[:, 2]) @ inverse.T
 
 
-def sample_plane(
-    plane: npt.NDArray[np.uint8] | npt.NDArray[np.uint16],
-    affine: Affine,
-    width_px: int,
-    height_px: int,
-) -> npt.NDArray[np.uint8] | npt.NDArray[np.uint16]:
+def compose_affines(outer: Affine, inner: Affine) -> Affine:
+    """The (2, 3) affine map that applies `inner`, then `outer`."""
+    offset = crop_to_image(inner[:, 2], outer)
+    composed: Affine = np.column_stack([outer[:, :2] @ inner[:, :2], offset])
+    return composed
+
+
+def sample_plane(plane: Plane, affine: Affine, width_px: int, height_px: int) -> Plane:
     """Samples `plane` on the grid of a crop, without aliasing.
 
-    Where the crop shrinks the image by two or more, the part it covers is first reduced
-    by whole factors (area mean), then sampled bilinearly. Outside the plane the nearest
-    border pixel is repeated.
+    Where the crop shrinks the image by less than two, each of its pixels is one bilinear sample.
+    Where it shrinks it more, each is the mean of 2 x 2 bilinear samples of the image, reduced
+    (area mean) to pixels about as large as those samples are apart. One sample would do against
+    aliasing, but how far it blurs depends on where it falls between two pixels, and a blur that
+    varies moves what is seen: a small spot by up to 0.02 of a crop's pixel, with four samples by
+    less than 0.001. Outside the plane the nearest border pixel is repeated.
 
     Args:
         plane: (H, W) or (H, W, C), uint8 or uint16.
@@ -93,9 +98,25 @@ def sample_plane(
 
     Returns: (height_px, width_px[, C]) of the plane's dtype.
     """
+    if _steps_px(affine).max() < 2:
+        return _sample_bilinearly(plane, affine, width_px, height_px)
+    fine_px = 2 * width_px, 2 * height_px
+    to_crop = fit_affine(width_px, height_px, out_width_px=fine_px[0], out_height_px=fine_px[1])
+    fine = _sample_bilinearly(plane, compose_affines(affine, to_crop), *fine_px)
+    sampled: Plane = cv2.resize(fine, (width_px, height_px), interpolation=cv2.INTER_AREA)
+    return sampled
+
+
+def _steps_px(affine: Affine) -> npt.NDArray[np.float64]:
+    """(2,) how far from each other, in x and in y, a crop's pixels lie in the plane."""
+    steps_px: npt.NDArray[np.float64] = np.abs(affine[:, :2]).sum(1)
+    return steps_px
+
+
+def _sample_bilinearly(plane: Plane, affine: Affine, width_px: int, height_px: int) -> Plane:
+    """Bilinear samples of the plane, reduced by whole factors to pixels as large as a step."""
     height, width = plane.shape[:2]
-    factor_x = max(1, int(np.abs(affine[0, :2]).sum()))
-    factor_y = max(1, int(np.abs(affine[1, :2]).sum()))
+    factor_x, factor_y = np.maximum(1, _steps_px(affine).astype(int)).tolist()
     corners = np.array([[-1, -1], [width_px, -1], [-1, height_px], [width_px, height_px]])
     reach = crop_to_image(corners.astype(np.float64), affine)
     # The covered part, grown to whole reduction blocks that are anchored at pixel 0.
@@ -116,7 +137,7 @@ def sample_plane(
     factors = np.array([[factor_x], [factor_y]], np.float64)
     to_part = affine / factors
     to_part[:, 2] += (0.5 - np.array([x0, y0])) / factors[:, 0] - 0.5
-    sampled: npt.NDArray[Any] = cv2.warpAffine(
+    sampled: Plane = cv2.warpAffine(
         part,
         to_part,
         (width_px, height_px),

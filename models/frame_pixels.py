@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from models.crops import Affine, sample_plane
+from models.crops import Affine, compose_affines, sample_plane
 
 __all__ = ["FramePixels", "upright_affine", "upright_aspect", "upright_size"]
 
@@ -107,9 +107,9 @@ class FramePixels:
 
         `affine` maps crop pixels to upright pixels, (2, 3) float64.
         """
-        stored = _compose(self._to_stored, affine)
+        stored = compose_affines(self._to_stored, affine)
         parts = [
-            sample_plane(plane, _compose(to_plane, stored), width_px, height_px)
+            sample_plane(plane, compose_affines(to_plane, stored), width_px, height_px)
             for plane, to_plane in self._planes
         ]
         if self._to_rgb is None:
@@ -131,11 +131,6 @@ class FramePixels:
         if picked.ndim == 3:
             picked = picked[..., 1]
         return picked.astype(np.float32) * np.float32(2.0 ** (8 - self._bits))
-
-
-def _compose(outer: Affine, inner: Affine) -> Affine:
-    """The affine map that applies `inner`, then `outer`."""
-    return np.column_stack([outer[:, :2] @ inner[:, :2], outer[:, :2] @ inner[:, 2] + outer[:, 2]])
 
 
 def _split_depth(name: str) -> tuple[str, int]:

@@ -17,16 +17,19 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from models.detection.face_detector import load_face_detector
 from models.landmarks.model import load_landmark_model
-from pipeline.annotate_options import add_options, beam_options
+from pipeline.annotate_options import add_options, align_hints, beam_options
 from pipeline.graph import GraphSettings, annotate_videos
 from pipeline.inputs import Inputs, find_inputs
 from pipeline.output_lock import lone_run
 from pipeline.progress import ProgressDisplay
 from pipeline.provenance import check_same_config, describe_run, tracks_config, write_run_record
 from pipeline.timings import timings_table
+from pipeline.waves import RunTotals, run_in_waves
 from schemas.errors import AccountingError, OutputError, UsageError, WeightsError
 from transforms.align_faces import LandmarkModelHandler, resolve_device
+from transforms.child_pool import kept_children
 from transforms.decoding_child import ChildSettings
+from transforms.run_metrics import NAMESPACE
 from transforms.storage import Folder, write_bytes
 from transforms.window_decoding import CropSpec
 from transforms.workplace import Workplace
@@ -75,8 +78,7 @@ def run(args: argparse.Namespace) -> int:
             check_same_config(output, config)
         write_run_record(output, record)
         start = time.monotonic()
-        with ProgressDisplay(len(inputs.videos)):
-            result = _run_graph(inputs, settings, options)
+        totals = _run(inputs, settings, options, in_waves=local)
         wall_seconds = time.monotonic() - start
         rows = _account(inputs, settings.workplace)
         settings.workplace.clear_staging(inputs.all_videos())
@@ -86,23 +88,48 @@ def run(args: argparse.Namespace) -> int:
         "wall_seconds": round(wall_seconds, 3),
         "statuses": dict(statuses),
         "reasons": dict(Counter(row["reason"] for row in rows if row["reason"])),
-        "counters": _counters(result),
+        "counters": dict(totals.counters),
+        "waves": totals.waves,
+        "staging_peak_bytes": totals.staging_peak_bytes,
     }
     write_run_record(output, record)
     _report(rows, output, wall_seconds)
     if args.timings:
         print(timings_table(rows, wall_seconds))
+        print(f"staging: {totals.staging_peak_bytes / 1e6:.1f} MB at most")
     return 0 if set(statuses) <= {"ok", "skipped"} else EXIT_INCOMPLETE
 
 
-def _run_graph(inputs: Inputs, settings: GraphSettings, options: PipelineOptions) -> Any:
-    pipeline = beam.Pipeline(options=options)
-    annotate_videos(pipeline, inputs.videos, inputs.failures, settings)
-    result = pipeline.run()
-    state = result.wait_until_finish()
-    if state not in (None, "DONE"):
-        raise RuntimeError(f"the runner ended the job as {state}, expected DONE")
-    return result
+def _run(
+    inputs: Inputs, settings: GraphSettings, options: PipelineOptions, *, in_waves: bool
+) -> RunTotals:
+    """Runs the inputs, where asked in waves; a cluster needs to see all of them at once."""
+    totals = RunTotals()
+
+    def run_wave(wave: Inputs) -> Counter[str]:
+        pipeline = beam.Pipeline(options=options)
+        annotate_videos(pipeline, wave.videos, wave.failures, settings)
+        result = pipeline.run()
+        state = result.wait_until_finish()
+        if state not in (None, "DONE"):
+            raise RuntimeError(f"the runner ended the job as {state}, expected DONE")
+        return _counters(result)
+
+    with ProgressDisplay(len(inputs.videos)), kept_children():
+        try:
+            if in_waves:
+                run_in_waves(inputs, run_wave, totals)
+            else:
+                totals.add(inputs, run_wave(inputs))
+        except Exception:
+            done, count = totals.videos_done, len(inputs.all_videos())
+            print(
+                f"facetracks: {done} of {count} inputs were done before the run broke; "
+                "the same command, without --overwrite, goes on from there",
+                file=sys.stderr,
+            )
+            raise
+    return totals
 
 
 def _settings(args: argparse.Namespace, output: str, runner: str, local: bool) -> GraphSettings:
@@ -132,7 +159,16 @@ def _settings(args: argparse.Namespace, output: str, runner: str, local: bool) -
     handler = LandmarkModelHandler(
         args.weights, device=args.device, batch_windows=args.batch_windows, threads=threads
     )
-    return GraphSettings(workplace, child, handler, args.stabilizer, args.overwrite, args.retry)
+    return GraphSettings(
+        workplace,
+        child,
+        handler,
+        args.stabilizer,
+        args.overwrite,
+        args.retry,
+        args.separate_decode,
+        align_hints(args),
+    )
 
 
 def _check_output(output: str) -> None:
@@ -180,17 +216,24 @@ def _report(rows: Sequence[dict[str, Any]], output: str, wall_seconds: float) ->
     print(f"tracks: {output}/tracks\nvideos: {output}/videos")
 
 
-def _counters(result: Any) -> dict[str, int]:
-    """The run's own counters, where the runner keeps them."""
+def _counters(result: Any) -> Counter[str]:
+    """The run's own counters, and counts and sums of its distributions, where there are any."""
     try:
-        counters = result.metrics().query()["counters"]
+        metrics = result.metrics().query()
     except (AttributeError, NotImplementedError):
-        return {}
-    ours = [c for c in counters if c.key.metric.namespace == "facetracks"]
+        return Counter()
     totals: Counter[str] = Counter()
-    for counter in ours:
-        totals[counter.key.metric.name] += counter.result
-    return dict(totals)
+    for kind in ("counters", "distributions"):
+        for one in metrics[kind]:
+            name = one.key.metric.name
+            if one.key.metric.namespace != NAMESPACE:
+                continue
+            if kind == "counters":
+                totals[name] += one.result
+            else:
+                totals[f"{name}.count"] += one.result.count
+                totals[f"{name}.sum"] += one.result.sum
+    return totals
 
 
 def _now() -> str:

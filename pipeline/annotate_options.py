@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import difflib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Final
 
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.transforms.resources import parse_resource_hints
 
 from models.stabilization.stabilizers import STABILIZERS, stabilizer_factory
 from pipeline.inputs import ALLOWED_PROTOCOLS
@@ -16,7 +18,12 @@ from schemas.errors import UsageError, WeightsError
 from schemas.videos import REASONS
 from transforms.decoding_child import ChildSettings
 
-__all__ = ["add_options", "beam_options"]
+__all__ = ["add_options", "align_hints", "beam_options"]
+
+#: Prism splits slow bundles, if need be between elements of one key, and then runs both halves
+#: at the same time: a video's state would be in two places.
+_WHOLE_BUNDLES: Final = "--experiments=prism_disable_sdf_split"
+_MAY_BE_PRISM: Final = ("PrismRunner", "DirectRunner")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +37,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     add = parser.add_argument
     add("--output", required=True, metavar="URL", help="folder for tracks/, videos/ and run.json")
-    add("--weights", metavar="FILE", help="landmark weights (default: the ones that ship)")
+    add(
+        "--weights",
+        metavar="FILE",
+        help="landmark weights: a file of ours, or a network exported by torch (.pt2, TorchScript "
+        ".pt) with its card (.json) beside it (default: the ones that ship)",
+    )
     add(
         "--detector",
         default="default",
@@ -50,6 +62,25 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         default=256,
         metavar="N",
         help="frame windows in a network call (default: %(default)s)",
+    )
+    add(
+        "--separate-decode",
+        action="store_true",
+        help="decode and align on different workers: crops cross a shuffle in between",
+    )
+    add(
+        "--align-accelerator",
+        type=_resource_hint("accelerator"),
+        metavar="SPEC",
+        help="what workers that align must have, where the runner reads resource hints: "
+        "type:nvidia-l4;count:1;install-nvidia-driver, say",
+    )
+    add(
+        "--align-ram",
+        type=_resource_hint("min_ram"),
+        metavar="SIZE",
+        help="memory that workers that align must have, where the runner reads resource hints: "
+        "16GB, say",
     )
     add(
         "--segment-seconds",
@@ -133,12 +164,31 @@ def beam_options(args: argparse.Namespace) -> tuple[PipelineOptions, str]:
             raise UsageError(f"got {flag!r} among the options; inputs come before the options")
     runner = PipelineOptions(list(flags)).view_as(StandardOptions).runner
     if runner is not None:
-        return PipelineOptions(list(flags)), str(runner).rpartition(".")[2]
+        name = str(runner).rpartition(".")[2]
+        whole_bundles = [_WHOLE_BUNDLES] if name in _MAY_BE_PRISM else []
+        return PipelineOptions([*flags, *whole_bundles]), name
     # Named, because DirectRunner chooses its engine by the content of the graph.
     mode = "multi_threading" if args.workers > 1 else "in_memory"
     ours = ["--runner=FnApiRunner", f"--direct_num_workers={args.workers}"]
     ours += [f"--direct_running_mode={mode}"]
     return PipelineOptions([*ours, *flags]), "FnApiRunner"  # the last word is the user's
+
+
+def _resource_hint(name: str) -> Callable[[str], str]:
+    def checked(text: str) -> str:
+        try:
+            parse_resource_hints({name: text})
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(f"got {text!r} ({error})") from error
+        return text
+
+    return checked
+
+
+def align_hints(args: argparse.Namespace) -> dict[str, str]:
+    """The resource hints of AlignFaces."""
+    hints = {"accelerator": args.align_accelerator, "min_ram": args.align_ram}
+    return {name: value for name, value in hints.items() if value is not None}
 
 
 def _device(text: str) -> str:

@@ -17,6 +17,7 @@ __all__ = ["draw_error_curves"]
 
 _SHOWN_PERCENT: Final = 10.0
 _LIMITS_PERCENT: Final = (4, 8)
+_LINES: Final = ("-", "--", ":")
 
 
 def draw_error_curves(folder: Path, measured: Sequence[Measurement]) -> list[Path]:
@@ -34,7 +35,7 @@ def draw_error_curves(folder: Path, measured: Sequence[Measurement]) -> list[Pat
 def _draw(path: Path, normalization: Normalization, measured: Sequence[Measurement]) -> Path:
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
+    figure, axes = plt.subplots(figsize=(9, 6), layout="constrained")
     for one in measured:
         groups = [(n, e) for n, e in labelled_groups(one.errors) if n.startswith("category")]
         for group, errors in [("", one.errors), *groups]:
@@ -49,16 +50,19 @@ def _draw(path: Path, normalization: Normalization, measured: Sequence[Measureme
             label = " ".join(part for part in (one.network, one.data_set, group, one.boxes) if part)
             if landmarks != LANDMARK_COUNT:
                 label += f" ({landmarks} landmarks)"
-            axes.step(np.append(0, ordered), np.append(0, share), where="post", label=label)
+            style = _LINES[len(axes.lines) // 10 % len(_LINES)]  # colours repeat after ten
+            x, y = np.append(0, ordered), np.append(0, share)
+            axes.step(x, y, style, where="post", label=label)
     for limit in _LIMITS_PERCENT:
         axes.axvline(limit, color="grey", lw=0.5)
     axes.set(
         xlim=(0, _SHOWN_PERCENT),
         ylim=(0, 100),
         xlabel=f"error, percent ({normalization})",
-        ylabel="faces with at most this error, percent (missed faces are among the others)",
+        ylabel="faces with at most this error, percent",
+        title="cumulated errors; missed faces never come in",
     )
-    if axes.lines[: -len(_LIMITS_PERCENT)]:
+    if len(axes.lines) > len(_LIMITS_PERCENT):
         axes.legend(fontsize=7, loc="lower right")
     figure.savefig(path, dpi=100)
     plt.close(figure)

@@ -54,8 +54,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "ground-truth box; by category, movement and expression, and by size of the face. Boxes "
         "are those of the labelled landmarks, jittered as the detector scatters, or the "
         "detector's own. In videos a network sees the frames before; a still is repeated. "
-        + MISSED_NOTE
-        + ".",
+        f"{MISSED_NOTE}.",
     )
     add = parser.add_argument
     add("--data", type=Path, metavar="DIR", help=f"folder with {', '.join(EVALUATION_SETS)}")

@@ -8,7 +8,8 @@ ReadVideos -> PlanSegments -> DecodeWindows -> AlignFaces -> StabilizeTracks -> 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import apache_beam as beam
 
@@ -18,6 +19,7 @@ from transforms.decode_windows import DecodeWindows
 from transforms.decoding_child import ChildSettings
 from transforms.plan_segments import PlanSegments
 from transforms.read_videos import ReadVideos
+from transforms.separate_decode import SeparateDecode
 from transforms.stabilize_tracks import SaveParts, StabilizeTracks
 from transforms.workplace import Workplace
 from transforms.write_tracks import WriteTracks
@@ -27,7 +29,11 @@ __all__ = ["GraphSettings", "annotate_videos"]
 
 @dataclass(frozen=True)
 class GraphSettings:
-    """Everything the stages are told."""
+    """Everything the stages are told.
+
+    separate_decode: whether a shuffle keeps decoding and aligning apart, for workers of
+    their own. align_hints: Beam's resource hints of AlignFaces, min_ram and accelerator.
+    """
 
     workplace: Workplace
     child: ChildSettings
@@ -35,6 +41,8 @@ class GraphSettings:
     stabilizer: str
     overwrite: bool = False
     retry: frozenset[str] = frozenset()
+    separate_decode: bool = False
+    align_hints: Mapping[str, str] = field(default_factory=dict)
 
 
 def annotate_videos(
@@ -51,7 +59,11 @@ def annotate_videos(
     read = pipeline | "ReadVideos" >> ReadVideos(videos, place, settings.overwrite, settings.retry)
     planned = read.videos | "PlanSegments" >> PlanSegments(child)
     decoded = planned["segments"] | "DecodeWindows" >> DecodeWindows(child, place)
-    aligned = decoded.windows | "AlignFaces" >> AlignFaces(settings.handler)
+    windows = decoded.windows
+    if settings.separate_decode:
+        windows = windows | "SeparateDecode" >> SeparateDecode()
+    align = AlignFaces(settings.handler).with_resource_hints(**settings.align_hints)
+    aligned = windows | "AlignFaces" >> align
     parts = aligned | "SaveParts" >> SaveParts(place)
     outcomes = (parts, decoded.saved, decoded.failed) | "Outcomes" >> beam.Flatten()
     tracks = outcomes | "StabilizeTracks" >> StabilizeTracks(place, settings.stabilizer)

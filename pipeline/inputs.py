@@ -15,10 +15,10 @@ from typing import Any, Final
 
 import fsspec
 import pyarrow as pa
-import pyarrow.csv
 
 from schemas.errors import ManifestError
 from schemas.records import Video, VideoFailure
+from transforms.csv_reading import read_csv
 from transforms.parquet_reading import read_parquet
 from transforms.sources import resolve
 
@@ -204,12 +204,10 @@ def _rows(url: str, content: bytes) -> list[dict[str, Any]]:
                 rows.append(row)
         columns = set().union(*rows) if rows else {"uri"}
     else:
-        stream = io.BytesIO(content)
         if url.lower().endswith(".csv"):
-            text = pa.csv.ConvertOptions(column_types={"uri": pa.string(), "video_id": pa.string()})
-            table = pa.csv.read_csv(stream, convert_options=text)
+            table = read_csv(content, {"uri": pa.string(), "video_id": pa.string()})
         else:
-            table = read_parquet(stream)
+            table = read_parquet(io.BytesIO(content))
         rows, columns = table.to_pylist(), set(table.column_names)
     if "uri" not in columns:
         got = ", ".join(sorted(columns)) or "none"

@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 MISSED_NOTE: Final = (
-    "a missed face counts: as a failure in FR, as 0 in AUC; NRMSE and median are over the "
+    "A missed face counts: as a failure in FR, as 0 in AUC; NRMSE and median are over the "
     "faces with a prediction"
 )
 _LENGTHS: Final[Mapping[Normalization, str]] = {
@@ -49,7 +49,8 @@ class Measurement:
 def figure_rows(measured: Iterable[Measurement]) -> Iterator[dict[str, Any]]:
     """A row for each measurement, each group of its labels, normalization, landmark subset.
 
-    Left out where the labels lack landmarks of the subset.
+    Left out where the labels lack landmarks of the subset. "faces" are different ones;
+    "predictions" and "missed" count a face once for each box that it was measured on.
     """
     for one in measured:
         groups = [("all", one.errors), *labelled_groups(one.errors)]

@@ -65,7 +65,7 @@ class ProgressDisplay:
         if bar is None:
             print(progress_line(progress, self._videos, elapsed), file=sys.stderr, flush=True)
             return
-        bar.total = progress.seconds_planned or None
+        bar.total = progress.seconds_expected(self._videos) or None
         bar.n = round(progress.seconds_done, 1)
         bar.set_description_str(f"{progress.videos_done}/{self._videos} videos", refresh=False)
         speed = progress.seconds_done / elapsed if elapsed else 0.0
@@ -75,7 +75,7 @@ class ProgressDisplay:
 
 def progress_line(progress: Progress, videos: int, elapsed_seconds: float) -> str:
     """The plain line: `3/52 videos, 40/610 s of video, 5.1 s of video/s, 112 s left`."""
-    done, planned = progress.seconds_done, progress.seconds_planned
+    done, planned = progress.seconds_done, progress.seconds_expected(videos)
     speed = done / elapsed_seconds if elapsed_seconds else 0.0
     left = f", {(planned - done) / speed:.0f} s left" if speed and planned > done else ""
     return (

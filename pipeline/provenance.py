@@ -20,7 +20,7 @@ from transforms.storage import Folder, write_bytes
 __all__ = ["check_same_config", "describe_run", "tracks_config", "write_run_record"]
 
 #: Raise it when the same inputs and weights give other tracks than before.
-_METHOD_VERSION: Final = 1
+_METHOD_VERSION: Final = 2
 
 
 def tracks_config(model: LandmarkModel, detector: FaceDetector, stabilizer: str) -> dict[str, Any]:

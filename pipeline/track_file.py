@@ -11,12 +11,11 @@ import fsspec
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from schemas.errors import UsageError
 from schemas.landmarks import LANDMARK_COUNT
 from schemas.tracks import TRACK_SCHEMA
-from transforms.parquet_reading import read_parquet
+from transforms.parquet_reading import open_parquet, read_parquet
 from transforms.storage import file_stem
 
 __all__ = ["TrackRows", "find_track_file", "read_track_file"]
@@ -64,7 +63,7 @@ def read_track_file(uri: str) -> TrackRows:
     try:
         fs, path = fsspec.core.url_to_fs(uri)
         with fs.open(path, "rb") as file:
-            parquet = pq.ParquetFile(file)
+            parquet = open_parquet(file)
             missing = [c for c in _COLUMNS if c not in parquet.schema_arrow.names]
             if missing:
                 raise UsageError(

@@ -2,8 +2,8 @@
 
     Video -> Segment -> SegmentWindows -> SegmentLandmarks -> SegmentPart -> VideoTracks
 
-Pixels travel in SegmentWindows only, and only inside one worker. Everything that
-crosses a shuffle is a few hundred bytes.
+Pixels travel in SegmentWindows only, and only inside one worker, unless SeparateDecode
+hands them to another. Everything else that crosses a shuffle is a few hundred bytes.
 """
 
 from __future__ import annotations

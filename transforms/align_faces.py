@@ -18,6 +18,7 @@ from models.crops import crop_to_image
 from models.landmarks.model import LandmarkModel, load_landmark_model
 from schemas.landmarks import LANDMARK_COUNT
 from schemas.records import SegmentLandmarks, SegmentWindows
+from transforms.run_metrics import record_align
 
 __all__ = ["AlignFaces", "LandmarkModelHandler", "align_windows", "resolve_device"]
 
@@ -79,9 +80,11 @@ def _predict(
     indices = np.concatenate([w.windows + first for w, first in zip(batch, firsts, strict=True)])
     found = [np.empty((0, LANDMARK_COUNT, 2), np.float32)]
     for begin in range(0, len(indices), batch_windows):
+        start = time.perf_counter()
         used, local = np.unique(indices[begin : begin + batch_windows], return_inverse=True)
         shape = (-1, indices.shape[1])
         found.append(model.predict(crops[used], local.astype(np.intp).reshape(shape)))
+        record_align(len(found[-1]), time.perf_counter() - start)
     return np.concatenate(found)
 
 

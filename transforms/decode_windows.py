@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics
 
 from schemas.errors import VideoError
-from schemas.records import Segment, SegmentFailure, SegmentPart
-from transforms.decoding_child import ChildSettings, DecodingChild
-from transforms.parts import part_url
+from schemas.records import Segment, SegmentFailure
+from transforms.child_pool import enter_pool, leave_pool, lent_child
+from transforms.decoding_child import ChildSettings
+from transforms.parts import saved_parts
 from transforms.progress_board import BOARD
-from transforms.storage import Folder
+from transforms.run_metrics import record_decode
 from transforms.workplace import Workplace
 
 __all__ = ["DecodeWindows"]
@@ -29,34 +31,45 @@ class _DecodeFn(beam.DoFn):  # type: ignore[misc]
         self._reused = Metrics.counter("facetracks", "segments_reused")
 
     def setup(self) -> None:
-        self._child = DecodingChild(self._settings)
+        enter_pool()
 
-    def process(self, segment: Segment) -> list[Any]:
-        part = part_url(self._workplace.staging(segment.video), segment)
-        if Folder(part).exists():  # a run before this one got as far
-            self._reused.inc()
-            BOARD.segment_ended(segment)
-            return [beam.pvalue.TaggedOutput("saved", SegmentPart(segment, part))]
+    def process(self, segment: Segment) -> Iterator[Any]:
+        rest: Segment | None = segment
+        for part in saved_parts(self._workplace.staging(segment.video), segment):
+            self._reused.inc()  # a run before this one got as far
+            rest = rest_after(part.segment, segment)
+            yield beam.pvalue.TaggedOutput("saved", part)
         try:
-            windows = self._child.decode(segment)
+            if rest is not None:
+                with lent_child(self._settings) as child:
+                    for windows in child.decode(rest):
+                        self._frames.inc(len(windows.rows.frame_pts))
+                        self._windows.inc(len(windows.windows))
+                        record_decode(windows.work)
+                        rest = rest_after(windows.segment, segment)
+                        yield windows
         except VideoError as error:
             self._failed.inc()
-            BOARD.segment_ended(segment)
-            failure = SegmentFailure(segment, error.reason, str(error))
-            return [beam.pvalue.TaggedOutput("failed", failure)]
-        self._frames.inc(len(windows.rows.frame_pts))
-        self._windows.inc(len(windows.windows))
+            failure = SegmentFailure(rest or segment, error.reason, str(error))
+            yield beam.pvalue.TaggedOutput("failed", failure)
         BOARD.segment_ended(segment)
-        return [windows]
 
     def teardown(self) -> None:
-        self._child.close()
+        leave_pool()
+
+
+def rest_after(piece: Segment, segment: Segment) -> Segment | None:
+    """What is left of a segment after a piece of it; None after the last one."""
+    if piece.own_stop_pts == segment.own_stop_pts:
+        return None
+    return replace(segment, own_start_pts=piece.own_stop_pts)
 
 
 @dataclass
 class DecodeWindows(beam.PTransform):  # type: ignore[misc]
-    """A Segment becomes SegmentWindows (main), a SegmentFailure (`failed`), or the
-    SegmentPart that an earlier run saved (`saved`).
+    """A Segment becomes SegmentWindows (main), in pieces where it is long; what an earlier
+    run saved of it comes as SegmentParts (`saved`), what is left when decoding fails as a
+    SegmentFailure (`failed`).
     """
 
     settings: ChildSettings

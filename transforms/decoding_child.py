@@ -2,7 +2,7 @@
 
     worker thread                         child (python -m transforms.decoding_server)
     DecodingChild.plan / .decode  --->    opens, seeks, decodes, detects, crops
-                                  <---    progress, ... then a result or a VideoError
+                                  <---    progress, pieces, ... then the rest or a VideoError
 
 One child serves one worker thread, one request at a time, and lives on between requests.
 It is started by exec, never by a bare fork: the worker may hold CUDA and locks. A child
@@ -44,9 +44,11 @@ _WATCH_SECONDS: Final = 0.25
 _GRACE_SECONDS: Final = 120.0
 #: Length that a video without a known one is taken for.
 _UNKNOWN_SECONDS: Final = 3600.0
-_FAREWELL_SECONDS: Final = 0.5
+_FAREWELL_SECONDS: Final = 2.0
 _START_SECONDS: Final = 60.0
 _LARGEST_ANSWER: Final = 2**31 - 1
+#: The kind of answer that more will follow.
+_PIECE: Final = b"W"
 #: The children of this process that are alive.
 _ALIVE: set[subprocess.Popen[bytes]] = set()
 
@@ -83,6 +85,7 @@ class DecodingChild:
         self._connection: Connection[Any, Any] | None = None
         self._stderr: Any = None
         self._greeted = False
+        self._busy = False
 
     def plan(self, video: Video) -> list[Segment]:
         """Cuts a video in segments.
@@ -91,22 +94,29 @@ class DecodingChild:
         the child down or past a limit.
         """
         with _within_reach(video) as reachable:
-            answer = self._ask("plan", reachable, video, 0.0)
+            _, plan = next(self._ask("plan", reachable, video, 0.0))
         try:
-            return unpack_plan(answer, video)
+            return unpack_plan(plan, video)
         except ValueError as error:
             self._refuse_garbage(video, error)
 
-    def decode(self, segment: Segment) -> SegmentWindows:
-        """Decodes one segment; raises VideoError as `plan` does."""
+    def decode(self, segment: Segment) -> Iterator[SegmentWindows]:
+        """Decodes one segment, in one piece or several; raises VideoError as `plan` does.
+
+        The child works on the next piece while the caller has one, and no further.
+        """
         seconds = (segment.probe.duration_seconds or _UNKNOWN_SECONDS) / segment.count
+        rest = segment
         with _within_reach(segment.video) as reachable:
             request = dataclasses.replace(segment, video=reachable)
-            answer = self._ask("decode", request, segment.video, seconds)
-        try:
-            return unpack_windows(answer, segment)
-        except ValueError as error:
-            self._refuse_garbage(segment.video, error)
+            for is_last, answer in self._ask("decode", request, segment.video, seconds):
+                try:
+                    windows = unpack_windows(answer, rest)
+                    if not is_last:
+                        windows, rest = _divided(windows)
+                except ValueError as error:
+                    self._refuse_garbage(segment.video, error)
+                yield windows
 
     def close(self) -> None:
         """Ends the child, whatever it is doing."""
@@ -118,18 +128,35 @@ class DecodingChild:
             if resource is not None:
                 resource.close()
         self._process = self._connection = self._stderr = None
+        self._busy = False
 
     def _ask(
         self, request: str, argument: Video | Segment, video: Video, video_seconds: float
-    ) -> bytes:
-        connection = self._started()
+    ) -> Iterator[tuple[bool, bytes]]:
+        """What the child answers: (whether it is the last, content) of each piece.
+
+        Raises VideoError where it fails.
+        """
+        if self._busy:  # nobody heard the last request out
+            self.close()
+        connection, self._busy = self._started(), True
+        time_limit = _GRACE_SECONDS + self._settings.max_slowness * video_seconds
+        waited = 0.0
         try:
             connection.send((request, argument))
-            answer = self._answer(connection, video, video_seconds)
+            while self._busy:
+                start = time.monotonic()
+                answer = self._answer(connection, video, time_limit, waited)
+                waited += time.monotonic() - start
+                self._busy = answer[:1] == _PIECE
+                yield not self._busy, self._content(answer, argument, video)
         except (EOFError, OSError) as error:
             message = f"{video.uri}: the decoder took its process down ({self._last_words()})"
             self.close()
             raise DecodingError("decoder_crashed", message) from error
+
+    def _content(self, answer: bytes, argument: Video | Segment, video: Video) -> bytes:
+        """What an answer brings; raises what it tells."""
         kind, content = answer[:1], answer[1:]
         if kind == b"V":
             try:
@@ -149,17 +176,16 @@ class DecodingChild:
         if kind == b"B":
             text = content.decode(errors="replace")
             raise RuntimeError(f"{video.uri}: the decoding child raised\n{text}")
-        if kind != b"D":
+        if kind not in (_PIECE, b"D"):
             self._refuse_garbage(video, ValueError(f"an answer of kind {kind!r}"))
         return content
 
     def _answer(
-        self, connection: Connection[Any, Any], video: Video, video_seconds: float
+        self, connection: Connection[Any, Any], video: Video, time_limit: float, waited: float
     ) -> bytes:
-        """Waits for the answer, and kills a child that breaks a limit."""
+        """Waits for an answer, as it did for `waited` s; kills a child that breaks a limit."""
         limits = self._settings
         start = last_sign = time.monotonic()
-        time_limit = _GRACE_SECONDS + limits.max_slowness * video_seconds
         while True:
             if connection.poll(_WATCH_SECONDS):
                 answer = connection.recv_bytes(_LARGEST_ANSWER)
@@ -169,7 +195,7 @@ class DecodingChild:
             now, memory_mb = time.monotonic(), self._memory_mb()
             if memory_mb > limits.memory_mb:
                 self._kill(video, "memory_limit", f"needed more than {limits.memory_mb} MB")
-            if now - start > time_limit:
+            if waited + now - start > time_limit:
                 self._kill(video, "time_limit", f"needed more than {time_limit:.0f} s")
             patience = limits.stall_seconds
             if not self._greeted:  # it is still reading its libraries
@@ -234,6 +260,16 @@ class DecodingChild:
         self._stderr.seek(max(0, self._stderr.tell() - 400))
         words = self._stderr.read().decode(errors="replace").strip().splitlines()
         return f"{how}: {words[-1]}" if words else how
+
+
+def _divided(windows: SegmentWindows) -> tuple[SegmentWindows, Segment]:
+    """A piece with what it owns, up to its seam, and what is left of the segment."""
+    whole, seam = windows.segment, windows.seam
+    if seam is None or not whole.owns(seam.pts) or seam.pts == whole.own_start_pts:
+        raise ValueError(f"a piece of {whole.own_start_pts} to {whole.own_stop_pts} ends at {seam}")
+    own = dataclasses.replace(whole, own_stop_pts=seam.pts)
+    rest = dataclasses.replace(whole, own_start_pts=seam.pts)
+    return dataclasses.replace(windows, segment=own), rest
 
 
 def _uri_of(argument: Video | Segment) -> str:

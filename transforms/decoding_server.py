@@ -6,7 +6,8 @@ Run by DecodingChild. Requests are pickles from our worker; answers are bytes th
 do anything but be read, because this process handles untrusted video:
 
     P...   progress, frames decoded so far
-    D...   done, the packed result
+    W...   a piece of the result, packed; more follow
+    D...   done, the packed result, or the last piece of it
     V...   a VideoError, as JSON {reason, message}
     X...   an exception that nobody expected, its traceback as text
     B...   what makes every video fail (the detector cannot be loaded, say), as text
@@ -23,13 +24,17 @@ import sys
 import threading
 import time
 import traceback
+from fractions import Fraction
 from multiprocessing.connection import Connection
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from schemas.errors import FacetracksError, VideoError
 from schemas.records import Segment, Video
 from transforms.decoding_child import ChildSettings
 from transforms.segment_arrays import pack_plan, pack_windows
+
+if TYPE_CHECKING:
+    from transforms.face_boxes import GivenBoxes
 
 __all__ = ["Server", "main"]
 
@@ -46,6 +51,7 @@ class Server:
         self._connection = connection
         self._settings = settings
         self._detector: Any = None
+        self._given: tuple[Any, GivenBoxes] | None = None
         self._last_progress = 0.0
 
     def plan(self, video: Video) -> bytes:
@@ -53,30 +59,51 @@ class Server:
         from transforms.video_source import open_video, plan_segments
 
         with open_video(video.uri, max_pixels=self._settings.max_pixels) as (container, stream):
+            numbered = False
+            if video.boxes_uri is not None:
+                boxes = self._given_boxes(video, stream.time_base, stream.average_rate or None)
+                numbered = boxes.by == "frame_index"
             seconds = self._settings.segment_seconds
-            return pack_plan(plan_segments(video, container, stream, seconds))
+            return pack_plan(
+                plan_segments(video, container, stream, seconds, counts_frames=numbered)
+            )
 
     def decode(self, segment: Segment) -> bytes:
-        """The packed windows of a segment."""
-        from transforms.face_boxes import BoxSource, DetectedBoxes, read_boxes
+        """The packed windows of a segment; all pieces but the last are sent beforehand."""
+        from transforms.face_boxes import BoxSource, DetectedBoxes
         from transforms.video_source import FrameStream, open_video
         from transforms.window_decoding import decode_windows
 
         settings, probe = self._settings, segment.probe
         boxes: BoxSource
         if segment.video.boxes_uri is not None:
-            boxes = read_boxes(segment.video, probe.time_base, probe.average_fps)
+            boxes = self._given_boxes(segment.video, probe.time_base, probe.average_fps)
         else:
             boxes = DetectedBoxes(self._loaded_detector(), probe.time_base)
         uri, pixels = segment.video.uri, settings.max_pixels
-        with open_video(uri, max_pixels=pixels) as (container, stream):
+        with open_video(uri, max_pixels=pixels, segment=segment) as (container, stream):
             frames = FrameStream(segment, container, stream, settings.decode_threads, pixels)
-            windows = decode_windows(
+            for piece in decode_windows(
                 segment, frames, boxes, settings.crop, on_progress=self._progress
-            )
-        rows = dataclasses.replace(windows.rows, lost_pts=frames.lost_pts())
-        work = dataclasses.replace(windows.work, packets_bad=frames.packets_bad)
-        return pack_windows(dataclasses.replace(windows, rows=rows, work=work))
+            ):
+                stop_pts = piece.segment.own_stop_pts
+                is_last = stop_pts == segment.own_stop_pts
+                packets_bad, lost_pts = frames.take_losses(None if is_last else stop_pts)
+                rows = dataclasses.replace(piece.rows, lost_pts=lost_pts)
+                work = dataclasses.replace(piece.work, packets_bad=packets_bad)
+                answer = pack_windows(dataclasses.replace(piece, rows=rows, work=work))
+                if not is_last:
+                    self._connection.send_bytes(b"W" + answer)  # waits for the worker
+        return answer
+
+    def _given_boxes(self, video: Video, time_base: Fraction, fps: Fraction | None) -> GivenBoxes:
+        """The boxes given for a video; read once for all its segments."""
+        from transforms.face_boxes import read_boxes
+
+        key = video.video_id, video.boxes_uri, time_base, fps
+        if self._given is None or self._given[0] != key:
+            self._given = key, read_boxes(video, time_base, fps)
+        return self._given[1]
 
     def _loaded_detector(self) -> Any:
         if self._detector is None:
@@ -107,11 +134,14 @@ def _serve(connection: Connection[Any, Any], server_class: type[Server]) -> None
     import av
     import cv2
 
+    from transforms.sources import give_up_within
+
     av.logging.set_level(None)
     cv2.setNumThreads(1)
     settings: ChildSettings = connection.recv()
     limit = settings.memory_mb * _HARD_MEMORY_FACTOR << 20
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    give_up_within(settings.stall_seconds)
     server = server_class(connection, settings)
     connection.send_bytes(b"P0")  # the imports are done
     while True:

@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute
-import pyarrow.csv
 
 from models.crops import fit_affine
 from models.detection.face_detector import FaceDetector
 from models.frame_pixels import FramePixels
 from schemas.errors import BoxesError
 from schemas.records import Video
+from transforms.csv_reading import read_csv
 from transforms.parquet_reading import read_parquet
 from transforms.sources import resolve
 
@@ -26,6 +26,8 @@ DETECT_SECONDS: Final = Fraction(1, 5)
 
 #: Whole numbers up to here are exact as float64.
 _EXACT_FLOAT: Final = 2.0**53
+_SIDES: Final = ("left", "right")
+_BOX_NUMBERS: Final = 4
 
 Boxes = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 
@@ -80,7 +82,8 @@ class GivenBoxes:
     """Boxes from a file, by frame number or by pts.
 
     Args:
-        boxes: (K, 4) float32 boxes by frame number or pts.
+        places: (N,) int64 frame number or pts of each box.
+        boxes_xyxy_px: (N, 4) float32; boxes of one place stay in their order.
         by: `frame_index` or `pts`.
         tolerance_pts: how far a frame's pts may be from a given one.
     """
@@ -88,30 +91,37 @@ class GivenBoxes:
     source = "given"
 
     def __init__(
-        self, boxes: dict[int, npt.NDArray[np.float32]], *, by: str, tolerance_pts: float = 0.0
+        self,
+        places: npt.NDArray[np.int64],
+        boxes_xyxy_px: npt.NDArray[np.float32],
+        *,
+        by: str,
+        tolerance_pts: float = 0.0,
     ) -> None:
-        self._boxes = boxes
-        self._by = by
+        order = np.argsort(places, kind="stable")
+        self._places, self._boxes = places[order], boxes_xyxy_px[order]
+        self.by = by
         self._tolerance_pts = tolerance_pts
-        self._given = np.array(sorted(boxes), np.int64)
 
     def is_key(self, frame: int, pts: int, previous_pts: int | None) -> bool:
         """Every frame that the file has boxes for."""
-        return self._key(frame, pts) is not None
+        return self._place(frame, pts) is not None
 
     def find(self, frame: int, pts: int, pixels: FramePixels, aspect: float) -> Boxes:
         """The given boxes, with a score of 1; none on frames that the file leaves out."""
-        key = self._key(frame, pts)
-        boxes = np.empty((0, 4), np.float32) if key is None else self._boxes[key]
-        return boxes, np.ones(len(boxes), np.float32)
+        place = self._place(frame, pts)
+        start = stop = 0
+        if place is not None:
+            start, stop = (int(np.searchsorted(self._places, place, s)) for s in _SIDES)
+        return self._boxes[start:stop], np.ones(stop - start, np.float32)
 
-    def _key(self, frame: int, pts: int) -> int | None:
-        wanted = frame if self._by == "frame_index" else pts
-        if not len(self._given):
+    def _place(self, frame: int, pts: int) -> int | None:
+        wanted = frame if self.by == "frame_index" else pts
+        if not len(self._places):
             return None
-        after = int(np.searchsorted(self._given, wanted))
-        around = self._given[max(0, after - 1) : after + 1].tolist()
-        nearest = min(around, key=lambda at: abs(at - wanted))
+        after = int(np.searchsorted(self._places, wanted))
+        around = self._places[max(0, after - 1) : after + 1].tolist()
+        nearest: int = min(around, key=lambda at: abs(at - wanted))
         return nearest if abs(nearest - wanted) <= self._tolerance_pts else None
 
 
@@ -132,7 +142,7 @@ def read_boxes(
     try:
         fs, path = resolve(uri)
         with fs.open(path, "rb") as file:
-            table = read_parquet(file) if _is_parquet(uri) else pa.csv.read_csv(file)
+            table = read_parquet(file) if _is_parquet(uri) else read_csv(file.read())
         by, where, boxes = _boxes_of(table, video.video_id)
     except (OSError, ValueError, TypeError, OverflowError, pa.ArrowException) as error:
         message = f"{video.uri}: its boxes {uri} cannot be used: {error}"
@@ -140,13 +150,9 @@ def read_boxes(
     tolerance = 0.0
     if by == "pts_seconds":
         where, tolerance = where / float(time_base), 0.4 / float((average_fps or 25) * time_base)
-    grouped: dict[int, list[Any]] = {}
-    where = where.clip(-_EXACT_FLOAT, _EXACT_FLOAT)
-    for at, box in zip(np.rint(where).astype(np.int64).tolist(), boxes, strict=True):
-        grouped.setdefault(at, []).append(box)
+    places = np.rint(where.clip(-_EXACT_FLOAT, _EXACT_FLOAT)).astype(np.int64)
     by = "frame_index" if by == "frame_index" else "pts"
-    found = {at: np.stack(rows) for at, rows in grouped.items()}
-    return GivenBoxes(found, by=by, tolerance_pts=tolerance)
+    return GivenBoxes(places, boxes, by=by, tolerance_pts=tolerance)
 
 
 @np.errstate(over="ignore")  # what becomes infinite is refused below
@@ -165,15 +171,18 @@ def _boxes_of(
     if "video_id" in names:
         ids = pa.compute.cast(table["video_id"], pa.string())  # CSV makes numbers of some
         table = table.filter(pa.compute.equal(ids, video_id))
-    where = np.array(table[by].to_pylist(), np.float64)
+    where = _numbers(by, table[by]).astype(np.float64)
     if listed:
-        rows = [row if row is not None else [] for row in table["box_xyxy_px"].to_pylist()]
-        bad = [number for number, row in enumerate(rows) if len(row) != len(corners)]
+        lists = table["box_xyxy_px"]
+        lengths = pa.compute.fill_null(pa.compute.list_value_length(lists), 0).to_numpy()
+        bad = np.flatnonzero(lengths != _BOX_NUMBERS).tolist()
         if bad:
-            raise ValueError(f"row {bad[0]}: got {rows[bad[0]]}, expected four numbers")
-        boxes = np.array(rows, np.float32).reshape(-1, 4)
+            raise ValueError(f"row {bad[0]}: got {lists[bad[0]]}, expected four numbers")
+        flat = _numbers("box_xyxy_px", pa.compute.list_flatten(lists))
+        boxes = flat.astype(np.float32).reshape(-1, _BOX_NUMBERS)
     else:
-        boxes = np.array([table[c].to_pylist() for c in corners], np.float32).T.reshape(-1, 4)
+        columns = [_numbers(corner, table[corner]).astype(np.float32) for corner in corners]
+        boxes = np.stack(columns, axis=1)
     usable = (
         (np.abs(where) < _EXACT_FLOAT)
         & np.isfinite(boxes).all(1)
@@ -185,6 +194,14 @@ def _boxes_of(
             f"row {row}: got {by} {where[row]:g} and {boxes[row]}, expected x0 < x1, y0 < y1"
         )
     return by, where, boxes
+
+
+def _numbers(name: str, column: pa.ChunkedArray) -> npt.NDArray[Any]:
+    """The values of a column of numbers, nan where there is none; ValueError for other columns."""
+    kind = column.type
+    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_null(kind)):
+        raise ValueError(f"{name}: got values of type {kind}, expected numbers")
+    return np.asarray(column.to_numpy())
 
 
 def _is_parquet(uri: str) -> bool:

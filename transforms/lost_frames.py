@@ -11,6 +11,7 @@ frame, is lost.
 from __future__ import annotations
 
 import heapq
+import math
 from typing import Any, Final
 
 import numpy as np
@@ -27,19 +28,17 @@ _CONTAINERS: Final = ("mov", "matroska", "flv")
 
 
 class LostFrames:
-    """Accounts for the frames that a segment owns.
-
-    Attributes: `packets_bad`, packets that were rejected, or decoded in part.
-    """
+    """Accounts for the frames that a segment owns."""
 
     def __init__(self, segment: Segment, container_name: str, step_pts: int) -> None:
-        self.packets_bad = 0
         self._segment = segment
         self._step = step_pts
         self._counts = segment.probe.codec in _CODECS and container_name.startswith(_CONTAINERS)
         self._inside: list[tuple[int, int]] = []  # a heap of (pts, stop)
         self._first_pts: int | None = None
         self._lost: list[tuple[int, int]] = []
+        self._bad: list[int] = []  # pts of packets that were rejected, or decoded in part
+        self._shown_pts: int | None = None
 
     def packet_in(self, packet: Any) -> None:
         """A packet goes into the decoder."""
@@ -53,11 +52,21 @@ class LostFrames:
 
     def packet_rejected(self, packet: Any) -> None:
         """The decoder refused a packet."""
-        if packet.pts is None:
-            self.packets_bad += 1
+        if packet.pts is None:  # its place is after the frame that was shown last
+            at = self._shown_pts if self._shown_pts is not None else self._first_place()
+            if self._segment.owns(at):
+                self._bad.append(at)
         elif self._segment.owns(packet.pts):
-            self.packets_bad += 1
+            self._bad.append(packet.pts)
             self._lost.append((packet.pts, self._stop(packet)))
+
+    def reading_failed(self) -> None:
+        """The container could not be read on; whoever meets it tells."""
+        self._bad.append(self._shown_pts if self._shown_pts is not None else self._first_place())
+
+    def frame_shown(self, pts: int) -> None:
+        """A frame that came out was given this pts."""
+        self._shown_pts = pts
 
     def frame_out(self, frame: Any) -> None:
         """A frame comes out; what should have come before it is lost."""
@@ -70,7 +79,7 @@ class LostFrames:
             if pts < frame.pts:
                 self._lose(pts, stop)
         if frame.is_corrupt and self._segment.owns(frame.pts):
-            self.packets_bad += 1
+            self._bad.append(frame.pts)
             self._lost.append((frame.pts, frame.pts + self._step))
 
     def end(self, last_stop_pts: int | None) -> None:
@@ -84,9 +93,25 @@ class LostFrames:
             stop = max(start + self._step, probe.end_pts or 0)
             self._lost.append((start, stop))
 
-    def ranges(self) -> npt.NDArray[np.int64]:
-        """(L, 2) int64: [start, stop) of owned frames that are missing or damaged."""
-        return np.array(merged_ranges(self._lost), np.int64).reshape(-1, 2)
+    def take(self, before_pts: int | None = None) -> tuple[int, npt.NDArray[np.int64]]:
+        """What was found of owned frames before a pts, or of all, and was not taken yet.
+
+        Returns how many packets were rejected, or decoded in part, and (L, 2) int64:
+        [start, stop) of frames that are missing or damaged.
+        """
+        after = math.inf if before_pts is None else before_pts
+        taken = [lost for lost in self._lost if lost[0] < after]
+        self._lost = [lost for lost in self._lost if lost[0] >= after]
+        later = [pts for pts in self._bad if pts >= after]
+        count, self._bad = len(self._bad) - len(later), later
+        return count, np.array(merged_ranges(taken), np.int64).reshape(-1, 2)
+
+    def _first_place(self) -> int:
+        """Where something counts that came before any frame: where its own ones may begin."""
+        segment = self._segment
+        if segment.seek_pts is None or segment.own_start_pts is None:
+            return segment.probe.start_pts
+        return segment.own_start_pts
 
     def _lose(self, pts: int, stop: int) -> None:
         if self._segment.owns(pts):

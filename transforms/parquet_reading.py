@@ -1,8 +1,8 @@
-"""Whole Parquet tables from files and bytes, read in the calling thread.
+"""Parquet from files and bytes, read in the calling thread.
 
-Never `pyarrow.parquet.read_table`: it goes through Arrow's datasets, whose worker threads may
-still hold the Python file as the interpreter ends, and then abort the process ("terminate
-called without an active exception") after all of its work is done. Ruff holds us to it.
+Never `pyarrow.parquet.read_table`, nor a `ParquetFile` that reads ahead: both read in Arrow's own
+threads, and such a thread may still hold the Python file as the interpreter ends. Then it aborts
+the process ("terminate called without an active exception") after all of its work is done.
 """
 
 from __future__ import annotations
@@ -13,7 +13,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-__all__ = ["read_parquet"]
+__all__ = ["open_parquet", "read_parquet"]
+
+
+def open_parquet(source: Any) -> pq.ParquetFile:
+    """An open file or a `pyarrow.Buffer` as Parquet; read it with `use_threads=False`."""
+    return pq.ParquetFile(source, pre_buffer=False)
 
 
 def read_parquet(source: Any, columns: Sequence[str] | None = None) -> pa.Table:
@@ -23,10 +28,8 @@ def read_parquet(source: Any, columns: Sequence[str] | None = None) -> pa.Table:
         pyarrow.ArrowException, OSError, ValueError: it is no Parquet, is damaged, or lacks a
             column.
     """
-    file = pq.ParquetFile(source)
-    if columns is None:
-        return file.read(use_threads=False)
+    file = open_parquet(source)
     names = file.schema_arrow.names
-    if missing := [name for name in columns if name not in names]:
+    if missing := [name for name in columns or () if name not in names]:
         raise pa.ArrowInvalid(f"got columns {', '.join(names)}; missing {', '.join(missing)}")
-    return file.read(columns=list(columns), use_threads=False)
+    return file.read(columns=None if columns is None else list(columns), use_threads=False)

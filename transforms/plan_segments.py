@@ -10,7 +10,8 @@ import apache_beam as beam
 
 from schemas.errors import VideoError
 from schemas.records import Video, VideoFailure
-from transforms.decoding_child import ChildSettings, DecodingChild
+from transforms.child_pool import enter_pool, leave_pool, lent_child
+from transforms.decoding_child import ChildSettings
 from transforms.progress_board import BOARD
 
 __all__ = ["PlanSegments"]
@@ -21,11 +22,12 @@ class _PlanFn(beam.DoFn):  # type: ignore[misc]
         self._settings = settings
 
     def setup(self) -> None:
-        self._child = DecodingChild(self._settings)
+        enter_pool()
 
     def process(self, video: Video) -> Iterator[Any]:
         try:
-            segments = self._child.plan(video)
+            with lent_child(self._settings) as child:
+                segments = child.plan(video)
             BOARD.video_planned(segments)
             yield from segments
         except VideoError as error:
@@ -33,7 +35,7 @@ class _PlanFn(beam.DoFn):  # type: ignore[misc]
             yield beam.pvalue.TaggedOutput("failed", VideoFailure(video, error.reason, str(error)))
 
     def teardown(self) -> None:
-        self._child.close()
+        leave_pool()
 
 
 @dataclass

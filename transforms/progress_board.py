@@ -22,6 +22,11 @@ class Progress:
     videos_done: int
     seconds_planned: float
     seconds_done: float
+    videos_known: int  # planned, or ended before
+
+    def seconds_expected(self, videos: int) -> float:
+        """What `videos` will have in all, if those to come are like those known."""
+        return self.seconds_planned * videos / max(1, self.videos_known)
 
 
 class ProgressBoard:
@@ -34,6 +39,7 @@ class ProgressBoard:
     def clear(self) -> None:
         """Forgets everything; a run starts."""
         self._videos_done = 0
+        self._videos_known = 0
         self._seconds_planned = 0.0
         self._seconds_done = 0.0
         self._segments_done: Counter[str] = Counter()
@@ -41,11 +47,13 @@ class ProgressBoard:
     def video_planned(self, segments: list[Segment]) -> None:
         """A video was cut in segments."""
         with self._lock:
+            self._videos_known += 1
             self._seconds_planned += segments[0].probe.duration_seconds or 0.0
 
     def video_ended(self, video: Video) -> None:
         """A video needs no segments: it failed, or was done before."""
         with self._lock:
+            self._videos_known += 1
             self._videos_done += 1
 
     def segment_ended(self, segment: Segment) -> None:
@@ -58,7 +66,9 @@ class ProgressBoard:
     def read(self) -> Progress:
         """How far it is now."""
         with self._lock:
-            return Progress(self._videos_done, self._seconds_planned, self._seconds_done)
+            return Progress(
+                self._videos_done, self._seconds_planned, self._seconds_done, self._videos_known
+            )
 
 
 #: The board of this process.

@@ -11,7 +11,7 @@ from apache_beam.metrics import Metrics
 from schemas.errors import VideoError
 from schemas.records import Video, VideoFailure
 from transforms.progress_board import BOARD
-from transforms.sources import look_up
+from transforms.sources import fingerprint, look_up
 from transforms.workplace import Workplace
 
 __all__ = ["ReadVideos", "inspect_video"]
@@ -23,9 +23,7 @@ def inspect_video(video: Video) -> Video:
     Raises SourceError where there is nothing to read.
     """
     _, _, info = look_up(video.uri)
-    keys = ("size", "ETag", "etag", "mtime", "LastModified", "last_modified", "updated")
-    print_of = [f"{key}={info[key]}" for key in keys if info.get(key) is not None]
-    return replace(video, fingerprint=" ".join(print_of))
+    return replace(video, fingerprint=fingerprint(info))
 
 
 class _InspectFn(beam.DoFn):  # type: ignore[misc]

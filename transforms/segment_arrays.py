@@ -1,12 +1,14 @@
 """Records as bytes, without pickle: safetensors for arrays, JSON for the rest.
 
 What a decoding child answers and what a part holds come from outside this process, so
-reading them must not be able to do more than fail.
+reading them must not be able to do more than fail. Nothing is copied: the arrays that are
+read are views of the bytes, and cannot be written to.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from fractions import Fraction
@@ -32,13 +34,25 @@ from schemas.records import (
 __all__ = [
     "pack_landmarks",
     "pack_plan",
+    "pack_segment",
     "pack_windows",
     "unpack_landmarks",
     "unpack_plan",
+    "unpack_segment",
     "unpack_windows",
 ]
 
 _META_KEY: Final = "facetracks"
+_HEADER_SIZE_BYTES: Final = 8
+#: The types of safetensors that our records have.
+_ARRAY_TYPES: Final[dict[str, npt.DTypeLike]] = {
+    "U8": np.uint8,
+    "I32": np.int32,
+    "I64": np.int64,
+    "F32": np.float32,
+    "F64": np.float64,
+}
+_FRACTIONS: Final = ("time_base", "average_fps", "sample_aspect_ratio")
 #: Arrays of a SegmentRows with the type each must have.
 _ROW_ARRAYS: Final[dict[str, npt.DTypeLike]] = {
     "frame_pts": np.int64,
@@ -58,7 +72,7 @@ def pack_windows(windows: SegmentWindows) -> bytes:
     return _pack(windows, extra)
 
 
-def unpack_windows(content: bytes, segment: Segment) -> SegmentWindows:
+def unpack_windows(content: bytes | memoryview, segment: Segment) -> SegmentWindows:
     """What `pack_windows` packed; ValueError for anything else."""
     arrays, common = _unpack(content)
     kinds = {"crops": np.uint8, "windows": np.int32, "affines": np.float64}
@@ -85,9 +99,7 @@ def unpack_landmarks(content: bytes, segment: Segment) -> SegmentLandmarks:
 
 def pack_plan(segments: list[Segment]) -> bytes:
     """The segments of one video, without the video, which the asker has."""
-    probe = asdict(segments[0].probe)
-    for name in ("time_base", "average_fps", "sample_aspect_ratio"):
-        probe[name] = None if probe[name] is None else str(probe[name])
+    probe = _probe_fields(segments[0].probe)
     cuts = [(s.seek_pts, s.own_start_pts, s.own_stop_pts) for s in segments]
     return json.dumps({"probe": probe, "cuts": cuts}).encode()
 
@@ -96,10 +108,7 @@ def unpack_plan(content: bytes, video: Video) -> list[Segment]:
     """What `pack_plan` packed; ValueError for anything else."""
     try:
         plan = json.loads(content)
-        fields = dict(plan["probe"])
-        for name in ("time_base", "average_fps", "sample_aspect_ratio"):
-            fields[name] = None if fields[name] is None else Fraction(fields[name])
-        probe = Probe(**fields)
+        probe = _probe_of(plan["probe"])
         cuts = plan["cuts"]
         if not cuts or not all(isinstance(cut, list) and len(cut) == 3 for cut in cuts):
             raise ValueError(f"no plan: got the cuts {cuts!r}, expected lists of three pts")
@@ -109,6 +118,32 @@ def unpack_plan(content: bytes, video: Video) -> list[Segment]:
         ]
     except (KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
         raise ValueError(f"no plan: {error!r}") from error
+
+
+def pack_segment(segment: Segment) -> bytes:
+    """One segment with all it refers to."""
+    fields = asdict(segment) | {"probe": _probe_fields(segment.probe)}
+    return json.dumps(fields, sort_keys=True).encode()
+
+
+def unpack_segment(content: bytes) -> Segment:
+    """What `pack_segment` packed; ValueError for anything else."""
+    try:
+        fields = json.loads(content)
+        parts = {"video": Video(**fields["video"]), "probe": _probe_of(fields["probe"])}
+        return Segment(**fields | parts)
+    except (KeyError, TypeError, ZeroDivisionError) as error:
+        raise ValueError(f"no segment: {error!r}") from error
+
+
+def _probe_fields(probe: Probe) -> dict[str, Any]:
+    fields = asdict(probe)
+    return fields | {n: None if fields[n] is None else str(fields[n]) for n in _FRACTIONS}
+
+
+def _probe_of(told: Mapping[str, Any]) -> Probe:
+    fractions = {n: None if told[n] is None else Fraction(told[n]) for n in _FRACTIONS}
+    return Probe(**dict(told) | fractions)
 
 
 def _pack(record: SegmentWindows | SegmentLandmarks, extra: Mapping[str, Any]) -> bytes:
@@ -126,13 +161,14 @@ def _pack(record: SegmentWindows | SegmentLandmarks, extra: Mapping[str, Any]) -
     return packed
 
 
-def _unpack(content: bytes) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
+def _unpack(content: bytes | memoryview) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
     """All arrays, and the fields that both kinds of record have."""
     try:
-        arrays = safetensors.numpy.load(content)
-        header_size = int.from_bytes(content[:8], "little")
-        header = json.loads(content[8 : 8 + header_size])
-        meta = json.loads(header["__metadata__"][_META_KEY])
+        header_size = int.from_bytes(content[:_HEADER_SIZE_BYTES], "little")
+        begin = _HEADER_SIZE_BYTES + header_size
+        header = json.loads(bytes(content[_HEADER_SIZE_BYTES:begin]))
+        meta = json.loads(header.pop("__metadata__")[_META_KEY])
+        arrays = {name: _view(content, begin, told) for name, told in header.items()}
         geometry, seam = None, None
         if "geometry" in meta:
             aspect = Fraction(meta["geometry"].pop("sample_aspect_ratio"))
@@ -147,9 +183,23 @@ def _unpack(content: bytes) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]
             "seam": seam,
             "work": Work(**meta["work"]),
         }
-    except (safetensors.SafetensorError, KeyError, TypeError, ZeroDivisionError) as error:
+    except (KeyError, TypeError, AttributeError, OverflowError, ZeroDivisionError) as error:
         raise ValueError(f"no record of ours: {error!r}") from error
     return arrays, common
+
+
+def _view(content: bytes | memoryview, begin: int, told: Mapping[str, Any]) -> npt.NDArray[Any]:
+    """The array that a header tells of, where it lies."""
+    start, stop = told["data_offsets"]
+    shape = tuple(told["shape"])
+    size = math.prod(shape) * np.dtype(_ARRAY_TYPES[told["dtype"]]).itemsize
+    if (
+        not 0 <= start <= stop <= len(content) - begin
+        or size != stop - start
+        or min(shape, default=0) < 0
+    ):
+        raise ValueError(f"an array of {told} in {len(content) - begin} bytes")
+    return np.ndarray(shape, _ARRAY_TYPES[told["dtype"]], content, begin + start)
 
 
 def _check_shape(name: str, array: npt.NDArray[Any], expected: tuple[int, ...]) -> None:

@@ -16,16 +16,35 @@ import aiohttp
 import fsspec
 
 from schemas.errors import SourceError
+from transforms.recent_bytes import RECENT, RecentBytes
 
-__all__ = ["SourceFile", "is_local", "look_up", "read_head", "resolve", "retrying"]
+__all__ = [
+    "LEAST_READ_BYTES",
+    "SourceFile",
+    "fingerprint",
+    "give_up_within",
+    "is_local",
+    "look_up",
+    "read_head",
+    "resolve",
+    "retrying",
+]
 
 _LOGGER = logging.getLogger(__name__)
-_LEAST_AHEAD_BYTES: Final = 64 << 10
+#: A jump costs so much at least: planning jumps to a keyframe every few seconds.
+LEAST_READ_BYTES: Final = 16 << 10
 _MOST_AHEAD_BYTES: Final = 4 << 20
 #: Read-ahead is this part of what was read on end so far.
-_AHEAD_SHARE: Final = 8
+_AHEAD_SHARE: Final = 2
+#: What tells one version of a source from another, as the file systems call it.
+_VERSION_KEYS: Final = (
+    "size", "ETag", "etag", "mtime", "LastModified", "last_modified", "updated",
+)  # fmt: skip
 #: A web server that is silent for so long is asked again.
-_ANSWER_SECONDS: Final = 10.0
+_answer_seconds = 10.0
+_LEAST_ANSWER_SECONDS: Final = 1.0
+#: What is left of a stall when all tries were in vain: for their pauses, and to tell.
+_SPARE_SECONDS: Final = 10.0
 _TRIES: Final = 5
 _FIRST_PAUSE_SECONDS: Final = 0.25
 
@@ -49,11 +68,17 @@ def resolve(url: str) -> tuple[Any, str]:
     options: dict[str, Any] = {}
     if url.startswith(("http://", "https://")):
         wait = aiohttp.ClientTimeout(
-            total=None, sock_connect=_ANSWER_SECONDS, sock_read=_ANSWER_SECONDS
+            total=None, sock_connect=_answer_seconds, sock_read=_answer_seconds
         )
         options["client_kwargs"] = {"timeout": wait}
     fs, path = fsspec.core.url_to_fs(url, **options)
     return fs, path
+
+
+def give_up_within(stall_seconds: float) -> None:
+    """From now on, all tries of a server that stays silent end before `stall_seconds` do."""
+    global _answer_seconds
+    _answer_seconds = max(_LEAST_ANSWER_SECONDS, (stall_seconds - _SPARE_SECONDS) / _TRIES)
 
 
 def look_up(uri: str) -> tuple[Any, str, dict[str, Any]]:
@@ -70,6 +95,11 @@ def look_up(uri: str) -> tuple[Any, str, dict[str, Any]]:
     if info.get("type") == "directory":
         raise SourceError("unreadable", f"{uri}: is a folder, expected a video file")
     return fs, path, info
+
+
+def fingerprint(info: dict[str, Any]) -> str:
+    """What `look_up` told of a source's bytes: size, and etag or modification time."""
+    return " ".join(f"{key}={info[key]}" for key in _VERSION_KEYS if info.get(key) is not None)
 
 
 def read_head(uri: str, count: int) -> bytes:
@@ -120,19 +150,33 @@ def _is_final(error: Exception) -> bool:
 class SourceFile(io.RawIOBase):
     """A remote file for FFmpeg to read: read-ahead, retries, and SourceErrors.
 
-    Read-ahead begins small after a jump and grows with what is read on from there, so
-    that looking at a keyframe here and there costs little, and reading on few requests.
-    FFmpeg's Python bindings pass exceptions of a file on, so a SourceError comes out of
-    whatever call needed the bytes.
+    Read-ahead begins small after a jump and grows with what is read on from there, up to
+    the byte where the reader is expected to stop: looking at a keyframe here and there
+    costs little, reading on few requests, and little is read that nobody wants. What this
+    process read lately (`recent`) is not read again. FFmpeg's Python bindings pass
+    exceptions of a file on, so a SourceError comes out of whatever call needed the bytes.
+
+    Args:
+        fs: a file system of fsspec, and `path` in it.
+        uri: what errors call it.
+        info: what `look_up` told; without a size the source is read once through.
     """
 
-    def __init__(self, fs: Any, path: str, uri: str, size: int | None) -> None:
+    def __init__(
+        self, fs: Any, path: str, uri: str, info: dict[str, Any], recent: RecentBytes = RECENT
+    ) -> None:
         self._fs, self._path, self._uri = fs, path, uri
+        self._size: int | None = info.get("size")
+        self._recent, self._key = recent, f"{uri}\n{fingerprint(info)}"
         self._position = 0
         self._file: Any = None
-        self._size = size
         self._ahead, self._ahead_start = b"", 0
         self._run_bytes = 0
+        self._stop: int | None = None
+
+    def expect_stop(self, position: int) -> None:
+        """The reader will stop about here: read-ahead does too, and begins small after it."""
+        self._stop = position
 
     def read(self, size: int = -1) -> bytes:
         """Up to `size` bytes; b"" at the end."""
@@ -167,16 +211,35 @@ class SourceFile(io.RawIOBase):
 
     def _read(self, size: int) -> bytes:
         at = self._position - self._ahead_start
-        if not 0 <= at < len(self._ahead):
-            if at != len(self._ahead):
-                self._run_bytes = 0  # a jump: begin small again
-            grown = max(self._run_bytes // _AHEAD_SHARE, _LEAST_AHEAD_BYTES)
-            self._fill(-1 if size < 0 else max(size, min(grown, _MOST_AHEAD_BYTES)))
-            at = 0
-        elif size < 0:
-            self._fill(-1)
-            at = 0
+        if not 0 <= at < len(self._ahead) or size < 0:
+            self._look_ahead(size, jumped=at != len(self._ahead))
+            at = self._position - self._ahead_start
         return self._ahead[at:] if size < 0 else self._ahead[at : at + size]
+
+    def _look_ahead(self, size: int, *, jumped: bool) -> None:
+        """Has the byte at the position in `_ahead`, unless the file ends before it."""
+        if jumped:
+            self._run_bytes = 0
+        if size < 0 or not self.seekable():
+            self._fill(size if size < 0 else max(size, self._ahead_bytes()))
+            return
+        known = self._recent.at(self._key, self._position)
+        if known is not None:
+            self._ahead_start, self._ahead = known
+            return
+        count = max(size, self._ahead_bytes())
+        next_start = self._recent.next_start(self._key, self._position)
+        self._fill(count if next_start is None else min(count, next_start - self._position))
+        if self._ahead:
+            self._recent.add(self._key, self._ahead_start, self._ahead)
+
+    def _ahead_bytes(self) -> int:
+        """How much to read at the position, where nobody asks for more."""
+        if self._stop is not None and self._position >= self._stop:
+            self._stop, self._run_bytes = None, 0
+        room = _MOST_AHEAD_BYTES if self._stop is None else self._stop - self._position
+        grown = max(self._run_bytes // _AHEAD_SHARE, LEAST_READ_BYTES)
+        return min(grown, room, _MOST_AHEAD_BYTES)
 
     def _fill(self, size: int) -> None:
         try:

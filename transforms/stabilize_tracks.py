@@ -16,7 +16,8 @@ from apache_beam.transforms.userstate import (
     TimerSpec,
     on_timer,
 )
-from apache_beam.transforms.window import GlobalWindow
+from apache_beam.transforms.window import GlobalWindow, TimestampedValue
+from apache_beam.utils.timestamp import MIN_TIMESTAMP
 
 from models.stabilization.stabilizers import Stabilizer, stabilizer_factory
 from schemas.records import (
@@ -29,7 +30,7 @@ from schemas.records import (
     Work,
 )
 from transforms.lost_frames import merged_ranges
-from transforms.parts import read_part, save_part
+from transforms.parts import STAGED_BYTES, bounds_of, read_part, save_part
 from transforms.track_files import write_track_part
 from transforms.track_walk import TrackWalk
 from transforms.workplace import Workplace
@@ -38,6 +39,8 @@ __all__ = ["SaveParts", "SegmentOutcome", "StabilizeTracks", "stabilize_segments
 
 #: What became of a segment.
 SegmentOutcome: TypeAlias = SegmentPart | SegmentFailure
+#: What must wait, and the video when it is complete.
+_Walked: TypeAlias = tuple[list[SegmentOutcome], VideoTracks | None]
 
 
 @dataclass(slots=True)
@@ -45,8 +48,8 @@ class _Progress:
     """How far a video has been walked; everything the next segment needs."""
 
     walk: TrackWalk
-    any_segment: Segment
-    next_segment: int = 0
+    segment: Segment  # the one walked last, or any
+    next_pts: int | None = None  # where the next one starts; None: nothing was walked yet
     done: bool = False
     geometry: FrameGeometry | None = None
     failures: list[SegmentFailure] = field(default_factory=list)
@@ -59,12 +62,29 @@ class _Progress:
     def of(cls, segment: Segment) -> _Progress:
         return cls(TrackWalk(segment.video.video_id, segment.probe.time_base), segment)
 
+    def is_ahead(self, outcome: SegmentOutcome) -> bool:
+        """Whether it comes after what was walked."""
+        start = outcome.segment.own_start_pts
+        if self.next_pts is None or start is None:
+            return self.next_pts is None
+        return start >= self.next_pts
+
+    def lose_up_to(self, following: Segment | None) -> None:
+        """Walks past what never came before `following`, or before the end."""
+        first = 0 if self.next_pts is None else self.segment.index + 1
+        stop = self.segment.count if following is None else following.index
+        for index in range(first, stop) or [max(0, first - 1)]:  # or a piece of one that did
+            segment = replace(self.segment, index=index)
+            message = f"{segment.video.uri}: segment {index} of {segment.count} never came"
+            self.failures.append(SegmentFailure(segment, "segment_lost", message))
+        self.next_pts = None if following is None else following.own_start_pts
+
 
 def stabilize_segments(
     outcomes: Iterable[SegmentOutcome], workplace: Workplace, stabilizer: str
 ) -> VideoTracks:
     """Stabilizes one video whose outcomes are all known; the plain twin of StabilizeTracks."""
-    waiting = sorted(outcomes, key=lambda outcome: outcome.segment.index)
+    waiting = list(outcomes)
     progress = _Progress.of(waiting[0].segment)
     shell = _Walker(workplace, stabilizer_factory(stabilizer))
     return shell.finish(progress, waiting)
@@ -77,40 +97,30 @@ class _Walker:
         self._workplace = workplace
         self._new_stabilizer = new_stabilizer
 
-    def advance(
-        self, progress: _Progress, waiting: list[SegmentOutcome]
-    ) -> tuple[list[SegmentOutcome], VideoTracks | None]:
-        """Takes what is next; returns what must wait, and the video when it is complete."""
-        by_index = {outcome.segment.index: outcome for outcome in waiting}
-        last: SegmentOutcome | None = None
-        while progress.next_segment in by_index:
-            last = by_index.pop(progress.next_segment)
-            self._take(progress, last)
-        early = [o for i, o in sorted(by_index.items()) if i > progress.next_segment]
-        if last is not None and progress.next_segment == last.segment.count:
-            return early, self._complete(progress, last)
-        return early, None
+    def advance(self, progress: _Progress, waiting: list[SegmentOutcome]) -> _Walked:
+        """Takes what is next, and what is next then."""
+        by_start = {outcome.segment.own_start_pts: outcome for outcome in waiting}
+        while progress.next_pts in by_start:
+            if self._take(progress, by_start.pop(progress.next_pts)):
+                return [], self._complete(progress)
+        return [outcome for outcome in by_start.values() if progress.is_ahead(outcome)], None
 
     def finish(self, progress: _Progress, waiting: list[SegmentOutcome]) -> VideoTracks:
         """Takes all there is; what never came leaves a gap and a failure."""
-        _, tracks = self.advance(progress, [*waiting, *self.missing(progress, waiting)])
-        assert tracks is not None
+        ahead, tracks = self.advance(progress, waiting)
+        while tracks is None:
+            following = min(ahead, key=lambda o: o.segment.own_start_pts or 0, default=None)
+            progress.lose_up_to(None if following is None else following.segment)
+            self._write(progress, f"gap-{progress.next_pts}", progress.walk.skip())
+            if following is None:
+                return self._complete(progress)
+            ahead, tracks = self.advance(progress, ahead)
         return tracks
 
-    def missing(self, progress: _Progress, waiting: list[SegmentOutcome]) -> list[SegmentOutcome]:
-        """A failure for every segment that has not come."""
-        have = {outcome.segment.index for outcome in waiting}
-        failures: list[SegmentOutcome] = []
-        for index in range(progress.next_segment, progress.any_segment.count):
-            if index not in have:
-                segment = replace(progress.any_segment, index=index)
-                message = f"{segment.video.uri}: segment {index} of {segment.count} never came"
-                failures.append(SegmentFailure(segment, "segment_lost", message))
-        return failures
-
-    def _take(self, progress: _Progress, outcome: SegmentOutcome) -> None:
+    def _take(self, progress: _Progress, outcome: SegmentOutcome) -> bool:
+        """Walks what comes next; whether it was the last."""
         start = time.perf_counter()
-        progress.next_segment = outcome.segment.index + 1
+        progress.segment, progress.next_pts = outcome.segment, outcome.segment.own_stop_pts
         if isinstance(outcome, SegmentFailure):
             progress.failures.append(outcome)
             table = progress.walk.skip()
@@ -120,20 +130,21 @@ class _Walker:
             progress.lost_pts += [(int(a), int(b)) for a, b in part.rows.lost_pts]
             progress.work = _added(progress.work, part.work)
             table = progress.walk.add(part, self._new_stabilizer)
-        self._write(progress, outcome, f"{outcome.segment.index:06d}", table)
+        self._write(progress, bounds_of(outcome.segment), table)
         progress.seconds += time.perf_counter() - start
+        return progress.next_pts is None
 
-    def _complete(self, progress: _Progress, last: SegmentOutcome) -> VideoTracks:
-        self._write(progress, last, "end", progress.walk.finish())
+    def _complete(self, progress: _Progress) -> VideoTracks:
+        self._write(progress, "end", progress.walk.finish())
         progress.done = True
         walk = progress.walk
         sure = walk.sure_faces()
         return VideoTracks(
-            video=last.segment.video,
-            probe=last.segment.probe,
+            video=progress.segment.video,
+            probe=progress.segment.probe,
             geometry=progress.geometry,
             part_urls=tuple(progress.part_urls),
-            segments=last.segment.count,
+            segments=progress.segment.count,
             failures=tuple(progress.failures),
             face_ids=sure,
             lost_pts=tuple(merged_ranges(progress.lost_pts)),
@@ -146,11 +157,11 @@ class _Walker:
             stabilize_seconds=progress.seconds,
         )
 
-    def _write(self, progress: _Progress, outcome: SegmentOutcome, name: str, table: Any) -> None:
+    def _write(self, progress: _Progress, name: str, table: Any) -> None:
         if table.num_rows:
-            staging = self._workplace.staging(outcome.segment.video)
-            url = f"{staging}/tracks-{outcome.segment.count}-{name}.parquet"
-            write_track_part(url, table)
+            staging = self._workplace.staging(progress.segment.video)
+            url = f"{staging}/tracks-{progress.segment.count}-{name}.parquet"
+            STAGED_BYTES.inc(write_track_part(url, table))
             progress.part_urls.append(url)
 
 
@@ -181,11 +192,13 @@ class _StabilizeFn(beam.DoFn):  # type: ignore[misc]
         outcome = element[1]
         progress: _Progress = state.read() or _Progress.of(outcome.segment)
         done: list[VideoTracks] = []
-        if not progress.done and outcome.segment.index >= progress.next_segment:
+        if not progress.done and progress.is_ahead(outcome):
             end.set(GlobalWindow().max_timestamp())
             early.add(outcome)
-            if outcome.segment.index == progress.next_segment:
-                waiting, tracks = self._advance(progress, list(early.read()))
+            if outcome.segment.own_start_pts == progress.next_pts:
+                waiting, tracks = self._unless_finished(
+                    progress, lambda: self._walker.advance(progress, list(early.read()))
+                )
                 early.clear()
                 for held in waiting:
                     early.add(held)
@@ -202,21 +215,20 @@ class _StabilizeFn(beam.DoFn):  # type: ignore[misc]
         progress: _Progress | None = state.read()
         done: list[VideoTracks] = []
         if progress is not None and not progress.done:
-            missing = self._walker.missing(progress, list(early.read()))
-            _, tracks = self._advance(progress, [*early.read(), *missing])
+            _, tracks = self._unless_finished(
+                progress, lambda: ([], self._walker.finish(progress, list(early.read())))
+            )
             done = [tracks] if tracks is not None else []
         early.clear()
         state.clear()
         return done
 
-    def _advance(
-        self, progress: _Progress, waiting: list[SegmentOutcome]
-    ) -> tuple[list[SegmentOutcome], VideoTracks | None]:
+    def _unless_finished(self, progress: _Progress, walk: Callable[[], _Walked]) -> _Walked:
         try:
-            return self._walker.advance(progress, waiting)
+            return walk()
         except FileNotFoundError:
             # Parts go once the status row is there: another run, or a try before, wrote it.
-            if not self._workplace.is_finished(progress.any_segment.video):
+            if not self._workplace.is_finished(progress.segment.video):
                 raise
             progress.done = True
             return [], None
@@ -243,8 +255,11 @@ class SaveParts(beam.PTransform):  # type: ignore[misc]
         return landmarks | "Save" >> beam.Map(_save, self.workplace)
 
 
-def _save(landmarks: SegmentLandmarks, workplace: Workplace) -> SegmentPart:
-    return save_part(workplace.staging(landmarks.segment.video), landmarks)
+def _save(landmarks: SegmentLandmarks, workplace: Workplace) -> TimestampedValue:
+    part = save_part(workplace.staging(landmarks.segment.video), landmarks)
+    # RunInference puts its batches at the end of the window, where StabilizeTracks has its
+    # timer; a runner may fire that while such elements are still on their way.
+    return TimestampedValue(part, MIN_TIMESTAMP)
 
 
 @dataclass

@@ -117,8 +117,9 @@ class Folder:
         return self.url
 
     def exists(self) -> bool:
-        """Whether there is a file or folder."""
+        """Whether there is a file or folder now, whatever a listing said before."""
         fs, path = self._resolve()
+        fs.invalidate_cache(path)
         return bool(fs.exists(path))
 
     def names(self) -> list[str]:

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from schemas.tracks import FLOAT_COLUMNS, TRACK_SCHEMA
+from transforms.parquet_reading import open_parquet
 from transforms.sources import resolve
 from transforms.storage import atomic_file
 
@@ -27,13 +28,15 @@ _WRITE_OPTIONS: Final[dict[str, Any]] = {
 }
 
 
-def write_track_part(url: str, table: pa.Table) -> None:
-    """Writes rows sorted by face_id as one row group a face."""
+def write_track_part(url: str, table: pa.Table) -> int:
+    """Writes rows sorted by face_id as one row group a face; returns the file's bytes."""
     faces = table["face_id"].to_numpy()
     starts = [i for i in range(len(faces)) if i == 0 or faces[i] != faces[i - 1]]
-    with atomic_file(url) as path, pq.ParquetWriter(path, TRACK_SCHEMA, **_WRITE_OPTIONS) as out:
-        for start, stop in zip(starts, [*starts[1:], len(faces)], strict=True):
-            out.write_table(table.slice(start, stop - start), row_group_size=stop - start)
+    with atomic_file(url) as path:
+        with pq.ParquetWriter(path, TRACK_SCHEMA, **_WRITE_OPTIONS) as out:
+            for start, stop in zip(starts, [*starts[1:], len(faces)], strict=True):
+                out.write_table(table.slice(start, stop - start), row_group_size=stop - start)
+        return path.stat().st_size
 
 
 def merge_track_parts(
@@ -74,14 +77,14 @@ def _row_groups_by_face(
     places = []
     for number, url in enumerate(part_urls):
         with _open(url) as file:
-            meta = pq.ParquetFile(file).metadata
+            meta = open_parquet(file).metadata
         for group in range(meta.num_row_groups):
             face_id = meta.row_group(group).column(column).statistics.min
             if new_ids is None or face_id in new_ids:
                 places.append((face_id, number, group))
     for face_id, number, group in sorted(places):
         with _open(part_urls[number]) as file:
-            table = pq.ParquetFile(file).read_row_group(group, use_threads=False)
+            table = open_parquet(file).read_row_group(group, use_threads=False)
         if new_ids is not None:
             ids = pa.array([new_ids[face_id]] * table.num_rows, pa.int32())
             table = table.set_column(column, TRACK_SCHEMA.field(column), ids)

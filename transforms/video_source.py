@@ -22,13 +22,16 @@ from schemas.errors import ContainerError, DecodingError, SourceError
 from schemas.records import Probe, Segment, Video
 from transforms.container_sizes import HEAD_BYTES, declared_bytes
 from transforms.lost_frames import LostFrames
-from transforms.sources import SourceFile, is_local, look_up, read_head
+from transforms.sources import LEAST_READ_BYTES, SourceFile, is_local, look_up, read_head
 
 __all__ = ["OVERHANG_SECONDS", "FrameStream", "open_video", "plan_segments", "probe_stream"]
 
 #: A segment owns frames from this long after its keyframe: links between detections reach
 #: LINK_SECONDS back, a window's neighbours WINDOW_SECONDS further.
 OVERHANG_SECONDS: Final = Fraction(3, 4)
+
+#: How far past its own frames a segment is read, mostly: to the next key frame.
+_SETTLING_SECONDS: Final = Fraction(1, 4)
 
 #: Containers without an index.
 _BISECTED: Final = ("mpegts", "mpeg")
@@ -41,10 +44,13 @@ _CONTAINERS: Final = (
 
 
 @contextlib.contextmanager
-def open_video(uri: str, *, max_pixels: int | None = None) -> Iterator[tuple[Any, Any]]:
+def open_video(
+    uri: str, *, max_pixels: int | None = None, segment: Segment | None = None
+) -> Iterator[tuple[Any, Any]]:
     """Opens a video and yields (container, first video stream).
 
-    Local files are read by FFmpeg itself, everything else through fsspec with read-ahead.
+    Local files are read by FFmpeg itself, everything else through fsspec with read-ahead,
+    which ends where `segment` does.
 
     Raises:
         SourceError: the bytes cannot be reached.
@@ -58,11 +64,11 @@ def open_video(uri: str, *, max_pixels: int | None = None) -> Iterator[tuple[Any
             raise ContainerError("empty", f"{uri}: the file has no bytes")
         source: Any = f"file:{path}"
         if not is_local(fs):
-            source = stack.enter_context(
-                contextlib.closing(SourceFile(fs, path, uri, info.get("size")))
-            )
+            source = stack.enter_context(contextlib.closing(SourceFile(fs, path, uri, info)))
         try:
-            container = stack.enter_context(av.open(source, options=options))
+            container = stack.enter_context(
+                av.open(source, options=options, buffer_size=LEAST_READ_BYTES)
+            )
         except (FileNotFoundError, PermissionError) as error:
             raise SourceError("unreadable", f"{uri}: cannot be read: {error}") from error
         except (FFmpegError, ValueError) as error:
@@ -76,6 +82,10 @@ def open_video(uri: str, *, max_pixels: int | None = None) -> Iterator[tuple[Any
         if streams[0].codec_context is None:
             raise ContainerError("not_a_video", f"{uri}: no decoder for its video stream")
         _check_size(uri, streams[0].codec_context, max_pixels)
+        if segment is not None and isinstance(source, SourceFile):
+            stop = _stop_byte(container, streams[0], segment)
+            if stop is not None:
+                source.expect_stop(stop)
         yield container, streams[0]
 
 
@@ -98,13 +108,19 @@ def probe_stream(
 
 
 def plan_segments(
-    video: Video, container: Any, stream: Any, segment_seconds: float
+    video: Video,
+    container: Any,
+    stream: Any,
+    segment_seconds: float,
+    *,
+    counts_frames: bool = False,
 ) -> list[Segment]:
     """Cuts a video at keyframes at least `segment_seconds` apart, reading one packet a cut.
 
     Seeks to a grid of times and looks at the first packet there. A grid point that does
     not lead to a keyframe gives no cut, so a container that cannot seek truthfully (a raw
-    stream, an unknown duration, a broken index) stays one segment.
+    stream, an unknown duration, a broken index) stays one segment. So does a video whose
+    frames must be counted (`counts_frames`): only who decodes them all knows their number.
     """
     start, end = _time_range(video, container, stream)
     duration = None if end is None else max(0.0, end - start)
@@ -113,7 +129,7 @@ def plan_segments(
     keyframes: list[int] = []
     places = 4 if end is None else min(32, 4 + int((end - start) / segment_seconds))
     sound = _times_rise(container, stream, places)
-    if end is not None and sound and not _needs_frame_numbers(video):
+    if end is not None and sound and not counts_frames:
         last = start
         goal = start + segment_seconds
         while goal < end:
@@ -140,7 +156,9 @@ class FrameStream:
 
     Packets are decoded one by one: what a bad one held is lost and counted, the rest is
     saved. Frames before the keyframe that was sought, or outside the video's
-    [start_seconds, stop_seconds), are left out.
+    [start_seconds, stop_seconds), are left out; so are those before the last one that is
+    OVERHANG_SECONDS before the segment's own: nothing of its own depends on them, unless
+    boxes are given, perhaps by frame number.
     """
 
     segment: Segment
@@ -163,28 +181,41 @@ class FrameStream:
         counter = PtsCounter(probe.time_base, probe.average_fps)
         self._lost = LostFrames(segment, self.container.format.name, counter.step)
         stop_pts, started = None, segment.seek_pts is None
+        warm_up_pts = None
+        if segment.own_start_pts is not None and segment.video.boxes_uri is None:
+            warm_up_pts = segment.own_start_pts - int(OVERHANG_SECONDS / probe.time_base)
+        before: tuple[int, Any] | None = None
         for frame in self._decoded():
             _check_size(segment.video.uri, frame, self.max_pixels)
             if not started and (frame.pts is None or frame.pts < (segment.seek_pts or 0)):
                 continue  # leading frames of an open GOP: the segment before owns them
             started = True
             pts = counter.next(frame.pts)
+            self._lost.frame_shown(pts)
             stop_pts = pts + counter.step
             seconds = pts * probe.time_base
             if high is not None and seconds >= high:
                 return
-            if low is None or seconds >= low:
-                yield pts, frame
+            if low is not None and seconds < low:
+                continue
+            if warm_up_pts is not None and pts <= warm_up_pts:
+                before = pts, frame
+                continue
+            if before is not None:
+                yield before
+                before = None
+            yield pts, frame
+        if before is not None:
+            yield before
         self._lost.end(stop_pts)
 
-    @property
-    def packets_bad(self) -> int:
-        """After iteration: packets of owned frames that were rejected or decoded in part."""
-        return self._lost.packets_bad
+    def take_losses(self, before_pts: int | None = None) -> tuple[int, npt.NDArray[np.int64]]:
+        """What is known to be lost of owned frames before a pts, or of all; each but once.
 
-    def lost_pts(self) -> npt.NDArray[np.int64]:
-        """After iteration: (L, 2) int64, [start, stop) of owned frames known to be missing."""
-        return self._lost.ranges()
+        Once a frame has come, all is known of those before it. Returns how many packets
+        were rejected or decoded in part, and (L, 2) int64: [start, stop) of lost frames.
+        """
+        return self._lost.take(before_pts)
 
     def _decoded(self) -> Iterator[Any]:
         for packet in self._packets():
@@ -216,9 +247,32 @@ class FrameStream:
                     uri = self.segment.video.uri
                     message = f"{uri}: reading stopped midway: {_brief(error)}"
                     raise DecodingError("unreadable", message) from error
-                self._lost.packets_bad += 1
+                self._lost.reading_failed()
                 return
             yield packet
+
+
+def _stop_byte(container: Any, stream: Any, segment: Segment) -> int | None:
+    """About where in the file reading a segment ends; None where nothing tells.
+
+    Between two entries of the index, where it reaches so far, else by the share of time.
+    """
+    probe = segment.probe
+    if segment.own_stop_pts is None or container.size <= 0:
+        return container.size if container.size > 0 else None
+    stop_pts = segment.own_stop_pts + int(_SETTLING_SECONDS / probe.time_base)
+    entries = stream.index_entries
+    after = entries.search_timestamp(stop_pts, backward=False, any_frame=True)
+    if after > 0:
+        low, high = entries[after - 1], entries[after]
+        ends = (low.timestamp, low.pos), (high.timestamp, high.pos)
+    elif probe.end_pts is not None and probe.end_pts > probe.start_pts:
+        ends = (probe.start_pts, 0), (probe.end_pts, container.size)
+    else:
+        return None
+    (start_pts, start), (end_pts, end) = ends
+    share = (stop_pts - start_pts) / max(1, end_pts - start_pts)
+    return int(start + share * (end - start))
 
 
 def _first_packet_at(container: Any, stream: Any, pts: int) -> Any | None:
@@ -251,11 +305,6 @@ def _time_range(video: Video, container: Any, stream: Any) -> tuple[float, float
     if video.stop_seconds is not None and end is not None:
         end = min(end, video.stop_seconds)
     return start, end
-
-
-def _needs_frame_numbers(video: Video) -> bool:
-    """Boxes given by frame number need every frame counted from the first one."""
-    return video.boxes_uri is not None
 
 
 def _declared_end(stream: Any) -> int | None:

@@ -7,16 +7,21 @@
     crop     own frames, and the neighbours just before them, are cropped and let go
     windows  [t-2, t-1, t] of one track; the first frames repeat the first crop
 
-Frames wait only until their boxes are settled, so memory does not grow with the segment
-except for its crops.
+A segment that gives many crops is handed on in pieces, each of which owns a stretch of it:
+
+    segment  |------------------------- owns -------------------------|. .
+    pieces   |--- 8 MiB of crops ---|--- 8 MiB of crops ---|-- rest --|. .
+
+A piece's seam is the first frame of the next one. Frames wait only until their boxes are
+settled, so memory does not grow with the segment, however long it is.
 """
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,6 +33,7 @@ from models.frame_pixels import FramePixels, upright_aspect
 from models.shot_cuts import is_cut
 from schemas.records import FrameGeometry, Seam, Segment, SegmentRows, SegmentWindows, Work
 from schemas.tracks import BOX_SOURCES
+from transforms.video_source import OVERHANG_SECONDS
 
 if TYPE_CHECKING:  # planning starts faster without the detector's imports
     from transforms.face_boxes import BoxSource
@@ -36,6 +42,11 @@ __all__ = ["WINDOW_SECONDS", "CropSpec", "decode_windows"]
 
 #: Frames further apart are not neighbours in a window.
 WINDOW_SECONDS: Final = Fraction(1, 4)
+#: A piece ends when its crops fill so many bytes (683 crops of 64 x 64 px): a few network
+#: calls, and little beside the libraries of the two processes that hold it.
+_PIECE_BYTES: Final = 8 << 20
+#: It also ends after so many frames, however few faces they have.
+_PIECE_FRAMES: Final = 16_384
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +66,6 @@ class _Frame:
     thumbnail: Any
     previous_pts: int | None
     cut: bool
-    own_index: int = -1  # place among the segment's own frames
 
 
 @dataclass(slots=True)
@@ -72,8 +82,12 @@ def decode_windows(
     spec: CropSpec,
     *,
     on_progress: Callable[[int], None] = lambda frames: None,
-) -> SegmentWindows:
-    """Decodes one segment into windows of face crops.
+    piece_bytes: int = _PIECE_BYTES,
+) -> Iterator[SegmentWindows]:
+    """Decodes one segment into windows of face crops, in pieces; the last may be empty.
+
+    The `segment` of a piece owns from where the piece before it ended to its seam; the
+    last one owns what is left. What was lost is filled in by who demuxed.
 
     Args:
         segment: the stretch to decode.
@@ -81,11 +95,12 @@ def decode_windows(
         boxes: where faces come from.
         spec: crop size in px, crop side over box side, frames a window.
         on_progress: called with the number of frames decoded so far.
+        piece_bytes: a piece ends with the frame that gives it crops of so many bytes.
 
     Raises whatever `frames` and `boxes` raise.
     """
-    work = _Segment(segment, boxes, spec)
     clock = _Clock()
+    work = _Segment(segment, boxes, spec, piece_bytes, clock)
     previous: _Frame | None = None
     for number, (pts, picture) in enumerate(clock.timed(frames)):
         pixels = FramePixels(picture)
@@ -93,6 +108,7 @@ def decode_windows(
         cut = previous is not None and is_cut(previous.thumbnail, thumbnail)
         if previous is not None:
             work.take(previous, ends_shot=cut)
+            yield from work.ready()
         before = None if previous is None else previous.pts
         previous = _Frame(number, pts, pixels, thumbnail, before, cut)
         on_progress(number + 1)
@@ -102,7 +118,8 @@ def decode_windows(
         if previous is not None:
             work.take(previous, ends_shot=True)
         work.finish()
-    return work.result(clock.seconds)
+    yield from work.ready()
+    yield work.last_piece()
 
 
 class _Clock:
@@ -128,10 +145,13 @@ class _Clock:
 class _Segment:
     """A segment in the making."""
 
-    segment: Segment
+    segment: Segment  # what is left of it: from the start of the piece in the making
     boxes: BoxSource
     spec: CropSpec
+    piece_bytes: int
+    clock: _Clock
     complete: bool = False
+    _ready: list[SegmentWindows] = field(default_factory=list)
     _geometry: FrameGeometry | None = None
     _seam: Seam | None = None
     _tracker: FaceTracker = field(default_factory=FaceTracker)
@@ -153,13 +173,8 @@ class _Segment:
             turn = frame.pixels.rotation_deg
             size = frame.pixels.width_px, frame.pixels.height_px
             self._geometry = FrameGeometry(*size, turn, self._aspect(turn))
-        if self.segment.owns(frame.pts):
-            frame.own_index = len(self._frame_pts)
-            self._frame_pts.append(frame.pts)
-            if frame.cut:
-                self._cuts.append(frame.pts)
         # A later segment does not know what came before its first frame: not a key frame.
-        known = self.segment.index == 0 or frame.previous_pts is not None
+        known = self.segment.own_start_pts is None or frame.previous_pts is not None
         key = frame.cut or ends_shot
         key |= known and self.boxes.is_key(frame.number, frame.pts, frame.previous_pts)
         found = None
@@ -177,8 +192,16 @@ class _Segment:
         self._settle(self._tracker.flush())
         self.complete = True
 
-    def result(self, decode_seconds: float) -> SegmentWindows:
-        """The finished record; what was lost is filled in by who demuxed."""
+    def ready(self) -> list[SegmentWindows]:
+        """The pieces that ended since the last call; the last piece is not among them."""
+        ready, self._ready = self._ready, []
+        return ready
+
+    def last_piece(self) -> SegmentWindows:
+        """What is left, when the segment is complete."""
+        return self._piece(self.segment, self._seam)
+
+    def _piece(self, segment: Segment, seam: Seam | None) -> SegmentWindows:
         size, window = self.spec.size_px, self.spec.window_frames
         columns = np.array([r[:3] for r in self._rows], np.int32).reshape(-1, 3)
         rows = SegmentRows(
@@ -191,15 +214,29 @@ class _Segment:
             cuts_pts=np.array(self._cuts, np.int64),
         )
         return SegmentWindows(
-            segment=self.segment,
+            segment=segment,
             geometry=self._geometry,
             rows=rows,
-            seam=self._seam,
+            seam=seam,
             crops=np.array(self._crops, np.uint8).reshape(-1, size, size, 3),
             windows=np.array(self._windows, np.int32).reshape(-1, window),
             affines=np.array(self._affines, np.float64).reshape(-1, 2, 3),
-            work=Work(decode_seconds, self._detect_seconds, self._crop_seconds),
+            work=Work(self.clock.seconds, self._detect_seconds, self._crop_seconds),
         )
+
+    def _end_piece(self, next_frame: _Frame, faces: FrameFaces) -> None:
+        """Ends a piece before `next_frame`; the next one keeps the crops that it may look at."""
+        seam = Seam(next_frame.pts, faces.track, faces.boxes_xyxy_px)
+        self._ready.append(self._piece(replace(self.segment, own_stop_pts=seam.pts), seam))
+        self.segment = replace(self.segment, own_start_pts=seam.pts)
+        last, crops = next_frame.number - 1, self._crops
+        self._recent = {t: kept for t, kept in self._recent.items() if kept[-1].frame == last}
+        self._frame_pts, self._cuts, self._rows, self._row_boxes = [], [], [], []
+        self._affines, self._crops, self._windows = [], [], []
+        for crop in (crop for kept in self._recent.values() for crop in kept):
+            self._crops.append(crops[crop.index])
+            crop.index = len(self._crops) - 1
+        self.clock.seconds = self._detect_seconds = self._crop_seconds = 0.0
 
     def _settle(self, settled: list[FrameFaces]) -> None:
         for faces in settled:
@@ -209,7 +246,14 @@ class _Segment:
             if self._is_past(frame.pts):
                 self._seam = Seam(frame.pts, faces.track, faces.boxes_xyxy_px)
                 self.complete = True
-            elif self._is_near(frame.pts):
+                continue
+            if self.segment.owns(frame.pts):
+                if self._is_full(frame.pts):
+                    self._end_piece(frame, faces)
+                self._frame_pts.append(frame.pts)
+                if frame.cut:
+                    self._cuts.append(frame.pts)
+            if self._is_near(frame.pts):
                 start = time.perf_counter()
                 self._crop(frame, faces)
                 self._crop_seconds += time.perf_counter() - start
@@ -228,7 +272,7 @@ class _Segment:
             recent.append(crop)
             if own:
                 source = self.boxes.source if faces.detected[i] else "interpolated"
-                row = frame.own_index
+                row = len(self._frame_pts) - 1
                 self._rows.append((row, track, BOX_SOURCES.index(source), float(faces.scores[i])))
                 self._row_boxes.append(box)
                 self._affines.append(affine)
@@ -247,6 +291,13 @@ class _Segment:
             expected -= 1
         window += [window[-1]] * (self.spec.window_frames - len(window))
         return window[::-1]
+
+    def _is_full(self, next_pts: int) -> bool:
+        """Whether a piece may end here; a segment that begins here must have its warm-up."""
+        crops_bytes = 3 * self.spec.size_px**2 * len(self._rows)
+        if crops_bytes < self.piece_bytes and len(self._frame_pts) < _PIECE_FRAMES:
+            return False
+        return next_pts - self._frame_pts[0] >= OVERHANG_SECONDS / self.segment.probe.time_base
 
     def _is_past(self, pts: int) -> bool:
         return self.segment.own_stop_pts is not None and pts >= self.segment.own_stop_pts

@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.metrics import Metrics
 
 from schemas.records import Video, VideoFailure, VideoTracks
 from schemas.videos import VIDEO_SCHEMA
+from transforms.run_metrics import count, record_seconds
 from transforms.track_files import merge_track_parts
 from transforms.workplace import Workplace
 
@@ -137,22 +137,35 @@ def _blank(video: Video, config_hash: str) -> dict[str, Any]:
 class _WriteFn(beam.DoFn):  # type: ignore[misc]
     def __init__(self, workplace: Workplace) -> None:
         self._workplace = workplace
-        self._rows = Metrics.counter("facetracks", "track_rows")
 
     def process(self, tracks: VideoTracks) -> Iterator[Video]:
         try:
-            self._rows.inc(write_video(tracks, self._workplace)["face_frames"])
+            row = write_video(tracks, self._workplace)
         except FileNotFoundError:
             # A retry after the parts were cleaned up: the work is done, or the run is broken.
             if not self._workplace.is_finished(tracks.video):
                 raise
+        else:
+            count("track_rows", row["face_frames"])
+            count("faces", row["faces"])
+            record_seconds("stabilize", row["stabilize_seconds"])
+            record_seconds("write", row["write_seconds"])
+            _count_video(row)
         yield tracks.video
 
 
 def _write_failure(failure: VideoFailure, workplace: Workplace) -> Video:
     workplace.remove_tracks(failure.video)
-    workplace.write_status(failure.video, failure_row(failure, workplace.config_hash()))
+    row = failure_row(failure, workplace.config_hash())
+    workplace.write_status(failure.video, row)
+    _count_video(row)
     return failure.video
+
+
+def _count_video(row: dict[str, Any]) -> None:
+    count(f"videos_{row['status']}")
+    if row["reason"]:
+        count(f"videos_{row['reason']}")
 
 
 def _clean_up(video: Video, workplace: Workplace) -> str:

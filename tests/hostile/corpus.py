@@ -95,6 +95,11 @@ def markdown_table(cases: list[HostileCase]) -> str:
         "checks what is said here: status, reason, frames, every frame's pts, upright size,",
         "rotation, aspect ratio, and the colour of a pixel where that is the point. Where two",
         "outcomes are named, both are true of damage that the file itself does not show.",
+        "",
+        "`tests/long/test_seams.py` cuts those that are sound in segments of 1, 3 and 10 s, with a",
+        "box on every frame, and finds the tables of the run that does not cut.",
+        "`tests/hostile/test_exact.py` draws a spot at a known place: turned, squeezed, enlarged,",
+        "shrunk or at the edge, a landmark on it comes out within 0.05 px of the source image.",
     ]
     groups: dict[str, list[HostileCase]] = {}
     for case in cases:

@@ -20,11 +20,11 @@ __all__ = ["main"]
 def main(log: str, arguments: list[str]) -> None:
     """Runs the command; each segment given to a decoding child leaves a line in `log`."""
     cli._quiet_libraries()  # before Beam is imported, as the command itself does it
-    from transforms import decode_windows
+    from transforms import child_pool
     from transforms.parts import part_url
     from transforms.storage import Folder
 
-    class CountedChild(decode_windows.DecodingChild):
+    class CountedChild(child_pool.DecodingChild):
         def decode(self, segment: Segment) -> Any:
             name = part_url(Folder("staging"), segment).rpartition("/")[2]
             line = f"{segment.video.video_id}\t{name}\n".encode()
@@ -33,7 +33,7 @@ def main(log: str, arguments: list[str]) -> None:
             os.close(descriptor)
             return super().decode(segment)
 
-    decode_windows.DecodingChild = CountedChild  # type: ignore[misc]
+    child_pool.DecodingChild = CountedChild  # type: ignore[misc]
     cli.main(arguments)
 
 

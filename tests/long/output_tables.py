@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
+from track_tables import assert_same_tracks
 
-from schemas.tracks import TRACK_SCHEMA
 from schemas.videos import VIDEO_SCHEMA
 
 __all__ = ["assert_same_output", "leftovers"]
 
-_COORDINATES = ("box_xyxy_px", "score", "x", "y", "x_raw", "y_raw")
 _WORK_SECONDS = tuple(
     f"{work}_seconds"
     for work in ("elapsed", "decode", "detect", "crop", "align", "stabilize", "write")
@@ -30,7 +27,9 @@ def assert_same_output(reference: Path, output: Path) -> None:
         names = [sorted(p.name for p in (o / folder).iterdir()) for o in (reference, output)]
         assert names[0] == names[1]
     for name in sorted(p.name for p in (reference / "tracks").iterdir()):
-        _assert_same_tracks(*(pq.read_table(o / "tracks" / name) for o in (reference, output)))
+        tables = [pq.read_table(o / "tracks" / name) for o in (reference, output)]
+        assert_same_tracks(*tables)
+        assert tables[0].schema.metadata == tables[1].schema.metadata
     exact = [name for name in VIDEO_SCHEMA.names if name not in _WORK_SECONDS]
     rows = [
         pq.read_table(o / "videos").select(exact).sort_by("video_id").to_pylist()
@@ -44,19 +43,3 @@ def leftovers(output: Path) -> list[str]:
     names = (str(p.relative_to(output)) for p in output.rglob("*") if not p.is_dir())
     files = [n for n in names if not n.startswith(_EXPECTED_FILES) or "/." in n]
     return sorted([*files, *(str(p) for p in output.glob(".*") if p.is_dir())])
-
-
-def _assert_same_tracks(one: pa.Table, other: pa.Table) -> None:
-    exact = [name for name in TRACK_SCHEMA.names if name not in _COORDINATES]
-    assert one.select(exact).equals(other.select(exact))
-    assert one.schema.metadata == other.schema.metadata
-    for name in _COORDINATES:
-        numbers = [_numbers(table[name]) for table in (one, other)]
-        assert np.abs(numbers[0] - numbers[1]).max(initial=0) < 0.01
-
-
-def _numbers(column: pa.ChunkedArray) -> np.ndarray:
-    array = column.combine_chunks()
-    if pa.types.is_fixed_size_list(array.type):
-        array = array.flatten()
-    return array.to_numpy(zero_copy_only=False)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+import json
 import os
 import random
 import shutil
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +31,17 @@ OPTIONS = (
 )  # fmt: skip
 #: Segments in flight at a kill: a worker decodes one while another waits for its batch.
 IN_FLIGHT = 2 * WORKERS
+
+#: What a kill waits for: a time at random, or the n-th file of a kind that the run makes.
+SIGNS = {
+    "a part of the tracks": (".staging/*/tracks-*",),
+    "any time": (),
+    "a track file": ("tracks/*.parquet",),
+    "a file half written": ("*/.facetracks-*", ".staging/*/.facetracks-*"),
+}
+MOST_FILES = 4
+HALF_WRITTEN = SIGNS["a file half written"]
+EVERYTHING = ("run.json", ".staging/*/*", "tracks/*")
 
 Stamp = tuple[int, int]  # inode, time of change
 
@@ -50,12 +65,14 @@ def unbroken(corpus, tmp_path_factory) -> Unbroken:
         seconds = time.monotonic() - run.started
         assert ended.status == 3, ended.err  # damaged.mp4 is partial, text.mp4 failed
         assert "5 videos: 1 failed, 3 ok, 1 partial" in ended.out
+        assert json.loads((output / "run.json").read_text())["config"]["stabilizer"] == "rts"
         return Unbroken(output, len(run.decoded()), started, seconds)
 
 
 def test_killed_and_started_again(corpus, unbroken, tmp_path, capsys):
     output = tmp_path / "out"
     rng = random.Random(SEED)
+    signs = itertools.cycle(SIGNS)
     moments: Counter[str] = Counter()
     tally: Counter[str] = Counter()
     command = (corpus, "--output", output, *OPTIONS)
@@ -64,19 +81,22 @@ def test_killed_and_started_again(corpus, unbroken, tmp_path, capsys):
     while tally["kills"] < KILLS:
         before = finished_files(output)
         with annotate(*command) as run:
-            killed = killed_at(run, rng.uniform(-0.1, 1.0), unbroken, output)
+            moment = killed_at(run, next(signs), rng, unbroken, output)
             after = finished_files(output)
-            if killed:
+            if moment is not None:
                 tally["kills"] += 1
                 round_kills += 1
-                moments[phase(output)] += 1
+                moments[moment] += 1
+                tally["files left half written"] += len(files(output, *HALF_WRITTEN))
             else:
                 assert run.ended().status == 3, run.ended().err
             check_kept(before, after, tally)
             check_not_decoded_again(before, run, tally)
             round_decoded.update(run.decoded())
             tally["segments decoded"] += len(run.decoded())
-        if not killed:  # quicker than its kill: begin anew, so that every kill hits a run
+        tally["runs"] += 1
+        assert tally["runs"] < 3 * KILLS + 5, listed(tally)
+        if moment is None:  # quicker than its kill: begin anew, so that every kill hits a run
             check_end(unbroken, output, round_decoded, round_kills, tally)
             shutil.rmtree(output)
             round_decoded, round_kills = Counter(), 0
@@ -91,36 +111,60 @@ def test_killed_and_started_again(corpus, unbroken, tmp_path, capsys):
             f"killed while: {listed(moments)}\nin all: {listed(tally)}\n"
         )
     assert tally["files lost"] == tally["files written again"] == 0
+    late = {"stabilizing", "writing"}
+    assert late <= set(moments) if 2 * len(SIGNS) <= KILLS else late & set(moments)
 
 
 def listed(counts: Counter[str]) -> str:
     return ", ".join(f"{count} {what}" for what, count in sorted(counts.items()))
 
 
-def killed_at(run: AnnotateProcess, share: float, unbroken: Unbroken, output: Path) -> bool:
-    """Kills the run so far into its work, or before it where `share` is negative.
-
-    False where the run ended before.
-    """
-    record = output / "run.json"
-    before = inode(record)
-    working = unbroken.seconds - unbroken.seconds_to_start
-    if share < 0:
-        seconds = (1 + share) * unbroken.seconds_to_start
-    else:
-        while run.running() and inode(record) == before:
-            time.sleep(0.005)
-        seconds = time.monotonic() - run.started + share * working
-    while run.running() and time.monotonic() - run.started < seconds:
-        time.sleep(0.005)
-    if not run.running():
-        return False
+def killed_at(
+    run: AnnotateProcess, sign: str, rng: random.Random, unbroken: Unbroken, output: Path
+) -> str | None:
+    """Kills the run at a sign; what it was doing then, or None where it ended before."""
+    before = files(output, *EVERYTHING)
+    kill_now = n_new_files(output, SIGNS[sign], rng.randint(1, MOST_FILES))
+    if sign == "any time":
+        kill_now = time_has_come(run, rng.uniform(-0.1, 1.0), unbroken, output)
+    while not kill_now():
+        if not run.running():
+            return None
+        time.sleep(0.001)
     run.kill()
-    return True
+    now = files(output, *EVERYTHING)
+    return phase({name for name, stamp in now.items() if before.get(name) != stamp})
 
 
-def inode(path: Path) -> int | None:
-    return path.stat().st_ino if path.exists() else None
+def n_new_files(output: Path, patterns: tuple[str, ...], count: int) -> Callable[[], bool]:
+    """Whether so many files of a kind have come, or come anew, since now."""
+    before = files(output, *patterns)
+    seen: set[tuple[str, Stamp]] = set()
+
+    def have_come() -> bool:
+        seen.update(files(output, *patterns).items() - before.items())
+        return len(seen) >= count
+
+    return have_come
+
+
+def time_has_come(
+    run: AnnotateProcess, share: float, unbroken: Unbroken, output: Path
+) -> Callable[[], bool]:
+    """Whether a run is so far into its work, or into its start where `share` is negative."""
+    begins = n_new_files(output, ("run.json",), 1)
+    working = unbroken.seconds - unbroken.seconds_to_start
+    started: list[float] = []
+
+    def has_come() -> bool:
+        now = time.monotonic()
+        if share < 0:
+            return now - run.started >= (1 + share) * unbroken.seconds_to_start
+        if not started and begins():
+            started.append(now)
+        return bool(started) and now - started[0] >= share * working
+
+    return has_come
 
 
 def check_kept(before: dict[str, Stamp], after: dict[str, Stamp], tally: Counter[str]) -> None:
@@ -169,22 +213,35 @@ def check_end(
 
 
 def finished_files(output: Path) -> dict[str, Stamp]:
-    """Landmark parts, tracks and status rows by name."""
+    """What a run never takes back, but for the parts of a video that is done.
+
+    A track file is finished when the status row is there, which is written after it.
+    """
+    found = files(output, ".staging/*/landmarks-*", "videos/*.parquet")
+    tracks = files(output, "tracks/*.parquet")
+    rows = {name.partition("/")[2] for name in found if name.startswith("videos/")}
+    return found | {n: stamp for n, stamp in tracks.items() if n.partition("/")[2] in rows}
+
+
+def files(output: Path, *patterns: str) -> dict[str, Stamp]:
+    """The files below an output that are there, by name."""
     found = {}
-    for pattern in (".staging/*/landmarks-*.safetensors", "tracks/*.parquet", "videos/*.parquet"):
-        for path in output.glob(pattern):
-            if not path.name.startswith("."):
-                stat = path.stat()
-                found[str(path.relative_to(output))] = (stat.st_ino, stat.st_mtime_ns)
+    for path in (path for pattern in patterns for path in output.glob(pattern)):
+        with contextlib.suppress(FileNotFoundError):  # it goes as we look
+            stat = path.stat()
+            found[str(path.relative_to(output))] = (stat.st_ino, stat.st_mtime_ns)
     return found
 
 
-def phase(output: Path) -> str:
-    """What a run was at when it was killed, by the files it left."""
-    if not (output / "run.json").exists():
+def phase(made: set[str]) -> str:
+    """What a run was at, by the files it made."""
+    if "run.json" not in made:
         return "starting"
-    if list(output.glob("tracks/*.parquet")):
-        return "writing"
-    if list(output.glob(".staging/*/tracks-*")):
-        return "stabilizing"
-    return "decoding" if list(output.glob(".staging/*/landmarks-*")) else "planning"
+    for doing, start, middle in (
+        ("writing", "tracks/", ""),
+        ("stabilizing", ".staging/", "/tracks-"),
+        ("decoding", ".staging/", "/landmarks-"),
+    ):
+        if any(n.startswith(start) and middle in n and "/.facetracks-" not in n for n in made):
+            return doing
+    return "planning"

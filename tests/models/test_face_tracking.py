@@ -1,3 +1,6 @@
+import gc
+import weakref
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -233,3 +236,32 @@ def test_an_earlier_end_gives_the_same_faces_up_to_two_key_frames_before(video, 
     short = walk(*video, 0, keys[stop_key] + 1)
     for i in range(keys[stop_key - 2] + 1):
         assert rows(short[i]) == rows(whole[i])
+
+
+def test_frames_out_of_reach_of_any_link_wait_for_nothing():
+    """Key frames that are far apart, as given boxes may be: memory is for frames within reach."""
+    tracker = FaceTracker()
+    waiting, most, came = 0, 0, []
+    for frame in range(300):
+        detections = found(at(0)) if frame % 100 in (0, 2, 4) else None
+        settled = tracker.push(frame, frame * STEP, detections, cut=False)
+        waiting += 1 - len(settled)
+        most = max(most, waiting)
+        came += settled
+    came += tracker.flush()
+    assert [faces.frame for faces in came] == [*range(300)]
+    assert most <= LINK_SECONDS / STEP + 6
+    with_faces = [faces.frame for faces in came if len(faces.track)]
+    assert with_faces == [100 * i + j for i in range(3) for j in range(5)]
+
+
+def test_a_tracker_keeps_no_key_frame_that_is_settled():
+    """Key frames know those that they are linked to, but not all of a face's."""
+    tracker, seen = FaceTracker(), []
+    for frame in range(60):
+        detections = found(at(frame))
+        seen.append(weakref.ref(detections[0]))
+        tracker.push(frame, frame * STEP, detections, cut=False)
+    del detections
+    gc.collect()
+    assert sum(boxes_of() is not None for boxes_of in seen) <= 5

@@ -36,13 +36,15 @@ def test_wrong_usage_ends_with_2(facetracks, arguments):
 
 
 def test_progress_lines():
-    line = progress_line(Progress(3, 610.0, 40.0), 52, 8.0)
+    line = progress_line(Progress(3, 610.0, 40.0, 52), 52, 8.0)
     assert line == "3/52 videos, 40/610 s of video, 5.0 s of video/s, 114 s left"
     assert (
-        progress_line(Progress(0, 0.0, 0.0), 1, 0.0)
+        progress_line(Progress(0, 0.0, 0.0, 0), 1, 0.0)
         == "0/1 videos, 0/0 s of video, 0.0 s of video/s"
     )
-    assert "left" not in progress_line(Progress(1, 5.0, 5.0), 1, 2.0)
+    # A wave of 26 videos is planned; the other 26 are taken to be like them.
+    assert "40/1220 s of video" in progress_line(Progress(3, 610.0, 40.0, 26), 52, 8.0)
+    assert "left" not in progress_line(Progress(1, 5.0, 5.0, 1), 1, 2.0)
 
 
 def test_a_display_that_never_shows_anything_ends_at_once():

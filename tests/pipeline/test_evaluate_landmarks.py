@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from published_layouts import (
     disc_landmarks,
     write_300vw,
@@ -16,8 +17,9 @@ from published_layouts import (
     write_talking_face,
 )
 
-from models.landmarks.model import DEFAULT_WEIGHTS
+from models.landmarks.model import LandmarkCard, save_landmark_weights
 from models.landmarks.sets import EVALUATION_SETS, read_evaluation_set
+from models.networks.construction import build_network
 from pipeline import evaluate_landmarks
 from pipeline.landmark_report import MISSED_NOTE
 from schemas.errors import UsageError, WeightsError
@@ -138,6 +140,27 @@ def test_videos_by_category_movement_and_expression(tmp_path: Path, evaluate: Ev
     assert sum(row["faces"] for row in scales) == 6
 
 
+def test_networks_that_see_windows(tmp_path: Path, evaluate: Evaluate) -> None:
+    """The weights are untrained: what counts is that windows of videos and of stills fit."""
+    torch.manual_seed(0)
+    weights = tmp_path / "3d.safetensors"
+    save_landmark_weights(weights, build_network("3d"), LandmarkCard(network="3d"))
+    write_300vw(tmp_path / "vw", ["114"], frames=3)
+    write_300w(tmp_path / "w", ["ibug/a"])
+    report = json.loads(
+        evaluate(
+            "--set", f"300vw/1:{tmp_path}/vw", "--set", f"300w:{tmp_path}/w",
+            "--weights", weights, "--draws", "0", "--json",
+        )
+    )  # fmt: skip
+    rows = _rows(report, normalization="interocular", landmarks=68, group="all")
+    assert [(row["network"], row["set"], row["faces"]) for row in rows] == [
+        ("3d", "300vw/1", 3),
+        ("3d", "300w/all", 1),
+    ]
+    assert all(np.isfinite(row["nrmse_mean"]) for row in rows)
+
+
 def test_talking_face_has_seven_landmarks(tmp_path: Path, evaluate: Evaluate) -> None:
     write_talking_face(tmp_path, frames=3)
     out = evaluate("--set", f"talking-face:{tmp_path}", "--plots", tmp_path / "plots")
@@ -148,11 +171,18 @@ def test_talking_face_has_seven_landmarks(tmp_path: Path, evaluate: Evaluate) ->
 
 def test_several_weights_are_told_apart(tmp_path: Path, evaluate: Evaluate) -> None:
     write_300w(tmp_path, ["ibug/a"])
-    both = ["--weights", DEFAULT_WEIGHTS, "--weights", DEFAULT_WEIGHTS]
-    report = json.loads(evaluate("--set", f"300w/challenging:{tmp_path}", *both, "--json"))
+    options: list[object] = []
+    for network in ("2d", "2d", "3d"):
+        weights = tmp_path / f"{len(options)}.safetensors"
+        torch.manual_seed(len(options))
+        save_landmark_weights(weights, build_network(network), LandmarkCard(network=network))
+        options += ["--weights", weights]
+    report = json.loads(evaluate("--set", f"300w/challenging:{tmp_path}", *options, "--json"))
     names = [network["network"] for network in report["networks"]]
-    assert names == [f"2d {report['networks'][0]['weights_sha256'][:8]}"] * 2
-    assert len(_rows(report, normalization="interocular", landmarks=68, group="all")) == 2
+    digests = [network["weights_sha256"][:8] for network in report["networks"]]
+    assert names == [f"2d {digests[0]}", f"2d {digests[1]}", "3d"]
+    rows = _rows(report, normalization="interocular", landmarks=68, group="all")
+    assert [row["network"] for row in rows] == names
 
 
 def test_missed_faces_count(tmp_path: Path, evaluate: Evaluate) -> None:

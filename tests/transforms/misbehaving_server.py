@@ -27,8 +27,18 @@ def misbehave(connection: Connection) -> None:
         elif what.startswith("exit"):
             sys.stderr.write("out of registers\n")
             sys.exit(7)
+        elif what == "a piece without a seam":
+            connection.send_bytes(b"W" + windows_without_a_seam())
         else:
             connection.send_bytes(ANSWERS[what])
+
+
+def windows_without_a_seam() -> bytes:
+    from segments import make_segment, make_windows
+
+    from transforms.segment_arrays import pack_windows
+
+    return pack_windows(make_windows(make_segment(), 1))
 
 
 ANSWERS = {
@@ -38,6 +48,7 @@ ANSWERS = {
     "half an error": b"V" + json.dumps({"reason": "x"}).encode(),
     "no record": b"D" + b"\x80\x04K\x01.",
     "a list": b"D[]",
+    "a piece of nothing": b"W",
 }
 
 if __name__ == "__main__":

@@ -80,7 +80,7 @@ def test_a_video_is_planned_and_decoded(steady, clip, boxed):
     assert [s.index for s in segments] == [0, 1, 2]
     assert segments[0].video == Video("clip.mp4", str(clip))
     (segment,) = steady.plan(boxed)
-    windows = steady.decode(segment)
+    (windows,) = steady.decode(segment)
     assert windows.segment == segment
     assert len(windows.rows.frame_pts) == FRAMES
     assert windows.windows.shape == (FRAMES - 1, 3)  # the last frame has no box
@@ -101,9 +101,8 @@ def test_errors_come_back_as_they_are_and_the_child_lives_on(steady, clip, boxed
     with pytest.raises(VideoError, match="no such file") as told:
         steady.plan(Video("none", str(tmp_path / "none.mp4")))
     assert told.value.reason == "not_found"
-    (segment,) = steady.plan(Video("clip.mp4", str(clip), boxes_uri=str(tmp_path / "none.csv")))
     with pytest.raises(VideoError, match=r"none\.csv") as told:
-        steady.decode(segment)
+        steady.plan(Video("clip.mp4", str(clip), boxes_uri=str(tmp_path / "none.csv")))
     assert told.value.reason == "bad_boxes"
     assert children_of(os.getpid()) == before
     assert len(steady.plan(boxed)) == 1
@@ -116,7 +115,7 @@ def test_an_exception_in_the_child_fails_its_video_and_is_logged_with_its_trace(
     (segment,) = steady.plan(boxed)
     segment = replace(segment, probe=replace(segment.probe, time_base=None))
     with pytest.raises(DecodingError, match=r"clip\.mp4: the decoding process raised TypeError"):
-        steady.decode(segment)
+        list(steady.decode(segment))
     assert "Traceback" in caplog.text
 
 
@@ -127,7 +126,7 @@ def test_memory_is_within_reach(steady, clip, boxed):
     video = Video("m", "memory://child/clip.mp4", boxes_uri="memory://child/boxes.csv")
     (segment,) = steady.plan(video)
     assert segment.video == video
-    assert len(steady.decode(segment).windows) == FRAMES - 1
+    assert [len(piece.windows) for piece in steady.decode(segment)] == [FRAMES - 1]
     with pytest.raises(VideoError):
         steady.plan(Video("m", "memory://child/none.mp4"))
 
@@ -146,10 +145,10 @@ def test_a_child_that_dies_costs_one_request(boxed, number):
         (segment,) = child.plan(boxed)
         os.kill(new_child(before), number)
         with pytest.raises(DecodingError, match=signal.Signals(number).name) as told:
-            child.decode(segment)
+            list(child.decode(segment))
         assert told.value.reason == "decoder_crashed"
         assert boxed.uri in str(told.value)
-        assert len(child.decode(segment).windows) == FRAMES - 1
+        assert [len(piece.windows) for piece in child.decode(segment)] == [FRAMES - 1]
     finally:
         child.close()
     assert children_of(os.getpid()) == before
@@ -165,7 +164,7 @@ def test_a_child_that_dies_while_it_works(boxed, tmp_path):
         os.kill(pid, signal.SIGSTOP)  # so that it cannot finish before it is killed
         threading.Timer(0.3, os.kill, (pid, signal.SIGKILL)).start()
         with pytest.raises(DecodingError) as told:
-            child.decode(segment)
+            list(child.decode(segment))
         assert told.value.reason == "decoder_crashed"
     finally:
         child.close()
@@ -273,7 +272,8 @@ def test_two_children_work_at_the_same_time(boxed):
     def work(number: int) -> None:
         child = DecodingChild(settings())
         (segment,) = child.plan(boxed)
-        got[number] = child.decode(segment).crops
+        (windows,) = child.decode(segment)
+        got[number] = windows.crops
         child.close()
 
     threads = [threading.Thread(target=work, args=(i,)) for i in range(2)]

@@ -86,8 +86,17 @@ def test_boxes_by_frame_number(tmp_path):
     assert scores.tolist() == [1, 1]
 
 
+def test_boxes_of_a_frame_keep_their_order_wherever_they_stand(tmp_path):
+    source = read_boxes(
+        csv(tmp_path, "pts,x0,y0,x1,y1\n9,7,1,8,2\n4,1,2,3,4\n9,5,1,6,2\n4,0,2,3,4"), TB
+    )
+    assert source.find(0, 9, pixels(), 1.0)[0][:, 0].tolist() == [7, 5]
+    assert source.find(0, 4, pixels(), 1.0)[0][:, 0].tolist() == [1, 0]
+
+
 def test_frames_that_the_file_leaves_out_have_no_face():
-    boxes, scores = GivenBoxes({}, by="pts").find(0, 0, pixels(), 1.0)
+    source = GivenBoxes(np.empty(0, np.int64), np.empty((0, 4), np.float32), by="pts")
+    boxes, scores = source.find(0, 0, pixels(), 1.0)
     assert boxes.shape == (0, 4)
     assert scores.shape == (0,)
 
@@ -141,6 +150,7 @@ BAD_CSV = {
     "words": ("pts,x0,y0,x1,y1\n0,one,2,3,4", "one|x0"),
     "a missing number": ("pts,x0,y0,x1,y1\n0,,2,3,4", "row 0|x0"),
     "a missing place": ("pts,x0,y0,x1,y1\n0,1,2,3,4\n,1,2,3,4", "row 1|pts"),
+    "a time of day for a place": ("pts,x0,y0,x1,y1\n2020-01-01,1,2,3,4", "pts: got values of type"),
     "words for a place": ("pts,x0,y0,x1,y1\nhere,1,2,3,4", "here|pts"),
     "nothing": ("", "cannot be used"),
     "ragged": ("pts,x0\n1,2,3,4\n", "cannot be used"),

@@ -4,7 +4,8 @@ from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
 from schemas.errors import SourceError
-from transforms.sources import SourceFile, is_local, look_up, retrying
+from transforms import sources
+from transforms.sources import SourceFile, is_local, look_up, resolve, retrying
 
 CONTENT = bytes(range(256)) * 40
 
@@ -97,14 +98,14 @@ def test_what_is_written_says_what_the_file_system_said():
 
 def test_reading_goes_on_at_the_right_byte_after_a_break():
     fs = Shaky(breaks_after=3000)
-    with SourceFile(fs, "v", "shaky://v", len(CONTENT)) as file:
+    with SourceFile(fs, "v", "shaky://v", {"size": len(CONTENT)}) as file:
         got = b"".join(iter(lambda: file.read(1500), b""))
     assert got == CONTENT
     assert fs.opened >= 2
 
 
 def test_seeking_and_telling():
-    with SourceFile(Shaky(10**9), "v", "shaky://v", len(CONTENT)) as file:
+    with SourceFile(Shaky(10**9), "v", "shaky://v", {"size": len(CONTENT)}) as file:
         assert file.seek(100) == 100
         assert file.read(4) == CONTENT[100:104]
         assert file.tell() == 104
@@ -114,7 +115,7 @@ def test_seeking_and_telling():
         assert file.read(5) == b""
         assert file.readable()
         assert file.seekable()
-    assert not SourceFile(Shaky(1), "v", "shaky://v", None).seekable()
+    assert not SourceFile(Shaky(1), "v", "shaky://v", {}).seekable()
 
 
 def test_a_look_tells_size_and_what_is_no_file(tmp_path):
@@ -137,3 +138,15 @@ def test_local_is_this_disk_only():
     assert is_local(LocalFileSystem())
     assert not is_local(MemoryFileSystem())
     assert not is_local(fsspec.filesystem("memory"))
+
+
+@pytest.mark.parametrize(("stall_seconds", "wait_seconds"), [(60, 10), (300, 58), (20, 2), (5, 1)])
+def test_all_tries_of_a_silent_server_end_before_a_stall_does(stall_seconds, wait_seconds):
+    before = sources._answer_seconds
+    try:
+        sources.give_up_within(stall_seconds)
+        fs, _ = resolve("http://127.0.0.1:9/clip.mp4")
+        timeout = fs.client_kwargs["timeout"]
+        assert (timeout.sock_connect, timeout.sock_read) == (wait_seconds, wait_seconds)
+    finally:
+        sources._answer_seconds = before

@@ -117,6 +117,53 @@ def test_a_video_of_failures_only_comes_out_too(workplace):
     assert tracks.part_urls == ()
 
 
+def in_pieces(workplace: Workplace) -> list[SegmentPart]:
+    """The same video as a segment of two pieces, and one of three."""
+    numbered = [0, 0, 1, 1, 1]
+    parts = split_parts(FRAMES, BOUNDS, video=Video("clip.mp4", "/in/clip.mp4"))
+    segments = [
+        replace(part.segment, index=index, count=2)
+        for part, index in zip(parts, numbered, strict=True)
+    ]
+    staging = workplace.staging(parts[0].segment.video)
+    return [
+        save_part(staging, replace(part, segment=segment))
+        for part, segment in zip(parts, segments, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_segment_may_come_in_pieces(workplace, twin, seed):
+    outcomes = in_pieces(workplace)
+    outcomes += random.Random(seed).sample(outcomes, 2)
+    random.Random(seed).shuffle(outcomes)
+    (tracks,) = run_stage(outcomes, workplace)
+    assert without_times(tracks) == replace(without_times(twin[0]), segments=2)
+    assert rows_of(tracks).equals(twin[1])
+
+
+@pytest.mark.parametrize(
+    ("gone", "failed"),
+    [([0], [0]), ([1], [0]), ([0, 1], [0]), ([3], [1]), ([4], [1]), ([2, 3, 4], [1])],
+)
+def test_pieces_that_never_come_are_failures_of_their_segment(workplace, gone, failed):
+    outcomes = [part for i, part in enumerate(in_pieces(workplace)) if i not in gone]
+    (tracks,) = run_stage(outcomes[::-1], workplace)
+    assert [f.segment.index for f in tracks.failures] == failed
+    assert tracks.frames == 4 * (5 - len(gone))
+    pts = {pts for i in range(5) if i not in gone for pts in range(4 * i, 4 * i + 4)}
+    assert set(rows_of(tracks)["pts"].to_pylist()) == pts
+
+
+def test_a_segment_that_fails_midway_keeps_its_first_pieces(workplace):
+    pieces = in_pieces(workplace)
+    rest = replace(pieces[3].segment, own_stop_pts=None)
+    broke = SegmentFailure(rest, "decoder_crashed", "it crashed")
+    (tracks,) = run_stage([broke, *pieces[:3]], workplace)
+    assert tracks.failures == (broke,)
+    assert sorted(set(rows_of(tracks)["pts"].to_pylist())) == [*range(12)]
+
+
 def test_a_retry_writes_the_same_files(workplace):
     outcomes = saved(workplace)
     first = stabilize_segments(outcomes, workplace, "one-euro")

@@ -42,9 +42,10 @@ def pictures(pts, *, shots=()):
 
 
 def decode(boxes, pts, segment=None, shots=(), **options):
-    return decode_windows(
+    (windows,) = decode_windows(
         segment or make_segment(), pictures(pts, shots=shots), boxes, SPEC, **options
     )
+    return windows
 
 
 def frames_in_windows(windows) -> list[list[int]]:
@@ -147,7 +148,7 @@ def test_a_segment_ends_at_its_seam_and_reads_no_further():
             yield item
 
     segment = make_segment(0, 2, own=(None, 20))
-    windows = decode_windows(segment, frames(), Boxes(ONE_FACE), SPEC)
+    (windows,) = decode_windows(segment, frames(), Boxes(ONE_FACE), SPEC)
     assert windows.rows.frame_pts.tolist() == [*range(20)]
     assert windows.seam.pts == 20
     assert windows.seam.boxes_xyxy_px == pytest.approx(np.array(ONE_FACE))
@@ -182,7 +183,7 @@ def test_oblong_pixels_reach_the_box_source_and_the_crop():
 
     probe = Probe("h264", "yuv420p", Fraction(1, 25), Fraction(25), None, None, Fraction(2))
     segment = Segment(Video("v", "/v"), probe, 0, 1)
-    windows = decode_windows(segment, pictures(range(2)), Asks(ONE_FACE), SPEC)
+    (windows,) = decode_windows(segment, pictures(range(2)), Asks(ONE_FACE), SPEC)
     assert aspects == [2.0, 2.0]
     assert windows.geometry.sample_aspect_ratio == 2
     # 8 px of width are 16 of height: the crop spans 8 x 16 px.
@@ -211,7 +212,7 @@ def test_segments_give_the_rows_and_windows_of_one_pass(keyframes, shots):
     for i, seek in enumerate(seeks):
         segment = make_segment(i, len(seeks), seek=seek or None, own=(edges[i], edges[i + 1]))
         frames = [f for f in pictures(pts, shots=shots) if f[0] >= seek]
-        part = decode_windows(segment, frames, Boxes(moving), SPEC)
+        (part,) = decode_windows(segment, frames, Boxes(moving), SPEC)
         if part.seam is not None:
             assert part.seam.pts == edges[i + 1]
             at_seam = whole.rows.boxes_xyxy_px[whole.rows.frame == part.seam.pts]

@@ -1,0 +1,67 @@
+"""A run on one machine goes in waves of videos, each a pipeline of its own.
+
+The runner of one machine works stage by stage: it stages all parts of all videos before
+the first video's tracks are written. In waves, staging is bounded by what one wave needs,
+and finished tracks appear as the run goes on.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
+
+from pipeline.inputs import Inputs
+
+__all__ = ["RunTotals", "run_in_waves"]
+
+#: A first wave that ends soon, so that what is wrong with a run shows soon ...
+_FIRST_VIDEOS: Final = 16
+#: ... each next one twice as long, because all workers wait for its last segment, ...
+_GROWTH: Final = 2
+#: ... until waves leave so much in staging: about 8 hours of one face at 25 frames a second.
+_WAVE_BYTES: Final = 1 << 30
+#: Videos may be longer than those before; so many hours-long ones still fit on a disk.
+_MOST_VIDEOS: Final = 256
+
+#: Runs the pipeline over some inputs; returns its counters.
+RunWave: TypeAlias = Callable[[Inputs], Counter[str]]
+
+
+@dataclass
+class RunTotals:
+    """What the waves of a run add up to."""
+
+    counters: Counter[str] = field(default_factory=Counter)
+    waves: int = 0
+    videos_done: int = 0
+    staging_peak_bytes: int = 0  # of any wave: nothing is removed before its last stage
+
+    def add(self, inputs: Inputs, counters: Counter[str]) -> None:
+        """A wave has ended."""
+        self.counters.update(counters)
+        self.waves += 1
+        self.videos_done += len(inputs.all_videos())
+        self.staging_peak_bytes = max(self.staging_peak_bytes, counters["staging_bytes"])
+
+
+def run_in_waves(inputs: Inputs, run_wave: RunWave, totals: RunTotals) -> None:
+    """Runs `inputs` in waves, one after the other, and adds each to `totals` when it has ended.
+
+    Raises what `run_wave` raises; `totals` then tells what ended before.
+    """
+    size, begin = _FIRST_VIDEOS, 0
+    failures = inputs.failures
+    while totals.waves == 0 or begin < len(inputs.videos):
+        wave = Inputs(inputs.videos[begin : begin + size], failures)
+        counters = run_wave(wave)
+        totals.add(wave, counters)
+        begin, failures = begin + size, []
+        size = next_size(size, counters["staging_bytes"])
+
+
+def next_size(videos: int, staged_bytes: int) -> int:
+    """Videos of the next wave, after one of so many that left so much in staging."""
+    room = videos * _WAVE_BYTES // max(1, staged_bytes)
+    return max(1, min(videos * _GROWTH, room, _MOST_VIDEOS))

@@ -1,0 +1,32 @@
+"""Two track tables compared, as every promise about equal outputs means it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+
+from schemas.tracks import TRACK_SCHEMA
+
+__all__ = ["COORDINATES", "TOLERANCE_PX", "assert_same_tracks"]
+
+COORDINATES: Final = ("box_xyxy_px", "score", "x", "y", "x_raw", "y_raw")
+TOLERANCE_PX: Final = 0.01
+
+
+def assert_same_tracks(one: pa.Table, other: pa.Table) -> None:
+    """Equal ids, frames and flags, row for row; coordinates within 0.01 px."""
+    for name in TRACK_SCHEMA.names:
+        if name not in COORDINATES:
+            assert one[name].equals(other[name]), name
+    for name in COORDINATES:
+        numbers = [_numbers(table[name]) for table in (one, other)]
+        assert np.abs(numbers[0] - numbers[1]).max(initial=0) < TOLERANCE_PX, name
+
+
+def _numbers(column: pa.ChunkedArray) -> np.ndarray:
+    array = column.combine_chunks()
+    if pa.types.is_fixed_size_list(array.type):
+        array = array.flatten()
+    return array.to_numpy(zero_copy_only=False)

@@ -1,0 +1,84 @@
+"""A video through every stage's plain function, cut in segments of one's own choice."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from models.detection.face_detector import FaceDetector, load_face_detector
+from models.landmarks.model import LandmarkModel, load_landmark_model
+from schemas.records import Segment, SegmentPart, Video
+from transforms.align_faces import align_windows
+from transforms.face_boxes import DetectedBoxes
+from transforms.parts import save_part
+from transforms.stabilize_tracks import stabilize_segments
+from transforms.video_source import FrameStream, open_video, plan_segments
+from transforms.window_decoding import CropSpec, decode_windows
+from transforms.workplace import Workplace
+from transforms.write_tracks import write_video
+
+STABILIZER = "rts"
+BATCH_WINDOWS = 64
+
+
+def plan(video: Video, segment_seconds: float) -> list[Segment]:
+    """The segments that `annotate` would make."""
+    with open_video(video.uri) as (container, stream):
+        return plan_segments(video, container, stream, segment_seconds)
+
+
+def cut_at(segments: list[Segment], cuts: Collection[int]) -> list[Segment]:
+    """The same video with the cuts before some of its segments only."""
+    starts = sorted({0, *cuts})
+    stops = [*starts[1:], len(segments)]
+    return [
+        replace(
+            segments[start],
+            index=index,
+            count=len(starts),
+            own_stop_pts=segments[stop - 1].own_stop_pts,
+        )
+        for index, (start, stop) in enumerate(zip(starts, stops, strict=True))
+    ]
+
+
+@dataclass
+class Annotator:
+    """Turns segments into a track table with the package's own models."""
+
+    folder: Path
+    outputs: int = 0
+
+    @cached_property
+    def model(self) -> LandmarkModel:
+        return load_landmark_model()
+
+    @cached_property
+    def detector(self) -> FaceDetector:
+        return load_face_detector()
+
+    def tracks(self, segments: Iterable[Segment], **decoding: int) -> pa.Table:
+        """The tracks of a video; `decoding` are options of `decode_windows`."""
+        self.outputs += 1
+        workplace = Workplace(str(self.folder / str(self.outputs)), {})
+        parts = [part for s in segments for part in self._parts(s, workplace, decoding)]
+        write_video(stabilize_segments(parts, workplace, STABILIZER), workplace)
+        return pq.ParquetFile(workplace.tracks_url(parts[0].segment.video)).read()
+
+    def _parts(
+        self, segment: Segment, workplace: Workplace, decoding: dict[str, int]
+    ) -> Iterator[SegmentPart]:
+        card = self.model.card
+        spec = CropSpec(card.crop_size_px, card.crop_scale, card.window_frames)
+        staging = workplace.staging(segment.video)
+        with open_video(segment.video.uri) as (container, stream):
+            frames = FrameStream(segment, container, stream)
+            boxes = DetectedBoxes(self.detector, segment.probe.time_base)
+            windows = list(decode_windows(segment, frames, boxes, spec, **decoding))
+        for landmarks in align_windows(windows, self.model, batch_windows=BATCH_WINDOWS):
+            yield save_part(staging, landmarks)

@@ -1,0 +1,27 @@
+import apache_beam as beam
+from apache_beam.transforms.window import GlobalWindow, TimestampedValue
+from apache_beam.utils.timestamp import MIN_TIMESTAMP
+from segments import box_at, make_part, make_segment
+from stages import outputs_of
+
+from transforms.stabilize_tracks import SaveParts
+from transforms.workplace import Workplace
+
+
+class _Timestamp(beam.DoFn):
+    def process(self, element, timestamp=beam.DoFn.TimestampParam):
+        yield timestamp
+
+
+@beam.ptransform_fn
+def _saved_timestamps(elements, workplace):
+    """As RunInference does: batches, and what comes out of them, at the end of the window."""
+    end = GlobalWindow().max_timestamp()
+    late = elements | "Batched" >> beam.Map(TimestampedValue, end)
+    return late | SaveParts(workplace) | "Timestamp" >> beam.ParDo(_Timestamp())
+
+
+def test_parts_are_before_the_timer_of_stabilize_tracks(tmp_path):
+    workplace = Workplace(str(tmp_path), {})
+    landmarks = make_part(make_segment(), {0: {0: box_at(3)}})
+    assert outputs_of([landmarks], _saved_timestamps(workplace)) == [MIN_TIMESTAMP]

@@ -1,0 +1,39 @@
+import apache_beam as beam
+from apache_beam.metrics.metric import MetricsFilter
+
+from schemas.records import Work
+from transforms.run_metrics import NAMESPACE, count, record_align, record_decode, record_seconds
+
+
+def _work(number: int) -> int:
+    count("faces", number)
+    record_seconds("write", number / 1000)
+    record_decode(Work(decode_seconds=0.5, detect_seconds=0.25, crop_seconds=0.125))
+    record_align(10 * number, 1.0)
+    return number
+
+
+def test_what_is_recorded_in_a_worker_comes_out_of_the_run():
+    pipeline = beam.Pipeline(runner="FnApiRunner")
+    _ = pipeline | beam.Create([1, 2]) | beam.Map(_work)
+    result = pipeline.run()
+    result.wait_until_finish()
+    metrics = result.metrics().query(MetricsFilter().with_namespace(NAMESPACE))
+    (faces,) = metrics["counters"]
+    assert (faces.key.metric.name, faces.result) == ("faces", 3)
+    got = {
+        one.key.metric.name: (one.result.count, one.result.sum, one.result.min, one.result.max)
+        for one in metrics["distributions"]
+    }
+    assert got == {
+        "write_ms": (2, 3, 1, 2),
+        "decode_ms": (2, 1000, 500, 500),
+        "detect_ms": (2, 500, 250, 250),
+        "crop_ms": (2, 250, 125, 125),
+        "align_batch_windows": (2, 30, 10, 20),
+        "align_ms": (2, 2000, 1000, 1000),
+    }
+
+
+def test_outside_of_a_run_nothing_is_recorded_and_nothing_breaks():
+    _work(1)

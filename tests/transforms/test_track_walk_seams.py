@@ -1,0 +1,71 @@
+"""The tracks do not depend on how a video was cut: real pictures through every stage."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from clips import decode_plainly, write_clip
+from cut_videos import Annotator, cut_at, plan
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from track_tables import assert_same_tracks
+
+from schemas.records import Segment, Video
+
+GOP = 7  # frames; with 25 a second, a cut every 0.28 s
+SHOT_CUT = 100
+
+
+@pytest.fixture(scope="module")
+def annotator(tmp_path_factory) -> Annotator:
+    return Annotator(tmp_path_factory.mktemp("cut"))
+
+
+@pytest.fixture(scope="module")
+def every_cut(talking_clip, tmp_path_factory) -> list[Segment]:
+    """Two faces, of which one comes later, then a new shot; as many segments as there can be."""
+    pictures = [frame.to_ndarray(format="rgb24") for frame in decode_plainly(talking_clip)]
+    pictures[SHOT_CUT:] = [np.flipud(p[::-1, ::-1]) // 2 for p in pictures[SHOT_CUT:]]
+    path = tmp_path_factory.mktemp("often") / "often.mp4"
+    write_clip(path, pictures, keyint=GOP, b_frames=2)
+    return plan(Video("often.mp4", str(path)), 0.9 * GOP / 25)
+
+
+@pytest.fixture(scope="module")
+def uncut(annotator, every_cut) -> pa.Table:
+    table = annotator.tracks(cut_at(every_cut, []))
+    assert len(every_cut) > 15
+    assert len(set(table["face_id"].to_pylist())) >= 4  # two faces, in two shots
+    return table
+
+
+@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data(), piece_bytes=st.sampled_from([20_000, 300_000, 8 << 20]))
+def test_any_cuts_give_the_same_tracks(annotator, every_cut, uncut, data, piece_bytes):
+    most = len(every_cut) - 1
+    cuts = data.draw(st.sets(st.integers(1, most), min_size=1, max_size=6), label="cuts")
+    segments = cut_at(every_cut, cuts)
+    assert len(segments) == 1 + len(cuts)
+    assert_same_tracks(annotator.tracks(segments, piece_bytes=piece_bytes), uncut)
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize(
+    ("name", "stop_seconds", "segments"),
+    [
+        ("mpiigaze_demo__video01.mp4", 6.0, 2),  # several faces, B-frames
+        ("pyfeat__face_noface.mov", 5.0, 4),  # HEVC, variable frame rate, the face goes
+        ("sadtalker__WDA_AlexandriaOcasioCortez_000.mp4", 4.0, 2),  # MPEG-4, a GOP of 0.5 s
+        ("mediapipe__format_FLV_H264_AAC.video", None, 3),  # FLV, no face
+        ("faceapijs__video.mp4", None, 1),  # five frames
+    ],
+)
+def test_segments_of_real_clips(annotator, shared_data, name, stop_seconds, segments):
+    video = Video(name, str(shared_data / "videos" / name), stop_seconds=stop_seconds)
+    plans = [plan(video, seconds) for seconds in (1, 3, 10)]
+    assert len(plans[0]) == segments
+    whole = annotator.tracks(plan(video, 1000))
+    for cut in plans:
+        if len(cut) > 1:
+            assert_same_tracks(annotator.tracks(cut), whole)

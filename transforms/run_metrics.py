@@ -1,0 +1,38 @@
+"""What a run counts, as the runner's pages show it and run.json adds it up.
+
+Counters are named for what they count. Distributions of time are in milliseconds, because
+Beam's hold whole numbers; the name says so.
+"""
+
+from __future__ import annotations
+
+from apache_beam.metrics import Metrics
+
+from schemas.records import Work
+
+__all__ = ["NAMESPACE", "count", "record_align", "record_decode", "record_seconds"]
+
+NAMESPACE = "facetracks"
+
+
+def count(name: str, number: int = 1) -> None:
+    """Adds to a counter of the run."""
+    Metrics.counter(NAMESPACE, name).inc(number)
+
+
+def record_seconds(stage: str, seconds: float) -> None:
+    """One piece of work of a stage took so long."""
+    Metrics.distribution(NAMESPACE, f"{stage}_ms").update(round(1000 * seconds))
+
+
+def record_decode(work: Work) -> None:
+    """The time that went into one SegmentWindows."""
+    record_seconds("decode", work.decode_seconds)
+    record_seconds("detect", work.detect_seconds)
+    record_seconds("crop", work.crop_seconds)
+
+
+def record_align(windows: int, seconds: float) -> None:
+    """One call of the landmark network, and how full it was."""
+    Metrics.distribution(NAMESPACE, "align_batch_windows").update(windows)
+    record_seconds("align", seconds)
