@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -84,3 +85,19 @@ def talking_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pictures.append(np.hstack([face, (seen * other + (1 - seen) * 120).astype(np.uint8)]))
     path = tmp_path_factory.mktemp("talking") / "talking.mp4"
     return write_clip(path, pictures, keyint=25, b_frames=2)
+
+
+@pytest.fixture(scope="session")
+def five_inputs(talking_clip, faceless_clip, tmp_path_factory) -> Path:
+    """Two faces, twice; none; a damaged video; no video. 17 segments where they last 1 s."""
+    folder = tmp_path_factory.mktemp("five_inputs")
+    shutil.copy(talking_clip, folder / "talking.mp4")
+    shutil.copy(talking_clip, folder / "same again.mp4")
+    shutil.copy(faceless_clip, folder / "faceless.mp4")
+    whole = write_clip(folder / "damaged.mp4", drifting(75, 96, 64, seed=1))
+    content = bytearray(whole.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 6000] = b"\xff" * 6000
+    whole.write_bytes(content)
+    (folder / "text.mp4").write_text("not a video at all\n" * 50)
+    return folder

@@ -31,9 +31,9 @@ TELLING = (
 Stamp = tuple[int, int]  # inode, time of change
 
 
-def test_same_tables_as_the_local_runner(flink, engine_corpus, local_output, tmp_path):
+def test_same_tables_as_the_local_runner(flink, five_inputs, local_output, tmp_path):
     output = tmp_path / "out"
-    with annotate(engine_corpus, "--output", output, *OPTIONS, *flink.beam_options(2)) as run:
+    with annotate(five_inputs, "--output", output, *OPTIONS, *flink.beam_options(2)) as run:
         assert run.ended().status == 3, run.ended().err
     assert_same_tables(local_output, output)
     assert counters(output)["frames_decoded"] > 0
@@ -50,9 +50,9 @@ def test_same_tables_of_real_videos(flink, shared_data, tmp_path):
     assert_same_tables(tmp_path / "local", tmp_path / "flink")
 
 
-def test_task_manager_dies(flink, engine_corpus, local_output, tmp_path):
+def test_task_manager_dies(flink, five_inputs, local_output, tmp_path):
     output = tmp_path / "out"
-    with annotate(engine_corpus, "--output", output, *OPTIONS, *flink.beam_options(2)) as run:
+    with annotate(five_inputs, "--output", output, *OPTIONS, *flink.beam_options(2)) as run:
         wait_until_midway(run, output)
         flink.group.kill("taskmanager-2")
         before = finished_videos(output)
@@ -63,9 +63,9 @@ def test_task_manager_dies(flink, engine_corpus, local_output, tmp_path):
     assert before.items() <= finished_videos(output).items()  # none written again
 
 
-def test_python_worker_dies(flink, engine_corpus, local_output, tmp_path):
+def test_python_worker_dies(flink, five_inputs, local_output, tmp_path):
     output = tmp_path / "out"
-    with annotate(engine_corpus, "--output", output, *OPTIONS, *flink.beam_options(2)) as run:
+    with annotate(five_inputs, "--output", output, *OPTIONS, *flink.beam_options(2)) as run:
         wait_until_midway(run, output)
         os.kill(python_workers(flink.group.pid("worker-pool"))[0], signal.SIGKILL)
         before = finished_videos(output)
@@ -74,9 +74,9 @@ def test_python_worker_dies(flink, engine_corpus, local_output, tmp_path):
     assert before.items() <= finished_videos(output).items()
 
 
-def test_job_server_dies(flink, engine_corpus, local_output, tmp_path):
+def test_job_server_dies(flink, five_inputs, local_output, tmp_path):
     output = tmp_path / "out"
-    command = (engine_corpus, "--output", output, *OPTIONS, *flink.beam_options(2))
+    command = (five_inputs, "--output", output, *OPTIONS, *flink.beam_options(2))
     with annotate(*command) as run:
         wait_until_midway(run, output)
         flink.group.kill("job-server")

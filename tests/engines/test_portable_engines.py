@@ -37,23 +37,23 @@ def pool(tmp_path_factory) -> Iterator[Pool]:
         yield Pool(group, external_workers(start_worker_pool(group)))
 
 
-def test_portable_job_service(pool, engine_corpus, local_output, tmp_path):
+def test_portable_job_service(pool, five_inputs, local_output, tmp_path):
     endpoint = start_portable_job_service(pool.group)
     options = ("--runner=PortableRunner", f"--job_endpoint={endpoint}", *pool.options)
-    assert_annotates(engine_corpus, options, local_output, tmp_path / "out")
+    assert_annotates(five_inputs, options, local_output, tmp_path / "out")
 
 
 @pytest.mark.skipif(shutil.which("go") is None, reason="needs Go, which builds Prism")
-def test_prism(pool, engine_corpus, local_output, tmp_path):
+def test_prism(pool, five_inputs, local_output, tmp_path):
     options = ("--runner=PrismRunner", f"--prism_location={build_prism()}", *pool.options)
-    assert_annotates(engine_corpus, options, local_output, tmp_path / "out")
+    assert_annotates(five_inputs, options, local_output, tmp_path / "out")
 
 
 @pytest.mark.skipif(bool(missing_tools()), reason="needs Java and Maven")
-def test_spark(pool, engine_corpus, local_output, tmp_path):
+def test_spark(pool, five_inputs, local_output, tmp_path):
     endpoint = start_spark_job_server(pool.group, tmp_path / "artifacts")
     options = ("--runner=PortableRunner", f"--job_endpoint={endpoint}", *pool.options)
-    assert_annotates(engine_corpus, options, local_output, tmp_path / "out")
+    assert_annotates(five_inputs, options, local_output, tmp_path / "out")
 
 
 def assert_annotates(corpus: Path, options: tuple[str, ...], reference: Path, output: Path) -> None:

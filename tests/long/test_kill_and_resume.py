@@ -56,9 +56,9 @@ class Unbroken(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def unbroken(corpus, tmp_path_factory) -> Unbroken:
+def unbroken(five_inputs, tmp_path_factory) -> Unbroken:
     output = tmp_path_factory.mktemp("unbroken") / "out"
-    with annotate(corpus, "--output", output, *OPTIONS) as run:
+    with annotate(five_inputs, "--output", output, *OPTIONS) as run:
         run.wait_for((output / "run.json").exists)
         started = time.monotonic() - run.started
         ended = run.ended()
@@ -69,13 +69,13 @@ def unbroken(corpus, tmp_path_factory) -> Unbroken:
         return Unbroken(output, len(run.decoded()), started, seconds)
 
 
-def test_killed_and_started_again(corpus, unbroken, tmp_path, capsys):
+def test_killed_and_started_again(five_inputs, unbroken, tmp_path, capsys):
     output = tmp_path / "out"
     rng = random.Random(SEED)
     signs = itertools.cycle(SIGNS)
     moments: Counter[str] = Counter()
     tally: Counter[str] = Counter()
-    command = (corpus, "--output", output, *OPTIONS)
+    command = (five_inputs, "--output", output, *OPTIONS)
     round_decoded: Counter[tuple[str, str]] = Counter()
     round_kills = 0
     while tally["kills"] < KILLS:

@@ -80,8 +80,8 @@ def test_a_patch_gives_the_crop_that_the_picture_gives(size_px: int) -> None:
     np.testing.assert_allclose(shift / affine[0, 0], of_patch / affine_of_patch[0, 0], atol=1e-2)
 
 
-def test_landmarks_follow_the_pixels() -> None:
-    """A bright dot on a landmark is still under it after rotation, shift, stretch and flip."""
+def _dotted() -> LabelledFace:
+    """A bright dot on landmark 5, all else dark."""
     size = 400
     face = _labelled(size)
     image = np.zeros((size, size, 3), np.uint8)
@@ -89,7 +89,12 @@ def test_landmarks_follow_the_pixels() -> None:
     landmarks = face.landmarks_px.copy()
     landmarks[5] = (x, y)
     image[y - 2 : y + 3, x - 2 : x + 3] = 255
-    dotted = LabelledFace("dot", image, landmarks, face.box_xyxy_px)
+    return LabelledFace("dot", image, landmarks, face.box_xyxy_px)
+
+
+def test_landmarks_follow_the_pixels() -> None:
+    """A bright dot on a landmark is still under it after rotation, shift, stretch and flip."""
+    dotted = _dotted()
     strength = AugmentationStrength(appearance=0.0)
     for seed in range(12):
         rng = np.random.default_rng(seed)
@@ -122,14 +127,7 @@ def test_samples_follow_from_the_seed() -> None:
 
 def test_a_still_moves_evenly_through_its_window_and_is_labelled_in_the_last_frame() -> None:
     """The dot's path over three frames is a line walked at one speed, and ends on the landmark."""
-    size = 400
-    face = _labelled(size)
-    image = np.zeros((size, size, 3), np.uint8)
-    x, y = np.round(face.landmarks_px[5]).astype(int)
-    landmarks = face.landmarks_px.copy()
-    landmarks[5] = (x, y)
-    image[y - 2 : y + 3, x - 2 : x + 3] = 255
-    dotted = LabelledFace("dot", image, landmarks, face.box_xyxy_px)
+    dotted = _dotted()
     strength = AugmentationStrength(appearance=0.0, motion=0.02)
     speeds = []
     for seed in range(12):
