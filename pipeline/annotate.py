@@ -149,6 +149,7 @@ def _settings(args: argparse.Namespace, output: str, runner: str, local: bool) -
     child = ChildSettings(
         crop=CropSpec(card.crop_size_px, card.crop_scale, card.window_frames),
         detector=args.detector,
+        detector_sha256=detector.weights_sha256,
         segment_seconds=args.segment_seconds,
         stall_seconds=args.stall_seconds,
         max_slowness=args.max_slowness,
@@ -157,7 +158,11 @@ def _settings(args: argparse.Namespace, output: str, runner: str, local: bool) -
     )
     threads = max(1, (os.cpu_count() or 1) // args.workers) if local else None
     handler = LandmarkModelHandler(
-        args.weights, device=args.device, batch_windows=args.batch_windows, threads=threads
+        args.weights,
+        device=args.device,
+        batch_windows=args.batch_windows,
+        threads=threads,
+        weights_sha256=model.weights_sha256,
     )
     return GraphSettings(
         workplace,

@@ -16,6 +16,7 @@ from apache_beam.ml.inference.base import ModelHandler, RunInference
 
 from models.crops import crop_to_image
 from models.landmarks.model import LandmarkModel, load_landmark_model
+from models.weights_digest import check_digest
 from schemas.landmarks import LANDMARK_COUNT
 from schemas.records import SegmentLandmarks, SegmentWindows
 from transforms.run_metrics import record_align
@@ -96,6 +97,7 @@ class LandmarkModelHandler(ModelHandler[SegmentWindows, SegmentLandmarks, Landma
         device: auto, cpu, cuda or cuda:i, resolved on the worker.
         batch_windows: windows a network call.
         threads: CPU threads of a network call.
+        weights_sha256: hex digest that the loaded weights must have, if given.
     """
 
     def __init__(
@@ -105,19 +107,23 @@ class LandmarkModelHandler(ModelHandler[SegmentWindows, SegmentLandmarks, Landma
         device: str = "auto",
         batch_windows: int = 256,
         threads: int | None = None,
+        weights_sha256: str | None = None,
     ) -> None:
         self._weights = weights
         self._device = device
         self._batch_windows = batch_windows
         self._threads = threads
+        self._weights_sha256 = weights_sha256
 
     def load_model(self) -> LandmarkModel:
-        """Loads the network once a worker."""
+        """Loads the network once a worker; raises WeightsError where it is another one."""
         device = resolve_device(self._device)
         if self._threads is not None:
             torch.set_num_threads(self._threads)
         _LOGGER.info("landmark network on %s", device)
-        return load_landmark_model(self._weights, device)
+        model = load_landmark_model(self._weights, device)
+        check_digest("landmark weights", model.weights_sha256, self._weights_sha256)
+        return model
 
     def run_inference(
         self,

@@ -58,6 +58,7 @@ class ChildSettings:
     """What a decoding child is told once.
 
     detector: `default`, `yunet:PATH`, or a weights file.
+    detector_sha256: hex digest that the detector's weights must have, if given.
     stall_seconds: a child silent for longer is killed.
     max_slowness: seconds of work a second of video, beyond which it is killed.
     memory_mb: resident memory beyond which it is killed.
@@ -67,6 +68,7 @@ class ChildSettings:
 
     crop: CropSpec
     detector: str = "default"
+    detector_sha256: str | None = None
     segment_seconds: float = 10.0
     decode_threads: int = 1
     stall_seconds: float = 60.0

@@ -110,9 +110,13 @@ class Server:
             import torch
 
             from models.detection.face_detector import load_face_detector
+            from models.weights_digest import check_digest
 
             torch.set_num_threads(1)
-            self._detector = load_face_detector(self._settings.detector)
+            detector = load_face_detector(self._settings.detector)
+            expected = self._settings.detector_sha256
+            check_digest("face detector", detector.weights_sha256, expected)
+            self._detector = detector
             self._connection.send_bytes(b"P0")
         return self._detector
 

@@ -19,7 +19,12 @@ from apache_beam.transforms.userstate import (
 from apache_beam.transforms.window import GlobalWindow, TimestampedValue
 from apache_beam.utils.timestamp import MIN_TIMESTAMP
 
-from models.stabilization.stabilizers import Stabilizer, stabilizer_factory
+from models.stabilization.stabilizers import (
+    Stabilizer,
+    stabilizer_factory,
+    stabilizer_sha256,
+)
+from models.weights_digest import check_digest
 from schemas.records import (
     FrameGeometry,
     Segment,
@@ -180,6 +185,8 @@ class _StabilizeFn(beam.DoFn):  # type: ignore[misc]
         self._stabilizer = stabilizer
 
     def setup(self) -> None:
+        expected = self._workplace.config.get("stabilizer_sha256")
+        check_digest("stabilizer weights", stabilizer_sha256(self._stabilizer), expected)
         self._walker = _Walker(self._workplace, stabilizer_factory(self._stabilizer))
 
     def process(

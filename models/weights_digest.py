@@ -1,0 +1,20 @@
+"""Weights on a worker must be those that the run was started with."""
+
+from __future__ import annotations
+
+from schemas.errors import WeightsError
+
+__all__ = ["check_digest"]
+
+
+def check_digest(what: str, got: str | None, expected: str | None) -> None:
+    """Raises WeightsError where two SHA-256 hex digests differ; nothing expected is fine.
+
+    A worker with another version of a file would write tracks that say they were made with
+    the first one.
+    """
+    if expected is not None and got != expected:
+        raise WeightsError(
+            f"{what}: got sha256 {got} on this worker, expected {expected}, with which the run "
+            "was started: install the same facetracks and weights on every machine"
+        )

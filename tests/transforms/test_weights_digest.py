@@ -1,0 +1,44 @@
+import pytest
+
+from models.landmarks.model import load_landmark_model
+from models.weights_digest import check_digest
+from schemas.errors import WeightsError
+from schemas.records import Video
+from transforms.align_faces import LandmarkModelHandler
+from transforms.decoding_child import ChildSettings, DecodingChild
+from transforms.stabilize_tracks import _StabilizeFn
+from transforms.window_decoding import CropSpec
+from transforms.workplace import Workplace
+
+
+def test_only_what_was_expected_and_differs_is_an_error() -> None:
+    check_digest("weights", "ab", "ab")
+    check_digest("weights", "ab", None)
+    with pytest.raises(WeightsError, match=r"weights: got sha256 ab on this worker, expected cd"):
+        check_digest("weights", "ab", "cd")
+    with pytest.raises(WeightsError, match="got sha256 None"):
+        check_digest("weights", None, "cd")
+
+
+def test_a_worker_with_other_landmark_weights_is_refused() -> None:
+    digest = load_landmark_model().weights_sha256
+    LandmarkModelHandler(device="cpu", weights_sha256=digest).load_model()
+    with pytest.raises(WeightsError, match="landmark weights"):
+        LandmarkModelHandler(device="cpu", weights_sha256="0" * 64).load_model()
+
+
+def test_a_worker_with_another_stabilizer_is_refused() -> None:
+    workplace = Workplace("unused", {"stabilizer_sha256": "0" * 64})
+    with pytest.raises(WeightsError, match="stabilizer weights"):
+        _StabilizeFn(workplace, "rts").setup()
+
+
+def test_a_worker_with_another_detector_breaks_the_run(faceless_clip) -> None:
+    crop = CropSpec(size_px=16, scale=1.2, window_frames=3)
+    child = DecodingChild(ChildSettings(crop, detector_sha256="0" * 64))
+    try:
+        (segment,) = child.plan(Video("clip.mp4", str(faceless_clip)))
+        with pytest.raises(RuntimeError, match="face detector: got sha256"):
+            next(iter(child.decode(segment)))
+    finally:
+        child.close()
