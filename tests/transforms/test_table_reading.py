@@ -37,8 +37,10 @@ def test_a_parquet_table_is_read_by_who_asks(file):
     assert file.readers == {threading.get_ident()}
 
 
-def test_only_columns_that_are_there(file):
-    assert read_parquet(file, ["number", "other"]).equals(TABLE.select(["number"]))
+def test_some_columns_and_one_that_is_missing(file):
+    assert read_parquet(file, ["number"]).equals(TABLE.select(["number"]))
+    with pytest.raises(pa.ArrowInvalid, match="got columns number, name; missing other"):
+        read_parquet(file, ["number", "other"])
 
 
 def test_a_row_group_is_read_by_who_asks(file):
