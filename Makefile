@@ -17,9 +17,9 @@ test: $(VENV)/.installed
 test-long: $(VENV)/.installed
 	$(VENV)/bin/python -m pytest -q -m long
 
-# Flink, Spark, Prism and portable workers; what needs Java, Maven or Go is skipped without.
+# Flink, Spark, Prism, portable workers, Azurite; what needs Java, Maven, Go or npm is skipped without.
 test-engines: $(VENV)/.installed
-	$(VENV)/bin/python -m pytest -q -m engines tests/engines
+	$(VENV)/bin/python -m pytest -q -m engines
 
 # A Flink cluster on this machine until Ctrl-C; it prints how to annotate on it.
 flink: $(VENV)/.installed
