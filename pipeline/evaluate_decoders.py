@@ -8,7 +8,7 @@ import json
 import torch
 
 from models.networks.decoding_errors import DISTURBANCES, codec_errors_px
-from models.networks.heatmap_codecs import CODECS, SIGMA_PX
+from models.networks.heatmap_codecs import GAUSSIAN_CODECS, SIGMA_PX
 from schemas.errors import UsageError
 
 __all__ = ["add_parser", "run"]
@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps({"maps": args.maps, "seed": args.seed, "mean_error_px": rows}, indent=2))
         return 0
-    print(f"{'mean error, heatmap px':28}" + "".join(f"{codec:>15}" for codec in CODECS))
+    print(f"{'mean error, heatmap px':28}" + "".join(f"{codec:>15}" for codec in GAUSSIAN_CODECS))
     for name, errors in rows.items():
-        print(f"{name:28}" + "".join(f"{errors[codec]:15.4f}" for codec in CODECS))
+        print(f"{name:28}" + "".join(f"{errors[codec]:15.4f}" for codec in GAUSSIAN_CODECS))
     return 0

@@ -13,6 +13,7 @@ import dataclasses
 import time
 from collections.abc import Collection
 from pathlib import Path
+from typing import Final
 
 import cv2
 import numpy as np
@@ -27,10 +28,13 @@ from models.landmarks.model import read_landmark_weights, save_landmark_weights
 from models.landmarks.sets import read_evaluation_set, read_training_sets
 from models.landmarks.training import LandmarkTrainer, TrainingOptions
 from models.networks.construction import NETWORK_NAMES, build_network
+from models.networks.heatmap_codecs import CODECS, SIGMA_PX
 from schemas.errors import UsageError
 
 __all__ = ["add_parser", "run"]
 
+#: Heatmap pixels; a softmax that is wider than it must be loses detail.
+_SOFT_ARGMAX_SIGMA_PX: Final = 1.0
 _LICENCE = (
     "research use only: trained partly on labels of dlib's model, which excludes commercial use"
 )
@@ -86,6 +90,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("--stacks", type=int, help="hourglass: how many (default: 4)")
     parser.add_argument("--features", type=int, help="hourglass: its channels (default: 256)")
+    parser.add_argument(
+        "--codec",
+        choices=CODECS,
+        default=LandmarkCard().codec,
+        help="how heatmaps become landmarks; soft_argmax is trained by the distance itself, the "
+        "others by the squares of heatmaps (default: %(default)s)",
+    )
     parser.add_argument(
         "--crop-scale",
         type=float,
@@ -162,6 +173,8 @@ def _card(name: str, args: argparse.Namespace) -> LandmarkCard:
         settings=settings,
         crop_size_px=network.crop_size_px,
         crop_scale=args.crop_scale,
+        codec=args.codec,
+        sigma_px=_SOFT_ARGMAX_SIGMA_PX if args.codec == "soft_argmax" else SIGMA_PX,
         licence=_LICENCE,
         training="facetracks train landmarks"
         + (f" from {args.initial.name}" if args.initial else ""),

@@ -1,37 +1,50 @@
-"""Losses of landmark networks: coordinates by the metric itself, heatmaps by their squares."""
+"""Losses of landmark networks: coordinates by the metric itself, heatmaps by their squares.
+
+Heatmaps that `soft_argmax` decodes are trained by the metric too, since it has gradients.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from torch import Tensor
 
-from models.networks.heatmap_codecs import encode_heatmaps
+from models.networks.heatmap_codecs import encode_heatmaps, soft_argmax
 from models.networks.hourglass import StackedHourglass
 from models.networks.landmark_network import LandmarkNetwork
 from schemas.landmarks import OUTER_EYE_CORNERS
 
-__all__ = ["LandmarkLoss", "heatmap_loss", "landmark_loss", "normalized_distance"]
+__all__ = [
+    "LandmarkLoss",
+    "heatmap_loss",
+    "landmark_loss",
+    "normalized_distance",
+    "soft_argmax_loss",
+]
 
 #: (normalized windows (B, T, 3, S, S), landmarks (B, L, 2) in crop units) to a scalar.
 LandmarkLoss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+#: What a nat between a softmax and its Gaussian counts, beside an interocular distance.
+_SHAPE_WEIGHT: Final = 0.01
 
 
-def landmark_loss(network: LandmarkNetwork, sigma_px: float) -> LandmarkLoss:
-    """The loss that `network` is trained by: `normalized_distance`, or `heatmap_loss`.
+def landmark_loss(network: LandmarkNetwork, codec: str, sigma_px: float) -> LandmarkLoss:
+    """The loss that `network` is trained by, which depends on how its output will be read.
 
     A stacked hourglass is compared after every stack (FHR, "Training Setting").
 
     Args:
         network: any network of either paper.
+        codec: what will decode its heatmaps, one of CODECS.
         sigma_px: of the heatmaps that heatmap networks are compared with, in heatmap pixels.
     """
     if network.heatmap_stride is None:
         return lambda windows, truth: normalized_distance(network(windows), truth)
+    compare = soft_argmax_loss if codec == "soft_argmax" else heatmap_loss
     if isinstance(network, StackedHourglass):
-        return lambda windows, truth: heatmap_loss(network.all_stacks(windows), truth, sigma_px)
-    return lambda windows, truth: heatmap_loss(network(windows)[:, None], truth, sigma_px)
+        return lambda windows, truth: compare(network.all_stacks(windows), truth, sigma_px)
+    return lambda windows, truth: compare(network(windows)[:, None], truth, sigma_px)
 
 
 def normalized_distance(predicted: Tensor, truth: Tensor) -> Tensor:
@@ -61,6 +74,37 @@ def heatmap_loss(heatmaps: Tensor, truth: Tensor, sigma_px: float) -> Tensor:
         sigma_px: heatmap pixels.
     """
     height, width = heatmaps.shape[-2:]
-    size = truth.new_tensor([width, height])
-    wanted = encode_heatmaps((truth + 0.5) * size - 0.5, height, width, sigma_px)[:, None]
+    wanted = encode_heatmaps(_heatmap_px(truth, heatmaps), height, width, sigma_px)[:, None]
     return (heatmaps - wanted).square().mean() / wanted.square().mean()
+
+
+def soft_argmax_loss(heatmaps: Tensor, truth: Tensor, sigma_px: float) -> Tensor:
+    """`normalized_distance` of the soft-argmax, and the shape of the softmax (Nibali et al. 2018).
+
+    The shape is compared by the Kullback-Leibler divergence from a Gaussian about the truth;
+    landmarks outside of the map have none.
+
+    Args:
+        heatmaps: (B, N, L, h, w) of N stacks.
+        truth: (B, L, 2) in crop units.
+        sigma_px: heatmap pixels.
+    """
+    height, width = heatmaps.shape[-2:]
+    truth_px = _heatmap_px(truth, heatmaps)
+    predicted_px, log_share = soft_argmax(heatmaps)  # (B, N, L, 2), (B, N, L, h, w)
+    wanted = encode_heatmaps(truth_px, height, width, sigma_px)
+    wanted = wanted / wanted.sum((-1, -2), keepdim=True).clamp(min=1e-6)
+    divergence = (wanted.xlogy(wanted)[:, None] - wanted[:, None] * log_share).sum((-1, -2))
+    far = truth_px.new_tensor([width - 0.5, height - 0.5])
+    inside = ((truth_px > -0.5) & (truth_px < far)).all(-1)[:, None]  # (B, 1, L)
+    stacks = heatmaps.shape[1]
+    distance = normalized_distance(
+        predicted_px.flatten(0, 1), truth_px.repeat_interleave(stacks, dim=0)
+    )
+    return distance + _SHAPE_WEIGHT * (divergence * inside).mean()
+
+
+def _heatmap_px(truth: Tensor, heatmaps: Tensor) -> Tensor:
+    """Crop units to (x, y) heatmap pixels."""
+    height, width = heatmaps.shape[-2:]
+    return (truth + 0.5) * truth.new_tensor([width, height]) - 0.5

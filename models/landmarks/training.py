@@ -122,7 +122,7 @@ class LandmarkTrainer:
             _start_at_mean_shape(start, faces, card)
         self.network = _placed(start, self._device)
         self.average = copy.deepcopy(self.network).requires_grad_(False)
-        self._loss = landmark_loss(self.network, card.sigma_px)
+        self._loss = landmark_loss(self.network, card.codec, card.sigma_px)
         self._optimizer = torch.optim.AdamW(
             _parameter_groups(self.network),
             lr=options.learning_rate,

@@ -10,7 +10,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from models.networks.heatmap_codecs import CODECS, SIGMA_PX, decode_heatmaps, encode_heatmaps
+from models.networks.heatmap_codecs import (
+    GAUSSIAN_CODECS,
+    SIGMA_PX,
+    decode_heatmaps,
+    encode_heatmaps,
+)
 
 __all__ = ["DISTURBANCES", "Disturbance", "codec_errors_px", "disturbed_heatmaps"]
 
@@ -51,7 +56,7 @@ def codec_errors_px(
     count: int,
     size_px: int = 64,
     seed: int = 0,
-    codecs: Sequence[str] = CODECS,
+    codecs: Sequence[str] = GAUSSIAN_CODECS,
 ) -> dict[str, float]:
     """Mean distance of the decoded from the true landmarks, in heatmap pixels, of each codec."""
     heatmaps, landmarks = disturbed_heatmaps(disturbance, count=count, size_px=size_px, seed=seed)

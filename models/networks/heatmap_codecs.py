@@ -15,6 +15,9 @@ DARK takes gradient g and Hessian H from differences of the smoothed map. Smooth
 peaks at the map's edge inwards by more than a pixel, so here they come from a least-squares
 fit around the pixel, weighted by h^2: as exact inside, and right at the edge.
 
+`soft_argmax` reads another kind of map: the softmax of the whole map is a distribution, and the
+landmark its mean (Sun et al. 2018; Nibali et al. 2018). It has gradients throughout.
+
 All coordinates are (x, y) heatmap pixels, the centre of the top-left pixel at (0, 0). Offsets
 have gradients with respect to the heatmaps, the place of the highest pixel has none.
 
@@ -31,9 +34,18 @@ from typing import Final
 import torch
 from torch import Tensor
 
-__all__ = ["CODECS", "SIGMA_PX", "decode_heatmaps", "encode_heatmaps"]
+__all__ = [
+    "CODECS",
+    "GAUSSIAN_CODECS",
+    "SIGMA_PX",
+    "decode_heatmaps",
+    "encode_heatmaps",
+    "soft_argmax",
+]
 
-CODECS: Final = ("argmax", "quarter", "fractional", "log_difference", "taylor")
+#: Of maps that look like those of `encode_heatmaps`.
+GAUSSIAN_CODECS: Final = ("argmax", "quarter", "fractional", "log_difference", "taylor")
+CODECS: Final = (*GAUSSIAN_CODECS, "soft_argmax")
 SIGMA_PX: Final = 3.0
 #: An offset is half a pixel at most, and one more where the stencil is moved in from the edge.
 #: What comes out larger is noise, or a landmark outside of the map.
@@ -83,6 +95,8 @@ def decode_heatmaps(
     if heatmaps.dtype in (torch.float16, torch.bfloat16):
         heatmaps = heatmaps.float()
     maps = torch.nan_to_num(heatmaps)
+    if codec == "soft_argmax":
+        return soft_argmax(maps)[0]
     peak = _peak(maps)
     match codec:
         case "argmax":
@@ -97,6 +111,23 @@ def decode_heatmaps(
         case "taylor":
             return peak + _limited(_taylor_offset(maps, peak, sigma_px))
     raise ValueError(f"codec: got {codec!r}, expected one of {', '.join(CODECS)}")
+
+
+def soft_argmax(maps: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean place and the logarithm of the softmax of each map.
+
+    Args:
+        maps: (..., H, W) floating, finite.
+
+    Returns: (..., 2) (x, y) heatmap pixels; (..., H, W).
+    """
+    height, width = maps.shape[-2:]
+    log_share = maps.flatten(-2).log_softmax(-1).view(maps.shape)
+    share = log_share.exp()
+    x = torch.arange(width, dtype=maps.dtype, device=maps.device)
+    y = torch.arange(height, dtype=maps.dtype, device=maps.device)
+    mean = torch.stack([(share.sum(-2) * x).sum(-1), (share.sum(-1) * y).sum(-1)], dim=-1)
+    return mean, log_share
 
 
 def _peak(maps: Tensor) -> Tensor:

@@ -1,7 +1,14 @@
+import math
+
 import pytest
 import torch
 
-from models.landmarks.losses import heatmap_loss, landmark_loss, normalized_distance
+from models.landmarks.losses import (
+    heatmap_loss,
+    landmark_loss,
+    normalized_distance,
+    soft_argmax_loss,
+)
 from models.networks.construction import build_network
 from models.networks.heatmap_codecs import encode_heatmaps
 from schemas.landmarks import OUTER_EYE_CORNERS
@@ -38,9 +45,35 @@ def test_an_empty_prediction_costs_one_and_the_truth_nothing() -> None:
     assert heatmap_loss(both, truth, 3.0).item() == pytest.approx(0.5)
 
 
-def test_every_stack_of_an_hourglass_is_taught_by_itself() -> None:
+def test_a_softmax_costs_its_distance_and_its_shape() -> None:
+    truth = _faces([0.5])  # crop units; the eyes 16 px of the heatmap apart
+    right = encode_heatmaps((truth + 0.5) * 32 - 0.5, 32, 32, 1.0)[:, None].clamp(min=1e-30).log()
+    spread = torch.zeros(1, 1, 68, 32, 32)  # every pixel alike: its mean is the middle
+    corners = 0.25 * 2 / 68 / 0.5  # two of 68 points lie 0.25 from the middle, of 0.5
+    assert soft_argmax_loss(right, truth, 1.0).item() == pytest.approx(0, abs=1e-3)
+    nats = math.log(32 * 32) - math.log(2 * math.pi * math.e)  # uniform against a Gaussian
+    assert soft_argmax_loss(spread, truth, 1.0).item() == pytest.approx(
+        corners + 0.01 * nats, abs=1e-3
+    )
+
+
+def test_a_landmark_outside_of_the_map_has_no_shape() -> None:
+    truth = _faces([0.5])
+    truth[0, 0] = torch.tensor([5.0, 0.0])
+    maps = torch.randn(1, 1, 68, 32, 32, generator=torch.Generator().manual_seed(0))
+    maps.requires_grad_()
+    loss = soft_argmax_loss(maps, truth, 1.0)
+    assert loss.isfinite()
+    (gradient,) = torch.autograd.grad(loss, [maps])
+    assert gradient.isfinite().all()
+
+
+@pytest.mark.parametrize("codec", ["taylor", "soft_argmax"])
+def test_every_stack_of_an_hourglass_is_taught_by_itself(codec: str) -> None:
     network = build_network("hourglass", stacks=2, features=8, crop_size_px=64)
-    loss = landmark_loss(network, 3.0)(torch.randn(2, 1, 3, 64, 64), torch.rand(2, 68, 2) - 0.5)
+    loss = landmark_loss(network, codec, 3.0)(
+        torch.randn(2, 1, 3, 64, 64), torch.rand(2, 68, 2) - 0.5
+    )
     first, last = (head.bias for head in network.heads)  # type: ignore[union-attr]
     gradient = torch.autograd.grad(loss, [first, last])
     assert all(part.abs().sum() > 0 for part in gradient)
@@ -50,4 +83,6 @@ def test_every_stack_of_an_hourglass_is_taught_by_itself() -> None:
 def test_losses_fit_their_networks(name: str) -> None:
     network = build_network(name)
     windows = torch.randn(2, network.frames_seen, 3, 64, 64)
-    assert torch.isfinite(landmark_loss(network, 3.0)(windows, torch.rand(2, 68, 2) - 0.5))
+    assert torch.isfinite(
+        landmark_loss(network, "taylor", 3.0)(windows, torch.rand(2, 68, 2) - 0.5)
+    )

@@ -7,9 +7,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.networks.heatmap_codecs import CODECS, decode_heatmaps, encode_heatmaps
+from models.networks.heatmap_codecs import (
+    CODECS,
+    GAUSSIAN_CODECS,
+    decode_heatmaps,
+    encode_heatmaps,
+)
 
 _EXACT = ("fractional", "log_difference", "taylor")
+_GRADIENTS = (*_EXACT, "soft_argmax")
 _SIZES = st.tuples(st.integers(12, 40), st.integers(12, 40))
 _SHARES = st.tuples(st.floats(0, 1), st.floats(0, 1))
 _SIGMAS = st.floats(1.0, 4.0)
@@ -57,6 +63,13 @@ def test_the_fractional_codec_takes_the_opposite_neighbour_at_the_far_edge() -> 
     decoded = decode_heatmaps(heatmap, "fractional", sigma_px=1.0)
     # z = 2 - (sigma^2 (ln h1 - ln h) + 1/2), with ln h1 - ln h of -1/4 and of -1/2
     assert decoded.tolist() == pytest.approx([1.75, 2.0])
+
+
+def test_the_soft_argmax_is_the_mean_of_the_softmax() -> None:
+    heatmap = torch.full((3, 4), -math.inf)
+    heatmap[1, 0], heatmap[1, 3], heatmap[2, 3] = math.log(1.0), math.log(2.0), math.log(5.0)
+    heatmap = heatmap.clamp(min=-1e4) + 7  # a constant changes nothing
+    assert decode_heatmaps(heatmap, "soft_argmax").tolist() == pytest.approx([21 / 8, 13 / 8])
 
 
 @settings(deadline=None, max_examples=80)
@@ -125,19 +138,19 @@ def test_any_maps_give_finite_landmarks_in_reach(codec: str) -> None:
     assert decoded.isfinite().all()
     assert (decoded >= -2).all()
     assert (decoded <= torch.tensor([17, 13])).all()
-    if decoded.requires_grad and codec in _EXACT:
+    if decoded.requires_grad and codec in _GRADIENTS:
         decoded.sum().backward()
         assert not stacked.grad.isnan().any()  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("codec", _EXACT)
+@pytest.mark.parametrize("codec", _GRADIENTS)
 def test_offsets_have_gradients(codec: str) -> None:
     heatmap = encode_heatmaps(torch.tensor([[6.3, 5.8]], dtype=torch.float64), 12, 13, 2.0)
     heatmap.requires_grad_()
     assert torch.autograd.gradcheck(lambda h: decode_heatmaps(h, codec, 2.0), heatmap)
     assert heatmap.grad is None
     decode_heatmaps(heatmap, codec, 2.0).sum().backward()
-    assert heatmap.grad.abs().max() > 0.1  # type: ignore[union-attr]
+    assert heatmap.grad.abs().max() > 0.02  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("codec", CODECS)
@@ -151,7 +164,8 @@ def test_batches_and_half_precision(codec: str) -> None:
             torch.testing.assert_close(decode_heatmaps(maps[i, j], codec, 2.0), together[i, j])
     half = decode_heatmaps(maps.bfloat16(), codec, 2.0)
     assert half.dtype == torch.float32
-    assert (half - landmarks).abs().max() < 0.6
+    expected = landmarks if codec in GAUSSIAN_CODECS else together
+    assert (half - expected).abs().max() < 0.6
     assert decode_heatmaps(maps[:0], codec, 2.0).shape == (0, 2, 2)
 
 
