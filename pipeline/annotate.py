@@ -139,12 +139,13 @@ def _settings(args: argparse.Namespace, output: str, runner: str, local: bool) -
         except RuntimeError as error:
             raise UsageError(f"--{error}") from error
     try:
-        model = load_landmark_model(args.weights, "cpu")
+        bfloat16 = args.precision == "bfloat16"
+        model = load_landmark_model(args.weights, "cpu", bfloat16=bfloat16)
         detector = load_face_detector(args.detector)
     except WeightsError as error:
         raise UsageError(str(error)) from error
     card = model.card
-    config = tracks_config(model, detector, args.stabilizer)
+    config = tracks_config(model, args.precision, detector, args.stabilizer)
     workplace = Workplace(output, config, describe_run(runner))
     child = ChildSettings(
         crop=CropSpec(card.crop_size_px, card.crop_scale, card.window_frames),
@@ -162,6 +163,8 @@ def _settings(args: argparse.Namespace, output: str, runner: str, local: bool) -
         device=args.device,
         batch_windows=args.batch_windows,
         threads=threads,
+        bfloat16=bfloat16,
+        compiled=args.compile,
         weights_sha256=model.weights_sha256,
     )
     return GraphSettings(

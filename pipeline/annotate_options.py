@@ -12,6 +12,7 @@ from typing import Final
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 from apache_beam.transforms.resources import parse_resource_hints
 
+from models.landmarks.precision import PRECISIONS
 from models.stabilization.stabilizers import STABILIZERS, stabilizer_factory
 from pipeline.inputs import ALLOWED_PROTOCOLS
 from schemas.errors import UsageError, WeightsError
@@ -55,6 +56,19 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         type=_device,
         metavar="auto|cpu|cuda[:i]",
         help="where the landmark network runs (default: %(default)s)",
+    )
+    add(
+        "--precision",
+        choices=PRECISIONS,
+        default=PRECISIONS[0],
+        help="numbers that the landmark network computes with; `evaluate landmarks --precision "
+        "bfloat16` tells what the shorter ones cost (default: %(default)s)",
+    )
+    add(
+        "--compile",
+        action="store_true",
+        help="compile the landmark network first, which takes a minute in every worker and a C++ "
+        "compiler",
     )
     add(
         "--batch-windows",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +24,7 @@ from models.landmarks.evaluation import (
 )
 from models.landmarks.face_errors import FaceErrors
 from models.landmarks.model import LandmarkModel, load_landmark_model
+from models.landmarks.precision import NRMSE_SHIFT_LIMIT_PERCENT, PRECISIONS, PrecisionCheck
 from models.landmarks.sets import EVALUATION_SETS, read_evaluation_set
 from pipeline.error_curves import draw_error_curves
 from pipeline.labelled_sets import SET_HELP, read_labelled_sets
@@ -42,6 +44,8 @@ __all__ = ["add_parser", "run"]
 #: Two of EVALUATION_SETS that are also measured as one.
 _STILLS: Final = ("dlib_faces", "helen_train8")
 _DRAWS_STILL, _DRAWS_VIDEO = 8, 1
+#: Ends the name of a network that computes in bfloat16.
+_SHORTER: Final = ", bfloat16"
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -79,6 +83,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add("--seed", type=int, default=0, help="seed of the jitter (default: 0)")
     add("--skip-broken", action="store_true", help="leave out broken annotations and count them")
     add("--plots", type=Path, metavar="DIR", help="draw error curves; needs facetracks[plots]")
+    add(
+        "--precision",
+        choices=PRECISIONS,
+        default=PRECISIONS[0],
+        help="bfloat16: measure every network in both precisions, and say whether the shorter one "
+        f"moves its mean error by less than {NRMSE_SHIFT_LIMIT_PERCENT} (default: %(default)s)",
+    )
     add("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")
     add("--threads", type=int, default=1, help="CPU threads (default: 1)")
     add("--json", action="store_true", help="print JSON instead of tables")
@@ -97,20 +108,23 @@ def run(args: argparse.Namespace) -> int:
     skipped: list[str] | None = [] if args.skip_broken else None
     sets = _read_sets(args, skipped)
     detector = load_face_detector(args.detector) if args.detector else None
-    models = [load_landmark_model(path, args.device) for path in args.weights or [None]]
+    models = _named_models(args)
     measured = [
         one
-        for name, model in zip(_names(models), models, strict=True)
+        for name, model in models.items()
         for one in _measure(args, name, model, detector, sets, skipped)
     ]
+    checks = _precision_checks(measured)
     rows, scales = list(figure_rows(measured)), scale_rows(measured)
     left_out = None if skipped is None else list(dict.fromkeys(skipped))
     if args.json:
-        _print_json(args, models, rows, scales, left_out)
+        _print_json(args, models, rows, scales, checks, left_out)
     else:
-        for model in models:
+        for model in models.values():
             print(repr(model))
         print(format_tables(rows, scales))
+        for (network, data_set, boxes), check in checks.items():
+            print(f"bfloat16, {network}, {data_set}, {boxes}: {check}")
         if left_out is not None:
             print("\n".join([f"left out: {len(left_out)} broken annotations", *left_out]))
     if args.plots:
@@ -127,13 +141,34 @@ def _read_sets(args: argparse.Namespace, skipped: list[str] | None) -> list[Labe
     return own + read_labelled_sets(args.set, skipped=skipped)
 
 
-def _names(models: Sequence[LandmarkModel]) -> list[str]:
-    """The networks' names, with a digest of the weights where two are of one network."""
-    names = [model.card.network for model in models]
-    return [
-        name if names.count(name) == 1 else f"{name} {model.weights_sha256[:8]}"
-        for name, model in zip(names, models, strict=True)
-    ]
+def _named_models(args: argparse.Namespace) -> dict[str, LandmarkModel]:
+    """By the networks' names, with a digest of the weights where two are of one network."""
+    models = [load_landmark_model(path, args.device) for path in args.weights or [None]]
+    networks = [model.card.network for model in models]
+    named: dict[str, LandmarkModel] = {}
+    for path, model in zip(args.weights or [None], models, strict=True):
+        name = model.card.network
+        if networks.count(name) > 1:
+            name += f" {model.weights_sha256[:8]}"
+        named[name] = model
+        if args.precision == "bfloat16":
+            named[name + _SHORTER] = load_landmark_model(path, args.device, bfloat16=True)
+    return named
+
+
+def _precision_checks(
+    measured: Sequence[Measurement],
+) -> dict[tuple[str, str, str], PrecisionCheck]:
+    """Of each network, set and kind of boxes that was measured in both precisions."""
+    means = {
+        (one.network, one.data_set, one.boxes): float(one.errors.percent("interocular").mean())
+        for one in measured
+    }
+    return {
+        (network, data_set, boxes): PrecisionCheck(mean, shorter)
+        for (network, data_set, boxes), mean in means.items()
+        if (shorter := means.get((network + _SHORTER, data_set, boxes))) is not None
+    }
 
 
 def _measure(
@@ -178,9 +213,10 @@ def _boxes_of_labels(args: argparse.Namespace, data: LabelledSet) -> tuple[str, 
 
 def _print_json(
     args: argparse.Namespace,
-    models: Sequence[LandmarkModel],
+    models: Mapping[str, LandmarkModel],
     rows: Sequence[dict[str, Any]],
     scales: Sequence[dict[str, Any]],
+    checks: Mapping[tuple[str, str, str], PrecisionCheck],
     left_out: list[str] | None,
 ) -> None:
     networks = [
@@ -189,7 +225,7 @@ def _print_json(
             "weights_sha256": model.weights_sha256,
             "crop_scale": model.card.crop_scale,
         }
-        for name, model in zip(_names(models), models, strict=True)
+        for name, model in models.items()
     ]
     report = {
         "networks": networks,
@@ -198,5 +234,11 @@ def _print_json(
         "left_out": left_out,
         "results": without_nan(rows),
         "by_scale": without_nan(scales),
+        "bfloat16": [
+            dict(zip(("network", "set", "boxes"), key, strict=True))
+            | dataclasses.asdict(check)
+            | {"accepted": check.accepted}
+            for key, check in checks.items()
+        ],
     }
     print(json.dumps(report, indent=2))

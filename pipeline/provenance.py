@@ -23,12 +23,15 @@ __all__ = ["check_same_config", "describe_run", "tracks_config", "write_run_reco
 _METHOD_VERSION: Final = 2
 
 
-def tracks_config(model: LandmarkModel, detector: FaceDetector, stabilizer: str) -> dict[str, Any]:
+def tracks_config(
+    model: LandmarkModel, precision: str, detector: FaceDetector, stabilizer: str
+) -> dict[str, Any]:
     """Everything but the video that a track depends on."""
     return {
         "method_version": _METHOD_VERSION,
         "network": model.card.network,
         "weights_sha256": model.weights_sha256,
+        "precision": precision,
         "crop_size_px": model.card.crop_size_px,
         "crop_scale": model.card.crop_scale,
         "detector": detector.name,

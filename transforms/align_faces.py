@@ -97,6 +97,7 @@ class LandmarkModelHandler(ModelHandler[SegmentWindows, SegmentLandmarks, Landma
         device: auto, cpu, cuda or cuda:i, resolved on the worker.
         batch_windows: windows a network call.
         threads: CPU threads of a network call.
+        bfloat16, compiled: see `LandmarkModel`.
         weights_sha256: hex digest that the loaded weights must have, if given.
     """
 
@@ -107,12 +108,15 @@ class LandmarkModelHandler(ModelHandler[SegmentWindows, SegmentLandmarks, Landma
         device: str = "auto",
         batch_windows: int = 256,
         threads: int | None = None,
+        bfloat16: bool = False,
+        compiled: bool = False,
         weights_sha256: str | None = None,
     ) -> None:
         self._weights = weights
         self._device = device
         self._batch_windows = batch_windows
         self._threads = threads
+        self._form = {"bfloat16": bfloat16, "compiled": compiled}
         self._weights_sha256 = weights_sha256
 
     def load_model(self) -> LandmarkModel:
@@ -121,7 +125,7 @@ class LandmarkModelHandler(ModelHandler[SegmentWindows, SegmentLandmarks, Landma
         if self._threads is not None:
             torch.set_num_threads(self._threads)
         _LOGGER.info("landmark network on %s", device)
-        model = load_landmark_model(self._weights, device)
+        model = load_landmark_model(self._weights, device, **self._form)
         check_digest("landmark weights", model.weights_sha256, self._weights_sha256)
         return model
 

@@ -179,10 +179,13 @@ def load_landmark_model(
     Raises:
         WeightsError: the file is missing, is not a landmark weights file, or does not hold what
             its card says.
-        UsageError: the device does not exist here.
+        UsageError: the device does not exist here, or a network from elsewhere was asked for in
+            another form.
     """
     file = NAMED_WEIGHTS.get(str(path or "default")) or Path(str(path))
     if file.suffix in EXTERNAL_SUFFIXES:
+        if bfloat16 or compiled:
+            raise UsageError(f"{file}: networks from elsewhere run in the form they were saved in")
         external, card, sha256 = read_external_model(file)
         return LandmarkModel(external, card, device, sha256)
     tensors, card = read_landmark_weights(file)

@@ -26,11 +26,13 @@ def boxed(tmp_path_factory, faceless_clip) -> Path:
     return path
 
 
-def annotated(facetracks, boxed: Path, output: Path, weights: Path) -> np.ndarray:
+def annotated(
+    facetracks, boxed: Path, output: Path, weights: Path | str, *options: str
+) -> np.ndarray:
     """Raw landmarks (T, 68, 2) of the one track."""
     ended = facetracks(
         "annotate", boxed, "--output", output, "--weights", weights, "--device", "cpu",
-        "--workers", 1,
+        "--workers", 1, *options,
     )  # fmt: skip
     assert ended.status == 0, ended.out + ended.err
     (file,) = (output / "tracks").iterdir()
@@ -51,6 +53,17 @@ def test_networks_of_the_papers(facetracks, boxed, tmp_path, name) -> None:
     assert np.isfinite(points).all()
     record = json.loads((tmp_path / "out" / "run.json").read_text())
     assert record["config"]["network"] == name
+
+
+def test_half_precision(facetracks, boxed, tmp_path) -> None:
+    full = annotated(facetracks, boxed, tmp_path / "full", "default")
+    output = tmp_path / "half"
+    half = annotated(facetracks, boxed, output, "default", "--precision", "bfloat16")
+    assert 0 < np.abs(half - full).mean() < 0.5
+    assert json.loads((output / "run.json").read_text())["config"]["precision"] == "bfloat16"
+    again = facetracks("annotate", boxed, "--output", output, "--device", "cpu")
+    assert again.status == 2
+    assert "precision: 'bfloat16' there, 'float32' now" in again.err
 
 
 def test_a_network_from_elsewhere(facetracks, boxed, tmp_path) -> None:
@@ -77,6 +90,10 @@ def test_a_network_from_elsewhere(facetracks, boxed, tmp_path) -> None:
     weights.with_suffix(".json").write_text(json.dumps(card))
     points = annotated(facetracks, boxed, tmp_path / "out", weights)
     np.testing.assert_allclose(points, np.broadcast_to([40, 30], (FRAMES, 68, 2)), atol=1e-3)
+    command = ("annotate", boxed, "--output", tmp_path / "half", "--weights", weights)
+    refused = facetracks(*command, "--precision", "bfloat16")
+    assert refused.status == 2
+    assert "networks from elsewhere run in the form they were saved in" in refused.err
 
 
 def test_a_wrong_card_is_wrong_usage(facetracks, boxed, tmp_path) -> None:

@@ -228,3 +228,17 @@ def test_real_stills(shared_data: Path, evaluate: Evaluate) -> None:
     rows = _rows(report, normalization="interocular", landmarks=68, group="all")
     assert [row["faces"] for row in rows] == [8, 2]
     assert all(row["nrmse_mean"] < 8 for row in rows)
+
+
+def test_what_half_precision_costs(data: Path, evaluate: Evaluate) -> None:
+    options = ("--data", data, "--precision", "bfloat16")
+    report = json.loads(evaluate(*options, "--json"))
+    (check,) = (c for c in report["bfloat16"] if c["set"] == "both stills")
+    errors = {
+        row["network"]: row["nrmse_mean"]
+        for row in _rows(report, set="both stills", normalization="interocular", landmarks=68)
+    }
+    assert list(errors) == ["2d", "2d, bfloat16"]
+    assert (check["reference_nrmse"], check["candidate_nrmse"]) == tuple(errors.values())
+    assert check["accepted"] is (abs(errors["2d"] - errors["2d, bfloat16"]) < 0.02)
+    assert "bfloat16, 2d, ytf68/val, labels, jittered x8: NRMSE " in evaluate(*options)

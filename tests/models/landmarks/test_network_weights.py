@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from models.landmarks.metrics import nrmse_percent
 from models.landmarks.model import (
     DEFAULT_WEIGHTS,
     NAMED_WEIGHTS,
@@ -15,7 +16,7 @@ from models.landmarks.model import (
     load_landmark_model,
     save_landmark_weights,
 )
-from models.landmarks.precision import PrecisionCheck, check_precision
+from models.landmarks.precision import PrecisionCheck
 from models.networks.construction import NETWORK_NAMES
 from models.networks.heatmap_codecs import decode_heatmaps
 from schemas.errors import WeightsError
@@ -124,12 +125,11 @@ def test_half_precision_of_the_weights_that_ship_by_the_errors_it_makes() -> Non
     crops = np.random.default_rng(0).integers(100, 150, (16, 64, 64, 3), np.uint8)
     windows = np.repeat(np.arange(16)[:, None], 3, axis=1)
     truth = full.predict(crops, windows)
-    check = check_precision(full, full, crops, windows, truth)
-    assert (check.reference_nrmse, check.candidate_nrmse, check.accepted) == (0, 0, True)
     half = load_landmark_model(bfloat16=True)
-    check = check_precision(full, half, crops, windows, truth)
-    assert check.reference_nrmse == 0
-    assert 0.01 < check.candidate_nrmse < 1
+    assert 0.01 < nrmse_percent(half.predict(crops, windows), truth).mean() < 1
+
+
+def test_half_precision_is_good_enough_where_errors_hardly_move() -> None:
     assert not PrecisionCheck(5.00, 5.03).accepted
     assert not PrecisionCheck(5.00, 4.97).accepted
     assert PrecisionCheck(5.00, 5.01).accepted
