@@ -80,8 +80,15 @@ SET_HELP: Final = (
 )
 
 
-def read_labelled_sets(specs: Sequence[str], *, skipped: Skipped = None) -> list[LabelledSet]:
+def read_labelled_sets(
+    specs: Sequence[str], *, split: str = "", skipped: Skipped = None
+) -> list[LabelledSet]:
     """The data sets of several specs; where two have one name, their specs are their names.
+
+    Args:
+        specs: KIND[/SPLIT]:PATH each.
+        split: see `read_labelled_set`.
+        skipped: see there.
 
     Raises:
         UsageError: as `read_labelled_set`, or a spec is there twice.
@@ -89,7 +96,7 @@ def read_labelled_sets(specs: Sequence[str], *, skipped: Skipped = None) -> list
     twice = [spec for spec in specs if specs.count(spec) > 1]
     if twice:
         raise UsageError(f"--set: got {twice[0]!r} {len(twice)} times, expected it once")
-    sets = [read_labelled_set(spec, skipped=skipped) for spec in specs]
+    sets = [read_labelled_set(spec, split=split, skipped=skipped) for spec in specs]
     names = [data.name for data in sets]
     return [
         data if names.count(data.name) == 1 else dataclasses.replace(data, name=spec)
@@ -97,21 +104,27 @@ def read_labelled_sets(specs: Sequence[str], *, skipped: Skipped = None) -> list
     ]
 
 
-def read_labelled_set(spec: str, *, skipped: Skipped = None) -> LabelledSet:
+def read_labelled_set(spec: str, *, split: str = "", skipped: Skipped = None) -> LabelledSet:
     """The data set that KIND[/SPLIT]:PATH names; faces and frames are read as they are taken.
+
+    Args:
+        spec: KIND[/SPLIT]:PATH.
+        split: taken where the spec names none and the kind has it; else the kind's first.
+        skipped: where to put messages about what is broken.
 
     Raises:
         UsageError: the spec names no kind or split; the data set is not at its path, or has
             broken annotations: with `skipped` those are left out instead.
     """
     name, colon, path = spec.partition(":")
-    kind, slash, split = name.partition("/")
+    kind, slash, named = name.partition("/")
     if kind not in _KINDS or not colon or not path:
         raise UsageError(
             f"--set: got {spec!r}, expected KIND[/SPLIT]:PATH with KIND one of {', '.join(_KINDS)}"
         )
     found = _KINDS[kind]
-    if slash and split not in found.splits:
+    if slash and named not in found.splits:
         expected = ", ".join(s for s in found.splits if s) or f"none for {kind}"
-        raise UsageError(f"--set: {spec!r}: got split {split!r}, expected {expected}")
-    return found.read(path, split or found.splits[0], skipped)
+        raise UsageError(f"--set: {spec!r}: got split {named!r}, expected {expected}")
+    default = split if split in found.splits else found.splits[0]
+    return found.read(path, named or default, skipped)

@@ -24,7 +24,14 @@ from models.face_box import DETECTOR_NOISE, BoxNoise, jitter_box
 from models.landmarks.data import LabelledFace
 from schemas.landmarks import FLIP_PERMUTATION
 
-__all__ = ["AugmentationStrength", "augment", "cut_crop", "cut_patch", "flip_landmarks"]
+__all__ = [
+    "AugmentationStrength",
+    "augment",
+    "cut_crop",
+    "cut_patch",
+    "flip_landmarks",
+    "reverse_window",
+]
 
 _PATCH_REACH: Final = 2.2
 #: Side of a patch, in sides of the crops that are cut of it.
@@ -48,6 +55,9 @@ class AugmentationStrength:
     motion: standard deviation of what a still moves from frame to frame: its place in units of
         the crop's side, its size by that share, its roll in radians, and 5 times that share of
         its warp; one window of a still in four does not move.
+    mirror: probability that a window is mirrored.
+    reversal: probability that a window runs backwards, its first frame the labelled one; stills
+        have but one frame.
     appearance: probability multiplier of every change of pixels (0 turns them off).
     """
 
@@ -57,6 +67,8 @@ class AugmentationStrength:
     warp: float = 0.015
     motion: float = 0.01
     appearance: float = 1.0
+    mirror: float = 0.5
+    reversal: float = 0.0
 
 
 def cut_patch(face: LabelledFace, *, crop_size_px: int = 64) -> LabelledFace:
@@ -104,6 +116,13 @@ def flip_landmarks(landmarks_px: Landmarks, width_px: int) -> Landmarks:
     return flipped
 
 
+def reverse_window(face: LabelledFace, frames: int) -> LabelledFace:
+    """The window of the last `frames` frames backwards: what was its first frame is the face."""
+    shown = (*face.earlier, face)[-frames:]
+    first, *rest = (dataclasses.replace(frame, earlier=()) for frame in shown)
+    return dataclasses.replace(first, earlier=tuple(reversed(rest)))
+
+
 def augment(
     face: LabelledFace,
     rng: np.random.Generator,
@@ -114,6 +133,8 @@ def augment(
     frames: int = 1,
 ) -> tuple[npt.NDArray[np.uint8], Landmarks]:
     """One window: (T, S, S, 3) uint8 RGB, oldest first; (68, 2) float32 crop pixels of the last."""
+    if strength.reversal and rng.random() < strength.reversal:
+        face = reverse_window(face, frames)
     variation = _Variation.draw(face, rng, strength)
     shown = (*face.earlier, face)
     crops = []
@@ -159,7 +180,7 @@ class _Variation:
             angle_deg=angle,
             aspect=float(np.exp(rng.normal(0, strength.stretch))),
             warp=warp if rng.random() < 0.5 and strength.warp > 0 else None,
-            flip=bool(rng.random() < 0.5),
+            flip=bool(rng.random() < strength.mirror),
             motion=moving * strength.motion * rng.normal(0, 1, 5) * [1, 1, 1, 1, 5],
             appearance_seed=int(rng.integers(2**63)),
         )

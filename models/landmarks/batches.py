@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 import cv2
 import numpy as np
@@ -21,6 +22,9 @@ from models.landmarks.data import LabelledFace
 
 __all__ = ["BatchLoader", "BatchSettings", "WindowBatches"]
 
+#: Keeps the random numbers of a pass's order apart from those of a batch.
+_ORDER: Final = 1
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class BatchSettings:
@@ -30,6 +34,8 @@ class BatchSettings:
     crop_scale, crop_size_px: how crops are cut, as in production.
     strength, fade: how far samples are varied, and how much rarer changes of appearance are at
         the end of a run than at its start, 0 to 1.
+    in_passes: every face once, in another order, then every face again; else they are drawn by
+        their weights.
     """
 
     seed: int
@@ -39,6 +45,7 @@ class BatchSettings:
     crop_size_px: int
     strength: AugmentationStrength
     fade: float
+    in_passes: bool = False
 
 
 class WindowBatches(Dataset[tuple[Tensor, Tensor]]):
@@ -49,7 +56,7 @@ class WindowBatches(Dataset[tuple[Tensor, Tensor]]):
 
     Args:
         faces: labelled faces, best cut to patches first (`cut_patch`).
-        face_weights: (N,) how often each is drawn, in proportion.
+        face_weights: (N,) how often each is drawn, in proportion, unless it is in passes.
         settings: see there.
 
     Raises:
@@ -71,6 +78,7 @@ class WindowBatches(Dataset[tuple[Tensor, Tensor]]):
         self._faces = faces
         self._share = weights / weights.sum()
         self._settings = settings
+        self._pass: tuple[int, npt.NDArray[np.intp]] = (-1, np.empty(0, np.intp))
 
     def __getitem__(self, place: tuple[int, float]) -> tuple[Tensor, Tensor]:
         step, progress = place
@@ -78,7 +86,11 @@ class WindowBatches(Dataset[tuple[Tensor, Tensor]]):
         rng = np.random.default_rng([ours.seed, step])
         appearance = ours.strength.appearance * (1 - ours.fade * progress)
         strength = dataclasses.replace(ours.strength, appearance=appearance)
-        drawn = rng.choice(len(self._faces), ours.batch_size, p=self._share)
+        if ours.in_passes:
+            first = step * ours.batch_size
+            drawn = [self._in_pass(place) for place in range(first, first + ours.batch_size)]
+        else:
+            drawn = rng.choice(len(self._faces), ours.batch_size, p=self._share).tolist()
         samples = [
             augment(
                 self._faces[index],
@@ -93,6 +105,14 @@ class WindowBatches(Dataset[tuple[Tensor, Tensor]]):
         crops = torch.from_numpy(np.stack([crops for crops, _ in samples]))
         landmarks = torch.from_numpy(np.stack([points for _, points in samples]))
         return crops, (landmarks + 0.5) / ours.crop_size_px - 0.5
+
+    def _in_pass(self, place: int) -> int:
+        """The face at a place in the sequence of all passes."""
+        number, index = divmod(place, len(self._faces))
+        if self._pass[0] != number:
+            rng = np.random.default_rng([self._settings.seed, number, _ORDER])
+            self._pass = number, rng.permutation(len(self._faces))
+        return int(self._pass[1][index])
 
 
 class BatchLoader:

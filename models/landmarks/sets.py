@@ -21,6 +21,7 @@ from models.landmarks.data import LabelledFace
 from models.landmarks.datasets.dlib_xml import read_dlib_xml
 from models.landmarks.datasets.ibug_300w import read_pts_folder
 from models.landmarks.datasets.landmark_csv import read_landmark_csv
+from models.landmarks.datasets.points import leaving_out_broken
 from models.landmarks.datasets.pseudo68 import read_pseudo68
 from schemas.errors import UsageError
 
@@ -54,7 +55,11 @@ def read_evaluation_set(data: Path, name: str) -> list[LabelledFace]:
 
 
 def read_training_sets(
-    data: Path, *, faces_per_video: int = 80, earlier_frames: int = 0
+    data: Path,
+    *,
+    faces_per_video: int = 80,
+    earlier_frames: int = 0,
+    skipped: list[str] | None = None,
 ) -> Iterator[tuple[str, float, list[LabelledFace]]]:
     """Yields (name, share, faces) of each set that is trained on; shares add up to 1.
 
@@ -63,22 +68,24 @@ def read_training_sets(
     video, so a caller can show progress and need not hold whole frames of all of them.
 
     Raises:
-        UsageError: a set is not in the folder, or an annotation is broken.
+        UsageError: a set is not in the folder, or an annotation is broken; with `skipped` what
+            is broken is left out instead.
     """
-    shifted = read_ytf68(data / "ytf68" / "train", "ytf68/train")
+    shifted = read_ytf68(data / "ytf68" / "train", "ytf68/train", skipped=skipped)
     yield "ytf68/train", 0.50, [_unshifted(face) for face in shifted]
     stills = data / "images68" / "pytorch_tutorial_faces69_dlib"
     table = _existing(stills / "face_landmarks.csv")
-    yield "faces69", 0.17, read_landmark_csv(table, stills, data_set="faces69")
+    yield "faces69", 0.17, read_landmark_csv(table, stills, data_set="faces69", skipped=skipped)
     labels = sorted(_existing(data / "pseudo68").glob("*.npz"))
     if not labels:
         raise UsageError(f"{data / 'pseudo68'}: got no .npz file, expected one a video")
     for path in labels:
         video = _existing(data / "videos" / path.stem)
-        faces = read_pseudo68(
-            path, video, faces_per_video=faces_per_video, earlier_frames=earlier_frames
-        )
-        yield f"pseudo68/{path.stem}", 0.33 / len(labels), faces
+        with leaving_out_broken(skipped):
+            faces = read_pseudo68(
+                path, video, faces_per_video=faces_per_video, earlier_frames=earlier_frames
+            )
+            yield f"pseudo68/{path.stem}", 0.33 / len(labels), faces
 
 
 def _unshifted(face: LabelledFace) -> LabelledFace:

@@ -20,7 +20,7 @@ from models.motion.face_clips import FaceClip, crop_face
 from models.motion.filming import Filming
 from models.motion.random_motion import RandomMotion
 
-__all__ = ["animate_still", "animated_clip"]
+__all__ = ["animate_still", "animated_clip", "similarity"]
 
 _PHOTOGRAPH_PX: Final = 512
 
@@ -32,7 +32,7 @@ def animate_still(face: LabelledFace) -> FaceAnimation:
     since the animation's head and camera are placed for that photograph.
     """
     target, source = ASTRONAUT_LANDMARKS_PX, face.landmarks_px.astype(np.float64)
-    affine = _similarity(target, source)
+    affine = similarity(target, source)
     photograph = sample_plane(face.load(), affine, _PHOTOGRAPH_PX, _PHOTOGRAPH_PX)
     return FaceAnimation(photograph.astype(np.uint8), image_to_crop(source, affine))
 
@@ -57,7 +57,7 @@ def animated_clip(
     return crop_face(name, seen, truth, fps, card, detector, rng)
 
 
-def _similarity(
+def similarity(
     source: npt.NDArray[np.float64], target: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
     """(2, 3): the rotation, scale and shift that takes (N, 2) source nearest to target."""

@@ -163,7 +163,8 @@ class ExpressionMesh:
 def _arc(knots: Points, count: int) -> Points:
     """`count` points along a smooth curve through the knots; knots are among the points."""
     lengths = np.r_[0, np.cumsum(np.linalg.norm(np.diff(knots, axis=0), axis=1))]
-    curve = CubicSpline(lengths, knots)
+    apart = np.r_[True, np.diff(lengths) > 0]  # labels are whole pixels: two knots may coincide
+    curve = CubicSpline(lengths[apart], knots[apart])
     pieces = len(knots) - 1
     steps = (count - 1) // pieces
     places = [np.linspace(lengths[i], lengths[i + 1], steps, endpoint=False) for i in range(pieces)]

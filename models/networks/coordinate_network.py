@@ -30,6 +30,7 @@ from models.networks.recurrent_cell import lstm_cell
 
 __all__ = [
     "CROP_SIZE_PX",
+    "FEATURE_CHANNELS",
     "WINDOW_FRAMES",
     "CoordinateBlock",
     "CoordinateNetwork",
@@ -40,6 +41,7 @@ __all__ = [
 CROP_SIZE_PX: Final = 64
 WINDOW_FRAMES: Final = 3
 _CHANNELS: Final = (3, 32, 64, 128, 256, 512)
+FEATURE_CHANNELS: Final = _CHANNELS[-1]
 _REDUCTION: Final[int] = 2 ** (len(_CHANNELS) - 1)
 _HIDDEN_UNITS: Final = 1024
 
@@ -157,4 +159,4 @@ def _blocks(*, early: bool) -> nn.Sequential:
 
 def _features_a_frame(crop_size_px: int) -> int:
     side = crop_size_px // _REDUCTION
-    return side * side * _CHANNELS[-1]
+    return side * side * FEATURE_CHANNELS

@@ -156,7 +156,8 @@ def test_training_writes_and_resumes_to_the_same_weights(
 def test_networks_are_trained_one_after_the_other(data: Path, tmp_path: Path) -> None:
     networks = ["3drnn", "2dfcn", "hourglass"]
     sizes = ["--stacks", "2", "--features", "8", "--crop-size", "64"]
-    assert _train(data, tmp_path, "--network", *networks, *sizes, "--epochs", "1") == 0
+    options = ["--recipe", "modern", "--epochs", "1"]
+    assert _train(data, tmp_path, "--network", *networks, *sizes, *options) == 0
     for network in networks:
         tensors, card = read_landmark_weights(tmp_path / network / "landmarks.safetensors")
         assert card.network == network and tensors

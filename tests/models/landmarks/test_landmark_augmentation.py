@@ -11,6 +11,7 @@ from models.landmarks.augmentation import (
     cut_crop,
     cut_patch,
     flip_landmarks,
+    reverse_window,
 )
 from models.landmarks.data import LabelledFace
 
@@ -155,3 +156,19 @@ def test_frames_of_a_video_are_shown_as_they_were() -> None:
     rng = np.random.default_rng(0)
     crops, _ = augment(cut_patch(face), rng, crop_scale=1.0, size_px=16, strength=_STILL, frames=4)
     assert [int(crop[8, 8, 0]) for crop in crops] == [10, 10, 120, 240]
+
+
+def test_a_reversed_window_ends_on_what_was_its_first_frame() -> None:
+    frames = [dataclasses.replace(_labelled(90, offset), name=str(offset)) for offset in range(4)]
+    face = dataclasses.replace(frames[3], earlier=tuple(frames[:3]))
+    back = reverse_window(face, 3)
+    assert [f.name for f in (*back.earlier, back)] == ["3", "2", "1"]
+    assert back.earlier[0].earlier == ()
+    np.testing.assert_array_equal(back.landmarks_px, frames[1].landmarks_px)
+    assert reverse_window(frames[0], 3).name == "0"  # a still
+    strength = dataclasses.replace(_STILL, mirror=0.0, reversal=1.0)
+    options = {"crop_scale": 1.2, "size_px": 32, "frames": 3}
+    rng = np.random.default_rng(0)
+    turned, _ = augment(face, rng, strength=strength, **options)
+    plain, _ = augment(face, rng, strength=dataclasses.replace(strength, reversal=0.0), **options)
+    np.testing.assert_array_equal(turned, plain[::-1])

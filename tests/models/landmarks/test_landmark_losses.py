@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from models.landmarks.losses import (
     landmark_loss,
     normalized_distance,
     soft_argmax_loss,
+    squared_distance,
 )
 from models.networks.construction import build_network
 from models.networks.heatmap_codecs import encode_heatmaps
@@ -66,6 +68,51 @@ def test_a_landmark_outside_of_the_map_has_no_shape() -> None:
     assert loss.isfinite()
     (gradient,) = torch.autograd.grad(loss, [maps])
     assert gradient.isfinite().all()
+
+
+def test_squares_are_those_of_coordinates() -> None:
+    truth = _faces([10.0])
+    predicted = truth + torch.tensor([3.0, 4.0])
+    assert squared_distance(predicted, truth).item() == pytest.approx((9 + 16) / 2)
+
+
+def _maps(predicted: torch.Tensor) -> torch.Tensor:
+    """(B, 1, L, 32, 32) heatmaps of landmarks in crop units."""
+    return encode_heatmaps((predicted + 0.5) * 32 - 0.5, 32, 32, 1.0)[:, None]
+
+
+@pytest.mark.parametrize(
+    ("loss", "output"),
+    [
+        (squared_distance, lambda p: p),
+        (normalized_distance, lambda p: p),
+        (lambda output, truth: heatmap_loss(output, truth, 1.0), _maps),
+        (lambda output, truth: soft_argmax_loss(output, truth, 1.0), _maps),
+    ],
+)
+def test_landmarks_that_are_not_labelled_count_nowhere(loss: Any, output: Any) -> None:
+    """Not in the loss, whatever is predicted for them, and not in its gradients."""
+    truth = _faces([0.5])
+    truth[:, :36] = math.nan
+    losses = []
+    for away in (0.1, 0.3):
+        predicted = truth.nan_to_num() + 0.02
+        predicted[:, :36] += away
+        predicted = output(predicted).requires_grad_()
+        losses.append(loss(predicted, truth))
+        (gradient,) = torch.autograd.grad(losses[-1], [predicted])
+        unknown = gradient.movedim(-2 if predicted.ndim == 3 else -3, 0)[:36]
+        assert gradient.isfinite().all() and gradient.abs().sum() > 0 and not unknown.any()
+    assert losses[0] > 0 and losses[0].item() == pytest.approx(losses[1].item())
+
+
+def test_in_bfloat16_only_the_network_is() -> None:
+    network = build_network("2d", crop_size_px=32).eval()
+    loss = landmark_loss(network, "taylor", 3.0)
+    windows, truth = torch.randn(2, 1, 3, 32, 32), _faces([0.5, 0.5])
+    full, half = loss(windows, truth), loss(windows, truth, bfloat16=True)
+    assert half.dtype == torch.float32
+    assert half.item() != full.item() and half.item() == pytest.approx(full.item(), rel=0.02)
 
 
 @pytest.mark.parametrize("codec", ["taylor", "soft_argmax"])

@@ -128,3 +128,13 @@ def test_render_is_deterministic(dots: FaceAnimation) -> None:
     np.testing.assert_array_equal(dots.render(pose_at(2.0), 256), first)
     assert first.shape == (256, 256, 3)
     assert first.dtype == np.uint8
+
+
+def test_a_face_whose_lids_meet_in_one_pixel_can_be_animated() -> None:
+    """Labels are whole pixels: in a small face two neighbours on a lid may coincide."""
+    landmarks = ASTRONAUT_LANDMARKS_PX.copy()
+    landmarks[38] = landmarks[37]
+    animation = FaceAnimation(np.full((512, 512, 3), 128, np.uint8), landmarks)
+    rest, blink = (animation.landmarks(Pose(blink=b), SIZE_PX) for b in (0.0, 1.0))
+    np.testing.assert_allclose(rest[38], rest[37])
+    assert blink[41, 1] - blink[37, 1] < 0.5 * (rest[41, 1] - rest[37, 1])

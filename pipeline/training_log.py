@@ -1,0 +1,55 @@
+"""log.csv of a training: a row an epoch, whole and in order whatever was killed or resumed."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from models.whole_file import replacing
+from schemas.errors import UsageError
+
+__all__ = ["ERROR_SUFFIX", "add_epoch", "read_log"]
+
+_COLUMNS: Final = ("epoch", "elapsed_s", "learning_rate", "loss_percent")
+#: What the columns of validation errors end in; they begin with what was validated on.
+ERROR_SUFFIX: Final = "_nrmse_percent"
+
+
+def read_log(path: Path) -> list[dict[str, str]]:
+    """The rows by column; none where there is no log yet.
+
+    Raises:
+        UsageError: the file is not a log.
+    """
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    if not all((row.get("epoch") or "").isdecimal() for row in rows):
+        raise UsageError(f"{path}: got a row without an epoch, expected the log of a training")
+    return rows
+
+
+def add_epoch(path: Path, values: Mapping[str, str]) -> list[dict[str, str]]:
+    """Puts an epoch at the end of the log, and returns its rows.
+
+    Rows of that epoch and later ones, of a run that was killed before its checkpoint, give way.
+    Columns that earlier rows lack (logs had no learning rate once) stay empty there.
+
+    Args:
+        path: the log.
+        values: epoch and the other columns; one of them ends in ERROR_SUFFIX.
+
+    Raises:
+        UsageError: the file is not a log.
+    """
+    before = [row for row in read_log(path) if int(row["epoch"]) < int(values["epoch"])]
+    rows = [*before, dict(values)]
+    errors = dict.fromkeys(name for row in rows for name in row if name.endswith(ERROR_SUFFIX))
+    with replacing(path) as temporary, temporary.open("w", newline="") as file:
+        table = csv.DictWriter(file, [*_COLUMNS, *errors], restval="", extrasaction="ignore")
+        table.writeheader()
+        table.writerows(rows)
+    return rows
