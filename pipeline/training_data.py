@@ -27,9 +27,10 @@ from models.landmarks.data import LabelledFace
 from models.landmarks.datasets.labelled_set import LabelledSet
 from models.landmarks.datasets.points import leaving_out_broken
 from models.landmarks.evaluation import jittered_boxes, measure_faces
+from models.landmarks.label_convention import convention_offsets, moved_to_convention
 from models.landmarks.labelled_windows import hold_out, windows_of_video
-from models.landmarks.model import LandmarkModel
-from models.landmarks.sets import read_evaluation_set, read_training_sets
+from models.landmarks.model import LandmarkModel, load_landmark_model
+from models.landmarks.sets import TRAINING_SETS, read_evaluation_set, read_training_sets
 from models.motion.animated_windows import animated_windows, can_be_animated
 from pipeline.labelled_sets import SET_HELP, read_labelled_sets
 from pipeline.training_log import ERROR_SUFFIX
@@ -122,6 +123,22 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
         help="add so many windows of animated stills, for networks that see several frames: each "
         "takes about 0.3 s to render at the start, and 0.4 MB for crops of 64 px (default: none)",
     )
+    add(
+        "--data-sets",
+        nargs="+",
+        choices=TRAINING_SETS,
+        default=TRAINING_SETS,
+        metavar="NAME",
+        help=f"of --data, train on these only, of {', '.join(TRAINING_SETS)}",
+    )
+    add(
+        "--convention",
+        type=Path,
+        metavar="WEIGHTS",
+        help="move the labels of --data's ytf68 by their median distance from what these weights "
+        "predict, in the frame of the eyes: sets that are trained on together should follow one "
+        "convention",
+    )
     add("--skip-broken", action="store_true", help="leave out broken annotations and count them")
 
 
@@ -150,11 +167,14 @@ def read_training_data(args: argparse.Namespace, cards: Collection[LandmarkCard]
     elif not held:
         held = [LabelledSet("ytf68/val", stills=read_evaluation_set(args.data, "ytf68/val"))]
         validated_on = _column(["ytf68/val"])
-    faces, weights = reader.own_sets(args.data) if args.data else ([], [])
+    faces, weights = reader.own_sets(args.data, args.data_sets) if args.data else ([], [])
     found = reader.read(sets, "labelled windows")
     each = 1 / len(faces) if faces else 1.0  # as much as the mean face of --data
     found += reader.animated([*faces, *found], args.animated_windows, seed=args.seed)
     validation = reader.read(held, "validation")
+    if args.convention is not None:
+        faces, validation = _in_one_convention(args.convention, faces, validation)
+        validated_on = _column(["ytf68/val", "moved"])
     if not (faces or found) or not validation:
         raise UsageError(
             f"got {len(faces) + len(found)} windows to train on and {len(validation)} to validate "
@@ -185,11 +205,13 @@ class _Reader:
     skipped: list[str] | None
     tracks_px: list[npt.NDArray[np.float32]] = dataclasses.field(default_factory=list)
 
-    def own_sets(self, data: Path) -> tuple[list[LabelledFace], list[float]]:
+    def own_sets(
+        self, data: Path, names: Collection[str]
+    ) -> tuple[list[LabelledFace], list[float]]:
         """The training sets of a data folder, and how much is drawn of each face; 1 in all."""
         faces: list[LabelledFace] = []
         weights: list[float] = []
-        sets = read_training_sets(data, earlier_frames=self.frames - 1, skipped=self.skipped)
+        sets = read_training_sets(data, names, earlier_frames=self.frames - 1, skipped=self.skipped)
         for _, share, found in tqdm(sets, "labelled faces", unit="set"):
             patches = self._patches(found)
             faces.extend(patches)
@@ -238,6 +260,25 @@ class _Reader:
                     at_most=self.windows_per_video,
                     skipped=self.skipped,
                 )
+
+
+def _in_one_convention(
+    weights: Path, faces: Sequence[LabelledFace], validation: Sequence[LabelledFace]
+) -> tuple[list[LabelledFace], list[LabelledFace]]:
+    """Both, those of ytf68 among them moved; how far is told by what is trained on alone."""
+    ours = [face for face in faces if _of_ytf68(face)]
+    if not ours:
+        raise UsageError("--convention: got no face of ytf68 to train on, expected some to move")
+    offsets = convention_offsets(load_landmark_model(weights), ours)
+
+    def moved(patches: Sequence[LabelledFace]) -> list[LabelledFace]:
+        return [moved_to_convention(f, offsets) if _of_ytf68(f) else f for f in patches]
+
+    return moved(faces), moved(validation)
+
+
+def _of_ytf68(face: LabelledFace) -> bool:
+    return face.origin.data_set.startswith("ytf68/")
 
 
 def _check(args: argparse.Namespace) -> None:

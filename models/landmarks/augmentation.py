@@ -92,12 +92,12 @@ def cut_patch(face: LabelledFace, *, crop_size_px: int = 64) -> LabelledFace:
         patch = cv2.resize(patch, size, interpolation=cv2.INTER_AREA)
     landmarks = (face.landmarks_px - low + 0.5) / factor - 0.5
     box = (face.box_xyxy_px.reshape(2, 2) - low + 0.5) / factor - 0.5
-    return LabelledFace(
-        face.name,
-        np.ascontiguousarray(patch),
-        landmarks.astype(np.float32),
-        box.reshape(4).astype(np.float32),
-        tuple(cut_patch(frame, crop_size_px=crop_size_px) for frame in face.earlier),
+    return dataclasses.replace(
+        face,
+        image=np.ascontiguousarray(patch),
+        landmarks_px=landmarks.astype(np.float32),
+        box_xyxy_px=box.reshape(4).astype(np.float32),
+        earlier=tuple(cut_patch(frame, crop_size_px=crop_size_px) for frame in face.earlier),
     )
 
 

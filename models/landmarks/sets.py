@@ -11,7 +11,7 @@ DIR/images68/helen_train8  measured on, never trained on or chosen by
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -25,9 +25,16 @@ from models.landmarks.datasets.points import leaving_out_broken
 from models.landmarks.datasets.pseudo68 import read_pseudo68
 from schemas.errors import UsageError
 
-__all__ = ["EVALUATION_SETS", "read_evaluation_set", "read_training_sets", "read_ytf68"]
+__all__ = [
+    "EVALUATION_SETS",
+    "TRAINING_SETS",
+    "read_evaluation_set",
+    "read_training_sets",
+    "read_ytf68",
+]
 
 EVALUATION_SETS: Final = ("ytf68/val", "dlib_faces", "helen_train8")
+TRAINING_SETS: Final = ("ytf68", "faces69", "pseudo68")
 #: The labels of ytf68 sit this much too far right, in units of the box's longer side: the median
 #: distance of 1,473 faces to predictions that were averaged with those on the mirror image. Left
 #: in, mirroring would turn it into a blur of 2 % of the interocular distance. Only training
@@ -56,12 +63,13 @@ def read_evaluation_set(data: Path, name: str) -> list[LabelledFace]:
 
 def read_training_sets(
     data: Path,
+    names: Collection[str] = TRAINING_SETS,
     *,
     faces_per_video: int = 80,
     earlier_frames: int = 0,
     skipped: list[str] | None = None,
 ) -> Iterator[tuple[str, float, list[LabelledFace]]]:
-    """Yields (name, share, faces) of each set that is trained on; shares add up to 1.
+    """Yields (name, share, faces) of each set that is trained on; the shares of all add up to 1.
 
     The share is how much of the training is drawn from a set: the teacher-labelled videos are
     sharp but show few people, the hand-checked frames show many but are blurred. One item a
@@ -71,11 +79,15 @@ def read_training_sets(
         UsageError: a set is not in the folder, or an annotation is broken; with `skipped` what
             is broken is left out instead.
     """
-    shifted = read_ytf68(data / "ytf68" / "train", "ytf68/train", skipped=skipped)
-    yield "ytf68/train", 0.50, [_unshifted(face) for face in shifted]
-    stills = data / "images68" / "pytorch_tutorial_faces69_dlib"
-    table = _existing(stills / "face_landmarks.csv")
-    yield "faces69", 0.17, read_landmark_csv(table, stills, data_set="faces69", skipped=skipped)
+    if "ytf68" in names:
+        shifted = read_ytf68(data / "ytf68" / "train", "ytf68/train", skipped=skipped)
+        yield "ytf68/train", 0.50, [_unshifted(face) for face in shifted]
+    if "faces69" in names:
+        stills = data / "images68" / "pytorch_tutorial_faces69_dlib"
+        table = _existing(stills / "face_landmarks.csv")
+        yield "faces69", 0.17, read_landmark_csv(table, stills, data_set="faces69", skipped=skipped)
+    if "pseudo68" not in names:
+        return
     labels = sorted(_existing(data / "pseudo68").glob("*.npz"))
     if not labels:
         raise UsageError(f"{data / 'pseudo68'}: got no .npz file, expected one a video")

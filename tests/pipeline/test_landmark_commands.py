@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from models.landmarks.model import read_landmark_weights
+from models.landmarks.model import DEFAULT_WEIGHTS, read_landmark_weights
 from models.landmarks.sets import read_training_sets
 from pipeline import train_landmarks
+from pipeline.training_data import read_training_data
 from schemas.errors import UsageError, WeightsError
 from schemas.landmarks import FLIP_PERMUTATION
 
@@ -191,3 +192,31 @@ def test_shares_of_the_training_sets_add_up_and_ytf_labels_are_moved(data: Path)
     moved = _face(0) - first.landmarks_px
     np.testing.assert_allclose(moved[:, 0], 0.0096 * max(x1 - x0, y1 - y0), atol=1e-3)
     np.testing.assert_allclose(moved[:, 1], 0, atol=1e-3)
+
+
+def test_some_of_the_sets(data: Path) -> None:
+    sets = list(read_training_sets(data, ["faces69", "pseudo68"]))
+    assert [name for name, _, _ in sets] == ["faces69", "pseudo68/v.mp4"]
+
+
+def test_labels_of_ytf68_are_moved_to_one_convention(data: Path) -> None:
+    """By as much for training as for validation; the labels of other sets stay."""
+    args = _parse(train_landmarks, "--data", str(data), "--output", "unused")
+    cards = [train_landmarks._card("2d", args)]
+    plain = read_training_data(args, cards)
+    args.convention = DEFAULT_WEIGHTS
+    moved = read_training_data(args, cards)
+    assert moved.validated_on == "ytf68_val_moved_nrmse_percent"
+    assert (len(moved.faces), len(moved.validation)) == (len(plain.faces), len(plain.validation))
+    steps = [
+        after.landmarks_px - before.landmarks_px
+        for pairs in ((plain.faces, moved.faces), (plain.validation, moved.validation))
+        for before, after in zip(*pairs, strict=True)
+    ]
+    of_ytf = [*steps[:7], *steps[-4:]]
+    assert np.abs(of_ytf[0]).max() > 1
+    np.testing.assert_allclose(of_ytf, np.broadcast_to(of_ytf[0], (11, 68, 2)), atol=1e-3)
+    assert not np.any(steps[7:-4])
+    args.data_sets = ["pseudo68"]
+    with pytest.raises(UsageError, match="--convention: got no face of ytf68 to train on"):
+        read_training_data(args, cards)
