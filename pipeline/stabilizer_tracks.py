@@ -37,7 +37,7 @@ def add_track_options(parser: argparse.ArgumentParser, *, tracks: int) -> None:
     add(
         "--clips",
         type=int,
-        help="animated clips (default: 14 to fit, 7 held out, 9 to test)",
+        help="animated clips (default: 14 to fit, 12 held out, 9 to test)",
     )
     add("--seed", type=int, default=0, help="seed of every random choice (default: 0)")
     add("--threads", type=int, default=1, help="CPU threads (default: 1)")

@@ -36,7 +36,7 @@ Split = Literal["fit", "held-out", "test"]
 SPLITS: Final[tuple[Split, ...]] = ("fit", "held-out", "test")
 
 _SMALLEST_STILL_PX: Final = 60
-_CLIPS: Final[dict[Split, int]] = {"fit": 14, "held-out": 7, "test": 9}
+_CLIPS: Final[dict[Split, int]] = {"fit": 14, "held-out": 12, "test": 9}
 #: Which set a person's place in the alphabet falls into.
 _TURNS: Final[tuple[Split, ...]] = ("fit", "held-out", "fit", "test")
 #: Frames of an animated clip, at most.

@@ -28,6 +28,9 @@ __all__ = [
     "tune_baseline",
 ]
 
+#: Of the logarithms of parameters, where the grid's best is refined: inwards from its edge.
+_FIRST_STEP: Final = 0.1
+
 Array = npt.NDArray[np.float64]
 
 
@@ -163,7 +166,7 @@ BASELINES: Final[dict[str, BaselineKind]] = {
     ),
     "constant-speed Kalman": BaselineKind(ConstantSpeed, {"ratio": (1e-4, 1e2)}),
     "One-Euro": BaselineKind(
-        OneEuroBaseline, {"min_cutoff_hz": (0.2, 12.0), "speed_gain": (0.5, 200.0)}
+        OneEuroBaseline, {"min_cutoff_hz": (0.2, 30.0), "speed_gain": (0.5, 1000.0)}
     ),
     "Savitzky-Golay": BaselineKind(SavitzkyGolay, {"frames": (3, 25)}, whole=True),
 }
@@ -198,7 +201,6 @@ def tune_baseline(
     best = min(baseline_grid(kind, grid), key=cost)
     if kind.whole:
         return best
-    options: Any = {"maxfev": 30, "xatol": 0.01, "fatol": 1e-4}
     low, high = np.log(np.array(list(kind.ranges.values()))).T
 
     def named(logs: Array) -> dict[str, float]:
@@ -209,5 +211,8 @@ def tune_baseline(
         return cost(named(logs))
 
     start: Array = np.log(np.array(list(best.values())))
+    first_steps = np.where(start > (low + high) / 2, -1, 1) * np.eye(len(start)) * _FIRST_STEP
+    simplex = np.vstack([start, start + first_steps])
+    options: Any = {"initial_simplex": simplex, "maxfev": 60, "xatol": 0.003, "fatol": 1e-5}
     found = scipy.optimize.minimize(cost_of_logs, start, method="Nelder-Mead", options=options)
     return named(found.x)

@@ -19,7 +19,7 @@ __all__ = ["measured_jitter", "run_mode_smoother", "run_stabilizer", "tune_mode_
 Array = npt.NDArray[np.float64]
 
 _REST_AGILITY: Final = (3.0, 10.0, 30.0)
-_AGILITY_GAIN: Final = (2.0, 4.0, 8.0)
+_AGILITY_GAIN: Final = (4.0, 8.0, 16.0)
 _LEAST_JITTER: Final = 1e-6
 
 

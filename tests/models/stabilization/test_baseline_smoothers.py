@@ -56,3 +56,11 @@ def test_tuning_is_not_worse_than_any_end_of_the_range(name):
     tuned = loss(tune_baseline(kind, batch, loss_of, grid=3))
     for end in (0, 1):
         assert tuned <= loss({p: limits[end] for p, limits in kind.ranges.items()}) + 1e-9
+
+
+def test_what_is_best_between_the_grid_and_the_end_of_the_range_is_found():
+    batch = TrackBatch.of([make_track(20, noise=2.0)])
+    kind = BASELINES["first order"]
+    best = run_baseline(batch, kind.new(share=0.93))
+    tuned = tune_baseline(kind, batch, lambda x: float(np.abs(x - best).mean()))
+    assert tuned["share"] == pytest.approx(0.93, abs=0.005)

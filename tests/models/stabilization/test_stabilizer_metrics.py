@@ -3,7 +3,7 @@ import pytest
 from stabilizer_cases import make_face, make_track
 
 from models.motion.motion_tracks import MotionTrack
-from models.stabilization.metrics import score_tracks
+from models.stabilization.metrics import TuningCost, score_tracks
 from models.stabilization.track_batch import TrackBatch
 
 
@@ -19,6 +19,46 @@ def test_scores_by_hand():
     assert scores.stability_percent == pytest.approx(100 * 6 / 68 / 3 / eyes)
     assert scores.jitter_percent == pytest.approx(100 * np.sqrt((36 + 9) / 68 / 2) / eyes)
     assert scores.lag_frames == 0
+
+
+def test_tuning_cost_by_hand():
+    """Of two tracks, one gets worse: their mean and its standard error add up to that one."""
+    truth = np.repeat(make_face()[None], 4, 0)
+    batch = TrackBatch.of([MotionTrack("made", 25.0, truth, truth)] * 2)
+    eyes = np.linalg.norm(truth[0, 36] - truth[0, 45])
+    x = batch.truth.copy()
+    x[0, 2, 7] += [3.0, 0.0]
+    stability, worse = 100 * 6 / 68 / 3 / eyes / 2, 100 * 3 / 68 / 4 / eyes
+    assert TuningCost(batch)(x) == pytest.approx(stability + 100 * worse)
+
+
+def test_where_nrmse_falls_tuning_costs_the_stability():
+    batch = TrackBatch.of([make_track(30, seed=i) for i in range(3)])
+    cost_of = TuningCost(batch)
+    for share in (0.0, 0.5, 1.0):
+        x = batch.raw + share * (batch.truth - batch.raw)
+        assert cost_of(x) == pytest.approx(score_tracks(batch, x).stability_percent)
+
+
+def test_what_is_won_on_noisy_tracks_does_not_excuse_harm_to_quiet_ones():
+    batch = TrackBatch.of([make_track(30, noise=noise, seed=1) for noise in (0.2, 0.3, 3.0, 4.0)])
+    x = batch.raw.copy()
+    x[2:] = (batch.raw + batch.truth)[2:] / 2
+    x[:2] += 0.2 * (batch.raw - batch.truth)[:2]
+    scores, raw = score_tracks(batch, x), score_tracks(batch, batch.raw)
+    assert scores.nrmse_percent < 0.8 * raw.nrmse_percent
+    assert TuningCost(batch)(x) > 2 * scores.stability_percent
+
+
+def test_tuning_sees_motion_that_a_constant_error_hides():
+    """Across a large constant error, what is added hardly shows: NRMSE even falls."""
+    track = make_track(30, noise=0.0)
+    raw = track.truth_px + [0.0, 20.0]
+    wave = np.sin(np.arange(30))[:, None, None] * [0.3, 0.0] - [0.0, 0.02]
+    batch = TrackBatch.of([MotionTrack("made", 25.0, track.truth_px, raw)] * 2)
+    x = TrackBatch.of([MotionTrack("made", 25.0, track.truth_px, raw + wave)] * 2).raw
+    assert score_tracks(batch, x).nrmse_percent < score_tracks(batch, batch.raw).nrmse_percent
+    assert TuningCost(batch)(x) > 2 * score_tracks(batch, x).stability_percent
 
 
 @pytest.mark.parametrize("late", [-0.5, 0.25, 1.0])
