@@ -3,8 +3,9 @@
     python tests/benchmarks/engines.py VIDEO ... [--slots 1 2]
 
 Each run prints its wall seconds, the seconds of video it annotated a second, and the CPU
-seconds of all its processes, the driver's and the cluster's: what to compare on a machine that
-does other things too. The first run on a cluster, on the smallest video, is not counted: it
+seconds of all its processes, the driver's and the cluster's (to half a second for each: what a
+process uses between the last look at it and its end is not seen): what to compare on a machine
+that does other things too. The first run on a cluster, on the smallest video, is not counted: it
 loads Java's classes.
 """
 
@@ -16,6 +17,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -23,6 +25,8 @@ from typing import NamedTuple
 import pyarrow.parquet as pq
 
 from pipeline.clusters.flink_cluster import run_flink
+
+Process = tuple[int, int]  # id, time of start
 
 
 class Speed(NamedTuple):
@@ -65,24 +69,62 @@ def annotate(videos: list[Path], *options: str) -> Speed:
         output = Path(folder) / "out"
         command = [sys.executable, "-m", "pipeline.cli", "annotate", *videos, "--output", output]
         command += ["--device", "cpu", "--segment-seconds", "2", *options]
-        start, cpu = time.monotonic(), cpu_seconds()
-        subprocess.run(list(map(str, command)), check=True, capture_output=True)
-        wall, cpu = time.monotonic() - start, cpu_seconds() - cpu
+        start = time.monotonic()
+        with CpuMeter() as meter:
+            subprocess.run(list(map(str, command)), check=True, capture_output=True)
+        wall = time.monotonic() - start
         rows = pq.read_table(output / "videos").to_pylist()
-    return Speed(wall, sum(row["duration_seconds"] or 0.0 for row in rows), cpu)
+    return Speed(wall, sum(row["duration_seconds"] or 0.0 for row in rows), meter.seconds)
 
 
-def cpu_seconds() -> float:
-    """What this process and all below it have used, those that have ended among them."""
-    usage: dict[int, tuple[int, int]] = {}
+class CpuMeter:
+    """What this process and all below it use while it is open.
+
+    It looks again and again and keeps what it saw: a worker's children outlive the worker, and
+    nobody is told what they used.
+    """
+
+    def __init__(self) -> None:
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+        self._before: dict[Process, float] = {}
+        self._seen: dict[Process, float] = {}
+
+    def __enter__(self) -> CpuMeter:
+        self._before = used_by_tree()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    @property
+    def seconds(self) -> float:
+        """The sum over all processes that were seen."""
+        return sum(used - self._before.get(one, 0.0) for one, used in self._seen.items())
+
+    def _watch(self) -> None:
+        while not self._ended.wait(0.5):
+            self._seen |= used_by_tree()
+        self._seen |= used_by_tree()
+
+
+def used_by_tree() -> dict[Process, float]:
+    """Seconds of each process from this one down."""
+    parents: dict[int, int] = {}
+    used: dict[int, tuple[Process, float]] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
+            pid = int(stat.parent.name)
             fields = stat.read_text().rpartition(")")[2].split()
-            usage[int(stat.parent.name)] = int(fields[1]), sum(map(int, fields[11:15]))
+            parents[pid] = int(fields[1])
+            ticks = int(fields[11]) + int(fields[12])
+            used[pid] = (pid, int(fields[19])), ticks / os.sysconf("SC_CLK_TCK")
     found = [os.getpid()]
     for known in found:
-        found += [pid for pid, (parent, _) in usage.items() if parent == known]
-    return sum(usage[pid][1] for pid in found) / os.sysconf("SC_CLK_TCK")
+        found += [pid for pid, parent in parents.items() if parent == known]
+    return dict(used[pid] for pid in found if pid in used)
 
 
 def report(engine: str, speed: Speed) -> None:
