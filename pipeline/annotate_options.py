@@ -40,9 +40,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--output", required=True, metavar="URL", help="folder for tracks/, videos/ and run.json")
     add(
         "--weights",
-        metavar="FILE",
-        help="landmark weights: a file of ours, or a network exported by torch (.pt2, TorchScript "
-        ".pt) with its card (.json) beside it (default: the ones that ship)",
+        metavar="fast|accurate|FILE",
+        help="landmark weights: the ones that ship, by name; a file of ours; or a network exported "
+        "by torch (.pt2, TorchScript .pt) with its card (.json) beside it (default: fast)",
     )
     add(
         "--detector",

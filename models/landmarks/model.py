@@ -37,9 +37,14 @@ __all__ = [
     "save_landmark_weights",
 ]
 
-DEFAULT_WEIGHTS: Final = Path(__file__).parents[1] / "weights" / "landmarks_2d.safetensors"
+_WEIGHTS: Final = Path(__file__).parents[1] / "weights"
+DEFAULT_WEIGHTS: Final = _WEIGHTS / "landmarks_2d.safetensors"
 #: Weights that come with the package, by the name that `--weights` takes.
-NAMED_WEIGHTS: Final[Mapping[str, Path]] = {"default": DEFAULT_WEIGHTS}
+NAMED_WEIGHTS: Final[Mapping[str, Path]] = {
+    "default": DEFAULT_WEIGHTS,
+    "fast": DEFAULT_WEIGHTS,
+    "accurate": _WEIGHTS / "landmarks_hourglass.safetensors",
+}
 #: Pixels of crops that go through the network together: on a CPU few enough for its caches.
 _CHUNK_PIXELS: Final = {"cpu": 32 * 64 * 64, "cuda": 256 * 64 * 64}
 

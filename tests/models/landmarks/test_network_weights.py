@@ -102,8 +102,14 @@ def test_cards_that_cannot_be(tmp_path: Path, changes: dict, message: str) -> No
 def test_names_of_weights_that_come_with_the_package() -> None:
     assert NAMED_WEIGHTS["default"] == DEFAULT_WEIGHTS
     assert all(path.is_file() for path in NAMED_WEIGHTS.values())
-    hashes = {load_landmark_model(spec).weights_sha256 for spec in (None, "default")}
-    assert len(hashes) == 1
+    named = {name: load_landmark_model(name) for name in NAMED_WEIGHTS}
+    assert {name: model.card.network for name, model in named.items()} == {
+        "default": "2d",
+        "fast": "2d",
+        "accurate": "hourglass",
+    }
+    assert load_landmark_model().weights_sha256 == named["default"].weights_sha256
+    assert sum(path.stat().st_size for path in set(NAMED_WEIGHTS.values())) < 60e6
 
 
 @pytest.mark.parametrize("name", ["2d", "3drnn", "2dfcrnn", "hourglass"])
