@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from models.whole_file import replacing
-from pipeline.training_log import ERROR_SUFFIX
+from pipeline.training_log import ERROR_SUFFIX, error_columns
 
 __all__ = ["can_draw", "draw_training_curves"]
 
@@ -28,10 +28,10 @@ def draw_training_curves(path: Path, rows: Sequence[Mapping[str, str]]) -> None:
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    errors = dict.fromkeys(name for row in rows for name in row if name.endswith(ERROR_SUFFIX))
+    errors = error_columns(rows)
     panels = {
         "loss x 100": ["loss_percent"],
-        "validation NRMSE, percent": list(errors),
+        "validation NRMSE, percent": errors,
         "learning rate": ["learning_rate"],
     }
     figure = Figure(figsize=(8, 9), layout="constrained")

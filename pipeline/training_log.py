@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
 from models.whole_file import replacing
 from schemas.errors import UsageError
 
-__all__ = ["ERROR_SUFFIX", "add_epoch", "read_log"]
+__all__ = ["ERROR_SUFFIX", "add_epoch", "error_columns", "read_log"]
 
 _COLUMNS: Final = ("epoch", "elapsed_s", "learning_rate", "loss_percent")
 #: What the columns of validation errors end in; they begin with what was validated on.
@@ -47,9 +47,16 @@ def add_epoch(path: Path, values: Mapping[str, str]) -> list[dict[str, str]]:
     """
     before = [row for row in read_log(path) if int(row["epoch"]) < int(values["epoch"])]
     rows = [*before, dict(values)]
-    errors = dict.fromkeys(name for row in rows for name in row if name.endswith(ERROR_SUFFIX))
     with replacing(path) as temporary, temporary.open("w", newline="") as file:
-        table = csv.DictWriter(file, [*_COLUMNS, *errors], restval="", extrasaction="ignore")
+        table = csv.DictWriter(
+            file, [*_COLUMNS, *error_columns(rows)], restval="", extrasaction="ignore"
+        )
         table.writeheader()
         table.writerows(rows)
     return rows
+
+
+def error_columns(rows: Iterable[Mapping[str, str]]) -> list[str]:
+    """The columns of validation errors in some rows, each once, in their order."""
+    names = (name for row in rows for name in row if name.endswith(ERROR_SUFFIX))
+    return list(dict.fromkeys(names))

@@ -18,6 +18,7 @@ from published_layouts import (
 )
 
 from models.landmarks.model import LandmarkCard, save_landmark_weights
+from models.landmarks.precision import PrecisionCheck
 from models.landmarks.sets import EVALUATION_SETS, read_evaluation_set
 from models.networks.construction import build_network
 from pipeline import evaluate_landmarks
@@ -242,3 +243,14 @@ def test_what_half_precision_costs(data: Path, evaluate: Evaluate) -> None:
     assert (check["reference_nrmse"], check["candidate_nrmse"]) == tuple(errors.values())
     assert check["accepted"] is (abs(errors["2d"] - errors["2d, bfloat16"]) < 0.02)
     assert "bfloat16, 2d, ytf68/val, labels, jittered x8: NRMSE " in evaluate(*options)
+
+
+def test_faces_that_are_missed_are_left_out_of_what_half_precision_costs() -> None:
+    rows = [
+        {"network": network, "set": "a", "boxes": "detector yunet", "landmarks": landmarks}
+        | {"normalization": "interocular", "group": "all", "nrmse_mean": mean, "missed": 1}
+        for landmarks, mean in ((68, 5.0), (7, 9.0))
+        for network in ("2d", "2d, bfloat16")
+    ]
+    checks = evaluate_landmarks._precision_checks(rows)
+    assert checks == {("2d", "a", "detector yunet"): PrecisionCheck(5.0, 5.0)}
