@@ -26,6 +26,7 @@ from models.landmarks.face_errors import FaceErrors
 from models.landmarks.model import LandmarkModel, load_landmark_model
 from models.landmarks.precision import NRMSE_SHIFT_LIMIT_PERCENT, PRECISIONS, PrecisionCheck
 from models.landmarks.sets import EVALUATION_SETS, read_evaluation_set
+from models.networks.heatmap_codecs import CODECS
 from pipeline.error_curves import draw_error_curves
 from pipeline.labelled_sets import SET_HELP, read_labelled_sets
 from pipeline.landmark_report import (
@@ -90,6 +91,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="bfloat16: measure every network in both precisions, and say whether the shorter one "
         f"moves its mean error by less than {NRMSE_SHIFT_LIMIT_PERCENT} (default: %(default)s)",
     )
+    add(
+        "--codec",
+        nargs="+",
+        choices=CODECS,
+        metavar="NAME",
+        help=f"measure every heatmap network read by each of these, of {', '.join(CODECS)} "
+        "(default: what its card says)",
+    )
     add("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")
     add("--threads", type=int, default=1, help="CPU threads (default: 1)")
     add("--json", action="store_true", help="print JSON instead of tables")
@@ -150,10 +159,20 @@ def _named_models(args: argparse.Namespace) -> dict[str, LandmarkModel]:
         name = model.card.network
         if networks.count(name) > 1:
             name += f" {model.weights_sha256[:8]}"
-        named[name] = model
+        named |= _read_in_each_way(name, model, args.codec)
         if args.precision == "bfloat16":
-            named[name + _SHORTER] = load_landmark_model(path, args.device, bfloat16=True)
+            shorter = load_landmark_model(path, args.device, bfloat16=True)
+            read = _read_in_each_way(name, shorter, args.codec)
+            named |= {read_name + _SHORTER: model for read_name, model in read.items()}
     return named
+
+
+def _read_in_each_way(
+    name: str, model: LandmarkModel, codecs: Sequence[str] | None
+) -> dict[str, LandmarkModel]:
+    if not codecs or not model.makes_heatmaps:
+        return {name: model}
+    return {f"{name}, {codec}": model.read_by(codec) for codec in codecs}
 
 
 def _precision_checks(

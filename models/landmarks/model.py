@@ -6,6 +6,8 @@ that a caller must know to cut the crops and to read the output.
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -86,6 +88,7 @@ class LandmarkModel:
         if compiled:
             compile_form(self._form)
         self._heatmap_stride = network.heatmap_stride
+        self._trained_codec = card.codec
         self._mean = torch.tensor(card.pixel_mean_rgb, device=self.device)
         self._std = torch.tensor(card.pixel_std_rgb, device=self.device)
 
@@ -96,6 +99,28 @@ class LandmarkModel:
             f"LandmarkModel({self.card.network}, {size}x{size} crops, on {self.device}, "
             f"weights {self.weights_sha256[:12] or 'unsaved'})"
         )
+
+    @property
+    def makes_heatmaps(self) -> bool:
+        """Whether a codec reads the network's output."""
+        return self._heatmap_stride is not None
+
+    def read_by(self, codec: str) -> LandmarkModel:
+        """The same network, its heatmaps read by another of CODECS.
+
+        Maps that were trained to be read by soft-argmax are Gaussians after their softmax, and so
+        are they read.
+
+        Raises:
+            UsageError: the network makes no heatmaps, or not such as soft-argmax reads.
+        """
+        if not self.makes_heatmaps:
+            raise UsageError(f"{self!r}: makes no heatmaps to be read by {codec}")
+        if codec == "soft_argmax" and self._trained_codec != codec:
+            raise UsageError(f"{self!r}: its heatmaps are not made to be read by {codec}")
+        other = copy.copy(self)
+        other.card = dataclasses.replace(self.card, codec=codec)
+        return other
 
     def predict(
         self, crops: npt.NDArray[np.uint8], windows: npt.NDArray[np.intp]
@@ -161,6 +186,8 @@ class LandmarkModel:
         """Coordinates (B, L, 2) or heatmaps (B, L, h, w) to (B, L, 2) crop pixels."""
         if self._heatmap_stride is None:
             return (output + 0.5) * self.card.crop_size_px - 0.5
+        if "soft_argmax" == self._trained_codec != self.card.codec:
+            output = output.flatten(-2).softmax(-1).reshape(output.shape)
         points = decode_heatmaps(output, self.card.codec, self.card.sigma_px)
         return (points + 0.5) * self._heatmap_stride - 0.5
 

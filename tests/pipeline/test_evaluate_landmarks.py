@@ -117,6 +117,16 @@ def test_tables_and_curves(data: Path, evaluate: Evaluate, tmp_path: Path) -> No
         assert (tmp_path / "plots" / name).read_bytes().startswith(b"\x89PNG")
 
 
+def test_heatmap_networks_read_by_several_codecs(data: Path, evaluate: Evaluate) -> None:
+    weights = ("--weights", "fast", "--weights", "accurate")
+    report = json.loads(
+        evaluate("--data", data, *weights, "--codec", "argmax", "taylor", "--draws", "1", "--json")
+    )
+    found = _rows(report, normalization="interocular", landmarks=68, set="dlib_faces")
+    assert [row["network"] for row in found] == ["2d", "hourglass, argmax", "hourglass, taylor"]
+    assert len({row["nrmse_mean"] for row in found}) == 3
+
+
 def test_videos_by_category_movement_and_expression(tmp_path: Path, evaluate: Evaluate) -> None:
     write_300vw(tmp_path / "vw", ["001", "114", "203"], frames=3)
     names = ["09/nothing/neutral", "09/pitch/neutral", "10/nothing/happy", "10/yaw/sad"]

@@ -13,6 +13,7 @@ from models.landmarks.model import (
     save_landmark_weights,
 )
 from models.networks.coordinate_network import CoordinateNetwork2D
+from models.networks.heatmap_codecs import CODECS
 from schemas.errors import UsageError, WeightsError
 
 
@@ -142,3 +143,29 @@ def test_the_weights_of_the_package_load() -> None:
     assert model.card.network == "2d"
     assert "research use only" in model.card.licence
     assert repr(model).startswith("LandmarkModel(2d, 64x64 crops, on cpu, weights ")
+
+
+def test_heatmaps_are_read_by_any_codec() -> None:
+    """Those of soft-argmax are Gaussians once they are distributions."""
+    model = load_landmark_model("accurate")
+    ramp = np.linspace(0, 255, 128).astype(np.uint8)
+    crops = np.broadcast_to(ramp[:, None, None], (1, 128, 128, 3)).copy()
+    windows = np.zeros((1, model.card.window_frames), np.intp)
+    as_trained = model.predict(crops, windows)
+    read = {c: model.read_by(c).predict(crops, windows) for c in CODECS}
+    np.testing.assert_array_equal(read["soft_argmax"], as_trained)
+    stride = 128 // 32
+    highest = (read["argmax"] + 0.5) / stride - 0.5
+    np.testing.assert_allclose(highest, highest.round(), atol=1e-5)
+    for codec in ("quarter", "fractional", "log_difference", "taylor"):
+        off = np.abs(read[codec] - read["argmax"])
+        assert 0 < off.max() <= 2 * stride
+    assert model.card.codec == "soft_argmax"
+
+
+def test_what_cannot_be_read_by_a_codec_is_told(network: CoordinateNetwork2D) -> None:
+    with pytest.raises(UsageError, match="makes no heatmaps"):
+        LandmarkModel(network, LandmarkCard()).read_by("argmax")
+    card = LandmarkCard(network="2dfcn")
+    with pytest.raises(UsageError, match="not made to be read by soft_argmax"):
+        LandmarkModel(card.build_network(), card).read_by("soft_argmax")
