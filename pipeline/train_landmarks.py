@@ -48,7 +48,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="train landmark networks on labelled faces",
         description="Trains landmark networks one after the other, on the same labelled faces: of "
         "a data folder (--data), of data sets in their published layouts (--set), or of both. Can "
-        "be stopped at any time and resumed.",
+        "be stopped at any time and resumed. In OUTPUT, for each network: landmarks.safetensors, "
+        "the best epoch by validation; last.safetensors, the last; log.csv, curves.png.",
     )
     parser.add_argument(
         "--network",
@@ -252,7 +253,9 @@ def _train(
         bar.update()
         bar.set_postfix(loss=f"{loss:.2f}", val=f"{error:.2f}", best=f"{best:.2f}")
     bar.close()
-    print(f"{output.name}: {trainer.epoch} epochs in {elapsed_s / 60:.1f} min")
+    last = output / "last.safetensors"
+    save_landmark_weights(last, trainer.average, trainer.card)
+    print(f"{output.name}: {trainer.epoch} epochs in {elapsed_s / 60:.1f} min; the last: {last}")
     print(f"{data.validated_on.replace('_', ' ')} {best:.2f}; weights: {weights}")
 
 

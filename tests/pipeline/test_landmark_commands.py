@@ -149,6 +149,9 @@ def test_training_writes_and_resumes_to_the_same_weights(
     assert states[0]["epoch"] == states[1]["epoch"] == 3
     for name, tensor in states[0]["average"].items():
         assert torch.equal(tensor, states[1]["average"][name]), name
+    last, _ = read_landmark_weights(tmp_path / "broken" / "2d" / "last.safetensors")
+    for name, tensor in last.items():
+        assert torch.equal(tensor, states[0]["average"][name].to(tensor.dtype)), name
     _, card = read_landmark_weights(tmp_path / "broken" / "2d" / "landmarks.safetensors")
     assert "12 faces" in card.training
     assert "research use only" in card.licence
