@@ -37,6 +37,7 @@ from models.stabilization.weights import (
 from pipeline.annotated_tracks import rest_table
 from pipeline.stabilizer_plots import check_plots, draw_plots
 from pipeline.stabilizer_tracks import add_track_options, make_tracks
+from schemas.errors import UsageError
 
 __all__ = ["add_parser", "run"]
 
@@ -48,6 +49,7 @@ _ABLATIONS: Final = {
     "sta, lambda2 = 0": LossWeights(delay=0.0),
     "sta, lambda3 = inf": LossWeights(midpoint=float("inf")),
     "sta, lambda2 = 0, lambda3 = inf": LossWeights(delay=0.0, midpoint=float("inf")),
+    "sta, evenness = 0.5": LossWeights(evenness=0.5),
 }
 _SWEEP: Final = (0.2, 0.5, 2.0, 5.0)
 _SETTINGS_PER_AXIS: Final = 7
@@ -72,6 +74,13 @@ def add_parser(subparsers: Any) -> None:
         default=DEFAULT_STABILIZER_WEIGHTS,
         metavar="FILE",
         help="weights of fit-stabilizer (default: the package's)",
+    )
+    add(
+        "--draws",
+        type=int,
+        default=1,
+        metavar="N",
+        help="so many sets of test tracks, of seeds from --seed on, judged as one",
     )
     add(
         "--ablations",
@@ -107,7 +116,13 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if args.plots:
         check_plots()
-    tracks = make_tracks(args, "test")
+    if args.draws < 1:
+        raise UsageError(f"--draws: got {args.draws}, expected more")
+    tracks = [
+        track
+        for seed in range(args.seed, args.seed + args.draws)
+        for track in make_tracks(argparse.Namespace(**{**vars(args), "seed": seed}), "test")
+    ]
     batch = TrackBatch.of(tracks)
     steadied: dict[str, Array] = {"raw": batch.raw}
     steadied |= dict(_stabilized(batch, fitted, args.full))
@@ -149,9 +164,11 @@ def _stabilized(
 
 def _ablations(training: TrackBatch, batch: TrackBatch, steps: int) -> Iterator[tuple[str, Array]]:
     kinds = _ABLATIONS | {f"sta, lambda1 = {x:g}": LossWeights(smooth=x) for x in _SWEEP}
-    start = start_from(training)
-    for name, weights in tqdm(kinds.items(), "fitting", unit="loss"):
-        fit = fit_by_gradient(training, start, weights, steps=steps)
+    start, fixed = (start_from(training, follow_noise=follow) for follow in (True, False))
+    fits = [(name, start, weights) for name, weights in kinds.items()]
+    fits.append(("sta, one noise for all tracks", fixed, LossWeights()))
+    for name, first, weights in tqdm(fits, "fitting", unit="loss"):
+        fit = fit_by_gradient(training, first, weights, steps=steps)
         yield name, run_filter(batch, fit.parameters)
 
 

@@ -48,7 +48,7 @@ Array = npt.NDArray[np.float64]
 _COMPARED_TRACKS, _COMPARED_FRAMES, _COMPARED_STEPS = 12, 60, 40
 #: Of the fitted noise, what is tried on the held-out tracks. Squared errors are for the most part
 #: those of the noisiest tracks, so a fit takes others to be noisier than they are.
-_NOISE_SHARES: Final = (1.0, 0.85, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2)
+_NOISE_SHARES: Final = (1.0, 0.85, 0.7, 0.6, 0.5, 0.4, 0.35, 0.3, 0.25, 0.2, 0.15)
 _LICENCE: Final = (
     "research use only: fitted on tracks of weights and on motion of labels that are, too"
 )
@@ -81,10 +81,23 @@ def add_parser(subparsers: Any) -> None:
     add("--lambda2", type=float, default=10.0, help="weight of the time delay (default: 10)")
     add("--lambda3", type=float, default=1.0, help="weight of the midpoint; inf is Eq. 15")
     add(
+        "--evenness",
+        type=float,
+        default=1.0,
+        metavar="P",
+        help="tracks count by their mean square error to the power -P; 0 is the paper, where the "
+        "noisiest decide (default: 1)",
+    )
+    add(
         "--covariance",
         choices=("diagonal", "full"),
         default="diagonal",
         help="reading of Eq. 9 (default: %(default)s; full takes a hundred times as long)",
+    )
+    add(
+        "--fixed-noise",
+        action="store_true",
+        help="the same noise for all tracks, as in the paper, not each track's own",
     )
     add(
         "--compare-covariances",
@@ -137,7 +150,9 @@ def run(args: argparse.Namespace) -> int:
     training = (
         f"facetracks fit-stabilizer, {len(batch)} tracks, {int(batch.lengths.sum())} frames, "
         f"seed {args.seed}, {args.steps} steps, K = {args.components}, lambda {lambda1:g} "
-        f"{args.lambda2:g} {args.lambda3:g}, loss {fit.loss:.3f}, noise x {share:g}; held out "
+        f"{args.lambda2:g} {args.lambda3:g}, evenness {args.evenness:g}, "
+        f"{'one noise' if args.fixed_noise else 'noise of each track'}, "
+        f"loss {fit.loss:.3f}, noise x {share:g}; held out "
         f"{len(held_out)} tracks, {int(held_out.lengths.sum())} frames; landmark weights "
         f"{load_landmark_model(args.weights).weights_sha256}"
     )
@@ -161,7 +176,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _weights(args: argparse.Namespace, lambda1: float) -> LossWeights:
-    return LossWeights(lambda1, args.lambda2, args.lambda3)
+    return LossWeights(lambda1, args.lambda2, args.lambda3, args.evenness)
 
 
 def _fit_filter(
@@ -171,7 +186,7 @@ def _fit_filter(
     args: argparse.Namespace,
 ) -> tuple[float, float, FitResult]:
     """The lambda1, the share of the noise and the fit that cost least on the held-out tracks."""
-    start = start_from(batch, args.components)
+    start = start_from(batch, args.components, follow_noise=not args.fixed_noise)
     found = []
     for lambda1 in args.lambda1:
         weights = _weights(args, lambda1)

@@ -12,12 +12,15 @@ x = z - N sum_k w_k T_k^-1 e: no inverse of C or Gamma_k, so both may be 0.
 Readings of Eq. 9 (its product of vectors is a scalar as printed): `full` keeps the outer
 product, `diagonal` its diagonal in the basis of motion. All parameters are variances of a
 face whose size (`face_size_px`) is 100; each track's own size takes them to its pixels.
+
+Past the paper, Gamma_noise follows the track's own noise (`noise_level`): N is Gamma_noise times
+its level. Without `jitter` in the parameters the level is 1, as in the paper.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -26,6 +29,7 @@ from scipy.linalg import cho_factor, cho_solve
 
 from models.motion.motion_tracks import face_size_px
 from models.stabilization.landmark_guards import FARTHEST_PX, JUMP_SIZES
+from models.stabilization.noise_level import NoiseLevel
 from schemas.landmarks import LANDMARK_COUNT
 
 __all__ = [
@@ -55,6 +59,8 @@ class FilterParameters:
     weights: (K,) alpha, adding up to 1.
     prior: (K, 136) variances beta_k Gamma_k (the two cannot be told apart).
     noise: (136,) variances Gamma_noise.
+    jitter: (J,) of the first J modes, which `noise_level` compares a track with; none: every
+        track has the same noise.
     """
 
     eigenvectors: Array
@@ -62,6 +68,7 @@ class FilterParameters:
     weights: Array
     prior: Array
     noise: Array
+    jitter: Array = field(default_factory=lambda: np.empty(0))
 
     def __post_init__(self) -> None:
         components = len(self.weights)
@@ -79,6 +86,10 @@ class FilterParameters:
             raise ValueError(
                 f"got gamma {self.gamma}, least noise {self.noise.min()}, least prior "
                 f"{self.prior.min()}; expected 0 <= gamma < 1, noise > 0, prior >= 0"
+            )
+        if self.jitter.ndim != 1 or len(self.jitter) > _MODES or not np.all(self.jitter > 0):
+            raise ValueError(
+                f"jitter: got {self.jitter!r}, expected up to {_MODES} variances above 0"
             )
         if self.weights.min() <= 0 or abs(self.weights.sum() - 1) > 1e-6:
             raise ValueError(f"weights: got {self.weights}, expected shares that add up to 1")
@@ -111,6 +122,7 @@ class BayesianFilter:
         self._spread = np.zeros(shape)
         self._past = np.zeros((tracks, 1))
         self._size2 = np.ones((tracks, 1))
+        self._level = NoiseLevel(parameters.jitter, tracks)
         self._last: Array | None = None
         self._allocate()
 
@@ -132,10 +144,11 @@ class BayesianFilter:
         jumped = np.add.reduce(squares, axis=1, keepdims=True) > self._jump * self._size2
         if jumped.any():
             self._restart(jumped[:, 0], modes, z)
+        noise2 = self._size2 * self._level.follow(modes, self._size2)
         if self.covariance == "diagonal":
-            held = self._held_back(innovation, squares)
+            held = self._held_back(innovation, squares, noise2)
         else:
-            held = self._held_back_fully(innovation)
+            held = self._held_back_fully(innovation, noise2)
         out: Array = z - np.dot(held, self._transposed)
         np.subtract(innovation, held, out=innovation)  # d = x - mu
         self._take_in(innovation)
@@ -163,7 +176,9 @@ class BayesianFilter:
             return None
         self._size2[0, 0] = grown
         np.multiply(innovation, innovation, out=squares)
-        np.multiply(self._prior_and_noise[0], grown, out=total)
+        noise2 = grown * self._level.follow_alone(self._seen, grown)
+        self._scales[0, 0], self._scales[0, 1] = grown, noise2
+        np.dot(self._scales[0], self._variances, out=self._flat_total[0])
         total += spread
         np.log(total, out=log)
         np.divide(1.0, total, out=total)
@@ -172,7 +187,7 @@ class BayesianFilter:
         log_shares = [a - 0.5 * b for a, b in zip(self._log_weight_list, far.tolist(), strict=True)]
         most = max(log_shares)
         shares = [math.exp(share - most) for share in log_shares]
-        factor = grown / sum(shares)
+        factor = noise2 / sum(shares)
         np.dot(np.array(shares) * factor, total, out=squares)
         squares *= innovation
         squares *= self.parameters.noise
@@ -188,25 +203,30 @@ class BayesianFilter:
         self._last = out
         return out
 
-    def _held_back(self, innovation: Array, squares: Array) -> Array:
-        """x = z - what this returns (N, 136), in modes: diagonal covariance."""
-        size2 = self._size2
+    def _held_back(self, innovation: Array, squares: Array, noise2: Array) -> Array:
+        """x = z - what this returns (N, 136), in modes: diagonal covariance.
+
+        `noise2` (N, 1) is what Gamma_noise is multiplied with.
+        """
         total = self._total  # (N, K, 136)
-        np.multiply(self._prior_and_noise, size2[:, :, None], out=total)
+        self._scales[:, :1], self._scales[:, 1:] = self._size2, noise2
+        np.dot(self._scales, self._variances, out=self._flat_total)
         total += self._spread[:, None]
-        np.log(total, out=self._log)
+        log = self._log[..., : _MODES // 2]  # of products of two: half the logarithms
+        np.multiply(total[..., : _MODES // 2], total[..., _MODES // 2 :], out=log)
+        np.log(log, out=log)
         np.divide(1.0, total, out=total)
         inverse = total
         far = np.matmul(inverse, squares[:, :, None])[..., 0]  # (N, K)
-        far += np.add.reduce(self._log, axis=2)
+        far += np.add.reduce(log, axis=2)
         shares = self._shares(far)
         mixed = np.matmul(shares[:, None], inverse)[:, 0]  # (N, 136)
         mixed *= innovation
         mixed *= self.parameters.noise
-        mixed *= size2
+        mixed *= noise2
         return np.asarray(mixed)
 
-    def _held_back_fully(self, innovation: Array) -> Array:
+    def _held_back_fully(self, innovation: Array, noise2: Array) -> Array:
         """The same with full covariance matrices."""
         held = np.empty_like(innovation)
         theta = self.parameters
@@ -214,12 +234,12 @@ class BayesianFilter:
             far, solved = [], []
             for prior in theta.prior:
                 total = self._spread[n].copy()
-                total.flat[:: _MODES + 1] += (prior + theta.noise) * self._size2[n, 0]
+                total.flat[:: _MODES + 1] += prior * self._size2[n, 0] + theta.noise * noise2[n, 0]
                 factor = cho_factor(total, lower=True, overwrite_a=True, check_finite=False)
                 solved.append(cho_solve(factor, e, check_finite=False))
                 far.append(e @ solved[-1] + 2 * np.log(factor[0].flat[:: _MODES + 1]).sum())
             shares = self._shares(np.array([far]))[0]
-            held[n] = theta.noise * self._size2[n, 0] * (shares @ np.array(solved))
+            held[n] = theta.noise * noise2[n, 0] * (shares @ np.array(solved))
         return held
 
     def _shares(self, far: Array) -> Array:
@@ -271,6 +291,7 @@ class BayesianFilter:
         self._squares[which] = 0.0
         self._spread[which] = 0.0
         self._past[which] = 0.0
+        self._level.restart(which)
         faces = z[which].reshape(-1, LANDMARK_COUNT, 2)
         size = np.maximum(face_size_px(faces), _SMALLEST_SIZE_PX)
         self._size2[which] = (size[:, None] / 100.0) ** 2
@@ -278,7 +299,8 @@ class BayesianFilter:
     def _allocate(self) -> None:
         theta, tracks, components = self.parameters, len(self._mean), len(self.parameters.weights)
         self._transposed = np.ascontiguousarray(theta.eigenvectors.T)
-        self._prior_and_noise = (theta.prior + theta.noise)[None]
+        noise = np.tile(theta.noise, components)
+        self._variances = np.stack([theta.prior.ravel(), noise])  # of the size, of the noise
         self._log_weights = np.log(theta.weights)
         self._averages = np.tile(np.eye(2) / LANDMARK_COUNT, (LANDMARK_COUNT, 1))
         self._analysis = np.column_stack([theta.eigenvectors, self._averages])
@@ -294,10 +316,21 @@ class BayesianFilter:
         self._innovation = np.empty((tracks, _MODES))
         self._squares = np.empty((tracks, _MODES))
         self._total = np.empty((tracks, components, _MODES))
+        self._flat_total = self._total.reshape(tracks, -1)
+        self._scales = np.empty((tracks, 2))
         self._log = np.empty((tracks, components, _MODES))
 
     def __getstate__(self) -> dict[str, Any]:
-        names = ("parameters", "covariance", "_mean", "_spread", "_past", "_size2", "_last")
+        names = (
+            "parameters",
+            "covariance",
+            "_mean",
+            "_spread",
+            "_past",
+            "_size2",
+            "_level",
+            "_last",
+        )
         return {name: getattr(self, name) for name in names}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from models.stabilization.bayesian_filter import FilterParameters, running_size2
 from models.stabilization.filter_gradient import FilterGradient
+from models.stabilization.noise_level import running_noise
 from models.stabilization.track_batch import TrackBatch
 
 __all__ = ["FullRecursion"]
@@ -23,10 +24,12 @@ Array = npt.NDArray[np.float64]
 class FullRecursion:
     """The filter with a full covariance over a batch; as `FilterRecursion`."""
 
-    def __init__(self, batch: TrackBatch, eigenvectors: Array, components: int) -> None:
-        raw = batch.raw.reshape(*batch.raw.shape[:2], -1) @ eigenvectors
-        self._z = torch.from_numpy(raw)  # (B, T, 136)
-        self._size2 = torch.from_numpy(running_size2(batch.raw))  # (B, T)
+    def __init__(self, batch: TrackBatch, like: FilterParameters) -> None:
+        modes = batch.raw.reshape(*batch.raw.shape[:2], -1) @ like.eigenvectors
+        size2 = running_size2(batch.raw)
+        self._z = torch.from_numpy(modes)  # (B, T, 136)
+        self._size2 = torch.from_numpy(size2)  # (B, T)
+        self._noise2 = torch.from_numpy(size2 * running_noise(modes, size2, like.jitter))
         self._theta: list[Tensor] = []
         self._x = self._z
 
@@ -40,17 +43,17 @@ class FullRecursion:
         steady = [mean]
         for t in range(1, self._z.shape[1]):
             e = self._z[:, t] - mean
-            c = self._size2[:, t, None]
+            c, r = self._size2[:, t, None], self._noise2[:, t, None]
             far, solved = [], []
             for component in prior:
-                total = spread + torch.diag_embed(c * (component + noise))
+                total = spread + torch.diag_embed(c * component + r * noise)
                 factor = torch.linalg.cholesky(total)
                 solved.append(torch.cholesky_solve(e[..., None], factor)[..., 0])
                 log = factor.diagonal(dim1=1, dim2=2).log().sum(-1)
                 far.append((e * solved[-1]).sum(-1) + 2 * log)
             shares = torch.softmax(log_weights - 0.5 * torch.stack(far, -1), -1)
             mixed = (shares[..., None] * torch.stack(solved, 1)).sum(1)
-            moved = e - c * noise * mixed
+            moved = e - r * noise * mixed
             steady.append(mean + moved)
             newest = 1 / (1 + past)
             outer = newest * moved[:, :, None] * moved[:, None]

@@ -26,11 +26,17 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class LossWeights:
-    """lambda_1 (smoothness), lambda_2 (time delay), lambda_3 (freedom along the path)."""
+    """lambda_1 (smoothness), lambda_2 (time delay), lambda_3 (freedom along the path), evenness.
+
+    Tracks count by their mean square raw error to the power -evenness. At 0, as in the paper,
+    every frame counts alike, and so the few tracks whose errors are large decide; at 1 the
+    quietest track counts as much as the noisiest.
+    """
 
     smooth: float = 1.0
     delay: float = 10.0
     midpoint: float = 1.0
+    evenness: float = 0.0
 
 
 class StabilizerLoss:
@@ -56,6 +62,7 @@ class StabilizerLoss:
         self._later = self._frames - len(batch)  # t >= 2
         self._inner = self._later - len(batch)  # t >= 2 of which t + 1 is there
         self._pseudo_inverses = [_pseudo_inverse(truth) for truth in self._truths]
+        self._counts = _counts(batch, weights.evenness)
 
     def rotate(self, basis: Array) -> None:
         """From now on takes (B, T, 136) in this orthonormal basis; the loss is the same."""
@@ -76,7 +83,10 @@ class StabilizerLoss:
         for track, truth in enumerate(self._truths):
             x = stabilized[track, : len(truth)].reshape(truth.shape)
             g = None if gradient is None else gradient[track, : len(truth)]
-            total += self._near_truth(track, x, g) + self._rough(x, g)
+            count = float(self._counts[track])
+            total += count * (self._near_truth(track, x, g) + self._rough(x, g))
+            if g is not None:
+                g *= count
         return total
 
     def _near_truth(self, track: int, x: Array, gradient: Array | None) -> float:
@@ -112,6 +122,17 @@ class StabilizerLoss:
             aside -= before
             gradient[2:] -= aside
         return total
+
+
+def _counts(batch: TrackBatch, evenness: float) -> Array:
+    """(B,): what a track counts; the raw tracks' squared errors keep their sum."""
+    squares = ((batch.raw - batch.truth) ** 2).sum((-1, -2))
+    each = (squares * batch.frames).sum(1) / batch.lengths
+    if evenness == 0 or not each.any():
+        return np.ones(len(batch))
+    each = np.maximum(each, 1e-3 * each.mean())
+    counts = each**-evenness
+    return np.asarray(counts * (each @ batch.lengths) / ((counts * each) @ batch.lengths))
 
 
 def _pseudo_inverse(truth: Array) -> Array:

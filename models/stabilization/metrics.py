@@ -44,11 +44,11 @@ class TuningCost:
                                                 + one standard error of this mean
 
     The standard error, because a filter that was found on some tracks to be just as accurate as
-    the raw ones may not be on others. NRMSE counts over all tracks; and without each track's
-    constant error, which no filter can change and beside which what a filter does change hardly
-    shows, it counts over the quieter half of the tracks and over the noisier half: what a filter
-    wins where there is much to smooth does not excuse what it spoils where there is little. The
-    worst of the three is e.
+    the raw ones may not be on others. NRMSE counts as it is, and without each track's constant
+    error, which no filter can change and beside which what a filter does change hardly shows;
+    each over the quieter half of the tracks and over the noisier half, since what a filter wins
+    where there is much to smooth does not excuse what it spoils where there is little. The worst
+    of the four is e.
 
     Args:
         batch: the tracks to tune on.
@@ -65,7 +65,8 @@ class TuningCost:
         """The cost of (B, T, 68, 2) stabilized tracks, in percent."""
         more = _nrmse_by_track(self._batch, stabilized) - self._raw
         unbiased = _nrmse_by_track(self._unbiased, stabilized) - self._raw_unbiased
-        above = max(0.0, _at_most(more), *(_at_most(unbiased[half]) for half in self._halves))
+        limits = [_at_most(rise[half]) for rise in (more, unbiased) for half in self._halves]
+        above = max(0.0, *limits)
         return score_tracks(self._batch, stabilized).stability_percent + _STRICTNESS * above
 
 

@@ -6,6 +6,7 @@ softmax.
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,10 +23,12 @@ from models.stabilization.bayesian_filter import (
     FilterParameters,
     initial_parameters,
     motion_modes,
+    running_size2,
 )
 from models.stabilization.filter_gradient import FilterGradient, FilterRecursion
 from models.stabilization.full_recursion import FullRecursion
 from models.stabilization.loss import LossWeights, StabilizerLoss
+from models.stabilization.noise_level import centred_jitter
 from models.stabilization.track_batch import TrackBatch
 
 __all__ = ["FitResult", "fit_by_gradient", "fit_by_nelder_mead", "run_filter", "start_from"]
@@ -33,6 +36,8 @@ __all__ = ["FitResult", "fit_by_gradient", "fit_by_nelder_mead", "run_filter", "
 #: Variances never fall below this (units of a face of size 100).
 _LEAST_VARIANCE: Final = 1e-4
 _LEARNING_RATE: Final = 0.5
+#: In the others, errors jitter little beside the motion, so that motion would count as noise.
+_NOISY_MODES: Final = 68
 _RECURSIONS: Final[dict[Covariance, type[FilterRecursion | FullRecursion]]] = {
     "diagonal": FilterRecursion,
     "full": FullRecursion,
@@ -51,19 +56,28 @@ class FitResult:
     seconds: float
 
 
-def start_from(batch: TrackBatch, components: int = 2) -> FilterParameters:
+def start_from(
+    batch: TrackBatch, components: int = 2, *, follow_noise: bool = True
+) -> FilterParameters:
     """The parameters to start from, measured on the tracks.
 
     The paper starts every mode's noise at one rho, the mean variance of z - p. Errors that
     jitter are shared by many landmarks (the box moves them all), so modes differ a
-    thousandfold; each starts at its own, from the second differences of z - p.
+    thousandfold; each starts at its own, from the second differences of z - p. Those of the modes
+    that move most are what a track's noise is compared with.
     """
     changes = batch.true_changes()
     modes = motion_modes(changes)
     bend = np.diff(batch.raw - batch.truth, n=2, axis=1)[batch.frames[:, 2:]]
     jitter = ((bend.reshape(len(bend), -1) @ modes) ** 2).mean(0) / 6
     motion = ((changes @ modes) ** 2).mean(0)
-    return initial_parameters(modes, jitter + 10 * _LEAST_VARIANCE, motion, components)
+    start = initial_parameters(modes, jitter + 10 * _LEAST_VARIANCE, motion, components)
+    if not follow_noise:
+        return start
+    raw = batch.raw.reshape(*batch.raw.shape[:2], -1) @ modes
+    size2 = running_size2(batch.raw)
+    unit = centred_jitter(raw, size2, batch.frames, start.noise[:_NOISY_MODES])
+    return dataclasses.replace(start, jitter=unit)
 
 
 def run_filter(
@@ -97,7 +111,7 @@ def fit_by_gradient(
     began = time.process_time()
     loss_of = StabilizerLoss(batch, weights)
     loss_of.rotate(start.eigenvectors)
-    recursion = _RECURSIONS[covariance](batch, start.eigenvectors, len(start.weights))
+    recursion = _RECURSIONS[covariance](batch, start)
     gradient = np.empty((*batch.truth.shape[:2], len(start.eigenvectors)))
     packed = torch.from_numpy(_pack(start))
     optimizer = torch.optim.Adam([packed], lr=_LEARNING_RATE, betas=(0.9, 0.99))
@@ -133,7 +147,7 @@ def fit_by_nelder_mead(
     began = time.process_time()
     loss_of = StabilizerLoss(batch, weights)
     loss_of.rotate(start.eigenvectors)
-    recursion = FilterRecursion(batch, start.eigenvectors, len(start.weights))
+    recursion = FilterRecursion(batch, start)
     best, best_loss, evaluations = _pack(start), float("inf"), 0
 
     def loss(packed: Array) -> float:
@@ -169,7 +183,12 @@ def _unpack(packed: Array, like: FilterParameters) -> FilterParameters:
     shares = np.maximum(shares / shares.sum(), 1e-12)
     variances = np.exp(packed[1 + components :].reshape(components + 1, -1)) + _LEAST_VARIANCE
     return FilterParameters(
-        like.eigenvectors, float(gamma), shares / shares.sum(), variances[:-1], variances[-1]
+        like.eigenvectors,
+        float(gamma),
+        shares / shares.sum(),
+        variances[:-1],
+        variances[-1],
+        like.jitter,
     )
 
 

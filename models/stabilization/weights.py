@@ -31,8 +31,10 @@ __all__ = [
 ]
 
 DEFAULT_STABILIZER_WEIGHTS: Final = Path(__file__).parents[1] / "weights" / "stabilizer.safetensors"
-_FORMAT: Final = "facetracks stabilizer weights 1"
-_FILTER: Final = ("gamma", "weights", "prior", "noise")
+_FORMAT: Final = "facetracks stabilizer weights 2"
+#: Without `filter.jitter`.
+_FORMER_FORMAT: Final = "facetracks stabilizer weights 1"
+_FILTER: Final = ("gamma", "weights", "prior", "noise", "jitter")
 _SMOOTHER: Final = (
     "first_agility",
     "rest_agility",
@@ -73,6 +75,7 @@ def save_stabilizer_weights(path: Path, fitted: StabilizerWeights) -> None:
         "filter.weights": theta.weights,
         "filter.prior": theta.prior,
         "filter.noise": theta.noise,
+        "filter.jitter": theta.jitter,
         "smoother.jitter": smoother.jitter,
         **{f"smoother.{name}": np.array([getattr(smoother, name)]) for name in _SMOOTHER},
     }
@@ -108,7 +111,7 @@ def _load(path: Path, modified_ns: int) -> StabilizerWeights:
     try:
         with safetensors.safe_open(str(path), framework="numpy") as file:
             words = json.loads((file.metadata() or {}).get("card", "{}"))
-            if words.get("format") != _FORMAT:
+            if words.get("format") not in (_FORMAT, _FORMER_FORMAT):
                 raise WeightsError(
                     f"{path}: not stabilizer weights: metadata format is "
                     f"{words.get('format')!r}, expected {_FORMAT!r}"
@@ -117,7 +120,8 @@ def _load(path: Path, modified_ns: int) -> StabilizerWeights:
             # The nearest orthonormal matrix to the one that was rounded.
             left, _, right = np.linalg.svd(get("eigenvectors").astype(np.float64))
             basis = np.ascontiguousarray(left @ right)
-            values = {name: get(f"filter.{name}").astype(np.float64) for name in _FILTER}
+            fitted = _FILTER if words["format"] == _FORMAT else _FILTER[:-1]
+            values = {name: get(f"filter.{name}").astype(np.float64) for name in fitted}
             numbers = {name: float(get(f"smoother.{name}")[0]) for name in _SMOOTHER}
             jitter = get("smoother.jitter").astype(np.float64)
         gamma = float(values.pop("gamma")[0])

@@ -65,11 +65,12 @@ def test_evaluation_measures_every_stabilizer(facetracks, fitted, small, tmp_pat
     rows = {row["stabilizer"]: row for row in report["results"]}
     assert {"raw", "moving average", "Savitzky-Golay", "sta", "sta-offline", "rts"} <= set(rows)
     assert {"sta, lambda2 = 0", "sta, lambda3 = inf", "sta, lambda1 = 5"} <= set(rows)
+    assert {"sta, evenness = 0.5", "sta, one noise for all tracks"} <= set(rows)
     for name, row in rows.items():
         assert np.isfinite(
             [row["nrmse_percent"], row["stability_percent"], row["lag_frames"]]
         ).all()
-        timed = not ("lambda" in name or "trained here" in name or name == "raw")
+        timed = not (name.startswith("sta, ") or "trained here" in name or name == "raw")
         assert (row["cost_us"] is not None) == timed
     assert {row["stabilizer"] for row in report["settings"]} == set(BASELINES)
     pictures = sorted(plots.glob("*.png"))
@@ -78,8 +79,11 @@ def test_evaluation_measures_every_stabilizer(facetracks, fitted, small, tmp_pat
 
 
 def test_the_table_is_printed(facetracks, fitted, small, capsys):
-    assert facetracks("evaluate-stabilizers", "--stabilizer-weights", fitted, *small) == 0
+    options = ["--stabilizer-weights", fitted, "--draws", 2]
+    assert facetracks("evaluate-stabilizers", *options, *small) == 0
     text = capsys.readouterr().out
+    tracks = int(small[small.index("--tracks") + 1])
+    assert f"TrackBatch({2 * tracks} tracks" in text
     assert "One-Euro" in text
     assert "50 tracks side by side" in text
 
@@ -115,6 +119,7 @@ def test_an_output_without_tracks_is_told(facetracks, tmp_path, capsys):
     [
         (["--frames", 2], "--frames: got 2"),
         (["--clips", 0], "--clips: got 0"),
+        (["--draws", 0], "--draws: got 0"),
         (["--stabilizer-weights", "nowhere.safetensors"], "no such file"),
     ],
 )

@@ -25,7 +25,12 @@ def make_filter(components: int = 2, seed: int = 0) -> FilterParameters:
     prior = np.sort(rng.uniform(0.01, 6.0, (components, 136)), axis=0)
     shares = rng.uniform(0.5, 1, components)
     return FilterParameters(
-        make_basis(seed), 0.6, shares / shares.sum(), prior, rng.uniform(0.5, 2.0, 136)
+        make_basis(seed),
+        0.6,
+        shares / shares.sum(),
+        prior,
+        rng.uniform(0.5, 2.0, 136),
+        rng.uniform(0.5, 2.0, 20),
     )
 
 

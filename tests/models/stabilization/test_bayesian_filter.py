@@ -14,6 +14,7 @@ from models.stabilization.bayesian_filter import (
     motion_modes,
     running_size2,
 )
+from models.stabilization.noise_level import running_noise
 
 
 def filtered(theta, tracks_px, covariance="diagonal"):
@@ -25,6 +26,8 @@ def filtered(theta, tracks_px, covariance="diagonal"):
 def by_definition(theta, track_px, covariance):
     """Eq. 6-9 written out: sums over all of the past, densities, inverses."""
     basis, size2 = theta.eigenvectors, running_size2(track_px[None])[0]
+    modes = track_px.reshape(1, len(track_px), 136) @ basis
+    noise2 = size2 * running_noise(modes, size2[None], theta.jitter)[0]
     past: list[np.ndarray] = []
     for t, z in enumerate(track_px.reshape(len(track_px), -1)):
         if not past:
@@ -37,7 +40,7 @@ def by_definition(theta, track_px, covariance):
         spread = np.einsum("t,ti,tj->ij", fading, off, off)
         if covariance == "diagonal":
             spread = np.diag(np.diag(spread))
-        noise = np.diag(theta.noise) * size2[t]
+        noise = np.diag(theta.noise) * noise2[t]
         innovation = (z - mean) @ basis
         posterior, logs = [], []
         for share, prior in zip(theta.weights, theta.prior, strict=True):

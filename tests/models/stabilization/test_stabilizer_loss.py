@@ -110,3 +110,18 @@ def test_the_gradient_is_that_of_the_loss(midpoint):
     slope = (loss_of(x + step * direction) - loss_of(x - step * direction)) / (2 * step)
     assert (gradient * direction).sum() == pytest.approx(slope, rel=1e-6)
     assert not gradient[0, 9:].any()
+
+
+@pytest.mark.parametrize(
+    ("evenness", "counts"), [(0.0, (1, 1)), (0.5, (5 / 3, 5 / 6)), (1.0, (2.5, 0.625))]
+)
+def test_evenness_by_hand(evenness, counts):
+    """Two tracks of one length, with errors of 1 and 2: squares 1 and 4 add up to 5."""
+    still = np.repeat(make_face()[None], 6, 0)
+    made = [MotionTrack("made", 25.0, still, still + [off, 0.0]) for off in (1.0, 2.0)]
+    batch = TrackBatch.of(made)
+    for track, count in enumerate(counts):
+        x = batch.truth.copy()
+        x[track, 1:] += [0.0, 3.0]
+        one, even = (loss(batch, x, smooth=0, delay=0, evenness=e) for e in (0.0, evenness))
+        assert even == pytest.approx(count * one)

@@ -61,6 +61,19 @@ def test_tuning_sees_motion_that_a_constant_error_hides():
     assert TuningCost(batch)(x) > 2 * score_tracks(batch, x).stability_percent
 
 
+def test_accuracy_that_only_noisy_tracks_gain_does_not_count():
+    """Errors of 5 +- 1 and 5 +- 4; the first become 6, the second 1: as far from their mean."""
+    still = np.repeat(make_face()[None], 20, 0)
+    sign = np.where(np.arange(20) % 2, 1.0, -1.0)[:, None, None]
+    swing = [1.0] * 4 + [4.0] * 4
+    raw = [still + [1.0, 0.0] * (5 + s * sign) for s in swing]
+    batch = TrackBatch.of([MotionTrack("made", 25.0, still, r) for r in raw])
+    x = batch.truth + [1.0, 0.0] * np.where(np.array(swing) == 1, 6.0, 1.0)[:, None, None, None]
+    assert score_tracks(batch, x).stability_percent == 0
+    assert score_tracks(batch, x).nrmse_percent < score_tracks(batch, batch.raw).nrmse_percent - 1
+    assert TuningCost(batch)(x) > 100
+
+
 @pytest.mark.parametrize("late", [-0.5, 0.25, 1.0])
 def test_a_lag_is_measured(late):
     t = np.arange(80)

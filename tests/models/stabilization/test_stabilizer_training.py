@@ -29,7 +29,7 @@ def batch() -> TrackBatch:
 @pytest.mark.parametrize("covariance", ["diagonal", "full"])
 def test_the_recursion_is_the_filter(batch, components, covariance):
     theta = start_from(batch, components)
-    recursion = _RECURSIONS[covariance](batch, theta.eigenvectors, components)
+    recursion = _RECURSIONS[covariance](batch, theta)
     got = (recursion.run(theta) @ theta.eigenvectors.T).reshape(batch.raw.shape)
     expected = run_filter(batch, theta, covariance)
     for track, length in enumerate(batch.lengths):
@@ -42,7 +42,7 @@ def test_the_gradient_is_that_of_the_loss(batch, covariance):
     start = start_from(batch)
     loss_of = StabilizerLoss(batch)
     loss_of.rotate(start.eigenvectors)
-    recursion = _RECURSIONS[covariance](batch, start.eigenvectors, 2)
+    recursion = _RECURSIONS[covariance](batch, start)
 
     def loss(packed):
         return loss_of(recursion.run(_unpack(packed, start)))

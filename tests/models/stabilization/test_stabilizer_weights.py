@@ -26,6 +26,7 @@ def test_what_was_written_is_read(tmp_path):
     assert (got.baselines, got.covariance, got.stabilizer) == (wrote.baselines, "full", "sta")
     assert len(got.sha256) == 64
     assert np.array_equal(got.filter.prior, wrote.filter.prior)
+    assert np.array_equal(got.filter.jitter, wrote.filter.jitter)
     assert np.array_equal(got.smoother.jitter, wrote.smoother.jitter)
     basis = got.filter.eigenvectors
     assert basis == pytest.approx(wrote.filter.eigenvectors, abs=1e-6)

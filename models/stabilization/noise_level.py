@@ -1,0 +1,139 @@
+"""How much a track jitters now, beside the tracks that a filter was fitted on.
+
+A network errs more on small, dark and blurred faces, so one Gamma_noise (Eq. 6) smooths quiet
+tracks too much and noisy ones too little. What changes from frame to frame in the modes that
+move most is motion; what their third differences leave is jitter, for the most part:
+
+    f_t = mean over the first J modes of log(d_t^2 / (20 s_t jitter) + 0.02)
+    l_t = l_{t-2} + max(0.2, 1 / (n + 2)) (f_t - l_{t-2}),   l = 0 at a track's start
+    Gamma_noise of frame t  =  exp(l_t) Gamma_noise,   |l_t| at most 3
+
+with d the third difference (of unit noise its variance is 20), s the squared size of the face
+and n the differences so far. The logarithm, because a jump of the head must not count as noise.
+Every other frame is looked at: levels change slowly, and it is half the work.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["NoiseLevel", "centred_jitter", "running_noise"]
+
+_ORDER: Final = 3
+_EVERY: Final = 2
+#: Row p: the third difference of four frames of which the newest is at place p.
+_DIFFERENCES: Final = np.stack([np.roll([1.0, -1.0, 3.0, -3.0], p) for p in range(4)])
+#: Its variance, of independent noise of variance 1: 1 + 9 + 9 + 1.
+_OF_DIFFERENCE: Final = 20.0
+#: Of the jitter: frames that repeat count as so quiet, not as infinitely quiet.
+_LEAST: Final = 0.02
+_RATE: Final = 0.2
+#: Differences that the level of the fitted tracks counts for at a track's start.
+_PRIOR_COUNT: Final = 2
+_FARTHEST: Final = 3.0
+
+Array = npt.NDArray[np.float64]
+
+
+class NoiseLevel:
+    """Follows l_t of N tracks side by side.
+
+    Args:
+        jitter: (J,) variances of the fitted tracks' noise in their first J modes, for a face of
+            size 100; none: the level stays 0.
+        tracks: N.
+    """
+
+    def __init__(self, jitter: Array, tracks: int) -> None:
+        self._unit = 1.0 / np.sqrt(_OF_DIFFERENCE * jitter)
+        self._share = np.full(len(jitter), 1.0 / max(1, len(jitter)))
+        self._level = np.zeros((tracks, 1))
+        self._noise = np.ones((tracks, 1))  # exp(l_t)
+        self._frames = np.zeros((tracks, 1), np.int64)  # of each track, since it started
+        self._newest = 0  # place in `_past`
+        self._past = np.zeros((len(_DIFFERENCES), tracks, len(jitter)))
+
+    def follow(self, modes: Array, size2: Array) -> Array:
+        """(N, 1): exp(l_t), from the next frame's (N, 136) modes and (N, 1) squared sizes."""
+        if not len(self._unit):
+            return self._noise
+        self._remember(modes)
+        self._frames += 1
+        looked_at = (self._frames > _ORDER) & (self._frames % _EVERY == 0)
+        if looked_at.any():
+            squares = self._squares()
+            squares += _LEAST * size2
+            now = np.dot(np.log(squares, out=squares), self._share)[:, None] - np.log(size2)
+            rate = np.maximum(_RATE, 1.0 / (_looked_at(self._frames) + _PRIOR_COUNT))
+            self._level += rate * looked_at * (now - self._level)
+            self._noise = np.exp(np.clip(self._level, -_FARTHEST, _FARTHEST))
+        return self._noise
+
+    def follow_alone(self, modes: Array, size2: float) -> float:
+        """The same of one track, from (136,) modes, with as few calls as will do."""
+        if not len(self._unit):
+            return 1.0
+        self._remember(modes)
+        frames = int(self._frames.item()) + 1
+        self._frames[0, 0] = frames
+        if frames > _ORDER and frames % _EVERY == 0:
+            squares = self._squares()[0]
+            squares += _LEAST * size2
+            now = float(np.dot(np.log(squares, out=squares), self._share)) - math.log(size2)
+            level = self._level.item()
+            level += max(_RATE, 1.0 / (_looked_at(frames) + _PRIOR_COUNT)) * (now - level)
+            self._level[0, 0] = level
+            self._noise[0, 0] = math.exp(min(max(level, -_FARTHEST), _FARTHEST))
+        return float(self._noise.item())
+
+    def restart(self, which: npt.NDArray[np.bool_]) -> None:
+        """Starts tracks anew with their next frame; `which` is (N,)."""
+        self._level[which] = 0.0
+        self._noise[which] = 1.0
+        self._frames[which] = 0
+
+    def _remember(self, modes: Array) -> None:
+        self._newest = (self._newest + 1) % len(self._past)
+        np.multiply(modes[..., : len(self._unit)], self._unit, out=self._past[self._newest])
+
+    def _squares(self) -> Array:
+        """(N, J): the squared third differences up to this frame, in units of the jitter."""
+        past = self._past
+        difference: Array = np.dot(_DIFFERENCES[self._newest], past.reshape(len(past), -1))
+        difference *= difference
+        return difference.reshape(past.shape[1:])
+
+
+_Frames = TypeVar("_Frames", int, npt.NDArray[np.int64])
+
+
+def _looked_at(frames: _Frames) -> _Frames:
+    """How many differences of a track of so many frames were looked at."""
+    return frames // _EVERY - _ORDER // _EVERY
+
+
+def running_noise(modes: Array, size2: Array, jitter: Array) -> Array:
+    """(B, T): exp(l_t) along (B, T, 136) modes of tracks, whose squared sizes are (B, T)."""
+    level = NoiseLevel(jitter, len(modes))
+    frames = [level.follow(modes[:, t], size2[:, t, None]).copy() for t in range(modes.shape[1])]
+    return np.concatenate(frames, axis=1)
+
+
+def centred_jitter(
+    modes: Array, size2: Array, frames: npt.NDArray[np.bool_], jitter: Array
+) -> Array:
+    """The (J,) jitter times what makes the mean of l_t over tracks 0.
+
+    Args:
+        modes: (B, T, 136); size2: (B, T).
+        frames: (B, T), true where a frame counts.
+        jitter: (J,) to start from.
+    """
+    for _ in range(3):
+        noise = running_noise(modes, size2, jitter)[frames]
+        jitter = jitter * np.exp(np.log(noise).mean())
+    return jitter
