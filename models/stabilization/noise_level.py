@@ -75,20 +75,23 @@ class NoiseLevel:
 
     def follow_alone(self, modes: Array, size2: float) -> float:
         """The same of one track, from (136,) modes, with as few calls as will do."""
-        if not len(self._unit):
+        count = len(self._unit)
+        if not count:
             return 1.0
-        self._remember(modes)
-        frames = int(self._frames.item()) + 1
+        newest = self._newest = (self._newest + 1) % len(_DIFFERENCES)
+        np.multiply(modes[:count], self._unit, out=self._past[newest, 0])
+        frames = self._frames.item() + 1
         self._frames[0, 0] = frames
-        if frames > _ORDER and frames % _EVERY == 0:
-            squares = self._squares()[0]
+        if frames % _EVERY == 0 and frames > _ORDER:
+            squares = np.dot(_DIFFERENCES[newest], self._past[:, 0])
+            squares *= squares
             squares += _LEAST * size2
-            now = float(np.dot(np.log(squares, out=squares), self._share)) - math.log(size2)
+            now = float(np.log(squares, out=squares).dot(self._share)) - math.log(size2)
             level = self._level.item()
             level += max(_RATE, 1.0 / (_looked_at(frames) + _PRIOR_COUNT)) * (now - level)
             self._level[0, 0] = level
             self._noise[0, 0] = math.exp(min(max(level, -_FARTHEST), _FARTHEST))
-        return float(self._noise.item())
+        return self._noise.item()
 
     def restart(self, which: npt.NDArray[np.bool_]) -> None:
         """Starts tracks anew with their next frame; `which` is (N,)."""
