@@ -13,6 +13,11 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 from clips import drifting, write_clip
+from hypothesis import settings
+
+# A test's first example pays for what it imports and loads, on a busy machine any does.
+settings.register_profile("facetracks", deadline=None)
+settings.load_profile("facetracks")
 
 _SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -211,7 +211,7 @@ def tracks_of(frames: dict[int, FrameFaces], wanted: range) -> set[frozenset]:
     return {frozenset(m) for m in members.values()}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(videos(), st.data())
 def test_a_later_start_gives_the_same_faces_after_link_seconds(video, data):
     milliseconds = video[0]
@@ -226,7 +226,7 @@ def test_a_later_start_gives_the_same_faces_after_link_seconds(video, data):
         assert tracks_of(late, wanted) == tracks_of(whole, wanted)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(videos(), st.data())
 def test_an_earlier_end_gives_the_same_faces_up_to_two_key_frames_before(video, data):
     milliseconds, detections, _ = video

@@ -194,7 +194,7 @@ def scenes(draw):
     return frames, sorted(cuts), sorted(bounds)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(scenes(), st.sampled_from([PassThrough, OneEuro, HoldsBack]))
 def test_any_way_to_split_gives_the_same_table(scene, stabilizer):
     frames, cuts, bounds = scene

@@ -40,7 +40,7 @@ def uncut(annotator, every_cut) -> pa.Table:
     return table
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=6, suppress_health_check=list(HealthCheck))
 @given(data=st.data(), piece_bytes=st.sampled_from([20_000, 300_000, 8 << 20]))
 def test_any_cuts_give_the_same_tracks(annotator, every_cut, uncut, data, piece_bytes):
     most = len(every_cut) - 1

@@ -39,7 +39,7 @@ def test_decoding_by_hand():
     size=st.tuples(st.floats(6, 600), st.floats(6, 600)),
     stride_px=st.sampled_from([8, 16, 32, 64]),
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_decoding_undoes_encoding(centre, size, stride_px):
     (x, y), (w, h) = centre, size
     box = torch.tensor([[x - w / 2, y - h / 2, x + w / 2, y + h / 2]], dtype=torch.float64)

@@ -72,7 +72,7 @@ def test_the_soft_argmax_is_the_mean_of_the_softmax() -> None:
     assert decode_heatmaps(heatmap, "soft_argmax").tolist() == pytest.approx([21 / 8, 13 / 8])
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(size=_SIZES, share=_SHARES, sigma_px=_SIGMAS)
 def test_gaussians_are_recovered_anywhere_in_the_map(
     size: tuple[int, int], share: tuple[float, float], sigma_px: float
@@ -86,7 +86,7 @@ def test_gaussians_are_recovered_anywhere_in_the_map(
     assert (decode_heatmaps(heatmap, "argmax") - landmark).abs().max() <= 0.5 + 1e-4
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(size=_SIZES, share=_SHARES, sigma_px=_SIGMAS, codec=st.sampled_from(CODECS))
 def test_a_mirrored_map_gives_the_mirrored_landmark(
     size: tuple[int, int], share: tuple[float, float], sigma_px: float, codec: str
@@ -98,7 +98,7 @@ def test_a_mirrored_map_gives_the_mirrored_landmark(
     _assert_mirrored(heatmap, codec, sigma_px)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(seed=st.integers(0, 2**31), codec=st.sampled_from(sorted({*CODECS} - {"fractional"})))
 def test_symmetric_codecs_mirror_noise_too(seed: int, codec: str) -> None:
     generator = torch.Generator().manual_seed(seed)

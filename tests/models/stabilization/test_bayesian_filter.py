@@ -73,7 +73,7 @@ def test_several_tracks_side_by_side_are_filtered_alone(covariance):
         assert filtered(theta, track[None], covariance)[0] == pytest.approx(steady, abs=1e-9)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.floats(0.4, 8), st.floats(-3000, 3000), st.floats(-3000, 3000))
 def test_faces_of_any_size_and_place_are_filtered_alike(scale, x, y):
     theta, track = make_filter(), make_track(10, noise=3.0).raw_px
