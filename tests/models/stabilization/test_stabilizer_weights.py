@@ -2,6 +2,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+import safetensors.numpy
 from stabilizer_cases import make_filter, make_smoother
 
 from models.stabilization.weights import (
@@ -31,6 +32,19 @@ def test_what_was_written_is_read(tmp_path):
     basis = got.filter.eigenvectors
     assert basis == pytest.approx(wrote.filter.eigenvectors, abs=1e-6)
     assert basis.T @ basis == pytest.approx(np.eye(136), abs=1e-12)
+
+
+def test_a_file_of_the_format_before_has_one_noise_for_all_tracks(tmp_path):
+    path = tmp_path / "s.safetensors"
+    save_stabilizer_weights(path, fitted())
+    tensors = safetensors.numpy.load_file(path)
+    with safetensors.safe_open(str(path), framework="numpy") as file:
+        card = file.metadata()["card"].replace("stabilizer weights 2", "stabilizer weights 1")
+    del tensors["filter.jitter"]
+    safetensors.numpy.save_file(tensors, path, {"card": card})
+    got = load_stabilizer_weights(path).filter
+    assert len(got.jitter) == 0
+    assert np.array_equal(got.noise, fitted().filter.noise)
 
 
 def test_the_file_that_ships_says_where_it_comes_from():
