@@ -12,7 +12,7 @@ FROM apache/beam_python${PYTHON_VERSION}_sdk:${BEAM_VERSION} AS beam
 
 FROM python:${PYTHON_VERSION}-slim-bookworm AS wheel
 WORKDIR /source
-COPY pyproject.toml README.md ./
+COPY LICENSE README.md facetracks.py hatch_build.py pyproject.toml ./
 COPY models models
 COPY pipeline pipeline
 COPY schemas schemas

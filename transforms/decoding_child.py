@@ -75,7 +75,7 @@ class ChildSettings:
     max_slowness: float = 60.0
     memory_mb: int = 4096
     max_pixels: int = 50_000_000
-    module: str = "transforms.decoding_server"
+    module: str = f"{__package__}.decoding_server"
 
 
 class DecodingChild:
@@ -232,7 +232,7 @@ class DecodingChild:
         environment = dict(os.environ, OMP_NUM_THREADS="1")
         environment["PYTHONPATH"] = os.pathsep.join(p for p in sys.path if p)
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            [sys.executable, "-m", self._settings.module, str(theirs.fileno())],
+            [sys.executable, "-P", "-m", self._settings.module, str(theirs.fileno())],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

@@ -38,7 +38,7 @@ def external_workers(address: str) -> list[str]:
 def start_worker_pool(group: ProcessGroup, port: int | None = None) -> str:
     """Starts `worker-pool` and waits until it listens; returns its address."""
     port = port or free_port()
-    command = [sys.executable, "-m", "pipeline.clusters.worker_pool", "--port", str(port)]
+    command = [sys.executable, "-P", "-m", f"{__package__}.worker_pool", "--port", str(port)]
     group.start("worker-pool", command)
     return _listening(group, "worker-pool", port)
 
@@ -46,7 +46,7 @@ def start_worker_pool(group: ProcessGroup, port: int | None = None) -> str:
 def start_portable_job_service(group: ProcessGroup) -> str:
     """Starts Beam's job service that is written in Python; returns its address."""
     port, module = free_port(), "apache_beam.runners.portability.local_job_service_main"
-    group.start("job-service", [sys.executable, "-m", module, "--port", str(port)])
+    group.start("job-service", [sys.executable, "-P", "-m", module, "--port", str(port)])
     return _listening(group, "job-service", port)
 
 

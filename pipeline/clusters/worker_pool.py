@@ -40,7 +40,7 @@ class WorkerPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):  # type
 
     def StartWorker(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Starts a worker; an answer without `error` says that it runs."""
-        command = [sys.executable, "-m", "pipeline.clusters.worker_boot"]
+        command = [sys.executable, "-P", "-m", f"{__package__}.worker_boot"]
         command += [f"--id={request.worker_id}", "--end_with_stdin"]
         for kind in ("control", "logging", "artifact", "provision"):
             endpoint = getattr(request, f"{kind}_endpoint").url

@@ -18,9 +18,15 @@ def test_python_is_one_that_the_package_allows():
     assert f'requires-python = ">={version}"' in (ROOT / "pyproject.toml").read_text()
 
 
-def test_all_that_the_wheel_holds_is_copied_and_nothing_else():
+def test_all_that_the_wheel_is_built_from_is_copied_and_nothing_else():
     with (ROOT / "pyproject.toml").open("rb") as file:
-        build = tomllib.load(file)["tool"]["hatch"]["build"]
-    packages = sorted(build["targets"]["wheel"]["packages"])
-    copied = re.findall(r"^COPY (\w+) \1$", DOCKERFILE, re.MULTILINE)
-    assert copied == packages
+        settings = tomllib.load(file)
+    folders = settings["tool"]["hatch"]["build"]["hooks"]["custom"]["folders"]
+    assert re.findall(r"^COPY (\w+) \1$", DOCKERFILE, re.MULTILINE) == sorted(folders)
+    project = settings["project"]
+    files = {"facetracks.py", "hatch_build.py", "pyproject.toml"}
+    files |= {project["readme"], *project["license-files"]}
+    (copied,) = re.findall(r"^COPY (.*) \./$", DOCKERFILE, re.MULTILINE)
+    assert copied.split() == sorted(files)
+    let_in = re.findall(r"^!(\S+)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE)
+    assert let_in == sorted([*folders, *files, "constraints.txt"])
