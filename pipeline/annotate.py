@@ -27,12 +27,12 @@ from pipeline.timings import timings_table
 from pipeline.waves import RunTotals, run_in_waves
 from schemas.errors import AccountingError, OutputError, UsageError, WeightsError
 from transforms.align_faces import LandmarkModelHandler, resolve_device
-from transforms.child_pool import kept_children
-from transforms.decoding_child import ChildSettings
+from transforms.decoding.child import ChildSettings
+from transforms.decoding.child_pool import kept_children
+from transforms.decoding.window_builder import CropSpec
 from transforms.run_metrics import NAMESPACE
-from transforms.storage import Folder, write_bytes
-from transforms.window_decoding import CropSpec
-from transforms.workplace import Workplace
+from transforms.storage.atomic_files import Folder, write_bytes
+from transforms.storage.run_output import Workplace
 
 __all__ = ["EXIT_INCOMPLETE", "add_parser", "run"]
 

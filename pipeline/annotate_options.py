@@ -17,7 +17,7 @@ from models.stabilization.stabilizers import STABILIZERS, stabilizer_factory
 from pipeline.inputs import ALLOWED_PROTOCOLS
 from schemas.errors import UsageError, WeightsError
 from schemas.videos import REASONS
-from transforms.decoding_child import ChildSettings
+from transforms.decoding.child import ChildSettings
 
 __all__ = ["add_options", "align_hints", "beam_options"]
 

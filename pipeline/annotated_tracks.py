@@ -15,7 +15,7 @@ from models.stabilization.rest import resting, score_rest
 from models.stabilization.stabilizers import Stabilizer
 from models.stabilization.track_batch import TrackBatch
 from schemas.errors import UsageError
-from transforms.parquet_reading import read_parquet
+from transforms.storage.parquet_reading import read_parquet
 
 __all__ = ["annotated_tracks", "rest_table"]
 

@@ -119,8 +119,8 @@ def _quiet_libraries() -> None:
 
 def _stop_annotating(signum: int, frame: Any) -> NoReturn:
     """Ends children and unfinished files at once; worker threads get no say."""
-    from transforms.decoding_child import kill_all_children
-    from transforms.storage import sweep_temporaries
+    from transforms.decoding.child import kill_all_children
+    from transforms.storage.atomic_files import sweep_temporaries
 
     kill_all_children()
     sweep_temporaries()

@@ -17,9 +17,9 @@ from models.frame_pixels import FramePixels, upright_aspect
 from pipeline.track_file import find_track_file, read_track_file
 from schemas.errors import UsageError
 from schemas.records import Video
-from transforms.face_boxes import DetectedBoxes
-from transforms.parquet_reading import read_parquet
-from transforms.video_source import FrameStream, open_video, plan_segments
+from transforms.decoding.box_sources import DetectedBoxes
+from transforms.decoding.video_source import FrameStream, open_video, plan_segments
+from transforms.storage.parquet_reading import read_parquet
 
 __all__ = ["Coverage", "add_parser", "measure_coverage", "run"]
 

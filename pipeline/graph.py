@@ -16,12 +16,12 @@ import apache_beam as beam
 from schemas.records import Video, VideoFailure
 from transforms.align_faces import AlignFaces, LandmarkModelHandler
 from transforms.decode_windows import DecodeWindows
-from transforms.decoding_child import ChildSettings
+from transforms.decoding.child import ChildSettings
 from transforms.plan_segments import PlanSegments
-from transforms.read_videos import ReadVideos
+from transforms.select_videos import ReadVideos
 from transforms.separate_decode import SeparateDecode
 from transforms.stabilize_tracks import SaveParts, StabilizeTracks
-from transforms.workplace import Workplace
+from transforms.storage.run_output import Workplace
 from transforms.write_tracks import WriteTracks
 
 __all__ = ["GraphSettings", "annotate_videos"]

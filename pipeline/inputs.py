@@ -18,9 +18,9 @@ import pyarrow as pa
 
 from schemas.errors import ManifestError
 from schemas.records import Video, VideoFailure
-from transforms.csv_reading import read_csv
-from transforms.parquet_reading import read_parquet
-from transforms.sources import resolve
+from transforms.storage.csv_reading import read_csv
+from transforms.storage.parquet_reading import read_parquet
+from transforms.storage.source_files import resolve
 
 __all__ = ["ALLOWED_PROTOCOLS", "Inputs", "find_inputs", "read_manifest"]
 

@@ -18,7 +18,7 @@ from models.landmarks.datasets.labelled_video import FaceLabel, Frame, LabelledV
 from pipeline.track_file import find_track_file, read_track_file
 from schemas.errors import UsageError, VideoError
 from schemas.records import Video
-from transforms.video_source import FrameStream, open_video, plan_segments
+from transforms.decoding.video_source import FrameStream, open_video, plan_segments
 
 __all__ = ["AnnotatedVideo", "read_labelled_track"]
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from schemas.errors import OutputError
-from transforms.storage import Folder, sweep_all_temporaries
-from transforms.workplace import Workplace
+from transforms.storage.atomic_files import Folder, sweep_all_temporaries
+from transforms.storage.run_output import Workplace
 
 __all__ = ["lone_run"]
 

@@ -15,7 +15,7 @@ from models.landmarks.model import LandmarkModel
 from models.stabilization.stabilizers import STABILIZERS, stabilizer_sha256
 from schemas.errors import UsageError
 from schemas.landmarks import COORDINATE_CONVENTION, LANDMARK_LAYOUT
-from transforms.storage import Folder, write_bytes
+from transforms.storage.atomic_files import Folder, write_bytes
 
 __all__ = ["check_same_config", "describe_run", "tracks_config", "write_run_record"]
 

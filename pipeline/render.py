@@ -27,8 +27,8 @@ from pipeline.overlay import FaceOverlay, Image, draw_caption, draw_face
 from pipeline.track_file import TrackRows, find_track_file, read_track_file
 from schemas.errors import ContainerError, UsageError
 from schemas.records import Video
-from transforms.storage import atomic_file
-from transforms.video_source import FrameStream, open_video, plan_segments
+from transforms.decoding.video_source import FrameStream, open_video, plan_segments
+from transforms.storage.atomic_files import atomic_file
 
 __all__ = ["add_parser", "render_contact_sheet", "render_video", "run"]
 

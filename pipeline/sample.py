@@ -29,7 +29,7 @@ from pipeline.track_file import read_track_file
 from schemas.errors import UsageError
 from schemas.landmarks import COORDINATE_CONVENTION, LANDMARK_LAYOUT, OUTER_EYE_CORNERS
 from schemas.tracks import TRACK_SCHEMA
-from transforms.storage import atomic_file
+from transforms.storage.atomic_files import atomic_file
 
 __all__ = ["TruthComparison", "add_parser", "compare_with_truth", "run", "write_sample"]
 

@@ -9,7 +9,7 @@ from typing import Any
 from av.error import FFmpegError
 
 from schemas.errors import VideoError
-from transforms.video_source import open_video
+from transforms.decoding.video_source import open_video
 
 __all__ = ["raw_decode_seconds", "timings_table"]
 

@@ -15,8 +15,8 @@ import pyarrow as pa
 from schemas.errors import UsageError
 from schemas.landmarks import LANDMARK_COUNT
 from schemas.tracks import TRACK_SCHEMA
-from transforms.parquet_reading import open_parquet, read_parquet
-from transforms.storage import file_stem
+from transforms.storage.atomic_files import file_stem
+from transforms.storage.parquet_reading import open_parquet, read_parquet
 
 __all__ = ["TrackRows", "find_track_file", "read_track_file"]
 

@@ -11,12 +11,12 @@ from apache_beam.metrics import Metrics
 
 from schemas.errors import VideoError
 from schemas.records import Segment, SegmentFailure
-from transforms.child_pool import enter_pool, leave_pool, lent_child
-from transforms.decoding_child import ChildSettings
-from transforms.parts import saved_parts
+from transforms.decoding.child import ChildSettings
+from transforms.decoding.child_pool import enter_pool, leave_pool, lent_child
 from transforms.progress_board import BOARD
 from transforms.run_metrics import record_decode
-from transforms.workplace import Workplace
+from transforms.storage.parts import saved_parts
+from transforms.storage.run_output import Workplace
 
 __all__ = ["DecodeWindows"]
 

@@ -10,8 +10,8 @@ import apache_beam as beam
 
 from schemas.errors import VideoError
 from schemas.records import Video, VideoFailure
-from transforms.child_pool import enter_pool, leave_pool, lent_child
-from transforms.decoding_child import ChildSettings
+from transforms.decoding.child import ChildSettings
+from transforms.decoding.child_pool import enter_pool, leave_pool, lent_child
 from transforms.progress_board import BOARD
 
 __all__ = ["PlanSegments"]

@@ -15,7 +15,12 @@ import apache_beam as beam
 from apache_beam.coders import Coder
 
 from schemas.records import SegmentWindows
-from transforms.segment_arrays import pack_segment, pack_windows, unpack_segment, unpack_windows
+from transforms.storage.record_codec import (
+    pack_segment,
+    pack_windows,
+    unpack_segment,
+    unpack_windows,
+)
 
 __all__ = ["SegmentWindowsCoder", "SeparateDecode"]
 

@@ -34,11 +34,11 @@ from schemas.records import (
     VideoTracks,
     Work,
 )
-from transforms.lost_frames import merged_ranges
-from transforms.parts import STAGED_BYTES, bounds_of, read_part, save_part
-from transforms.track_files import write_track_part
-from transforms.track_walk import TrackWalk
-from transforms.workplace import Workplace
+from transforms.decoding.lost_frames import merged_ranges
+from transforms.storage.parts import STAGED_BYTES, bounds_of, read_part, save_part
+from transforms.storage.run_output import Workplace
+from transforms.storage.track_files import write_track_part
+from transforms.track_assembler import TrackWalk
 
 __all__ = ["SaveParts", "SegmentOutcome", "StabilizeTracks", "stabilize_segments"]
 

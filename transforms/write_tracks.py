@@ -12,8 +12,8 @@ import apache_beam as beam
 from schemas.records import Video, VideoFailure, VideoTracks
 from schemas.videos import VIDEO_SCHEMA
 from transforms.run_metrics import count, record_seconds
-from transforms.track_files import merge_track_parts
-from transforms.workplace import Workplace
+from transforms.storage.run_output import Workplace
+from transforms.storage.track_files import merge_track_parts
 
 #: Ranges of lost frames that a message names; the row has them all.
 _RANGES_TOLD = 5

@@ -19,9 +19,9 @@ from pathlib import Path
 
 from models.landmarks.model import load_landmark_model
 from schemas.records import Video
-from transforms.decoding_child import ChildSettings, DecodingChild
+from transforms.decoding.child import ChildSettings, DecodingChild
+from transforms.decoding.window_builder import CropSpec
 from transforms.separate_decode import SegmentWindowsCoder
-from transforms.window_decoding import CropSpec
 
 __all__ = ["main"]
 

@@ -35,8 +35,8 @@ from pipeline.track_file import find_track_file, read_track_file
 from schemas.errors import BoxesError, ManifestError, UsageError
 from schemas.records import Segment, Video
 from tests.fuzz.samples import SAMPLES, made_up_tables, made_up_text
-from transforms.face_boxes import read_boxes
-from transforms.segment_arrays import unpack_landmarks, unpack_plan, unpack_windows
+from transforms.decoding.box_sources import read_boxes
+from transforms.storage.record_codec import unpack_landmarks, unpack_plan, unpack_windows
 
 __all__ = ["TARGETS", "Target", "main"]
 

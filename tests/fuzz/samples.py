@@ -26,7 +26,7 @@ from schemas.records import (
 )
 from schemas.tracks import TRACK_SCHEMA
 from schemas.videos import VIDEO_SCHEMA
-from transforms.segment_arrays import pack_landmarks, pack_plan, pack_windows
+from transforms.storage.record_codec import pack_landmarks, pack_plan, pack_windows
 
 __all__ = ["SAMPLES", "Samples", "made_up_tables", "made_up_text"]
 

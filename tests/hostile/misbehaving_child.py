@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection
 from typing import Any, NoReturn
 
 from schemas.records import Segment, Video
-from transforms.decoding_server import Server, main
+from transforms.decoding.server import Server, main
 
 __all__ = ["Misbehaving"]
 

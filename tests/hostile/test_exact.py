@@ -24,9 +24,9 @@ from models.frame_pixels import FramePixels
 from schemas.records import SegmentLandmarks, Video
 from tests.hostile.encoding import Clip, Recipe, encode, moving
 from transforms.align_faces import align_windows
-from transforms.face_boxes import DetectedBoxes, GivenBoxes
-from transforms.video_source import FrameStream, open_video, plan_segments
-from transforms.window_decoding import CropSpec, decode_windows
+from transforms.decoding.box_sources import DetectedBoxes, GivenBoxes
+from transforms.decoding.video_source import FrameStream, open_video, plan_segments
+from transforms.decoding.window_builder import CropSpec, decode_windows
 
 ROOT = Path(__file__).parents[2]
 TOLERANCE_PX = 0.05

@@ -22,8 +22,8 @@ from schemas.errors import VideoError
 from schemas.records import Segment, Video
 from schemas.videos import REASONS
 from tests.hostile.corpus import HostileCase, markdown_table, write_corpus
-from transforms.storage import file_stem
-from transforms.video_source import FrameStream, open_video, plan_segments
+from transforms.decoding.video_source import FrameStream, open_video, plan_segments
+from transforms.storage.atomic_files import file_stem
 
 ROOT = Path(__file__).parents[2]
 #: Seams everywhere: clips of two seconds become three segments.

@@ -16,8 +16,8 @@ from schemas.errors import DecodingError, VideoError
 from schemas.records import Video
 from tests.hostile.encoding import encode, moving
 from tests.hostile.misbehaving_child import GARBAGE
-from transforms.decoding_child import ChildSettings, DecodingChild
-from transforms.window_decoding import CropSpec
+from transforms.decoding.child import ChildSettings, DecodingChild
+from transforms.decoding.window_builder import CropSpec
 
 #: Longer than a child needs to start, also on a busy machine.
 STALL_SECONDS = 4.0
@@ -99,7 +99,7 @@ def test_an_exception_nobody_expected_fails_that_video(child, clip):
 def test_work_that_never_ends_though_it_reports_progress_runs_into_the_time_limit(
     child, clip, monkeypatch
 ):
-    monkeypatch.setattr("transforms.decoding_child._GRACE_SECONDS", 2.0)
+    monkeypatch.setattr("transforms.decoding.child._GRACE_SECONDS", 2.0)
     with pytest.raises(VideoError) as told:
         child.plan(Video("chatters", str(clip)))
     assert told.value.reason == "time_limit"
@@ -124,7 +124,7 @@ def test_a_child_ends_with_its_worker_even_while_it_spins(clip):
     code = (
         "import sys; from tests.hostile.test_misbehaving import SETTINGS;"
         "from dataclasses import replace; from schemas.records import Video;"
-        "from transforms.decoding_child import DecodingChild;"
+        "from transforms.decoding.child import DecodingChild;"
         "child = DecodingChild(replace(SETTINGS, stall_seconds=300.0)); child._started();"
         "print(child._process.pid, flush=True); child.plan(Video('spins', sys.argv[1]))"
     )

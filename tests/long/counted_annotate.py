@@ -20,9 +20,9 @@ __all__ = ["main"]
 def main(log: str, arguments: list[str]) -> None:
     """Runs the command; each segment given to a decoding child leaves a line in `log`."""
     cli._quiet_libraries()  # before Beam is imported, as the command itself does it
-    from transforms import child_pool
-    from transforms.parts import part_url
-    from transforms.storage import Folder
+    from transforms.decoding import child_pool
+    from transforms.storage.atomic_files import Folder
+    from transforms.storage.parts import part_url
 
     class CountedChild(child_pool.DecodingChild):
         def decode(self, segment: Segment) -> Any:

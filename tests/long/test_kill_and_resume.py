@@ -19,7 +19,7 @@ import pytest
 from annotate_process import AnnotateProcess, annotate
 from output_tables import assert_same_output, leftovers
 
-from transforms.storage import file_stem
+from transforms.storage.atomic_files import file_stem
 
 pytestmark = pytest.mark.long
 

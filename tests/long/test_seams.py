@@ -18,7 +18,7 @@ from schemas.records import Video
 from schemas.videos import VIDEO_SCHEMA
 from tests.hostile.corpus import HostileCase, write_corpus
 from tests.transforms.cut_videos import plan
-from transforms.storage import file_stem
+from transforms.storage.atomic_files import file_stem
 
 pytestmark = pytest.mark.long
 

@@ -18,7 +18,7 @@ from clips import decode_plainly, write_clip, write_sound
 
 from schemas.tracks import TRACK_SCHEMA
 from schemas.videos import VIDEO_SCHEMA
-from transforms.track_files import METADATA_KEY
+from transforms.storage.track_files import METADATA_KEY
 
 COORDINATES = ("x", "y", "x_raw", "y_raw", "box_xyxy_px", "score")
 

@@ -13,8 +13,8 @@ from clips import drifting, write_clip
 from video_server import serve
 
 from schemas.records import Video
-from transforms.video_source import FrameStream, open_video, plan_segments
-from transforms.window_decoding import CropSpec, decode_windows
+from transforms.decoding.video_source import FrameStream, open_video, plan_segments
+from transforms.decoding.window_builder import CropSpec, decode_windows
 
 SIZE = 100_000_000
 RATE = 10

@@ -17,9 +17,9 @@ from pipeline.annotate_options import add_options, align_hints, beam_options
 from pipeline.graph import GraphSettings, annotate_videos
 from schemas.records import Video
 from transforms.align_faces import LandmarkModelHandler
-from transforms.decoding_child import ChildSettings
-from transforms.window_decoding import CropSpec
-from transforms.workplace import Workplace
+from transforms.decoding.child import ChildSettings
+from transforms.decoding.window_builder import CropSpec
+from transforms.storage.run_output import Workplace
 
 IMAGE = "europe-docker.pkg.dev/project/facetracks:0.1.0"
 ACCELERATOR = "type:nvidia-l4;count:1;install-nvidia-driver"

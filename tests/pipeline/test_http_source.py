@@ -8,7 +8,7 @@ from video_server import Manners, Request, VideoServer, serve
 
 from schemas.errors import SourceError
 from schemas.records import Video
-from transforms.read_videos import inspect_video
+from transforms.select_videos import inspect_video
 
 CLIP_FRAMES = 50
 

@@ -14,12 +14,12 @@ from models.detection.face_detector import FaceDetector, load_face_detector
 from models.landmarks.model import LandmarkModel, load_landmark_model
 from schemas.records import Segment, SegmentPart, Video
 from transforms.align_faces import align_windows
-from transforms.face_boxes import DetectedBoxes
-from transforms.parts import save_part
+from transforms.decoding.box_sources import DetectedBoxes
+from transforms.decoding.video_source import FrameStream, open_video, plan_segments
+from transforms.decoding.window_builder import CropSpec, decode_windows
 from transforms.stabilize_tracks import stabilize_segments
-from transforms.video_source import FrameStream, open_video, plan_segments
-from transforms.window_decoding import CropSpec, decode_windows
-from transforms.workplace import Workplace
+from transforms.storage.parts import save_part
+from transforms.storage.run_output import Workplace
 from transforms.write_tracks import write_video
 
 STABILIZER = "rts"

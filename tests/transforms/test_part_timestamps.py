@@ -5,7 +5,7 @@ from segments import box_at, make_part, make_segment
 from stages import outputs_of
 
 from transforms.stabilize_tracks import SaveParts
-from transforms.workplace import Workplace
+from transforms.storage.run_output import Workplace
 
 
 class _Timestamp(beam.DoFn):

@@ -11,8 +11,8 @@ from segments import make_segment, make_windows
 from stages import outputs_of
 
 from schemas.records import SegmentWindows, Video
-from transforms.segment_arrays import pack_segment, unpack_segment
 from transforms.separate_decode import SegmentWindowsCoder, SeparateDecode
+from transforms.storage.record_codec import pack_segment, unpack_segment
 
 CODER = SegmentWindowsCoder()
 VIDEO = Video("a/ä\udcff.mp4", "s3://b/ä\udcff.mp4", 1.5, None, "boxes.csv", "size=3")

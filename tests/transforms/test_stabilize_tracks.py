@@ -8,9 +8,9 @@ from segments import box_at, make_part, make_segment, split_parts
 from stages import outputs_of
 
 from schemas.records import SegmentFailure, SegmentPart, Video, VideoTracks, Work
-from transforms.parts import save_part
 from transforms.stabilize_tracks import SaveParts, StabilizeTracks, stabilize_segments
-from transforms.workplace import Workplace
+from transforms.storage.parts import save_part
+from transforms.storage.run_output import Workplace
 
 FRAMES = {
     pts: {0: box_at(10 + pts % 2), **({1: box_at(90)} if pts > 3 else {})} for pts in range(20)

@@ -13,10 +13,10 @@ from stages import outputs_of
 
 from models.stabilization.stabilizers import STABILIZERS, stabilizer_factory
 from schemas.records import Video
-from transforms.parts import save_part
 from transforms.stabilize_tracks import StabilizeTracks
-from transforms.track_walk import TrackWalk
-from transforms.workplace import Workplace
+from transforms.storage.parts import save_part
+from transforms.storage.run_output import Workplace
+from transforms.track_assembler import TrackWalk
 
 FRAMES = 260
 CUT = 190  # a new shot: the face is another

@@ -16,16 +16,16 @@ from schemas.records import SegmentFailure, SegmentPart, Video, VideoFailure, Wo
 from schemas.tracks import TRACK_SCHEMA
 from schemas.videos import REASONS, VIDEO_SCHEMA
 from transforms.decode_windows import DecodeWindows
-from transforms.decoding_child import ChildSettings
-from transforms.parts import part_url, save_part
+from transforms.decoding.child import ChildSettings
+from transforms.decoding.window_builder import CropSpec
 from transforms.plan_segments import PlanSegments
 from transforms.progress_board import BOARD
-from transforms.read_videos import ReadVideos, inspect_video
+from transforms.select_videos import ReadVideos, inspect_video
 from transforms.stabilize_tracks import stabilize_segments
-from transforms.storage import Folder, write_bytes
-from transforms.track_files import METADATA_KEY
-from transforms.window_decoding import CropSpec
-from transforms.workplace import Workplace, config_hash
+from transforms.storage.atomic_files import Folder, write_bytes
+from transforms.storage.parts import part_url, save_part
+from transforms.storage.run_output import Workplace, config_hash
+from transforms.storage.track_files import METADATA_KEY
 from transforms.write_tracks import WriteTracks, failure_row, status_row, write_video
 
 CHILD = ChildSettings(CropSpec(16, 1.2, 3), segment_seconds=1.0)

@@ -5,10 +5,10 @@ from models.weights_digest import check_digest
 from schemas.errors import WeightsError
 from schemas.records import Video
 from transforms.align_faces import LandmarkModelHandler
-from transforms.decoding_child import ChildSettings, DecodingChild
+from transforms.decoding.child import ChildSettings, DecodingChild
+from transforms.decoding.window_builder import CropSpec
 from transforms.stabilize_tracks import _StabilizeFn
-from transforms.window_decoding import CropSpec
-from transforms.workplace import Workplace
+from transforms.storage.run_output import Workplace
 
 
 def test_only_what_was_expected_and_differs_is_an_error() -> None:

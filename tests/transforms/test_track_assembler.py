@@ -1,0 +1,203 @@
+from collections import Counter
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from segments import box_at, landmarks_for, make_part, make_segment, split_parts
+
+from models.stabilization.stabilizers import OneEuro, PassThrough
+from schemas.tracks import TRACK_SCHEMA
+from transforms.track_assembler import REACQUIRE_SECONDS, TrackWalk
+
+
+class HoldsBack:
+    """Settles a frame when three more have come, and says how old it was."""
+
+    def __init__(self) -> None:
+        self._held: list[np.ndarray] = []
+        self._seen = 0
+
+    def push(self, seconds: float, landmarks: np.ndarray) -> list[np.ndarray]:
+        self._held.append(landmarks + [0.0, 1000.0 * self._seen])
+        self._seen += 1
+        return [self._held.pop(0)] if len(self._held) > 3 else []
+
+    def flush(self) -> list[np.ndarray]:
+        held, self._held = self._held, []
+        return held
+
+
+def walk(parts, stabilizer=PassThrough) -> pa.Table:
+    """The whole video; a part that is None is a segment that failed."""
+    walker = TrackWalk("clip.mp4", make_segment().probe.time_base)
+    tables = [walker.skip() if p is None else walker.add(p, stabilizer) for p in parts]
+    tables.append(walker.finish())
+    for table in tables:
+        keys = list(
+            zip(table["face_id"].to_pylist(), table["frame_index"].to_pylist(), strict=True)
+        )
+        assert keys == sorted(set(keys))
+        assert table.schema.equals(TRACK_SCHEMA)
+    table = pa.concat_tables(tables).sort_by(
+        [("face_id", "ascending"), ("frame_index", "ascending")]
+    )
+    assert walker.rows == table.num_rows
+    assert walker.faces == len(set(table["face_id"].to_pylist()))
+    return table
+
+
+def one(part_frames, **kwargs):
+    return make_part(make_segment(), part_frames, **kwargs)
+
+
+def faces(table: pa.Table) -> dict[int, list[int]]:
+    """face_id -> its pts."""
+    found: dict[int, list[int]] = {}
+    for face_id, pts in zip(table["face_id"].to_pylist(), table["pts"].to_pylist(), strict=True):
+        found.setdefault(face_id, []).append(pts)
+    return found
+
+
+def test_rows_by_hand():
+    frames = {100: {7: box_at(3)}, 101: {}, 102: {9: box_at(50), 7: box_at(4)}}
+    table = walk([one(frames, work=None)])
+    rows = table.to_pylist()
+    got = [(r["face_id"], r["frame_index"], r["pts"], r["pts_seconds"]) for r in rows]
+    assert got == [(0, 0, 100, 4.0), (0, 2, 102, 4.08), (1, 2, 102, 4.08)]
+    assert [r["box_xyxy_px"] for r in rows] == [list(b) for b in (box_at(3), box_at(4), box_at(50))]
+    expected = landmarks_for(box_at(50), 102)
+    assert np.stack([rows[2]["x"], rows[2]["y"]], 1) == pytest.approx(expected)
+    assert np.stack([rows[2]["x_raw"], rows[2]["y_raw"]], 1) == pytest.approx(expected)
+    assert {r["video_id"] for r in rows} == {"clip.mp4"}
+
+
+def test_ids_follow_first_pts_then_x():
+    frames = {0: {5: box_at(90), 2: box_at(10)}, 1: {5: box_at(90), 2: box_at(10), 1: box_at(50)}}
+    table = walk([one(frames)])
+    first = {i: row["box_xyxy_px"][0] for i, row in zip(table["face_id"].to_pylist(),
+             table.to_pylist(), strict=True)}  # fmt: skip
+    assert first == {0: 10.0, 1: 90.0, 2: 50.0}
+
+
+def test_a_face_goes_on_over_a_seam():
+    frames = {pts: {0: box_at(pts), 1: box_at(100 - pts)} for pts in range(10)}
+    table = walk(split_parts(frames, [3, 7]))
+    assert faces(table) == {0: list(range(10)), 1: list(range(10))}
+    assert table["frame_index"].to_pylist() == [*range(10)] * 2
+
+
+def test_frames_are_numbered_over_segments_also_without_faces():
+    frames = {pts: ({0: box_at(5)} if pts == 8 else {}) for pts in range(10)}
+    assert walk(split_parts(frames, [3, 7]))["frame_index"].to_pylist() == [8]
+
+
+def test_the_filter_goes_on_over_a_seam():
+    frames = {pts: {0: box_at(10 + 3 * (pts % 2))} for pts in range(12)}
+    whole, cut = (walk(split_parts(frames, at), OneEuro) for at in ([], [2, 5, 6]))
+    assert whole.equals(cut)
+    assert not whole["x"].equals(whole["x_raw"])
+
+
+@pytest.mark.parametrize("bounds", [[], [2], [4, 5], [3, 6, 9]])
+def test_a_filter_that_looks_ahead_gives_every_frame_its_own(bounds):
+    frames = {pts: {0: box_at(10)} for pts in range(11)}
+    table = walk(split_parts(frames, bounds), HoldsBack)
+    assert table["frame_index"].to_pylist() == [*range(11)]
+    assert [y[0] for y in table["y"].to_pylist()] == [10 + 1000 * i for i in range(11)]
+
+
+def test_a_filter_that_looks_ahead_does_not_look_into_the_next_shot():
+    frames = {pts: {0 if pts < 5 else 1: box_at(10)} for pts in range(8)}
+    table = walk([one(frames, cuts=[5])], HoldsBack)
+    assert [y[0] for y in table["y"].to_pylist()] == [
+        *(10 + 1000 * i for i in range(5)),
+        *(10 + 1000 * i for i in range(3)),
+    ]
+
+
+def test_a_face_that_comes_back_soon_keeps_its_id_and_gets_a_new_filter():
+    away = int(REACQUIRE_SECONDS * 25)
+    frames = {pts: {} for pts in range(away + 2)}
+    frames[0] = frames[1] = {0: box_at(10)}
+    frames[away] = frames[away + 1] = {1: box_at(12)}
+    table = walk([one(frames)], HoldsBack)
+    assert faces(table) == {0: [0, 1, away, away + 1]}
+    assert [y[0] for y in table["y"].to_pylist()] == [10, 1010, 10, 1010]
+
+
+@pytest.mark.parametrize("change", ["too late", "elsewhere", "after a cut"])
+def test_a_face_that_is_another_gets_another_id(change):
+    back = int(REACQUIRE_SECONDS * 25) + 2 if change == "too late" else 20
+    frames = {pts: {} for pts in range(back + 1)}
+    frames[0] = frames[1] = {0: box_at(10)}
+    frames[back] = {1: box_at(60 if change == "elsewhere" else 10)}
+    cuts = [10] if change == "after a cut" else []
+    assert faces(walk([one(frames, cuts=cuts)])) == {0: [0, 1], 1: [back]}
+
+
+def test_two_faces_that_come_back_find_their_own_ids():
+    frames = {0: {0: box_at(10), 1: box_at(60)}, 1: {}, 2: {2: box_at(11), 3: box_at(61)}}
+    assert faces(walk([one(frames)])) == {0: [0, 2], 1: [0, 2]}
+
+
+def test_a_failed_segment_ends_the_filters_and_leaves_a_gap():
+    frames = {pts: {0: box_at(10)} for pts in range(12)}
+    first, _, last = split_parts(frames, [4, 8])
+    table = walk([first, None, last], HoldsBack)
+    assert table["pts"].to_pylist() == [0, 1, 2, 3, 8, 9, 10, 11]
+    assert [y[0] for y in table["y"].to_pylist()] == [10 + 1000 * i for i in [0, 1, 2, 3] * 2]
+    assert set(table["face_id"].to_pylist()) == {0}  # back in its place within 2 s
+
+
+def test_a_seam_that_the_next_segment_does_not_begin_with_joins_nothing():
+    """The segment in between gave no frame, or its first frame is another."""
+    here, there = {0: {0: box_at(10)}}, {200: {0: box_at(10)}}
+    parts = [
+        make_part(make_segment(0, 2, own=(None, 1)), here, seam=(1, {0: box_at(10)})),
+        make_part(make_segment(1, 2, own=(1, None)), there),
+    ]
+    assert faces(walk(parts)) == {0: [0], 1: [200]}
+
+
+def test_nothing_gives_an_empty_table():
+    table = walk([None])
+    assert table.num_rows == 0
+
+
+def test_a_filter_that_loses_frames_is_told():
+    class Loses(PassThrough):
+        def push(self, seconds, landmarks):
+            return []
+
+    with pytest.raises(AssertionError, match=r"clip.mp4: the stabilizer kept 1 frames"):
+        walk([one({0: {0: box_at(1)}})], Loses)
+
+
+@st.composite
+def scenes(draw):
+    """Faces in lanes of their own that appear and vanish, cuts, and places to split at."""
+    count = draw(st.integers(2, 24))
+    frames: dict[int, dict[int, tuple]] = {pts: {} for pts in range(count)}
+    cuts = draw(st.sets(st.integers(1, count - 1), max_size=2))
+    number = 0
+    for lane in range(3):
+        pts = draw(st.integers(0, count))
+        while pts < count:
+            stop = min(draw(st.integers(pts + 1, count)), *[c for c in cuts if c > pts], count)
+            for at in range(pts, stop):
+                frames[at][number] = box_at(40 * lane + 2 * (at % 3))
+            number += 1
+            pts = stop + draw(st.integers(0 if stop in cuts else 1, 70))
+    bounds = draw(st.sets(st.integers(1, count - 1), max_size=5))
+    return frames, sorted(cuts), sorted(bounds)
+
+
+@settings(max_examples=80)
+@given(scenes(), st.sampled_from([PassThrough, OneEuro, HoldsBack]))
+def test_any_way_to_split_gives_the_same_table(scene, stabilizer):
+    frames, cuts, bounds = scene
+    whole = walk(split_parts(frames, [], cuts=cuts), stabilizer)
+    assert walk(split_parts(frames, bounds, cuts=cuts), stabilizer).equals(whole)
+    assert Counter(whole["pts"].to_pylist()) == {p: len(f) for p, f in frames.items() if f}

@@ -1,0 +1,1 @@
+"""Videos as FFmpeg sees them, decoded in child processes; no Beam."""

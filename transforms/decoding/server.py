@@ -1,0 +1,177 @@
+"""The decoding child's side: answers one request at a time, on the pipe it was given.
+
+    python -m transforms.decoding.server FD
+
+Run by DecodingChild. Requests are pickles from our worker; answers are bytes that cannot
+do anything but be read, because this process handles untrusted video:
+
+    P...   progress, frames decoded so far
+    W...   a piece of the result, packed; more follow
+    D...   done, the packed result, or the last piece of it
+    V...   a VideoError, as JSON {reason, message}
+    X...   an exception that nobody expected, its traceback as text
+    B...   what makes every video fail (the detector cannot be loaded, say), as text
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import resource
+import sys
+import threading
+import time
+import traceback
+from fractions import Fraction
+from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING, Any, Final
+
+from schemas.errors import FacetracksError, VideoError
+from schemas.records import Segment, Video
+from transforms.decoding.child import ChildSettings
+from transforms.storage.record_codec import pack_plan, pack_windows
+
+if TYPE_CHECKING:
+    from transforms.decoding.box_sources import GivenBoxes
+
+__all__ = ["Server", "main"]
+
+_PROGRESS_SECONDS: Final = 0.5
+_PARENT_CHECK_SECONDS: Final = 1.0
+#: The worker kills us at the memory limit; this stops what grows faster than it looks.
+_HARD_MEMORY_FACTOR: Final = 2
+
+
+class Server:
+    """Answers requests. Heavy imports wait until they are needed."""
+
+    def __init__(self, connection: Connection[Any, Any], settings: ChildSettings) -> None:
+        self._connection = connection
+        self._settings = settings
+        self._detector: Any = None
+        self._given: tuple[Any, GivenBoxes] | None = None
+        self._last_progress = 0.0
+
+    def plan(self, video: Video) -> bytes:
+        """The packed plan of a video."""
+        from transforms.decoding.video_source import open_video, plan_segments
+
+        with open_video(video.uri, max_pixels=self._settings.max_pixels) as (container, stream):
+            numbered = False
+            if video.boxes_uri is not None:
+                boxes = self._given_boxes(video, stream.time_base, stream.average_rate or None)
+                numbered = boxes.by == "frame_index"
+            seconds = self._settings.segment_seconds
+            return pack_plan(
+                plan_segments(video, container, stream, seconds, counts_frames=numbered)
+            )
+
+    def decode(self, segment: Segment) -> bytes:
+        """The packed windows of a segment; all pieces but the last are sent beforehand."""
+        from transforms.decoding.box_sources import BoxSource, DetectedBoxes
+        from transforms.decoding.video_source import FrameStream, open_video
+        from transforms.decoding.window_builder import decode_windows
+
+        settings, probe = self._settings, segment.probe
+        boxes: BoxSource
+        if segment.video.boxes_uri is not None:
+            boxes = self._given_boxes(segment.video, probe.time_base, probe.average_fps)
+        else:
+            boxes = DetectedBoxes(self._loaded_detector(), probe.time_base)
+        uri, pixels = segment.video.uri, settings.max_pixels
+        with open_video(uri, max_pixels=pixels, segment=segment) as (container, stream):
+            frames = FrameStream(segment, container, stream, settings.decode_threads, pixels)
+            for piece in decode_windows(
+                segment, frames, boxes, settings.crop, on_progress=self._progress
+            ):
+                stop_pts = piece.segment.own_stop_pts
+                is_last = stop_pts == segment.own_stop_pts
+                packets_bad, lost_pts = frames.take_losses(None if is_last else stop_pts)
+                rows = dataclasses.replace(piece.rows, lost_pts=lost_pts)
+                work = dataclasses.replace(piece.work, packets_bad=packets_bad)
+                answer = pack_windows(dataclasses.replace(piece, rows=rows, work=work))
+                if not is_last:
+                    self._connection.send_bytes(b"W" + answer)  # waits for the worker
+        return answer
+
+    def _given_boxes(self, video: Video, time_base: Fraction, fps: Fraction | None) -> GivenBoxes:
+        """The boxes given for a video; read once for all its segments."""
+        from transforms.decoding.box_sources import read_boxes
+
+        key = video.video_id, video.boxes_uri, time_base, fps
+        if self._given is None or self._given[0] != key:
+            self._given = key, read_boxes(video, time_base, fps)
+        return self._given[1]
+
+    def _loaded_detector(self) -> Any:
+        if self._detector is None:
+            import torch
+
+            from models.detection.face_detector import load_face_detector
+            from models.weights_digest import check_digest
+
+            torch.set_num_threads(1)
+            detector = load_face_detector(self._settings.detector)
+            expected = self._settings.detector_sha256
+            check_digest("face detector", detector.weights_sha256, expected)
+            self._detector = detector
+            self._connection.send_bytes(b"P0")
+        return self._detector
+
+    def _progress(self, frames: int) -> None:
+        now = time.monotonic()
+        if now - self._last_progress > _PROGRESS_SECONDS:
+            self._last_progress = now
+            self._connection.send_bytes(b"P%d" % frames)
+
+
+def main(descriptor: int, server_class: type[Server] = Server) -> None:
+    """Answers on the pipe `descriptor` until the worker closes its end."""
+    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        _serve(Connection(descriptor), server_class)
+
+
+def _serve(connection: Connection[Any, Any], server_class: type[Server]) -> None:
+    import av
+    import cv2
+
+    from transforms.storage.source_files import give_up_within
+
+    av.logging.set_level(None)
+    cv2.setNumThreads(1)
+    settings: ChildSettings = connection.recv()
+    limit = settings.memory_mb * _HARD_MEMORY_FACTOR << 20
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    give_up_within(settings.stall_seconds)
+    server = server_class(connection, settings)
+    connection.send_bytes(b"P0")  # the imports are done
+    while True:
+        request, argument = connection.recv()
+        connection.send_bytes(b"P0")
+        try:
+            answer = b"D" + getattr(server, request)(argument)
+        except VideoError as error:
+            answer = b"V" + json.dumps({"reason": error.reason, "message": str(error)}).encode()
+        except MemoryError:
+            uri = argument.uri if isinstance(argument, Video) else argument.video.uri
+            message = f"{uri}: the decoder needed more than {settings.memory_mb} MB"
+            answer = b"V" + json.dumps({"reason": "memory_limit", "message": message}).encode()
+        except FacetracksError:
+            answer = b"B" + traceback.format_exc().encode(errors="replace")
+        except Exception:
+            answer = b"X" + traceback.format_exc().encode(errors="replace")
+        connection.send_bytes(answer)
+
+
+def _end_with_parent(parent: int) -> None:
+    """Ends this process soon after its parent has; runs in a thread beside the work."""
+    while os.getppid() == parent:
+        time.sleep(_PARENT_CHECK_SECONDS)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

@@ -1,0 +1,74 @@
+"""ReadVideos: inputs become videos; what is done already, or cannot be reached, is told apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.metrics import Metrics
+
+from schemas.errors import VideoError
+from schemas.records import Video, VideoFailure
+from transforms.progress_board import BOARD
+from transforms.storage.run_output import Workplace
+from transforms.storage.source_files import fingerprint, look_up
+
+__all__ = ["ReadVideos", "inspect_video"]
+
+
+def inspect_video(video: Video) -> Video:
+    """The video with the fingerprint of its bytes: size, and etag or modification time.
+
+    Raises SourceError where there is nothing to read.
+    """
+    _, _, info = look_up(video.uri)
+    return replace(video, fingerprint=fingerprint(info))
+
+
+class _InspectFn(beam.DoFn):  # type: ignore[misc]
+    def __init__(self, workplace: Workplace, overwrite: bool, retry: frozenset[str]) -> None:
+        self._workplace = workplace
+        self._retry = retry
+        self._overwrite = overwrite
+        self._skipped = Metrics.counter("facetracks", "videos_done_before")
+
+    def process(self, video: Video) -> list[Any]:
+        try:
+            inspected = inspect_video(video)
+        except VideoError as error:
+            BOARD.video_ended(video)
+            if not self._overwrite and self._workplace.has_tracks(video):
+                self._skipped.inc()  # finished work outlives its source
+                return []
+            failure = VideoFailure(video, error.reason, str(error))
+            return [beam.pvalue.TaggedOutput("failed", failure)]
+        if self._overwrite:
+            self._workplace.forget(inspected)
+        elif self._workplace.is_done(inspected, self._retry):
+            self._skipped.inc()
+            BOARD.video_ended(video)
+            return []
+        return [inspected]
+
+
+@dataclass
+class ReadVideos(beam.PTransform):  # type: ignore[misc]
+    """A list of videos becomes the videos to do (main output) and VideoFailures (`failed`)."""
+
+    videos: list[Video]
+    workplace: Workplace
+    overwrite: bool = False
+    retry: frozenset[str] = frozenset()
+
+    def expand(self, pipeline: beam.Pipeline) -> Any:
+        """Creates the videos, spreads them over the workers, looks each up."""
+        return (
+            pipeline
+            | "Create" >> beam.Create(self.videos, reshuffle=False)
+            | "Spread" >> beam.Reshuffle()
+            | "Inspect"
+            >> beam.ParDo(_InspectFn(self.workplace, self.overwrite, self.retry)).with_outputs(
+                "failed", main="videos"
+            )
+        )

@@ -1,0 +1,1 @@
+"""What is read and written, on local disks and object stores; no Beam, no decoding."""

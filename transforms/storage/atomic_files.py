@@ -1,0 +1,153 @@
+"""Files that are there whole or not at all, on local disks and object stores.
+
+Local: written under a temporary name in the same folder, then os.replace. Elsewhere:
+written to a local temporary file, then one whole-object put. An exception inside the
+`with` publishes nothing. Names are deterministic, so writing twice is harmless.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import tempfile
+import uuid
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from models.whole_file import TEMPORARY_PREFIX
+from schemas.errors import OutputError
+from transforms.storage.source_files import is_local, resolve
+
+__all__ = [
+    "Folder",
+    "atomic_file",
+    "file_stem",
+    "sweep_all_temporaries",
+    "sweep_temporaries",
+    "write_bytes",
+]
+
+#: Those that this process has in the making now.
+_UNFINISHED: set[Path] = set()
+#: What a full or read-only disk says.
+_NO_ROOM = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EIO,
+)
+_STEM_BYTES = 112
+_HASH_DIGITS = 16
+
+
+def file_stem(video_id: str) -> str:
+    """A file name for a video_id: itself where it is plain, else cleaned, `~`, and a hash.
+
+    Never empty, holds no path separator, starts with no dot, at most 130 bytes long. No
+    plain id has a `~`, so different ids have different stems.
+    """
+    clean = "".join(c if c.isalnum() or c in "._-" else "_" for c in video_id).lstrip(".")
+    clean = clean.encode()[:_STEM_BYTES].decode(errors="ignore")
+    if clean and clean == video_id:
+        return clean
+    digest = sha256(video_id.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{clean or '_'}~{digest[:_HASH_DIGITS]}"
+
+
+@contextlib.contextmanager
+def atomic_file(url: str) -> Iterator[Path]:
+    """Yields a local path to write to; publishes it under `url` when the block ends well."""
+    fs, path = resolve(url)
+    local = is_local(fs)
+    folder = str(Path(path).parent) if local else None
+    if folder:
+        fs.makedirs(folder, exist_ok=True)
+    folder = folder or tempfile.gettempdir()
+    temporary = Path(folder) / f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}"
+    _UNFINISHED.add(temporary)
+    try:
+        yield temporary
+        if local:
+            temporary.replace(path)
+        else:
+            fs.put_file(str(temporary), path)
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            raise OutputError(f"{url} cannot be written: {error.strerror}") from error
+        raise
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        _UNFINISHED.discard(temporary)
+
+
+def write_bytes(url: str, content: bytes) -> None:
+    """Publishes `content` under `url`, whole or not at all."""
+    with atomic_file(url) as path:
+        path.write_bytes(content)
+
+
+def sweep_temporaries() -> None:
+    """Removes what this process has not finished; for a process about to end."""
+    for temporary in list(_UNFINISHED):
+        temporary.unlink(missing_ok=True)
+
+
+def sweep_all_temporaries(folder: str) -> None:
+    """Removes what any process left unfinished below a local folder."""
+    for leftover in Path(folder).rglob(f"{TEMPORARY_PREFIX}*"):
+        leftover.unlink(missing_ok=True)
+
+
+class Folder:
+    """A folder of an output location, by URL."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+
+    def __truediv__(self, name: str) -> Folder:
+        return Folder(f"{self.url}/{name}")
+
+    def __str__(self) -> str:
+        return self.url
+
+    def exists(self) -> bool:
+        """Whether there is a file or folder now, whatever a listing said before."""
+        fs, path = self._resolve()
+        fs.invalidate_cache(path)
+        return bool(fs.exists(path))
+
+    def names(self) -> list[str]:
+        """Names of the finished files and folders in it; none where it does not exist."""
+        fs, path = self._resolve()
+        fs.invalidate_cache(path)
+        try:
+            entries = fs.ls(path, detail=False)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        names = (entry.rstrip("/").rsplit("/", 1)[-1] for entry in entries)
+        return sorted(name for name in names if not name.startswith(TEMPORARY_PREFIX))
+
+    def read_bytes(self) -> bytes:
+        """The content of the file this names."""
+        fs, path = self._resolve()
+        return bytes(fs.cat_file(path))
+
+    def remove(self) -> None:
+        """Removes it with all it holds; nothing happens where it is gone already."""
+        fs, path = self._resolve()
+        with contextlib.suppress(FileNotFoundError):
+            fs.rm(path, recursive=True)
+
+    def local_path(self) -> str | None:
+        """The path on this machine's disk; None elsewhere."""
+        fs, path = self._resolve()
+        return path if is_local(fs) else None
+
+    def _resolve(self) -> tuple[Any, str]:
+        return resolve(self.url)

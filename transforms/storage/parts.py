@@ -1,0 +1,84 @@
+"""Parts: SegmentLandmarks as files, which stand in for a segment's rows on the way.
+
+    landmarks-{segment}-{start}-{stop}.safetensors
+
+A part is named by the pts that it owns, [start, stop): a segment that came in pieces has
+several, each of which begins where one ends.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import replace
+from typing import Final
+
+from apache_beam.metrics import Metrics
+
+from schemas.records import Segment, SegmentLandmarks, SegmentPart
+from transforms.storage.atomic_files import Folder, write_bytes
+from transforms.storage.record_codec import pack_landmarks, unpack_landmarks
+from transforms.storage.source_files import resolve
+
+__all__ = ["STAGED_BYTES", "bounds_of", "part_url", "read_part", "save_part", "saved_parts"]
+
+#: Bytes written to staging; nothing of a video is removed before all of it is written.
+STAGED_BYTES: Final = Metrics.counter("facetracks", "staging_bytes")
+
+_OPEN: Final = "open"
+_NAME: Final = re.compile(r"landmarks-(\d+)-(open|-?\d+)-(open|-?\d+)\.safetensors", re.ASCII)
+
+
+def part_url(staging: Folder, segment: Segment) -> str:
+    """Where a segment's landmarks go: named by what it owns, the same on every try."""
+    return f"{staging}/landmarks-{segment.index:06d}-{bounds_of(segment)}.safetensors"
+
+
+def bounds_of(segment: Segment) -> str:
+    """What a segment owns, for the names of files."""
+    bounds = segment.own_start_pts, segment.own_stop_pts
+    return "-".join(_OPEN if pts is None else str(pts) for pts in bounds)
+
+
+def save_part(staging: Folder, landmarks: SegmentLandmarks) -> SegmentPart:
+    """Writes a segment's landmarks, whole or not at all, and returns the reference."""
+    url = part_url(staging, landmarks.segment)
+    content = pack_landmarks(landmarks)
+    write_bytes(url, content)
+    STAGED_BYTES.inc(len(content))
+    return SegmentPart(landmarks.segment, url)
+
+
+def saved_parts(staging: Folder, segment: Segment) -> list[SegmentPart]:
+    """The parts of a segment that are there, from its start on, up to the first gap."""
+    limit = _number(segment.own_stop_pts, math.inf)
+    stops: dict[float, float] = {}
+    for name in staging.names():
+        match = _NAME.fullmatch(name)
+        if match is not None and int(match[1]) == segment.index:
+            start = -math.inf if match[2] == _OPEN else int(match[2])
+            stop = math.inf if match[3] == _OPEN else int(match[3])
+            if start < stop <= limit:
+                stops[start] = max(stop, stops.get(start, stop))
+    parts: list[SegmentPart] = []
+    start = _number(segment.own_start_pts, -math.inf)
+    while start in stops:
+        stop = stops[start]
+        own = replace(segment, own_start_pts=_pts(start), own_stop_pts=_pts(stop))
+        parts.append(SegmentPart(own, part_url(staging, own)))
+        start = stop
+    return parts
+
+
+def read_part(part: SegmentPart) -> SegmentLandmarks:
+    """Reads what `save_part` wrote; ValueError where the file is something else."""
+    fs, path = resolve(part.url)
+    return unpack_landmarks(fs.cat_file(path), part.segment)
+
+
+def _number(pts: int | None, open_end: float) -> float:
+    return open_end if pts is None else pts
+
+
+def _pts(number: float) -> int | None:
+    return None if math.isinf(number) else int(number)

@@ -1,0 +1,151 @@
+"""Where a run keeps things below OUTPUT, and how it knows what is done.
+
+    OUTPUT/tracks/{stem}.parquet          a video's tracks
+    OUTPUT/videos/{stem}.parquet          its status row; written last: there means done
+    OUTPUT/run.json                       the run
+    OUTPUT/.staging/{stem}.{key}/         parts on the way, gone when the video is done
+
+`key` hashes everything the tracks depend on: the video's bytes (fingerprint), its range
+and boxes, and the configuration. A changed video or configuration never meets old parts.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from schemas.records import Video
+from schemas.videos import VIDEO_SCHEMA
+from transforms.storage.atomic_files import Folder, atomic_file, file_stem
+from transforms.storage.parquet_reading import read_parquet
+from transforms.storage.track_files import METADATA_KEY
+
+__all__ = ["Workplace", "config_hash"]
+
+#: Reasons that the same bytes need not meet a second time.
+_MAY_PASS: Final = frozenset({"unreadable", "not_found", "segment_lost"})
+
+
+def config_hash(config: Mapping[str, Any]) -> str:
+    """16 hex digits that stand for a configuration."""
+    return sha256(json.dumps(dict(config), sort_keys=True).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """An output location together with the configuration that fills it.
+
+    config: what the tracks depend on. provenance: what else is written beside them.
+    """
+
+    output: str
+    config: Mapping[str, Any]
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def config_hash(self) -> str:
+        """The hash of the configuration, as written in every row and file."""
+        return config_hash(self.config)
+
+    def tracks_url(self, video: Video) -> str:
+        """The video's track file."""
+        return f"{self.output}/tracks/{file_stem(video.video_id)}.parquet"
+
+    def status_url(self, video: Video) -> str:
+        """The video's status row."""
+        return f"{self.output}/videos/{file_stem(video.video_id)}.parquet"
+
+    def staging_root(self) -> Folder:
+        """The folder of all parts."""
+        return Folder(self.output) / ".staging"
+
+    def staging(self, video: Video) -> Folder:
+        """The folder of a video's parts."""
+        return self.staging_root() / f"{file_stem(video.video_id)}.{self.work_key(video)}"
+
+    def clear_staging(self, videos: Iterable[Video]) -> None:
+        """Removes the parts of these videos; on a local output, which is locked, of all."""
+        root = self.staging_root()
+        if root.local_path() is not None:
+            root.remove()
+            return
+        stems = {file_stem(video.video_id) for video in videos}
+        for name in root.names():
+            if name.rpartition(".")[0] in stems:
+                (root / name).remove()
+
+    def work_key(self, video: Video) -> str:
+        """What tells this work from that on other bytes or with another configuration."""
+        parts = [
+            self.config_hash(),
+            video.video_id,
+            video.uri,
+            repr((video.start_seconds, video.stop_seconds, video.boxes_uri)),
+            video.fingerprint,
+        ]
+        return sha256("\n".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+    def remove_tracks(self, video: Video) -> None:
+        """Removes a track file that another run left: the video has failed now."""
+        Folder(self.tracks_url(video)).remove()
+
+    def write_status(self, video: Video, row: Mapping[str, Any]) -> None:
+        """Publishes the video's status row; from then on it counts as done."""
+        note = json.dumps({"work_key": self.work_key(video)}).encode()
+        schema = VIDEO_SCHEMA.with_metadata({METADATA_KEY: note})
+        with atomic_file(self.status_url(video)) as path:
+            pq.write_table(pa.Table.from_pylist([_printable(row)], schema=schema), path)
+
+    def forget(self, video: Video) -> None:
+        """Removes the video's status row and parts, so that its work starts anew."""
+        Folder(self.status_url(video)).remove()
+        self.staging(video).remove()
+
+    def is_done(self, video: Video, retry: frozenset[str] = frozenset()) -> bool:
+        """Whether a run has finished exactly this work, for a reason that is not in `retry`.
+
+        Failures that may have passed (a source that could not be read) are never done.
+        """
+        status = self.read_status(video)
+        if status is None:
+            return False
+        row, key = status
+        return key == self.work_key(video) and row["reason"] not in retry | _MAY_PASS
+
+    def is_finished(self, video: Video) -> bool:
+        """Whether exactly this work has its status row, whatever it says."""
+        status = self.read_status(video)
+        return status is not None and status[1] == self.work_key(video)
+
+    def has_tracks(self, video: Video) -> bool:
+        """Whether tracks of this video and configuration are there, whatever its bytes are now."""
+        status = self.read_status(video)
+        if status is None:
+            return False
+        row = status[0]
+        same = row["uri"] == video.uri and row["config_hash"] == self.config_hash()
+        return same and row["status"] in ("ok", "partial")
+
+    def read_status(self, video: Video) -> tuple[dict[str, Any], str] | None:
+        """The status row and its work key; None where there is none."""
+        file = Folder(self.status_url(video))
+        if not file.exists():
+            return None
+        table = read_parquet(pa.BufferReader(file.read_bytes()))
+        note = json.loads((table.schema.metadata or {}).get(METADATA_KEY, b"{}"))
+        return table.to_pylist()[0], str(note.get("work_key", ""))
+
+
+def _printable(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The row with text that is no UTF-8 (file names can hold it) escaped."""
+
+    def escaped(value: Any) -> Any:
+        is_text = isinstance(value, str)
+        return value.encode("utf-8", "backslashreplace").decode() if is_text else value
+
+    return {name: escaped(value) for name, value in row.items()}

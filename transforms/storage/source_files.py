@@ -1,0 +1,255 @@
+"""Bytes of videos, wherever they are: what can pass is tried again, what cannot is told.
+
+A connection that breaks, a server that answers 503: each read is tried a few times, with
+a pause that doubles. What stays broken is a SourceError of that video.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import time
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+import aiohttp
+import fsspec
+
+from schemas.errors import SourceError
+from transforms.storage.read_cache import RECENT, RecentBytes
+
+__all__ = [
+    "LEAST_READ_BYTES",
+    "SourceFile",
+    "fingerprint",
+    "give_up_within",
+    "is_local",
+    "look_up",
+    "read_head",
+    "resolve",
+    "retrying",
+]
+
+_LOGGER = logging.getLogger(__name__)
+#: A jump costs so much at least: planning jumps to a keyframe every few seconds.
+LEAST_READ_BYTES: Final = 16 << 10
+_MOST_AHEAD_BYTES: Final = 4 << 20
+#: Read-ahead is this part of what was read on end so far.
+_AHEAD_SHARE: Final = 2
+#: What tells one version of a source from another, as the file systems call it.
+_VERSION_KEYS: Final = (
+    "size", "ETag", "etag", "mtime", "LastModified", "last_modified", "updated",
+)  # fmt: skip
+#: A web server that is silent for so long is asked again.
+_answer_seconds = 10.0
+_LEAST_ANSWER_SECONDS: Final = 1.0
+#: What is left of a stall when all tries were in vain: for their pauses, and to tell.
+_SPARE_SECONDS: Final = 10.0
+_TRIES: Final = 5
+_FIRST_PAUSE_SECONDS: Final = 0.25
+
+_Result = TypeVar("_Result")
+
+
+def is_local(fs: Any) -> bool:
+    """Whether a file system is this machine's disk."""
+    protocols = (fs.protocol,) if isinstance(fs.protocol, str) else fs.protocol
+    return "file" in protocols
+
+
+def resolve(url: str) -> tuple[Any, str]:
+    """The file system of a URL and the path in it.
+
+    An absolute path is a local file, whatever its name looks like. Web servers that do
+    not answer are given up after a while, so that they can be asked again.
+    """
+    if url.startswith("/"):
+        return fsspec.filesystem("file"), url
+    options: dict[str, Any] = {}
+    if url.startswith(("http://", "https://")):
+        wait = aiohttp.ClientTimeout(
+            total=None, sock_connect=_answer_seconds, sock_read=_answer_seconds
+        )
+        options["client_kwargs"] = {"timeout": wait}
+    fs, path = fsspec.core.url_to_fs(url, **options)
+    return fs, path
+
+
+def give_up_within(stall_seconds: float) -> None:
+    """From now on, all tries of a server that stays silent end before `stall_seconds` do."""
+    global _answer_seconds
+    _answer_seconds = max(_LEAST_ANSWER_SECONDS, (stall_seconds - _SPARE_SECONDS) / _TRIES)
+
+
+def look_up(uri: str) -> tuple[Any, str, dict[str, Any]]:
+    """(file system, path, info) of a source; `info` has `size` where it is known.
+
+    Raises SourceError: not_found, or unreadable for everything else, folders too.
+    """
+
+    def ask() -> tuple[Any, str, dict[str, Any]]:
+        fs, path = resolve(uri)
+        return fs, path, fs.info(path)
+
+    fs, path, info = retrying(ask, uri, "cannot be reached")
+    if info.get("type") == "directory":
+        raise SourceError("unreadable", f"{uri}: is a folder, expected a video file")
+    return fs, path, info
+
+
+def fingerprint(info: dict[str, Any]) -> str:
+    """What `look_up` told of a source's bytes: size, and etag or modification time."""
+    return " ".join(f"{key}={info[key]}" for key in _VERSION_KEYS if info.get(key) is not None)
+
+
+def read_head(uri: str, count: int) -> bytes:
+    """The first `count` bytes of a source, or all it has; raises SourceError."""
+    fs, path, info = look_up(uri)
+    stop = min(count, info["size"]) if info.get("size") is not None else count
+    return bytes(retrying(lambda: fs.cat_file(path, 0, stop), uri, "cannot be read"))
+
+
+def retrying(action: Callable[[], _Result], uri: str, what: str) -> _Result:
+    """Does `action`; failures that may pass are tried again, the rest become SourceErrors."""
+    pause = _FIRST_PAUSE_SECONDS
+    for left in reversed(range(_TRIES)):
+        try:
+            return action()
+        except Exception as raised:  # each file system raises its own kinds
+            error = _underlying(raised)
+            if isinstance(error, FileNotFoundError | NotADirectoryError):
+                message = f"{uri}: no such file or object"
+                raise SourceError("not_found", message) from raised
+            if left == 0 or _is_final(error):
+                message = f"{uri}: {what}: {type(error).__name__}: {error}"
+                raise SourceError("unreadable", message) from raised
+            _LOGGER.info("%s: %s: %s; trying again", uri, what, error)
+        time.sleep(pause)
+        pause *= 2
+    raise AssertionError("unreachable")
+
+
+def _underlying(error: Exception) -> Exception:
+    """The web file system calls every failure FileNotFoundError; its cause tells which it was."""
+    cause = error.__cause__
+    if not isinstance(error, FileNotFoundError) or cause is None:
+        return error
+    gone = getattr(cause, "status", None) in (404, 410) or isinstance(cause, FileNotFoundError)
+    return error if gone or not isinstance(cause, Exception) else cause
+
+
+def _is_final(error: Exception) -> bool:
+    """Whether trying again cannot help: rights, addresses, missing packages."""
+    status = getattr(error, "status", None)
+    if isinstance(status, int) and 400 <= status < 500:
+        return status not in (408, 429)
+    final = (PermissionError, IsADirectoryError, ValueError, ImportError, NotImplementedError)
+    return isinstance(error, final)
+
+
+class SourceFile(io.RawIOBase):
+    """A remote file for FFmpeg to read: read-ahead, retries, and SourceErrors.
+
+    Read-ahead begins small after a jump and grows with what is read on from there, up to
+    the byte where the reader is expected to stop: looking at a keyframe here and there
+    costs little, reading on few requests, and little is read that nobody wants. What this
+    process read lately (`recent`) is not read again. FFmpeg's Python bindings pass
+    exceptions of a file on, so a SourceError comes out of whatever call needed the bytes.
+
+    Args:
+        fs: a file system of fsspec, and `path` in it.
+        uri: what errors call it.
+        info: what `look_up` told; without a size the source is read once through.
+    """
+
+    def __init__(
+        self, fs: Any, path: str, uri: str, info: dict[str, Any], recent: RecentBytes = RECENT
+    ) -> None:
+        self._fs, self._path, self._uri = fs, path, uri
+        self._size: int | None = info.get("size")
+        self._recent, self._key = recent, f"{uri}\n{fingerprint(info)}"
+        self._position = 0
+        self._file: Any = None
+        self._ahead, self._ahead_start = b"", 0
+        self._run_bytes = 0
+        self._stop: int | None = None
+
+    def expect_stop(self, position: int) -> None:
+        """The reader will stop about here: read-ahead does too, and begins small after it."""
+        self._stop = position
+
+    def read(self, size: int = -1) -> bytes:
+        """Up to `size` bytes; b"" at the end."""
+        content = retrying(lambda: self._read(size), self._uri, "reading stopped midway")
+        self._position += len(content)
+        return content
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Moves to an offset; nothing is read yet."""
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size or 0}[whence]
+        self._position = max(0, base + offset)
+        return self._position
+
+    def tell(self) -> int:
+        """Where the next byte comes from."""
+        return self._position
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def seekable(self) -> bool:
+        """Whether the source tells its size; one that does not is read once through."""
+        return self._size is not None
+
+    def close(self) -> None:
+        """Lets the source go."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+        super().close()
+
+    def _read(self, size: int) -> bytes:
+        at = self._position - self._ahead_start
+        if not 0 <= at < len(self._ahead) or size < 0:
+            self._look_ahead(size, jumped=at != len(self._ahead))
+            at = self._position - self._ahead_start
+        return self._ahead[at:] if size < 0 else self._ahead[at : at + size]
+
+    def _look_ahead(self, size: int, *, jumped: bool) -> None:
+        """Has the byte at the position in `_ahead`, unless the file ends before it."""
+        if jumped:
+            self._run_bytes = 0
+        if size < 0 or not self.seekable():
+            self._fill(size if size < 0 else max(size, self._ahead_bytes()))
+            return
+        known = self._recent.at(self._key, self._position)
+        if known is not None:
+            self._ahead_start, self._ahead = known
+            return
+        count = max(size, self._ahead_bytes())
+        next_start = self._recent.next_start(self._key, self._position)
+        self._fill(count if next_start is None else min(count, next_start - self._position))
+        if self._ahead:
+            self._recent.add(self._key, self._ahead_start, self._ahead)
+
+    def _ahead_bytes(self) -> int:
+        """How much to read at the position, where nobody asks for more."""
+        if self._stop is not None and self._position >= self._stop:
+            self._stop, self._run_bytes = None, 0
+        room = _MOST_AHEAD_BYTES if self._stop is None else self._stop - self._position
+        grown = max(self._run_bytes // _AHEAD_SHARE, LEAST_READ_BYTES)
+        return min(grown, room, _MOST_AHEAD_BYTES)
+
+    def _fill(self, size: int) -> None:
+        try:
+            if self._file is None:
+                self._file = self._fs.open(self._path, "rb", cache_type="none")
+            if self.seekable():
+                self._file.seek(self._position)
+            content = bytes(self._file.read(size))
+        except Exception:
+            self._file = None  # the next try starts from a new connection
+            raise
+        self._ahead, self._ahead_start = content, self._position
+        self._run_bytes += len(content)

@@ -1,0 +1,96 @@
+"""Track files: parts with one row group a face, merged into one sorted file a video."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from schemas.tracks import FLOAT_COLUMNS, TRACK_SCHEMA
+from transforms.storage.atomic_files import atomic_file
+from transforms.storage.parquet_reading import open_parquet
+from transforms.storage.source_files import resolve
+
+__all__ = ["METADATA_KEY", "merge_track_parts", "write_track_part"]
+
+#: Key of the JSON provenance in a file's Parquet metadata.
+METADATA_KEY: Final = b"facetracks"
+
+_ROWS_A_GROUP: Final = 16_384
+_WRITE_OPTIONS: Final[dict[str, Any]] = {
+    "compression": "zstd",
+    "use_dictionary": ["video_id", "box_source"],
+    "use_byte_stream_split": list(FLOAT_COLUMNS),
+    "write_statistics": True,
+}
+
+
+def write_track_part(url: str, table: pa.Table) -> int:
+    """Writes rows sorted by face_id as one row group a face; returns the file's bytes."""
+    faces = table["face_id"].to_numpy()
+    starts = [i for i in range(len(faces)) if i == 0 or faces[i] != faces[i - 1]]
+    with atomic_file(url) as path:
+        with pq.ParquetWriter(path, TRACK_SCHEMA, **_WRITE_OPTIONS) as out:
+            for start, stop in zip(starts, [*starts[1:], len(faces)], strict=True):
+                out.write_table(table.slice(start, stop - start), row_group_size=stop - start)
+        return path.stat().st_size
+
+
+def merge_track_parts(
+    url: str,
+    part_urls: tuple[str, ...],
+    metadata: Mapping[str, Any],
+    face_ids: tuple[int, ...] | None = None,
+) -> int:
+    """Writes a video's track file, sorted by face_id, then frame_index; returns its rows.
+
+    Only the faces of `face_ids` are kept, numbered anew from 0 in that order; None keeps
+    all as they are. Reads one row group at a time: memory depends on neither length nor faces.
+    """
+    schema = TRACK_SCHEMA.with_metadata({METADATA_KEY: json.dumps(dict(metadata)).encode()})
+    order = [pq.SortingColumn(TRACK_SCHEMA.get_field_index(c)) for c in ("face_id", "frame_index")]
+    rows = 0
+    with (
+        atomic_file(url) as path,
+        pq.ParquetWriter(path, schema, sorting_columns=order, **_WRITE_OPTIONS) as out,
+    ):
+        waiting: list[pa.Table] = []
+        for table in _row_groups_by_face(part_urls, face_ids):
+            rows += table.num_rows
+            waiting.append(table)
+            if sum(t.num_rows for t in waiting) >= _ROWS_A_GROUP:
+                out.write_table(pa.concat_tables(waiting).cast(schema))
+                waiting = []
+        if waiting:
+            out.write_table(pa.concat_tables(waiting).cast(schema))
+    return rows
+
+
+def _row_groups_by_face(
+    part_urls: tuple[str, ...], face_ids: tuple[int, ...] | None
+) -> Iterator[pa.Table]:
+    new_ids = None if face_ids is None else {old: new for new, old in enumerate(face_ids)}
+    column = TRACK_SCHEMA.get_field_index("face_id")
+    places = []
+    for number, url in enumerate(part_urls):
+        with _open(url) as file:
+            meta = open_parquet(file).metadata
+        for group in range(meta.num_row_groups):
+            face_id = meta.row_group(group).column(column).statistics.min
+            if new_ids is None or face_id in new_ids:
+                places.append((face_id, number, group))
+    for face_id, number, group in sorted(places):
+        with _open(part_urls[number]) as file:
+            table = open_parquet(file).read_row_group(group, use_threads=False)
+        if new_ids is not None:
+            ids = pa.array([new_ids[face_id]] * table.num_rows, pa.int32())
+            table = table.set_column(column, TRACK_SCHEMA.field(column), ids)
+        yield table
+
+
+def _open(url: str) -> Any:
+    fs, path = resolve(url)
+    return fs.open(path, "rb")
