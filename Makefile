@@ -23,7 +23,7 @@ test-engines: $(VENV)/.installed
 
 # A Flink cluster on this machine until Ctrl-C; it prints how to annotate on it.
 flink: $(VENV)/.installed
-	$(VENV)/bin/python -m pipeline.clusters.flink_cluster
+	$(VENV)/bin/python -m tests.engines.flink_cluster
 
 # Lint, types, import contracts; .ci/run calls it first.
 check: $(VENV)/.installed

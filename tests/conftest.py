@@ -50,7 +50,7 @@ class Ended(NamedTuple):
 @pytest.fixture()
 def facetracks(capsys) -> Callable[..., Ended]:
     """Runs the command line in this process."""
-    from pipeline.cli import main
+    from pipeline.commands.cli import main
 
     root = logging.getLogger()
     before = signal.getsignal(signal.SIGTERM), root.level, list(root.handlers), list(root.filters)

@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 import pyarrow.parquet as pq
 
-from pipeline.clusters.flink_cluster import run_flink
+from tests.engines.flink_cluster import run_flink
 
 Process = tuple[int, int]  # id, time of start
 
@@ -67,7 +67,15 @@ def annotate(videos: list[Path], *options: str) -> Speed:
     """Annotates the videos in a fresh output."""
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "out"
-        command = [sys.executable, "-m", "pipeline.cli", "annotate", *videos, "--output", output]
+        command = [
+            sys.executable,
+            "-m",
+            "pipeline.commands.cli",
+            "annotate",
+            *videos,
+            "--output",
+            output,
+        ]
         command += ["--device", "cpu", "--segment-seconds", "2", *options]
         start = time.monotonic()
         with CpuMeter() as meter:

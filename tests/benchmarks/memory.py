@@ -124,7 +124,7 @@ def _clip(path: Path, fps: int) -> Path:
 
 
 def _annotate(video: Path, output: Path, options: list[str]) -> Peak:
-    command = [sys.executable, "-m", "pipeline.cli", "annotate", video, "--output", output]
+    command = [sys.executable, "-m", "pipeline.commands.cli", "annotate", video, "--output", output]
     start, peak = time.monotonic(), Peak()
     log = output.with_suffix(".log")
     with log.open("w") as out:

@@ -74,7 +74,13 @@ def _measure_runs(videos: list[Path], segment_seconds: float, runs: int) -> None
     for _ in range(runs):
         for name, option in (("together", ()), ("apart", ("--separate-decode",))):
             with tempfile.TemporaryDirectory() as output:
-                command = [sys.executable, "-m", "pipeline.cli", "annotate", *map(str, videos)]
+                command = [
+                    sys.executable,
+                    "-m",
+                    "pipeline.commands.cli",
+                    "annotate",
+                    *map(str, videos),
+                ]
                 command += ["--output", output, "--device", "cpu", *option]
                 command += ["--segment-seconds", str(segment_seconds)]
                 before, start = _cpu_seconds(), time.monotonic()

@@ -10,8 +10,8 @@ import pytest
 from annotate_process import annotate
 from engine_tables import OPTIONS
 
-from pipeline.clusters.flink_cluster import FlinkCluster, run_flink
-from pipeline.clusters.jars import missing_tools
+from tests.engines.flink_cluster import FlinkCluster, run_flink
+from tests.engines.jars import missing_tools
 
 
 @pytest.fixture(scope="session", autouse=True)

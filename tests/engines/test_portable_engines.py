@@ -11,15 +11,15 @@ import pytest
 from annotate_process import annotate
 from engine_tables import OPTIONS, assert_same_tables
 
-from pipeline.clusters.jars import missing_tools
-from pipeline.clusters.job_servers import (
+from pipeline.clusters.processes import ProcessGroup
+from tests.engines.jars import missing_tools
+from tests.engines.job_servers import (
     build_prism,
     external_workers,
     start_portable_job_service,
     start_spark_job_server,
     start_worker_pool,
 )
-from pipeline.clusters.processes import ProcessGroup
 
 pytestmark = pytest.mark.engines
 

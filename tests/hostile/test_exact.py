@@ -246,7 +246,13 @@ def timed(tmp_path_factory) -> tuple[dict[str, Clip], Path]:
             lines = ["frame_index,x0,y0,x1,y1", *rows]
             (folder / f"{name}.csv").write_text("\n".join(lines) + "\n")
             manifest.write(json.dumps({"uri": name, "boxes": f"{name}.csv"}) + "\n")
-    command = [sys.executable, "-m", "pipeline.cli", "annotate", str(folder / "clips.jsonl")]
+    command = [
+        sys.executable,
+        "-m",
+        "pipeline.commands.cli",
+        "annotate",
+        str(folder / "clips.jsonl"),
+    ]
     command += ["--output", str(folder / "out"), "--workers", "1", "--segment-seconds", "0.5"]
     command += ["--stabilizer", "none"]
     environment = dict(os.environ, OMP_NUM_THREADS="1", PYTHONPATH=str(ROOT))

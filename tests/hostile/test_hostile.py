@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from models.frame_pixels import FramePixels
-from pipeline.annotate import EXIT_INCOMPLETE
+from pipeline.commands.annotate import EXIT_INCOMPLETE
 from schemas.errors import VideoError
 from schemas.records import Segment, Video
 from schemas.videos import REASONS
@@ -66,7 +66,7 @@ def corpus(tmp_path_factory) -> tuple[Path, list[HostileCase]]:
 def run(corpus, tmp_path_factory) -> Run:
     folder, _ = corpus
     output = tmp_path_factory.mktemp("annotated") / "deep" / "down" / "out"
-    command = [sys.executable, "-m", "pipeline.cli", "annotate"]
+    command = [sys.executable, "-m", "pipeline.commands.cli", "annotate"]
     command += [str(folder / "found"), str(folder / "listed.jsonl"), "--output", str(output)]
     command += ["--workers", "2", "--segment-seconds", str(SEGMENT_SECONDS)]
     command += ["--stabilizer", "none"]

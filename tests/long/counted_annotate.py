@@ -9,7 +9,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from pipeline import cli
+from pipeline.commands import cli
 
 if TYPE_CHECKING:
     from schemas.records import Segment

@@ -292,7 +292,7 @@ def test_an_interrupted_run_leaves_no_half_files_and_goes_on(talking_clip, facet
     output = tmp_path / "out"
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
     process = subprocess.Popen(
-        [sys.executable, "-m", "pipeline.cli", *command, str(output)],
+        [sys.executable, "-m", "pipeline.commands.cli", *command, str(output)],
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         env=environment,

@@ -13,7 +13,7 @@ from apache_beam.options.pipeline_options import (
 from apache_beam.transforms import environments
 from apache_beam.transforms.userstate import is_stateful_dofn
 
-from pipeline.annotate_options import add_options, align_hints, beam_options
+from pipeline.commands.annotate_options import add_options, align_hints, beam_options
 from pipeline.graph import GraphSettings, annotate_videos
 from schemas.records import Video
 from transforms.align_faces import LandmarkModelHandler

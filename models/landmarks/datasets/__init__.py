@@ -12,7 +12,7 @@
 
 Videos are `LabelledVideo`s, which read their frames and labels as they are taken; stills are
 `LabelledFace`s, whose pictures are read when they are loaded; a `LabelledSet` holds either. A
-track Parquet with its video is read by `pipeline.labelled_tracks`, into the same.
+track Parquet with its video is read by `pipeline.data.labelled_tracks`, into the same.
 
 What is broken or missing raises AnnotationError, which names file and line. Readers that take
 `skipped` leave it out instead where a list is given, and append the message to it.

@@ -19,7 +19,7 @@ OPTIONS = ("--segment-seconds", 2, "--workers", 2, "--device", "cpu")
 @pytest.fixture(scope="module")
 def local(talking_clip, tmp_path_factory):
     """The tracks of the clip as a local run writes them."""
-    from pipeline.cli import main
+    from pipeline.commands.cli import main
 
     output = tmp_path_factory.mktemp("local") / "out"
     with pytest.raises(SystemExit) as ended:

@@ -1,0 +1,136 @@
+"""The `facetracks` command: subcommands, exit status, and an orderly end on Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import logging
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import Any, Final, NoReturn
+
+__all__ = ["main"]
+
+_EXIT_BROKE: Final = 1
+_EXIT_USAGE: Final = 2
+_EXIT_INTERRUPTED: Final = 130
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Runs the command line and exits: 0 ok, 1 broke, 2 wrong usage, 3 not every video ok."""
+    _quiet_libraries()
+    from schemas.errors import FacetracksError, OutputError, UsageError
+
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        status = _dispatch(arguments)
+    except KeyboardInterrupt:
+        _end_interrupted("the same command starts anew")
+    except (UsageError, OutputError) as error:
+        print(f"facetracks: {error}", file=sys.stderr)
+        status = _EXIT_USAGE
+    except FacetracksError as error:
+        print(f"facetracks: {type(error).__name__}: {error}", file=sys.stderr)
+        status = _EXIT_BROKE
+    except Exception as error:
+        logging.getLogger(__name__).exception("the run broke")
+        print(f"facetracks: the run broke: {type(error).__name__}: {error}", file=sys.stderr)
+        status = _EXIT_BROKE
+    sys.exit(status)
+
+
+def _dispatch(arguments: list[str]) -> int:
+    parser = _parser()
+    args, rest = parser.parse_known_args(arguments)
+    if rest and not getattr(args, "takes_beam_options", False):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    args.beam_options = rest
+    if getattr(args, "takes_beam_options", False):
+        # Not by KeyboardInterrupt: a runner would wrap it, or catch it in a worker thread.
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(signum, _stop_annotating)
+    return int(args.run(args))
+
+
+def _parser() -> argparse.ArgumentParser:
+    from pipeline.commands import (
+        annotate,
+        demo,
+        evaluate_codecs,
+        evaluate_coverage,
+        evaluate_detector,
+        evaluate_landmarks,
+        evaluate_stabilizers,
+        evaluate_tracks,
+        fit_stabilizer,
+        networks,
+        render,
+        sample,
+        train_detector,
+        train_landmarks,
+    )
+
+    parser = argparse.ArgumentParser(
+        prog="facetracks",
+        description="Annotates video corpora with 68-point facial landmark tracks.",
+        allow_abbrev=False,
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for command in (annotate, render, sample, demo, networks, fit_stabilizer, evaluate_stabilizers):
+        command.add_parser(commands)
+    for name, text, members in (
+        ("train", "train a network", (train_landmarks, train_detector)),
+        (
+            "evaluate",
+            "measure a network or its tracks",
+            (
+                evaluate_landmarks,
+                evaluate_tracks,
+                evaluate_codecs,
+                evaluate_detector,
+                evaluate_coverage,
+            ),
+        ),
+    ):
+        group = commands.add_parser(name, help=text, description=f"{text}.".capitalize())
+        kinds: Any = group.add_subparsers(metavar="WHAT", required=True)
+        for member in members:
+            member.add_parser(kinds)
+    return parser
+
+
+def _quiet_libraries() -> None:
+    """Warnings of libraries that the person at the terminal can do nothing about."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger().addFilter(lambda record: "apitools" not in record.getMessage())
+    for name in ("apache_beam", "fsspec"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    # Runners log what they raise, traceback and all; it is told once, at the end.
+    logging.getLogger("apache_beam.runners").setLevel(logging.CRITICAL)
+    warnings.simplefilter("ignore")
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # file names may be no UTF-8
+
+
+def _stop_annotating(signum: int, frame: Any) -> NoReturn:
+    """Ends children and unfinished files at once; worker threads get no say."""
+    from transforms.decoding.child import kill_all_children
+    from transforms.storage.atomic_files import sweep_temporaries
+
+    kill_all_children()
+    sweep_temporaries()
+    _end_interrupted("the same command goes on from here")
+
+
+def _end_interrupted(next_time: str) -> NoReturn:
+    print(f"\nfacetracks: interrupted; {next_time}", file=sys.stderr, flush=True)
+    os._exit(_EXIT_INTERRUPTED)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""`facetracks demo`: the main job on the embedded sample, and how far it is from the truth."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pipeline.commands.render import render_contact_sheet, render_video
+from pipeline.commands.sample import compare_with_truth, write_sample
+from pipeline.data.track_file import find_track_file, read_track_file
+
+__all__ = ["add_parser", "run"]
+
+
+def add_parser(subparsers: Any) -> None:
+    """Adds the command to the `facetracks` parser."""
+    parser = subparsers.add_parser(
+        "demo",
+        help="annotate the embedded sample, draw it, and compare with its truth",
+        description="Makes the sample clip, annotates it, renders an overlay video and a "
+        "contact sheet, and prints how far the tracks are from the clip's exact landmarks.",
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("facetracks-sample"),
+        metavar="DIR",
+        help="folder for all of it (default: %(default)s)",
+    )
+    parser.set_defaults(run=run, subcommand=subparsers.choices)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Runs all of it; returns the exit status of the annotation."""
+    folder = args.output
+    folder.mkdir(parents=True, exist_ok=True)
+    clip, output = folder / "sample.mp4", folder / "output"
+    overlay, sheet = folder / "overlay.mp4", folder / "contact-sheet.png"
+    truth = write_sample(clip)
+    status = _annotate(args.subcommand["annotate"], clip, output)
+    if status != 0:
+        return status
+    track_file = find_track_file(str(output), str(clip))
+    tracks = read_track_file(track_file)
+    render_video(str(clip), tracks, overlay)
+    render_contact_sheet(str(clip), tracks, sheet)
+    error = compare_with_truth(track_file, truth)
+    print(
+        f"\nclip            {clip}\n"
+        f"truth           {truth}\n"
+        f"tracks          {track_file}\n"
+        f"overlay video   {overlay}\n"
+        f"contact sheet   {sheet}\n\n"
+        f"frames with the face found  {error.frames_found} of {error.frames_truth}\n"
+        "distance to the truth, % of the distance between the outer eye corners:\n"
+        f"  raw         {error.nrmse_raw_percent_mean:.2f} mean, "
+        f"{error.nrmse_raw_percent_max:.2f} worst frame; "
+        f"jitter {error.stability_raw_percent:.2f} a frame\n"
+        f"  stabilized  {error.nrmse_percent_mean:.2f} mean, "
+        f"{error.nrmse_percent_max:.2f} worst frame; jitter {error.stability_percent:.2f} a frame"
+    )
+    return status
+
+
+def _annotate(parser: argparse.ArgumentParser, clip: Path, output: Path) -> int:
+    """Runs `annotate` as the command line would, anew each time."""
+    args = parser.parse_args([str(clip), "--output", str(output), "--overwrite"])
+    args.beam_options = []
+    annotate: Callable[[argparse.Namespace], int] = args.run
+    return annotate(args)

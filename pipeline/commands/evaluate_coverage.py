@@ -1,0 +1,128 @@
+"""`facetracks evaluate coverage`: do the faces that a detector sees have rows in the tracks?"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import fsspec
+from tqdm import tqdm
+
+from models.detection.face_detector import load_face_detector
+from models.face_tracking import match_boxes
+from models.frame_pixels import FramePixels, upright_aspect
+from pipeline.data.track_file import find_track_file, read_track_file
+from schemas.errors import UsageError
+from schemas.records import Video
+from transforms.decoding.box_sources import DetectedBoxes
+from transforms.decoding.video_source import FrameStream, open_video, plan_segments
+from transforms.storage.parquet_reading import read_parquet
+
+__all__ = ["Coverage", "add_parser", "measure_coverage", "run"]
+
+_SAME_FACE_IOU = 0.4
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """Counts over the frames of a video.
+
+    frames_seen: frames on which the detector sees a face that is large enough;
+    frames_covered: those of them with a row. faces_seen, faces_covered: the same for
+    faces, where a row must overlap the face (IoU 0.4 or more).
+    """
+
+    frames_seen: int = 0
+    frames_covered: int = 0
+    faces_seen: int = 0
+    faces_covered: int = 0
+
+    def __add__(self, other: Coverage) -> Coverage:
+        return Coverage(
+            self.frames_seen + other.frames_seen,
+            self.frames_covered + other.frames_covered,
+            self.faces_seen + other.faces_seen,
+            self.faces_covered + other.faces_covered,
+        )
+
+
+def add_parser(subparsers: Any) -> None:
+    """Adds `coverage` to the `evaluate` commands."""
+    parser = subparsers.add_parser(
+        "coverage",
+        help="share of a detector's faces that have rows",
+        description="Runs a detector on every frame of the videos of an output folder and "
+        "counts the frames and faces that have rows in the tracks.",
+    )
+    parser.add_argument("output", metavar="OUTPUT", help="output folder of `facetracks annotate`")
+    parser.add_argument("--detector", required=True, metavar="SPEC", help="yunet:ONNX_FILE, say")
+    parser.add_argument(
+        "--min-size", type=float, default=40.0, metavar="PX", help="of a face (default: 40)"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prints a line a video and the sum; returns the exit status."""
+    detector = load_face_detector(args.detector)
+    uris = [row["uri"] for row in _annotated(args.output)]
+    if not uris:
+        raise UsageError(f"{args.output}: no annotated video there; expected an output folder")
+    found = {
+        uri: measure_coverage(uri, find_track_file(args.output, uri), detector, args.min_size)
+        for uri in tqdm(uris, unit="video")
+    }
+    total = sum(found.values(), Coverage())
+    if args.json:
+        print(json.dumps({"total": asdict(total)} | {u: asdict(c) for u, c in found.items()}))
+        return 0
+    for uri, coverage in found.items():
+        print(f"{_shares(coverage)}  {uri}")
+    print(f"{_shares(total)}  all")
+    return 0
+
+
+def measure_coverage(uri: str, track_file: str, detector: Any, min_size_px: float) -> Coverage:
+    """Detects on every frame of a video and looks for the faces in its tracks.
+
+    A face is large enough when the longer side of its box is `min_size_px` or more.
+    """
+    tracks = read_track_file(track_file)
+    rows = tracks.by_pts()
+    total = Coverage()
+    with open_video(uri) as (container, stream):
+        segment = plan_segments(Video(uri, uri), container, stream, float("inf"))[0]
+        boxes = DetectedBoxes(detector, segment.probe.time_base)
+        for number, (pts, frame) in enumerate(FrameStream(segment, container, stream)):
+            pixels = FramePixels(frame)
+            aspect = upright_aspect(segment.probe.sample_aspect_ratio, pixels.rotation_deg)
+            seen, _ = boxes.find(number, pts, pixels, float(aspect))
+            seen = seen[(seen[:, 2:] - seen[:, :2]).max(1) >= min_size_px]
+            here = tracks.boxes_xyxy_px[rows.get(pts, [])]
+            pairs = match_boxes(seen, here, min_iou=_SAME_FACE_IOU)
+            total += Coverage(
+                int(len(seen) > 0), int(len(seen) > 0 and len(here) > 0), len(seen), len(pairs)
+            )
+    return total
+
+
+def _annotated(output: str) -> Iterator[dict[str, Any]]:
+    fs, root = fsspec.core.url_to_fs(output)
+    for path in sorted(fs.glob(f"{root.rstrip('/')}/videos/*.parquet")):
+        with fs.open(path, "rb") as file:
+            rows = read_parquet(file, ["uri", "status"]).to_pylist()
+        yield from (row for row in rows if row["status"] in ("ok", "partial"))
+
+
+def _shares(coverage: Coverage) -> str:
+    frames, faces = coverage.frames_seen, coverage.faces_seen
+    return (
+        f"frames {coverage.frames_covered:>6}/{frames:<6}"
+        f"{100 * coverage.frames_covered / frames if frames else 100:6.1f} %   "
+        f"faces {coverage.faces_covered:>6}/{faces:<6}"
+        f"{100 * coverage.faces_covered / faces if faces else 100:6.1f} %"
+    )

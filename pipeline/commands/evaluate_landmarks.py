@@ -1,0 +1,266 @@
+"""`facetracks evaluate landmarks`: errors of landmark networks on labelled faces."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from tqdm import tqdm
+
+from models.detection.face_detector import FaceDetector, load_face_detector
+from models.landmarks.datasets.labelled_set import LabelledSet
+from models.landmarks.evaluation import (
+    BoxesOfFace,
+    detected_boxes,
+    jittered_boxes,
+    label_boxes,
+    measure_faces,
+)
+from models.landmarks.face_errors import FaceErrors
+from models.landmarks.model import LandmarkModel, load_landmark_model
+from models.landmarks.precision import NRMSE_SHIFT_LIMIT_PERCENT, PRECISIONS, PrecisionCheck
+from models.landmarks.sets import EVALUATION_SETS, read_evaluation_set
+from models.networks.heatmap_codecs import CODECS
+from pipeline.data.labelled_sets import SET_HELP, read_labelled_sets
+from pipeline.reports.error_curves import draw_error_curves
+from pipeline.reports.landmark_report import (
+    MISSED_NOTE,
+    Measurement,
+    figure_rows,
+    format_tables,
+    scale_rows,
+    without_nan,
+)
+from pipeline.reports.stabilizer_plots import check_plots
+from schemas.errors import UsageError
+
+__all__ = ["add_parser", "run"]
+
+#: Two of EVALUATION_SETS that are also measured as one.
+_STILLS: Final = ("dlib_faces", "helen_train8")
+_DRAWS_STILL, _DRAWS_VIDEO = 8, 1
+#: Ends the name of a network that computes in bfloat16.
+_SHORTER: Final = ", bfloat16"
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds `landmarks` to the group of `facetracks evaluate`."""
+    parser = subparsers.add_parser(
+        "landmarks",
+        help="measure landmark networks on labelled faces",
+        description="Mean and median error, AUC and failure rate at 8 and 4 percent, in percent "
+        "of the distance of the outer eye corners and, apart from that, of the diagonal of the "
+        "ground-truth box; by category, movement and expression, and by size of the face. Boxes "
+        "are those of the labelled landmarks, jittered as the detector scatters, or the "
+        "detector's own. In videos a network sees the frames before; a still is repeated. "
+        f"{MISSED_NOTE}.",
+    )
+    add = parser.add_argument
+    add("--data", type=Path, metavar="DIR", help=f"folder with {', '.join(EVALUATION_SETS)}")
+    add("--set", action="append", default=[], metavar="KIND[/SPLIT]:PATH", help=SET_HELP)
+    add(
+        "--weights",
+        action="append",
+        metavar="FILE",
+        help="weights to measure; repeatable (default: the package's)",
+    )
+    add(
+        "--detector",
+        metavar="SPEC",
+        help="also measure on detected boxes: 'default', 'yunet:PATH' or a weights file",
+    )
+    add(
+        "--draws",
+        type=int,
+        help="jittered boxes for each face; 0: the labels' boxes as they are "
+        f"(default: {_DRAWS_STILL} for stills, {_DRAWS_VIDEO} for videos)",
+    )
+    add("--seed", type=int, default=0, help="seed of the jitter (default: 0)")
+    add("--skip-broken", action="store_true", help="leave out broken annotations and count them")
+    add("--plots", type=Path, metavar="DIR", help="draw error curves; needs facetracks[plots]")
+    add(
+        "--precision",
+        choices=PRECISIONS,
+        default=PRECISIONS[0],
+        help="bfloat16: measure every network in both precisions, and say whether the shorter one "
+        f"moves its mean error by less than {NRMSE_SHIFT_LIMIT_PERCENT} (default: %(default)s)",
+    )
+    add(
+        "--codec",
+        nargs="+",
+        choices=CODECS,
+        metavar="NAME",
+        help=f"measure every heatmap network read by each of these, of {', '.join(CODECS)} "
+        "(default: what its card says)",
+    )
+    add("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")
+    add("--threads", type=int, default=1, help="CPU threads (default: 1)")
+    add("--json", action="store_true", help="print JSON instead of tables")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measures and prints; returns 0."""
+    if args.draws is not None and args.draws < 0:
+        raise UsageError(f"--draws: got {args.draws}, expected 0 or more")
+    if args.data is None and not args.set:
+        raise UsageError("got no data set, expected --data or --set")
+    if args.plots:
+        check_plots()
+    torch.set_num_threads(args.threads)
+    skipped: list[str] | None = [] if args.skip_broken else None
+    sets = _read_sets(args, skipped)
+    detector = load_face_detector(args.detector) if args.detector else None
+    models = _named_models(args)
+    measured = [
+        one
+        for name, model in models.items()
+        for one in _measure(args, name, model, detector, sets, skipped)
+    ]
+    rows, scales = list(figure_rows(measured)), scale_rows(measured)
+    checks = _precision_checks(rows)
+    left_out = None if skipped is None else list(dict.fromkeys(skipped))
+    if args.json:
+        _print_json(args, models, rows, scales, checks, left_out)
+    else:
+        for model in models.values():
+            print(repr(model))
+        print(format_tables(rows, scales))
+        for (network, data_set, boxes), check in checks.items():
+            print(f"bfloat16, {network}, {data_set}, {boxes}: {check}")
+        if left_out is not None:
+            print("\n".join([f"left out: {len(left_out)} broken annotations", *left_out]))
+    if args.plots:
+        for path in draw_error_curves(args.plots, measured):
+            print(path, file=sys.stderr)
+    return 0
+
+
+def _read_sets(args: argparse.Namespace, skipped: list[str] | None) -> list[LabelledSet]:
+    own = [
+        LabelledSet(name, stills=read_evaluation_set(args.data, name))
+        for name in (EVALUATION_SETS if args.data else ())
+    ]
+    return own + read_labelled_sets(args.set, skipped=skipped)
+
+
+def _named_models(args: argparse.Namespace) -> dict[str, LandmarkModel]:
+    """By the networks' names, with a digest of the weights where two are of one network."""
+    models = [load_landmark_model(path, args.device) for path in args.weights or [None]]
+    networks = [model.card.network for model in models]
+    named: dict[str, LandmarkModel] = {}
+    for path, model in zip(args.weights or [None], models, strict=True):
+        name = model.card.network
+        if networks.count(name) > 1:
+            name += f" {model.weights_sha256[:8]}"
+        named |= _read_in_each_way(name, model, args.codec)
+        if args.precision == "bfloat16":
+            shorter = load_landmark_model(path, args.device, bfloat16=True)
+            read = _read_in_each_way(name, shorter, args.codec)
+            named |= {read_name + _SHORTER: model for read_name, model in read.items()}
+    return named
+
+
+def _read_in_each_way(
+    name: str, model: LandmarkModel, codecs: Sequence[str] | None
+) -> dict[str, LandmarkModel]:
+    if not codecs or not model.makes_heatmaps:
+        return {name: model}
+    return {f"{name}, {codec}": model.read_by(codec) for codec in codecs}
+
+
+def _precision_checks(
+    rows: Sequence[Mapping[str, Any]],
+) -> dict[tuple[str, str, str], PrecisionCheck]:
+    """Of each network, set and kind of boxes that was measured in both precisions.
+
+    By 68 landmarks, where the labels have them.
+    """
+    means: dict[tuple[str, str, str], float] = {}
+    for row in rows:
+        if (row["normalization"], row["group"]) == ("interocular", "all"):
+            means.setdefault((row["network"], row["set"], row["boxes"]), row["nrmse_mean"])
+    return {
+        (network, data_set, boxes): PrecisionCheck(mean, shorter)
+        for (network, data_set, boxes), mean in means.items()
+        if (shorter := means.get((network + _SHORTER, data_set, boxes))) is not None
+    }
+
+
+def _measure(
+    args: argparse.Namespace,
+    network: str,
+    model: LandmarkModel,
+    detector: FaceDetector | None,
+    sets: Sequence[LabelledSet],
+    skipped: list[str] | None,
+) -> list[Measurement]:
+    measured: list[Measurement] = []
+    for on_detections in (False, True) if detector is not None else (False,):
+        found: dict[str, Measurement] = {}
+        for data in sets:
+            source, boxes = (
+                (f"detector {detector.name}", detected_boxes(detector))
+                if on_detections and detector is not None
+                else _boxes_of_labels(args, data)
+            )
+            faces = data.faces(window_frames=model.card.window_frames, skipped=skipped)
+            shown = tqdm(faces, f"{network}, {data.name}, {source}", unit="face")
+            errors = measure_faces(model, shown, boxes, skipped=skipped)
+            if not len(errors):
+                raise UsageError(f"{data.name}: got no face to measure, expected some")
+            found[data.name] = Measurement(network, data.name, source, errors)
+        if all(name in found for name in _STILLS):
+            stills = FaceErrors.joined([found[name].errors for name in _STILLS])
+            source = found[_STILLS[0]].boxes
+            found["both stills"] = Measurement(network, "both stills", source, stills)
+        measured += found.values()
+    return measured
+
+
+def _boxes_of_labels(args: argparse.Namespace, data: LabelledSet) -> tuple[str, BoxesOfFace]:
+    draws = args.draws
+    if draws is None:
+        draws = _DRAWS_VIDEO if data.videos else _DRAWS_STILL
+    if draws == 0:
+        return "labels", label_boxes
+    return f"labels, jittered x{draws}", jittered_boxes(draws=draws, seed=args.seed)
+
+
+def _print_json(
+    args: argparse.Namespace,
+    models: Mapping[str, LandmarkModel],
+    rows: Sequence[dict[str, Any]],
+    scales: Sequence[dict[str, Any]],
+    checks: Mapping[tuple[str, str, str], PrecisionCheck],
+    left_out: list[str] | None,
+) -> None:
+    networks = [
+        {
+            "network": name,
+            "weights_sha256": model.weights_sha256,
+            "crop_scale": model.card.crop_scale,
+        }
+        for name, model in models.items()
+    ]
+    report = {
+        "networks": networks,
+        "seed": args.seed,
+        "missed": MISSED_NOTE,
+        "left_out": left_out,
+        "results": without_nan(rows),
+        "by_scale": without_nan(scales),
+        "bfloat16": [
+            dict(zip(("network", "set", "boxes"), key, strict=True))
+            | dataclasses.asdict(check)
+            | {"accepted": check.accepted}
+            for key, check in checks.items()
+        ],
+    }
+    print(json.dumps(report, indent=2))

@@ -1,0 +1,268 @@
+"""`facetracks evaluate-stabilizers`: error, stability, lag and cost of every stabilizer."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import functools
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from models.motion.motion_tracks import MotionTrack
+from models.stabilization.baseline_smoothers import (
+    BASELINES,
+    Baseline,
+    baseline_grid,
+    run_baseline,
+)
+from models.stabilization.costs import batched_cost_us, cost_us
+from models.stabilization.loss import LossWeights, StabilizerLoss
+from models.stabilization.metrics import score_tracks
+from models.stabilization.mode_smoother import ModeSmoother
+from models.stabilization.mode_tuning import run_mode_smoother, run_stabilizer
+from models.stabilization.stabilizers import Sta, Stabilizer, StaOffline, stabilizers_of
+from models.stabilization.track_batch import TrackBatch
+from models.stabilization.training import fit_by_gradient, run_filter, start_from
+from models.stabilization.weights import (
+    DEFAULT_STABILIZER_WEIGHTS,
+    StabilizerWeights,
+    load_stabilizer_weights,
+)
+from pipeline.data.annotated_tracks import rest_table
+from pipeline.data.stabilizer_tracks import add_track_options, make_tracks
+from pipeline.reports.stabilizer_plots import check_plots, draw_plots
+from schemas.errors import UsageError
+
+__all__ = ["add_parser", "run"]
+
+Array = npt.NDArray[np.float64]
+
+#: The ablations of the paper's Table 3, and the lambda_1 of its Figure 6.
+_ABLATIONS: Final = {
+    "sta (as trained here)": LossWeights(),
+    "sta, lambda2 = 0": LossWeights(delay=0.0),
+    "sta, lambda3 = inf": LossWeights(midpoint=float("inf")),
+    "sta, lambda2 = 0, lambda3 = inf": LossWeights(delay=0.0, midpoint=float("inf")),
+    "sta, evenness = 0.5": LossWeights(evenness=0.5),
+}
+_SWEEP: Final = (0.2, 0.5, 2.0, 5.0)
+_SETTINGS_PER_AXIS: Final = 7
+_COST_FRAMES: Final = 300
+
+
+def add_parser(subparsers: Any) -> None:
+    """Adds the command to the `facetracks` parser."""
+    parser = subparsers.add_parser(
+        "evaluate-stabilizers",
+        help="measure the stabilizers on tracks with truth",
+        description="Error, stability, lag and cost of every stabilizer on test tracks: other "
+        "people and other motions than those it was fitted on. NRMSE and stability in percent "
+        "of the distance of the outer eye corners; 'unbiased' leaves out each track's constant "
+        "error, which no filter can change.",
+    )
+    add_track_options(parser, tracks=40)
+    add = parser.add_argument
+    add(
+        "--stabilizer-weights",
+        type=Path,
+        default=DEFAULT_STABILIZER_WEIGHTS,
+        metavar="FILE",
+        help="weights of fit-stabilizer (default: the package's)",
+    )
+    add(
+        "--draws",
+        type=int,
+        default=1,
+        metavar="N",
+        help="so many sets of test tracks, of seeds from --seed on, judged as one",
+    )
+    add(
+        "--ablations",
+        action="store_true",
+        help="also fit without the time-delay term, with Eq. 15, and over lambda1 (minutes)",
+    )
+    add("--steps", type=int, default=100, help="gradient steps of --ablations")
+    add("--fit-tracks", type=int, default=50, help="tracks that --ablations fits on")
+    add(
+        "--settings",
+        action="store_true",
+        help="also the simpler filters over the whole range of their parameters (minutes)",
+    )
+    add("--full", action="store_true", help="also the full covariance (0.6 ms a frame)")
+    add("--plots", type=Path, metavar="DIR", help="draw PNG figures; needs facetracks[plots]")
+    add("--json", action="store_true", help="print JSON instead of a table")
+    add(
+        "--annotated",
+        type=Path,
+        metavar="OUT",
+        help="instead: jitter at rest and lag on the raw landmarks of real video that annotate "
+        "wrote to OUT",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measures and prints; returns 0."""
+    fitted = load_stabilizer_weights(args.stabilizer_weights.absolute())
+    if args.annotated:
+        print(f"stabilizer weights {fitted.sha256[:12]}")
+        print(rest_table(args.annotated, stabilizers_of(fitted)))
+        return 0
+    if args.plots:
+        check_plots()
+    if args.draws < 1:
+        raise UsageError(f"--draws: got {args.draws}, expected more")
+    tracks = [
+        track
+        for seed in range(args.seed, args.seed + args.draws)
+        for track in make_tracks(argparse.Namespace(**{**vars(args), "seed": seed}), "test")
+    ]
+    batch = TrackBatch.of(tracks)
+    steadied: dict[str, Array] = {"raw": batch.raw}
+    steadied |= dict(_stabilized(batch, fitted, args.full))
+    if args.ablations:
+        fit_args = argparse.Namespace(**{**vars(args), "tracks": args.fit_tracks})
+        training = TrackBatch.of(make_tracks(fit_args, "fit")).without_bias()
+        steadied |= dict(_ablations(training, batch, args.steps))
+    costs = _costs(tracks, fitted, args.full)
+    rows = [_row(name, batch, x, costs.get(name)) for name, x in steadied.items()]
+    settings = list(_settings(batch)) if args.settings else []
+    if args.json:
+        results = {"weights_sha256": fitted.sha256, "results": rows, "settings": settings}
+        print(json.dumps(results, indent=2))
+    else:
+        print(f"{batch!r}, stabilizer weights {fitted.sha256[:12]}")
+        print(_table(rows))
+        batched = batched_cost_us(fitted.filter, _cost_track(tracks))
+        print(f"sta, 50 tracks side by side: {batched:.1f} us a frame")
+        if settings:
+            print(_compare_settings(rows, settings))
+    if args.plots:
+        for path in draw_plots(args.plots, batch, steadied, rows, settings):
+            print(path)
+    return 0
+
+
+def _stabilized(
+    batch: TrackBatch, fitted: StabilizerWeights, full: bool
+) -> Iterator[tuple[str, Array]]:
+    for name, kind in BASELINES.items():
+        yield name, run_baseline(batch, kind.new(**fitted.baselines[name]))
+    yield "sta", run_filter(batch, fitted.filter, fitted.covariance)
+    if full:
+        yield "sta (full covariance)", run_filter(batch, fitted.filter, "full")
+    offline = functools.partial(StaOffline, fitted.filter, fitted.covariance)
+    yield "sta-offline", run_stabilizer(batch, offline)
+    yield "rts", run_mode_smoother(batch, fitted.smoother)
+
+
+def _ablations(training: TrackBatch, batch: TrackBatch, steps: int) -> Iterator[tuple[str, Array]]:
+    kinds = _ABLATIONS | {f"sta, lambda1 = {x:g}": LossWeights(smooth=x) for x in _SWEEP}
+    start, fixed = (start_from(training, follow_noise=follow) for follow in (True, False))
+    fits = [(name, start, weights) for name, weights in kinds.items()]
+    fits.append(("sta, one noise for all tracks", fixed, LossWeights()))
+    for name, first, weights in tqdm(fits, "fitting", unit="loss"):
+        fit = fit_by_gradient(training, first, weights, steps=steps)
+        yield name, run_filter(batch, fit.parameters)
+
+
+def _settings(batch: TrackBatch) -> Iterator[dict[str, Any]]:
+    """The simpler filters at every point of a grid over their parameters."""
+    unbiased = batch.without_bias()
+    for name, kind in tqdm(BASELINES.items(), "settings", unit="filter"):
+        for parameters in baseline_grid(kind, per_axis=_SETTINGS_PER_AXIS):
+            steady = run_baseline(batch, kind.new(**parameters))
+            scores = score_tracks(batch, steady)
+            yield {
+                "stabilizer": name,
+                "parameters": parameters,
+                "nrmse_percent": scores.nrmse_percent,
+                "nrmse_unbiased_percent": score_tracks(unbiased, steady).nrmse_percent,
+                "stability_percent": scores.stability_percent,
+            }
+
+
+def _compare_settings(rows: list[dict[str, Any]], settings: list[dict[str, Any]]) -> str:
+    """How many settings of the simpler filters do better than `sta`, without tuning in between."""
+    sta = next(row for row in rows if row["stabilizer"] == "sta")
+    lines = []
+    for name in ("nrmse_percent", "nrmse_unbiased_percent"):
+        exact = [row for row in settings if row[name] <= sta[name]]
+        steadier = [row for row in settings if row["stability_percent"] <= sta["stability_percent"]]
+        both = [row for row in exact if row in steadier]
+        lines.append(
+            f"of {len(settings)} settings of simpler filters {len(exact)} match sta in {name}, "
+            f"{len(steadier)} in stability, {len(both)} in both"
+            + "".join(f"\n  {row['stabilizer']} {row['parameters']}" for row in both)
+        )
+    return "\n".join(lines)
+
+
+class _Streamed:
+    """A baseline as a stabilizer of one track, to time it."""
+
+    def __init__(self, smoother: Baseline, fps: float) -> None:
+        self._smoother, self._step = smoother, np.array([1 / fps])
+
+    def push(self, seconds: float, landmarks: Array) -> list[Array]:
+        return [self._smoother.step(landmarks[None], self._step)[0]]
+
+    def flush(self) -> list[Array]:
+        return []
+
+
+def _cost_track(tracks: list[MotionTrack]) -> Array:
+    longest = max(tracks, key=len)
+    return np.resize(longest.raw_px, (_COST_FRAMES, *longest.raw_px.shape[1:]))
+
+
+def _costs(tracks: list[MotionTrack], fitted: StabilizerWeights, full: bool) -> dict[str, float]:
+    track, fps = _cost_track(tracks), 25.0
+    kinds: dict[str, Callable[[], Stabilizer]] = {
+        name: lambda kind=kind, name=name: _Streamed(  # type: ignore[misc]
+            kind.new(**fitted.baselines[name]), fps
+        )
+        for name, kind in BASELINES.items()
+    }
+    kinds["sta"] = lambda: Sta(fitted.filter, fitted.covariance)
+    kinds["sta-offline"] = lambda: StaOffline(fitted.filter, fitted.covariance)
+    kinds["rts"] = lambda: ModeSmoother(fitted.smoother)
+    costs = {name: cost_us(new, track, fps) for name, new in kinds.items()}
+    if full:
+        costs["sta (full covariance)"] = cost_us(
+            lambda: Sta(fitted.filter, "full"), track, fps, repeats=1
+        )
+    return costs
+
+
+def _row(name: str, batch: TrackBatch, x: Array, cost: float | None) -> dict[str, Any]:
+    scores = dataclasses.asdict(score_tracks(batch, x))
+    unbiased = batch.without_bias()
+    return {
+        "stabilizer": name,
+        **scores,
+        "nrmse_unbiased_percent": score_tracks(unbiased, x).nrmse_percent,
+        "loss": StabilizerLoss(unbiased)(x),
+        "cost_us": cost,
+    }
+
+
+def _table(rows: list[dict[str, Any]]) -> str:
+    lines = [
+        f"{'stabilizer':32} {'NRMSE':>7} {'unbiased':>8} {'stability':>9} {'jitter':>7} "
+        f"{'lag':>7} {'loss':>8} {'us/frame':>8}"
+    ]
+    for row in rows:
+        cost = "" if row["cost_us"] is None else f"{row['cost_us']:.1f}"
+        lines.append(
+            f"{row['stabilizer']:32} {row['nrmse_percent']:7.4f} "
+            f"{row['nrmse_unbiased_percent']:8.4f} {row['stability_percent']:9.4f} "
+            f"{row['jitter_percent']:7.4f} {row['lag_frames']:+7.3f} {row['loss']:8.2f} {cost:>8}"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,164 @@
+"""`facetracks evaluate tracks`: finished tracks against labelled videos."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from models.landmarks.data import FaceOrigin
+from models.landmarks.datasets.labelled_video import Frame, LabelledVideo, VideoFile
+from models.landmarks.face_errors import LANDMARK_SUBSETS, FaceErrors
+from models.landmarks.track_errors import MatchedFaces, match_boxes
+from pipeline.data.labelled_sets import SET_HELP, read_labelled_sets
+from pipeline.data.labelled_tracks import AnnotatedVideo
+from pipeline.data.track_file import TrackRows, find_track_file, read_track_file
+from pipeline.reports.landmark_report import (
+    MISSED_NOTE,
+    Measurement,
+    figure_rows,
+    format_tables,
+    scale_rows,
+    without_nan,
+)
+from schemas.errors import UsageError
+
+__all__ = ["add_parser", "run"]
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds `tracks` to the group of `facetracks evaluate`."""
+    parser = subparsers.add_parser(
+        "tracks",
+        help="measure finished tracks on labelled videos",
+        description="Errors of the raw and the stabilized landmarks of an output folder on "
+        "labelled videos, as `evaluate landmarks` states them, and their stability: the mean of "
+        "|dx - dp| in percent of the distance of the outer eye corners, video by video. A row "
+        f"is a labelled face's own where their boxes overlap by 0.4 (IoU). {MISSED_NOTE}.",
+    )
+    add = parser.add_argument
+    add("output", metavar="OUTPUT", help="the output folder of `facetracks annotate`")
+    add(
+        "--set",
+        action="append",
+        required=True,
+        metavar="KIND[/SPLIT]:PATH",
+        help=SET_HELP + "; its videos are files that were annotated",
+    )
+    add("--skip-broken", action="store_true", help="leave out broken annotations and count them")
+    add("--json", action="store_true", help="print JSON instead of tables")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measures and prints; returns 0."""
+    skipped: list[str] | None = [] if args.skip_broken else None
+    measured: list[Measurement] = []
+    stability: list[dict[str, Any]] = []
+    for data in read_labelled_sets(args.set, skipped=skipped):
+        if not data.videos:
+            raise UsageError(f"--set: {data.name} holds no videos, expected a set of videos")
+        videos = [
+            _match(args.output, video, skipped)
+            for video in tqdm(data.videos, f"matching {data.name}", unit="video")
+        ]
+        for name, matched in zip(("raw", "stabilized"), zip(*videos, strict=True), strict=True):
+            errors = FaceErrors.joined([video.errors() for video in matched])
+            measured.append(Measurement(name, data.name, "tracks", errors))
+            stability += _stability_rows(name, data.name, matched)
+    rows, scales = list(figure_rows(measured)), scale_rows(measured)
+    if args.json:
+        report = {
+            "tracks": args.output,
+            "missed": MISSED_NOTE,
+            "left_out": skipped,
+            "results": without_nan(rows),
+            "stability": without_nan(stability),
+            "by_scale": without_nan(scales),
+        }
+        print(json.dumps(report, indent=2))
+        return 0
+    print(format_tables(rows, scales))
+    print("\n".join(_stability_lines(stability)))
+    if skipped is not None:
+        print("\n".join([f"left out: {len(skipped)} broken annotations", *skipped]))
+    return 0
+
+
+def _match(
+    output: str, video: LabelledVideo, skipped: list[str] | None
+) -> tuple[MatchedFaces, MatchedFaces]:
+    """The labelled faces of a video with the raw and with the stabilized landmarks of its rows."""
+    if isinstance(video.frames, VideoFile):
+        annotated = AnnotatedVideo(str(video.frames.path))
+    elif isinstance(video.frames, AnnotatedVideo):
+        annotated = video.frames
+    else:
+        raise UsageError(f"{video.origin.video}: its frames are pictures, expected a video file")
+    tracks = read_track_file(find_track_file(output, annotated.uri))
+    rows_at = tracks.by_pts()
+    pts = [frame.key for frame in annotated.pictures(())]
+    by_number = annotated is not video.frames
+    frames = (Frame(n, n if by_number else key, None) for n, key in enumerate(pts))
+    origins: list[FaceOrigin] = []
+    truth, places = [], []
+    for frame, labels in video.labelled(frames, skipped=skipped):
+        rows = rows_at.get(pts[frame.number], [])
+        own = match_boxes([x.box_xyxy_px for x in labels], tracks.boxes_xyxy_px[rows])
+        for label, place in zip(labels, own, strict=True):
+            origin = dataclasses.replace(video.origin, frame=frame.number, face=label.face)
+            origins.append(origin)
+            truth.append(label.landmarks_px)
+            places.append(rows[place] if place >= 0 else -1)
+    if not origins:
+        raise UsageError(f"{annotated.uri}: got no labelled frame, expected some")
+    return tuple(  # type: ignore[return-value]
+        MatchedFaces(origins, np.array(truth, np.float64), _taken(tracks, points, places))
+        for points in (tracks.raw_landmarks_px, tracks.landmarks_px)
+    )
+
+
+def _taken(tracks: TrackRows, points: Any, places: Sequence[int]) -> Any:
+    predicted = np.full((len(places), *points.shape[1:]), np.inf)
+    found = np.array(places) >= 0
+    predicted[found] = points[np.array(places)[found]]
+    return np.where(np.isfinite(predicted).all((1, 2), keepdims=True), predicted, np.inf)
+
+
+def _stability_rows(
+    name: str, data_set: str, videos: Sequence[MatchedFaces]
+) -> Iterator[dict[str, Any]]:
+    """A row for all videos and one for each category; every video counts once."""
+    scores = [(video.origins[0].category, video.stability_percent()) for video in videos]
+    categories = sorted({category for category, _ in scores} - {""})
+    for group, chosen in [("all", None), *((f"category {c}", c) for c in categories)]:
+        for landmarks in LANDMARK_SUBSETS:
+            values = [
+                score[landmarks]
+                for category, score in scores
+                if chosen in (None, category) and not math.isnan(score[landmarks])
+            ]
+            yield {
+                "network": name,
+                "set": data_set,
+                "group": group,
+                "landmarks": landmarks,
+                "normalization": "interocular",
+                "videos": len(values),
+                "stability_percent": float(np.mean(values)) if values else float("nan"),
+            }
+
+
+def _stability_lines(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
+    yield "\nstability, percent of the distance of the outer eye corners, mean over videos"
+    for row in rows:
+        yield (
+            f"{row['network']:10} {row['set']} {row['group']:10} {row['landmarks']} landmarks "
+            f"{row['videos']:4d} videos {row['stability_percent']:6.2f}"
+        )

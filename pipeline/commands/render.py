@@ -1,0 +1,314 @@
+"""`facetracks render`: tracks drawn over their video, to judge them by eye.
+
+    FILE.mp4    every frame, with landmarks, boxes, ids and times
+    FILE.png    a contact sheet: some frames, close around a face
+
+The video is decoded once and never held: a contact sheet keeps its tiles only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import math
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Final
+
+import av
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from models.crops import Affine, fit_affine, image_to_crop, square_affine
+from models.frame_pixels import FramePixels, upright_aspect
+from pipeline.data.track_file import TrackRows, find_track_file, read_track_file
+from pipeline.reports.overlay import FaceOverlay, Image, draw_caption, draw_face
+from schemas.errors import ContainerError, UsageError
+from schemas.records import Video
+from transforms.decoding.video_source import FrameStream, open_video, plan_segments
+from transforms.storage.atomic_files import atomic_file
+
+__all__ = ["add_parser", "render_contact_sheet", "render_video", "run"]
+
+_TILE_PX: Final = 360
+_TILE_MARGIN: Final = 1.25
+_CAPTION_PX: Final = 22
+_OUTSIDE: Final = 20  # grey level around frames and tiles
+_SMALLEST_SIDE_PX: Final = 480
+_BT709: Final = 1
+_LIMITED_RANGE: Final = 1
+
+
+def add_parser(subparsers: Any) -> None:
+    """Adds `render` to the commands."""
+    parser = subparsers.add_parser(
+        "render",
+        help="draw tracks over their video, as a video or a contact sheet",
+        description="Draws tracks over their video: stabilized landmarks green, raw ones "
+        "orange, boxes blue (dashed where interpolated between detections).",
+    )
+    parser.add_argument("video", metavar="VIDEO", help="the video: a path or a URL")
+    parser.add_argument(
+        "--tracks",
+        required=True,
+        metavar="OUTPUT_OR_PARQUET",
+        help="the output folder of `facetracks annotate`, or one track file",
+    )
+    parser.add_argument(
+        "--to",
+        required=True,
+        type=Path,
+        metavar="FILE.mp4|FILE.png",
+        help="what to write: .mp4 draws every frame, .png a contact sheet of some",
+    )
+    parser.add_argument(
+        "--frames", type=int, default=12, metavar="N", help="tiles of a contact sheet (default: 12)"
+    )
+    parser.add_argument(
+        "--columns", type=int, default=4, metavar="N", help="of a contact sheet (default: 4)"
+    )
+    parser.add_argument(
+        "--raw", action="store_true", help="draw raw landmarks also where they hardly differ"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Runs `facetracks render`; returns the exit status."""
+    kind = args.to.suffix.lower()
+    if kind not in (".mp4", ".png"):
+        raise UsageError(f"--to: got {args.to.name!r}, expected a name that ends in .mp4 or .png")
+    tracks = read_track_file(find_track_file(args.tracks, args.video))
+    if kind == ".mp4":
+        frames = render_video(args.video, tracks, args.to, raw=args.raw)
+        print(f"{args.to}: {frames} frames")
+    else:
+        tiles = render_contact_sheet(
+            args.video, tracks, args.to, frames=args.frames, columns=args.columns, raw=args.raw
+        )
+        print(f"{args.to}: {tiles} tiles")
+    return 0
+
+
+def render_video(video: str, tracks: TrackRows, to: Path, *, raw: bool = False) -> int:
+    """Writes every frame of `video` with its faces to an .mp4; returns how many frames.
+
+    Timestamps and their unit are those of the video, so a variable rate stays in sync.
+    Frames are upright, with square pixels; small ones are enlarged by a whole factor.
+
+    Raises:
+        VideoError: the video cannot be opened, or holds no frame.
+        UsageError: most faces of the tracks are at no frame of this video.
+    """
+    rows = tracks.by_pts()
+    seen = frames = 0
+    with atomic_file(str(to)) as part, open_video(video) as (container, stream):
+        source = _frames(video, container, stream)
+        first = next(source, None)
+        if first is None:
+            raise ContainerError("no_frames", f"{video}: no frame could be decoded")
+        aspect = _aspect(stream, first[1])
+        width, height = _shown_size(first[1], aspect)
+        with av.open(part, "w", format="mp4") as out:
+            track = _add_stream(out, stream, width, height)
+            for index, (pts, pixels) in enumerate(itertools.chain([first], source)):
+                affine = fit_affine(
+                    pixels.width_px, pixels.height_px, out_width_px=width, out_height_px=height
+                )
+                image = pixels.sample(affine, width, height)
+                faces = rows.get(pts, [])
+                for row in faces:
+                    draw_face(image, _overlay(tracks, row, affine), raw=raw)
+                seconds = float(pts * stream.time_base)
+                number = int(tracks.frame_index[faces[0]]) if faces else index
+                draw_caption(image, _caption(number, seconds, tracks.face_id[faces].tolist()))
+                out.mux(track.encode(_to_frame(image, pts, stream.time_base)))
+                frames += 1
+                seen += bool(faces)
+            out.mux(track.encode(None))
+        _check_match(video, rows, seen / max(1, len(rows)))
+    return frames
+
+
+def render_contact_sheet(
+    video: str,
+    tracks: TrackRows,
+    to: Path,
+    *,
+    frames: int = 12,
+    columns: int = 4,
+    raw: bool = False,
+) -> int:
+    """Writes a .png of `frames` tiles, each close around a face; returns how many tiles.
+
+    The frames are spread over those that have faces; where one has several, the tiles
+    take turns. Without any face the sheet shows whole frames and says so.
+
+    Raises:
+        VideoError: the video cannot be opened, or holds no frame.
+        UsageError: most faces of the tracks are at no frame of this video; no tiles asked for.
+    """
+    if frames < 1 or columns < 1:
+        raise UsageError(f"got {frames} frames in {columns} columns, expected one or more of each")
+    rows = tracks.by_pts()
+    with open_video(video) as (container, stream):
+        source = _frames(video, container, stream)
+        if rows:
+            tiles = _face_tiles(tracks, rows, source, stream, frames, raw=raw)
+            _check_match(video, rows, len(tiles) / min(frames, len(rows)))
+        else:
+            tiles = _faceless_tiles(source, stream, frames)
+    if not tiles:
+        raise ContainerError("no_frames", f"{video}: no frame could be decoded")
+    blank = np.full_like(tiles[0], _OUTSIDE)
+    tiles += [blank] * (-len(tiles) % min(columns, len(tiles)))
+    wide = min(columns, len(tiles))
+    sheet = np.vstack([np.hstack(tiles[i : i + wide]) for i in range(0, len(tiles), wide)])
+    with atomic_file(str(to)) as part:
+        coded, png = cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+        if not coded:
+            raise RuntimeError(f"{to}: OpenCV could not encode an image of shape {sheet.shape}")
+        part.write_bytes(png.tobytes())
+    return sum(tile is not blank for tile in tiles)
+
+
+def _frames(video: str, container: Any, stream: Any) -> Iterator[tuple[int, FramePixels]]:
+    """(pts, pixels) of every frame, numbered just as `facetracks annotate` numbers them."""
+    (whole,) = plan_segments(Video(video_id=video, uri=video), container, stream, math.inf)
+    for pts, frame in FrameStream(whole, container, stream):
+        yield pts, FramePixels(frame)
+
+
+def _face_tiles(
+    tracks: TrackRows,
+    rows: dict[int, list[int]],
+    source: Iterator[tuple[int, FramePixels]],
+    stream: Any,
+    count: int,
+    *,
+    raw: bool,
+) -> list[Image]:
+    times = sorted(rows)
+    chosen = np.unique(np.linspace(0, len(times) - 1, count).round().astype(int))
+    turn = {times[place]: number for number, place in enumerate(chosen)}
+    tiles: list[Image] = []
+    for pts, pixels in source:
+        if pts not in turn:
+            continue
+        faces = rows[pts]
+        row = faces[turn[pts] % len(faces)]
+        affine = _around_face(tracks, row, float(_aspect(stream, pixels)))
+        image = _sample_tile(pixels, affine)
+        for other in faces:
+            draw_face(image, _overlay(tracks, other, affine), raw=raw)
+        seconds = float(pts * stream.time_base)
+        caption = _caption(int(tracks.frame_index[row]), seconds, [int(tracks.face_id[row])])
+        tiles.append(_with_caption(image, caption))
+        if len(tiles) == len(turn):
+            break
+    return tiles
+
+
+def _faceless_tiles(
+    source: Iterator[tuple[int, FramePixels]], stream: Any, count: int
+) -> list[Image]:
+    """Whole frames spread over a video of unknown length, from a bounded store."""
+    kept: list[Image] = []
+    every = 1
+    for index, (pts, pixels) in enumerate(source):
+        if index % every:
+            continue
+        aspect = float(_aspect(stream, pixels))
+        box = (-0.5, -0.5, pixels.width_px - 0.5, pixels.height_px - 0.5)
+        affine = square_affine(box, scale=1.0, size_px=_TILE_PX, pixel_aspect=aspect)
+        image = _sample_tile(pixels, affine)
+        kept.append(_with_caption(image, _caption(index, float(pts * stream.time_base), [])))
+        if len(kept) == 2 * count:
+            kept, every = kept[::2], 2 * every
+    if not kept:
+        return []
+    return [kept[i] for i in np.unique(np.linspace(0, len(kept) - 1, count).round().astype(int))]
+
+
+def _around_face(tracks: TrackRows, row: int, aspect: float) -> Affine:
+    """The square around a face's box and landmarks, with a margin."""
+    box, points = tracks.boxes_xyxy_px[row], tracks.landmarks_px[row]
+    corners = np.vstack([box.reshape(2, 2), points])
+    corners = corners[np.isfinite(corners).all(-1)]
+    around = np.concatenate([corners.min(0), corners.max(0)])
+    return square_affine(around, scale=_TILE_MARGIN, size_px=_TILE_PX, pixel_aspect=aspect)
+
+
+def _overlay(tracks: TrackRows, row: int, affine: Affine) -> FaceOverlay:
+    box = image_to_crop(tracks.boxes_xyxy_px[row].reshape(2, 2), affine)
+    return FaceOverlay(
+        face_id=int(tracks.face_id[row]),
+        box_xyxy_px=box.ravel(),
+        box_source=tracks.box_source[row],
+        landmarks_px=image_to_crop(tracks.landmarks_px[row], affine),
+        raw_landmarks_px=image_to_crop(tracks.raw_landmarks_px[row], affine),
+    )
+
+
+def _sample_tile(pixels: FramePixels, affine: Affine) -> Image:
+    """The square under an unrotated crop; grey where the frame ends."""
+    tile = pixels.sample(affine, _TILE_PX, _TILE_PX)
+    x, y = np.arange(_TILE_PX) * affine.diagonal()[:, None] + affine[:, 2:]
+    tile[:, (x < -0.5) | (x > pixels.width_px - 0.5)] = _OUTSIDE
+    tile[(y < -0.5) | (y > pixels.height_px - 0.5)] = _OUTSIDE
+    return tile
+
+
+def _with_caption(image: Image, text: str) -> Image:
+    """The image with a strip of its own below it for the text."""
+    strip = np.full((_CAPTION_PX, image.shape[1], 3), 80, np.uint8)
+    tile = np.vstack([image, strip])
+    draw_caption(tile, text, height_px=_CAPTION_PX)
+    return tile
+
+
+def _caption(index: int, seconds: float, faces: list[int]) -> str:
+    who = ", ".join(f"face {face}" for face in faces) or "no face"
+    return f"frame {index}   {seconds:.3f} s   {who}"
+
+
+def _check_match(video: str, rows: dict[int, list[int]], matched: float) -> None:
+    """Tracks of this very video match every frame with a face; some may be a coincidence."""
+    if rows and matched < 0.5:
+        raise UsageError(
+            f"{video}: got tracks with faces at {len(rows)} times (pts {min(rows)} to "
+            f"{max(rows)}), of which {matched:.0%} are frames of this video; expected its own"
+        )
+
+
+def _aspect(stream: Any, pixels: FramePixels) -> Fraction:
+    """Width over height of an upright pixel."""
+    return upright_aspect(stream.sample_aspect_ratio or Fraction(1), pixels.rotation_deg)
+
+
+def _shown_size(pixels: FramePixels, aspect: Fraction) -> tuple[int, int]:
+    """Even width and height with square pixels, the shorter side at least 480 or nearly."""
+    width, height = float(pixels.width_px * aspect), float(pixels.height_px)
+    enlarge = max(1, round(_SMALLEST_SIDE_PX / min(width, height)))
+    return (max(2, round(width * enlarge / 2) * 2), max(2, round(height * enlarge / 2) * 2))
+
+
+def _add_stream(out: Any, source: Any, width: int, height: int) -> Any:
+    stream = out.add_stream("libx264", rate=source.average_rate or Fraction(25))
+    stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+    stream.options = {"crf": "20", "preset": "veryfast", "threads": "2"}
+    stream.time_base = stream.codec_context.time_base = source.time_base
+    context = stream.codec_context
+    context.color_primaries = context.color_trc = context.colorspace = _BT709
+    context.color_range = _LIMITED_RANGE
+    return stream
+
+
+def _to_frame(image: npt.NDArray[np.uint8], pts: int, time_base: Fraction) -> Any:
+    frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(
+        format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG"
+    )
+    frame.pts, frame.time_base = pts, time_base
+    return frame

@@ -1,0 +1,222 @@
+"""`facetracks sample`: a real-looking clip of a talking face with exact landmarks.
+
+The clip is an animated photograph (see models/motion/face_animation.py), so the landmarks of
+every frame are known, not labelled. That makes it a test that anybody can run offline:
+annotate the clip and compare.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Final
+
+import av
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from models.face_box import box_from_landmarks
+from models.landmarks.metrics import nrmse_percent
+from models.motion.astronaut import ASTRONAUT_LANDMARKS_PX, load_astronaut
+from models.motion.face_animation import FaceAnimation
+from models.motion.face_motion import pose_at
+from pipeline.data.track_file import read_track_file
+from schemas.errors import UsageError
+from schemas.landmarks import COORDINATE_CONVENTION, LANDMARK_LAYOUT, OUTER_EYE_CORNERS
+from schemas.tracks import TRACK_SCHEMA
+from transforms.storage.atomic_files import atomic_file
+
+__all__ = ["TruthComparison", "add_parser", "compare_with_truth", "run", "write_sample"]
+
+FRAMES_PER_SECOND: Final = 25
+_BT709: Final = 1
+_LIMITED_RANGE: Final = 1
+
+
+def add_parser(subparsers: Any) -> None:
+    """Adds `sample` to the commands."""
+    parser = subparsers.add_parser(
+        "sample",
+        help="write a sample clip of a talking face with its exact landmarks",
+        description="Writes OUT.mp4, a photograph animated by known head motion and "
+        "expressions (H.264, 25 frames a second), and OUT.truth.parquet, the exact 68 "
+        "landmarks of every frame in the schema of a track. Needs facetracks[demo].",
+    )
+    parser.add_argument("out", metavar="OUT.mp4", type=Path, help="the clip to write")
+    parser.add_argument(
+        "--seconds", type=float, default=10.0, help="length of the clip (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--size",
+        type=int,
+        default=512,
+        metavar="PX",
+        help="width and height of the clip, an even number (default: %(default)s)",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Runs `facetracks sample`; returns the exit status."""
+    truth = write_sample(args.out, seconds=args.seconds, size_px=args.size)
+    print(f"clip   {args.out}\ntruth  {truth}")
+    return 0
+
+
+def write_sample(path: str | Path, *, seconds: float = 10.0, size_px: int = 512) -> Path:
+    """Writes the clip and its truth; returns the path of the truth, PATH.truth.parquet.
+
+    The same arguments give the same pixels and the same truth.
+
+    Raises:
+        UsageError: no scikit-image, not an .mp4, a size or length that makes no clip.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".mp4":
+        raise UsageError(f"sample: got {path.name!r} to write, expected a name that ends in .mp4")
+    if size_px < 64 or size_px % 2:
+        raise UsageError(f"sample: got a size of {size_px} px, expected an even number from 64 up")
+    frames = round(seconds * FRAMES_PER_SECOND)
+    if frames < 1:
+        raise UsageError(f"sample: got {seconds:g} seconds, expected one frame (0.04) or more")
+    animation = FaceAnimation(load_astronaut(), ASTRONAUT_LANDMARKS_PX)
+    poses = [pose_at(i / FRAMES_PER_SECOND) for i in range(frames)]
+    landmarks = np.stack([animation.landmarks(pose, size_px) for pose in poses])
+    truth = path.with_name(f"{path.stem}.truth.parquet")
+    with atomic_file(str(path)) as clip_part, atomic_file(str(truth)) as truth_part:
+        _encode(clip_part, (animation.render(pose, size_px) for pose in poses), size_px)
+        table = _truth_table(path.name, landmarks, *_stored_pts(clip_part))
+        pq.write_table(table, truth_part, compression="zstd")
+    return truth
+
+
+def _encode(path: Path, frames: Iterator[npt.NDArray[np.uint8]], size_px: int) -> None:
+    with av.open(path, "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=FRAMES_PER_SECOND)
+        stream.width = stream.height = size_px
+        stream.pix_fmt = "yuv420p"
+        stream.options = {"crf": "18", "preset": "medium", "threads": "1"}
+        context = stream.codec_context
+        context.color_primaries = context.color_trc = context.colorspace = _BT709
+        context.color_range = _LIMITED_RANGE
+        for rgb in frames:
+            frame = av.VideoFrame.from_ndarray(rgb, format="rgb24").reformat(
+                format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG"
+            )
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+def _stored_pts(path: Path) -> tuple[list[int], Fraction]:
+    """The pts of every frame in display order, as a reader will find them, and their unit."""
+    with av.open(path, format="mp4") as container:
+        stream = container.streams.video[0]
+        pts = sorted(p.pts for p in container.demux(stream) if p.pts is not None)
+        return pts, stream.time_base
+
+
+def _truth_table(
+    video_id: str, landmarks: npt.NDArray[np.float64], pts: list[int], time_base: Fraction
+) -> pa.Table:
+    rows = len(landmarks)
+    if len(pts) != rows:
+        raise RuntimeError(f"{video_id}: the clip holds {len(pts)} frames, expected {rows}")
+    x, y = (_fixed_lists(landmarks[..., axis]) for axis in (0, 1))
+    table = pa.table(
+        [
+            pa.array([video_id] * rows),
+            pa.array(np.zeros(rows, np.int32)),
+            pa.array(np.arange(rows)),
+            pa.array(pts, pa.int64()),
+            pa.array([float(p * time_base) for p in pts]),
+            _fixed_lists(box_from_landmarks(landmarks)),
+            pa.array(["given"] * rows),
+            pa.array(np.ones(rows, np.float32)),
+            x,
+            y,
+            x,
+            y,
+        ],
+        names=TRACK_SCHEMA.names,
+    ).cast(TRACK_SCHEMA)
+    about = {
+        "time_base": str(time_base),
+        "landmark_layout": LANDMARK_LAYOUT,
+        "coordinate_convention": COORDINATE_CONVENTION,
+    }
+    return table.replace_schema_metadata({**(table.schema.metadata or {}), **about})
+
+
+def _fixed_lists(rows: npt.NDArray[np.floating]) -> pa.Array:
+    values = pa.array(rows.astype(np.float32).ravel())
+    return pa.FixedSizeListArray.from_arrays(values, rows.shape[1])
+
+
+@dataclass(frozen=True, slots=True)
+class TruthComparison:
+    """Tracks of a one-face clip against its truth.
+
+    Errors are NRMSE in percent of the true distance between the outer eye corners, over
+    the frames that were found; a frame without a face counts in `frames_found` only.
+    Stability is mean |change of x - change of truth| over neighbouring frames that were
+    both found, in the same unit.
+    """
+
+    frames_truth: int
+    frames_found: int
+    nrmse_percent_mean: float
+    nrmse_percent_max: float
+    nrmse_raw_percent_mean: float
+    nrmse_raw_percent_max: float
+    stability_percent: float
+    stability_raw_percent: float
+
+
+def compare_with_truth(tracks_parquet: str | Path, truth_parquet: str | Path) -> TruthComparison:
+    """Compares a track file with the truth of `write_sample`, frame by frame, by pts.
+
+    Where a frame has several faces, the one whose landmarks' middle is nearest counts.
+
+    Raises:
+        UsageError: the truth has no rows, or no frame of it has a face in the tracks.
+    """
+    expected, got = read_track_file(str(truth_parquet)), read_track_file(str(tracks_parquet))
+    truth, stable = expected.landmarks_px, got.landmarks_px
+    rows_by_pts = got.by_pts()
+    chosen = np.full(len(expected), -1)
+    for i, (pts, points) in enumerate(zip(expected.pts.tolist(), truth, strict=True)):
+        rows = rows_by_pts.get(pts, [])
+        if rows:
+            gaps = np.linalg.norm(stable[rows].mean(1) - points.mean(0), axis=-1)
+            chosen[i] = rows[gaps.argmin()]
+    found = chosen >= 0
+    if not found.any():
+        raise UsageError(
+            f"{tracks_parquet}: got {len(rows_by_pts)} frames with faces, none of them among "
+            f"the {len(expected)} of {truth_parquet}; expected tracks of the same clip"
+        )
+    both = found[1:] & found[:-1]
+    errors, changes = [], []
+    for landmarks in (stable, got.raw_landmarks_px):
+        errors.append(nrmse_percent(landmarks[chosen[found]], truth[found]))
+        drift = landmarks[chosen] - truth
+        drift = drift[1:][both] - drift[:-1][both]
+        right, left = OUTER_EYE_CORNERS
+        interocular = np.linalg.norm(truth[:, right] - truth[:, left], axis=-1)[1:][both]
+        steps = np.linalg.norm(drift, axis=-1).mean(-1)
+        changes.append(100 * float((steps / interocular).mean()) if len(steps) else float("nan"))
+    return TruthComparison(
+        frames_truth=len(expected),
+        frames_found=int(found.sum()),
+        nrmse_percent_mean=float(errors[0].mean()),
+        nrmse_percent_max=float(errors[0].max()),
+        nrmse_raw_percent_mean=float(errors[1].mean()),
+        nrmse_raw_percent_max=float(errors[1].max()),
+        stability_percent=changes[0],
+        stability_raw_percent=changes[1],
+    )

@@ -1,0 +1,78 @@
+"""A track Parquet and its video as labelled data: stabilized landmarks taken for the truth."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Collection, Iterator
+from pathlib import PurePosixPath
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from models.frame_pixels import FramePixels
+from models.landmarks.data import AnnotationError, FaceOrigin
+from models.landmarks.datasets.labelled_set import LabelledSet
+from models.landmarks.datasets.labelled_video import FaceLabel, Frame, LabelledVideo
+from pipeline.data.track_file import find_track_file, read_track_file
+from schemas.errors import UsageError, VideoError
+from schemas.records import Video
+from transforms.decoding.video_source import FrameStream, open_video, plan_segments
+
+__all__ = ["AnnotatedVideo", "read_labelled_track"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class AnnotatedVideo:
+    """A video as `facetracks annotate` reads it: upright, keys are pts."""
+
+    uri: str
+
+    def fps(self) -> float:
+        """The average rate that the container states; 25 where it states none."""
+        with open_video(self.uri) as (_, stream):
+            return float(stream.average_rate or 25)
+
+    def pictures(self, wanted: Collection[int]) -> Iterator[Frame]:
+        """Every frame in order; pictures of the wanted pts."""
+        try:
+            with open_video(self.uri) as (container, stream):
+                video = Video(video_id=self.uri, uri=self.uri)
+                (whole,) = plan_segments(video, container, stream, math.inf)
+                for number, (pts, frame) in enumerate(FrameStream(whole, container, stream)):
+                    yield Frame(number, pts, _picture(frame) if pts in wanted else None)
+        except VideoError as error:
+            raise AnnotationError(f"{self.uri}: cannot be decoded: {error}") from error
+
+
+def read_labelled_track(spec: str) -> LabelledSet:
+    """The faces of OUTPUT_OR_PARQUET=VIDEO: every row whose landmarks are finite.
+
+    Raises:
+        UsageError: the spec has no '=', or there is no such track file.
+    """
+    tracks, equals, video = spec.rpartition("=")
+    if not equals or not tracks or not video:
+        raise UsageError(f"--set: got tracks:{spec}, expected tracks:OUTPUT_OR_PARQUET=VIDEO")
+    rows = read_track_file(find_track_file(tracks, video))
+    labels = {
+        pts: [
+            FaceLabel(
+                rows.landmarks_px[row].astype(np.float32),
+                rows.boxes_xyxy_px[row].astype(np.float32),
+                int(rows.face_id[row]),
+            )
+            for row in found
+            if np.isfinite(rows.landmarks_px[row]).all()
+        ]
+        for pts, found in rows.by_pts().items()
+    }
+    name = f"tracks of {PurePosixPath(video).name}"
+    origin = FaceOrigin(name, video)
+    return LabelledSet(name, videos=[LabelledVideo(origin, AnnotatedVideo(video), labels)])
+
+
+def _picture(frame: Any) -> npt.NDArray[np.uint8]:
+    pixels = FramePixels(frame)
+    return pixels.sample(np.eye(2, 3), pixels.width_px, pixels.height_px)

@@ -1,0 +1,308 @@
+"""The labelled faces of `facetracks train landmarks`: what is trained on, what chooses the epoch.
+
+    --data DIR   its training sets by their shares        validated on ytf68/val
+    --set SPEC   windows of three frames, and stills      a share of its videos and pictures held
+                                                          out, unless there is --data
+    --validation SPEC                                     validated on that instead
+    --animated-windows N   the stills among all these, moved as the faces of the videos move
+
+Pictures are cut to patches as they are read, so memory holds patches only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from models.landmarks.augmentation import cut_patch
+from models.landmarks.card import LandmarkCard
+from models.landmarks.data import LabelledFace
+from models.landmarks.datasets.labelled_set import LabelledSet
+from models.landmarks.datasets.points import leaving_out_broken
+from models.landmarks.evaluation import jittered_boxes, measure_faces
+from models.landmarks.label_convention import convention_offsets, moved_to_convention
+from models.landmarks.labelled_windows import hold_out, windows_of_video
+from models.landmarks.model import LandmarkModel, load_landmark_model
+from models.landmarks.sets import TRAINING_SETS, read_evaluation_set, read_training_sets
+from models.motion.animated_windows import animated_windows, can_be_animated
+from pipeline.data.labelled_sets import SET_HELP, read_labelled_sets
+from pipeline.reports.training_log import ERROR_SUFFIX
+from schemas.errors import UsageError
+from schemas.landmarks import COMMON_LANDMARKS
+
+__all__ = ["TrainingData", "add_data_options", "read_training_data"]
+
+_DATA_LICENCE = (
+    "research use only: trained partly on labels of dlib's model, which excludes commercial use"
+)
+_DEFAULT_SPLIT = "; where no SPLIT is given, train"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, repr=False)
+class TrainingData:
+    """What networks are trained on and chosen by.
+
+    faces: patches, the last frame of its window each, with those before it.
+    weights: how often each is drawn, in proportion.
+    validation: patches.
+    validated_on: what those are, as the column of a log.
+    licence: what the data allows, for the card.
+    skipped: what was left out because it is broken.
+    """
+
+    faces: list[LabelledFace]
+    weights: list[float]
+    validation: list[LabelledFace]
+    validated_on: str
+    licence: str
+    skipped: list[str]
+
+    def validation_error(self, model: LandmarkModel) -> float:
+        """Mean NRMSE in percent on boxes that scatter as the detector's do.
+
+        Of 7 landmarks where some labels have no others.
+        """
+        errors = measure_faces(model, self.validation, jittered_boxes(draws=1, seed=0))
+        percent = errors.percent("interocular")
+        if np.isnan(percent).any():
+            percent = errors.percent("interocular", len(COMMON_LANDMARKS))
+        return float(percent.mean())
+
+
+def add_data_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that `read_training_data` reads."""
+    add = parser.add_argument
+    add(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="folder with ytf68, pseudo68, videos and images68; validated on its ytf68/val",
+    )
+    add(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KIND[/SPLIT]:PATH",
+        help=SET_HELP + _DEFAULT_SPLIT,
+    )
+    add(
+        "--validation",
+        action="append",
+        default=[],
+        metavar="KIND[/SPLIT]:PATH",
+        help="validate on this data set; repeatable (default: ytf68/val of --data, else what "
+        "--validation-share holds out; where no SPLIT is given, validation)",
+    )
+    add(
+        "--validation-share",
+        type=float,
+        default=0.2,
+        help="how much of each --set is held out: of its videos, of its pictures, by the seed "
+        "(default: %(default)s)",
+    )
+    add(
+        "--windows-per-video",
+        type=int,
+        default=80,
+        metavar="N",
+        help="of each --set, about so many windows of a face of a video, evenly spaced; 0: all, as "
+        "in the papers; they are held in memory (default: %(default)s)",
+    )
+    add(
+        "--animated-windows",
+        type=int,
+        default=0,
+        metavar="N",
+        help="add so many windows of animated stills, for networks that see several frames: each "
+        "takes about 0.3 s to render at the start, and 0.4 MB for crops of 64 px (default: none)",
+    )
+    add(
+        "--data-sets",
+        nargs="+",
+        choices=TRAINING_SETS,
+        default=TRAINING_SETS,
+        metavar="NAME",
+        help=f"of --data, train on these only, of {', '.join(TRAINING_SETS)}",
+    )
+    add(
+        "--convention",
+        type=Path,
+        metavar="WEIGHTS",
+        help="move the labels of --data's ytf68 by their median distance from what these weights "
+        "predict, in the frame of the eyes: sets that are trained on together should follow one "
+        "convention",
+    )
+    add("--skip-broken", action="store_true", help="leave out broken annotations and count them")
+
+
+def read_training_data(args: argparse.Namespace, cards: Collection[LandmarkCard]) -> TrainingData:
+    """Patches that hold enough pixels, and earlier frames, for the most demanding network.
+
+    Raises:
+        UsageError: an option cannot be, a data set is not there, or an annotation is broken.
+    """
+    _check(args)
+    skipped: list[str] | None = [] if args.skip_broken else None
+    reader = _Reader(
+        crop_size_px=max(card.crop_size_px for card in cards),
+        frames=max(card.build_network().frames_seen for card in cards),
+        windows_per_video=args.windows_per_video or None,
+        skipped=skipped,
+    )
+    sets = read_labelled_sets(args.set, split="train", skipped=skipped)
+    names = [data.name for data in sets]
+    held = read_labelled_sets(args.validation, split="validation", skipped=skipped)
+    _check_apart(_places(args.set, sets), _places(args.validation, held))
+    validated_on = _column(data.name for data in held)
+    if not held and args.data is None:
+        sets, held = hold_out(sets, args.validation_share, seed=args.seed)
+        validated_on = _column([*names, "held out"])
+    elif not held:
+        held = [LabelledSet("ytf68/val", stills=read_evaluation_set(args.data, "ytf68/val"))]
+        validated_on = _column(["ytf68/val"])
+    faces, weights = reader.own_sets(args.data, args.data_sets) if args.data else ([], [])
+    found = reader.read(sets, "labelled windows")
+    each = 1 / len(faces) if faces else 1.0  # as much as the mean face of --data
+    found += reader.animated([*faces, *found], args.animated_windows, seed=args.seed)
+    validation = reader.read(held, "validation")
+    if args.convention is not None:
+        faces, validation = _in_one_convention(args.convention, faces, validation)
+        validated_on = _column(["ytf68/val", "moved"])
+    if not (faces or found) or not validation:
+        raise UsageError(
+            f"got {len(faces) + len(found)} windows to train on and {len(validation)} to validate "
+            f"on, of {reader.frames} frames each, expected some of both"
+        )
+    return TrainingData(
+        faces + found,
+        weights + [each] * len(found),
+        validation,
+        validated_on,
+        _DATA_LICENCE if args.data else f"as the data allows: {', '.join(names)}",
+        list(dict.fromkeys(skipped or [])),
+    )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Reader:
+    """Cuts labelled faces to patches.
+
+    frames: of a window.
+    windows_per_video: of a face, at most; None: all.
+    tracks_px: (frames, 68, 2) landmarks of every whole window that was read.
+    """
+
+    crop_size_px: int
+    frames: int
+    windows_per_video: int | None
+    skipped: list[str] | None
+    tracks_px: list[npt.NDArray[np.float32]] = dataclasses.field(default_factory=list)
+
+    def own_sets(
+        self, data: Path, names: Collection[str]
+    ) -> tuple[list[LabelledFace], list[float]]:
+        """The training sets of a data folder, and how much is drawn of each face; 1 in all."""
+        faces: list[LabelledFace] = []
+        weights: list[float] = []
+        sets = read_training_sets(data, names, earlier_frames=self.frames - 1, skipped=self.skipped)
+        for _, share, found in tqdm(sets, "labelled faces", unit="set"):
+            patches = self._patches(found)
+            faces.extend(patches)
+            weights.extend(share / len(patches) for _ in patches)
+        return faces, weights
+
+    def read(self, sets: Sequence[LabelledSet], shown: str) -> list[LabelledFace]:
+        """The windows of all videos and all stills, as patches."""
+        return self._patches(tqdm(self._windows(sets), shown, unit="window", disable=not sets))
+
+    def animated(
+        self, faces: Sequence[LabelledFace], count: int, *, seed: int
+    ) -> list[LabelledFace]:
+        """Windows of the stills among the faces, moved as what was read so far."""
+        stills = [face for face in faces if not face.earlier and can_be_animated(face)]
+        if count and (self.frames == 1 or not stills):
+            why = "networks that see one frame" if stills else "no still of a frontal face"
+            raise UsageError(f"--animated-windows: got {count} with {why}, expected 0")
+        windows = animated_windows(
+            stills,
+            self.tracks_px,
+            count=count,
+            frames=self.frames,
+            crop_size_px=self.crop_size_px,
+            seed=seed,
+        )
+        return list(tqdm(windows, "animated stills", total=count, unit="window", disable=not count))
+
+    def _patches(self, faces: Iterable[LabelledFace]) -> list[LabelledFace]:
+        patches = []
+        for face in faces:
+            with leaving_out_broken(self.skipped):
+                patches.append(cut_patch(face, crop_size_px=self.crop_size_px))
+                track = np.stack([frame.landmarks_px for frame in (*face.earlier, face)])
+                if len(track) == self.frames > 1 and np.isfinite(track).all():
+                    self.tracks_px.append(track)
+        return patches
+
+    def _windows(self, sets: Sequence[LabelledSet]) -> Iterator[LabelledFace]:
+        for data in sets:
+            yield from data.stills
+            for video in data.videos:
+                yield from windows_of_video(
+                    video,
+                    frames=self.frames,
+                    at_most=self.windows_per_video,
+                    skipped=self.skipped,
+                )
+
+
+def _in_one_convention(
+    weights: Path, faces: Sequence[LabelledFace], validation: Sequence[LabelledFace]
+) -> tuple[list[LabelledFace], list[LabelledFace]]:
+    """Both, those of ytf68 among them moved; how far is told by what is trained on alone."""
+    ours = [face for face in faces if _of_ytf68(face)]
+    if not ours:
+        raise UsageError("--convention: got no face of ytf68 to train on, expected some to move")
+    offsets = convention_offsets(load_landmark_model(weights), ours)
+
+    def moved(patches: Sequence[LabelledFace]) -> list[LabelledFace]:
+        return [moved_to_convention(f, offsets) if _of_ytf68(f) else f for f in patches]
+
+    return moved(faces), moved(validation)
+
+
+def _of_ytf68(face: LabelledFace) -> bool:
+    return face.origin.data_set.startswith("ytf68/")
+
+
+def _check(args: argparse.Namespace) -> None:
+    if args.data is None and not args.set:
+        raise UsageError("got no data set, expected --data or --set")
+    if not 0 < args.validation_share < 1:
+        raise UsageError(
+            f"--validation-share: got {args.validation_share}, expected more than 0, less than 1"
+        )
+    for name in ("windows_per_video", "animated_windows"):
+        if getattr(args, name) < 0:
+            option = "--" + name.replace("_", "-")
+            raise UsageError(f"{option}: got {getattr(args, name)}, expected 0 or more")
+
+
+def _check_apart(trained_on: set[str], validated_on: set[str]) -> None:
+    if both := trained_on & validated_on:
+        raise UsageError(f"--validation: got {min(both)}, which is trained on (--set)")
+
+
+def _places(specs: Sequence[str], sets: Sequence[LabelledSet]) -> set[str]:
+    """Names with splits, and paths."""
+    return {f"{data.name}:{spec.partition(':')[2]}" for spec, data in zip(specs, sets, strict=True)}
+
+
+def _column(names: Iterable[str]) -> str:
+    return re.sub(r"[^a-z0-9]+", "_", " ".join(names).lower()).strip("_") + ERROR_SUFFIX

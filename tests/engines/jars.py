@@ -1,0 +1,69 @@
+"""Java's side of a cluster: released jars, through Maven, which verifies their checksums."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+from schemas.errors import UsageError
+
+__all__ = ["JAVA_OPTIONS", "cache_folder", "gather_jars", "missing_tools"]
+
+_HERE: Final = Path(__file__).parent
+#: What Flink and Spark reach into, which Java 17 keeps closed otherwise.
+_OPENED: Final = (
+    "java.lang", "java.lang.invoke", "java.lang.reflect", "java.io", "java.net", "java.nio",
+    "java.text", "java.time", "java.util", "java.util.concurrent", "java.util.concurrent.atomic",
+    "java.util.concurrent.locks", "sun.nio.ch", "sun.nio.cs", "sun.security.action",
+    "sun.util.calendar",
+)  # fmt: skip
+#: A cluster of one machine does little in Java: start fast, stay small.
+JAVA_OPTIONS: Final = (
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",
+    "--add-exports=java.base/sun.net.util=ALL-UNNAMED",
+    *(f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in _OPENED),
+)
+
+
+def missing_tools() -> list[str]:
+    """Which of java and mvn this machine lacks."""
+    return [tool for tool in ("java", "mvn") if shutil.which(tool) is None]
+
+
+def cache_folder() -> Path:
+    """Where downloads are kept: $XDG_CACHE_HOME/facetracks, by default ~/.cache/facetracks."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "facetracks"
+
+
+def gather_jars(pom: str) -> Path:
+    """The folder of all jars that a POM beside this module names; downloaded once.
+
+    Raises UsageError where Java or Maven is missing or a download fails.
+    """
+    missing = missing_tools()
+    if missing:
+        raise UsageError(f"got no {' and no '.join(missing)}, expected Java 17 and Maven")
+    digest = sha256((_HERE / pom).read_bytes()).hexdigest()[:12]
+    folder = cache_folder() / f"{pom.partition('.')[0]}-{digest}"
+    if folder.exists():
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as work:
+        gathered = Path(work) / "jars"
+        done = subprocess.run(
+            ["mvn", "--quiet", "--batch-mode", "--strict-checksums", "--file", _HERE / pom,
+             "dependency:copy-dependencies", f"-DoutputDirectory={gathered}"],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if done.returncode:
+            raise UsageError(f"Maven could not gather the jars of {pom}:\n{done.stdout[-2000:]}")
+        if not folder.exists():  # else another process was faster
+            gathered.rename(folder)
+    return folder

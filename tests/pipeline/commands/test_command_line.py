@@ -1,0 +1,122 @@
+import io
+import json
+import math
+import sys
+import time
+
+import pytest
+from clips import drifting, write_clip, write_sound
+
+from pipeline.progress import ProgressDisplay, progress_line
+from pipeline.provenance import check_same_config, describe_run, write_run_record
+from pipeline.reports.timings import raw_decode_seconds, timings_table
+from schemas.errors import UsageError
+from schemas.landmarks import LANDMARK_LAYOUT
+from transforms.progress_board import Progress
+
+COMMANDS = [
+    ["annotate"], ["render"], ["sample"], ["demo"], ["train"], ["evaluate"],
+    ["train", "landmarks"], ["train", "detector"],
+    ["evaluate", "landmarks"], ["evaluate", "detector"],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", [[], *COMMANDS], ids=" ".join)
+def test_every_command_explains_itself(facetracks, command):
+    ended = facetracks(*command, "--help")
+    assert ended.status == 0
+    assert " ".join(["usage: facetracks", *command]) in ended.out
+
+
+@pytest.mark.parametrize("arguments", [[], ["anotate"], ["render", "--colour", "red"], ["train"]])
+def test_wrong_usage_ends_with_2(facetracks, arguments):
+    ended = facetracks(*arguments)
+    assert ended.status == 2
+    assert "usage: facetracks" in ended.err
+
+
+def test_progress_lines():
+    line = progress_line(Progress(3, 610.0, 40.0, 52), 52, 8.0)
+    assert line == "3/52 videos, 40/610 s of video, 5.0 s of video/s, 114 s left"
+    assert (
+        progress_line(Progress(0, 0.0, 0.0, 0), 1, 0.0)
+        == "0/1 videos, 0/0 s of video, 0.0 s of video/s"
+    )
+    # A wave of 26 videos is planned; the other 26 are taken to be like them.
+    assert "40/1220 s of video" in progress_line(Progress(3, 610.0, 40.0, 26), 52, 8.0)
+    assert "left" not in progress_line(Progress(1, 5.0, 5.0, 1), 1, 2.0)
+
+
+def test_a_display_that_never_shows_anything_ends_at_once():
+    start = time.monotonic()
+    with ProgressDisplay(3):
+        pass
+    assert time.monotonic() - start < 3
+
+
+class Terminal(io.StringIO):
+    """Text that says it is a terminal."""
+
+    def isatty(self):
+        return True
+
+
+def test_a_terminal_gets_a_bar(monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with ProgressDisplay(7):
+        end = time.monotonic() + 10
+        while "0/7 videos" not in terminal.getvalue() and time.monotonic() < end:
+            time.sleep(0.05)
+    assert "0/7 videos" in terminal.getvalue()
+
+
+def test_a_run_is_described_by_versions_and_conventions():
+    about = describe_run("FnApiRunner")
+    assert about["runner"] == "FnApiRunner"
+    assert about["landmark_layout"] == LANDMARK_LAYOUT
+    assert about["versions"]["av"]
+    assert about["versions"]["ffmpeg"]
+    json.dumps(about)
+
+
+def test_another_configuration_on_the_same_output_is_refused_with_the_difference(tmp_path):
+    output = str(tmp_path)
+    check_same_config(output, {"a": 1})  # nothing there yet
+    write_run_record(output, {"config": {"a": 1, "b": "x", "gone": None}})
+    check_same_config(output, {"a": 1, "b": "x"})
+    with pytest.raises(UsageError) as told:
+        check_same_config(output, {"a": 2, "b": "x", "new": True})
+    assert "  a: 1 there, 2 now\n  new: None there, True now\n" in str(told.value)
+    assert "b:" not in str(told.value)
+
+
+def test_raw_decoding_counts_frames(tmp_path):
+    clip = write_clip(tmp_path / "[a].mp4", drifting(12, 64, 48))
+    frames, seconds = raw_decode_seconds(str(clip))
+    assert frames == 12
+    assert 0 < seconds < 5
+    text = tmp_path / "t.mp4"
+    text.write_text("text")
+    assert raw_decode_seconds(str(text)) == (0, 0.0)
+    assert raw_decode_seconds(str(tmp_path / "none.mp4")) == (0, 0.0)
+
+
+def test_timings_of_a_file_that_has_lost_its_video_since(tmp_path):
+    assert raw_decode_seconds(str(write_sound(tmp_path / "s.mp4"))) == (0, 0.0)
+
+
+def test_a_table_of_timings_by_hand(tmp_path):
+    clip = write_clip(tmp_path / "a.mp4", drifting(10, 64, 48))
+    stages = ("decode", "detect", "crop", "align", "stabilize", "write", "elapsed")
+    row = {f"{s}_seconds": 0.5 * (i + 1) for i, s in enumerate(stages)}
+    row |= {"uri": str(clip), "frames_decoded": 10, "face_frames": 20}
+    failed = dict.fromkeys(row, 0) | {"uri": "/none.mp4"}
+    lines = timings_table([row, failed], wall_seconds=4.0).splitlines()
+    words = {" ".join(line.split()[:-2]): line.split()[-2:] for line in lines[1:-1]}
+    assert words["decode"] == ["0.50", "20"]
+    assert words["write"] == ["3.00", "3"]
+    assert words["whole run, wall"] == ["4.00", "2"]
+    assert float(words["raw PyAV decode"][1]) > 0
+    assert lines[-1] == "10 frames, 20 faces on them"
+    assert not any(math.isnan(float(w[0])) for w in words.values())

@@ -1,0 +1,225 @@
+import argparse
+import csv
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from models.landmarks.model import DEFAULT_WEIGHTS, read_landmark_weights
+from models.landmarks.sets import read_training_sets
+from pipeline.commands import train_landmarks
+from pipeline.data.training_data import read_training_data
+from schemas.errors import UsageError, WeightsError
+from schemas.landmarks import FLIP_PERMUTATION
+
+
+def _face(index: int) -> np.ndarray:
+    angle = np.linspace(0, 2 * np.pi, 68, endpoint=False)
+    ring = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    first = np.minimum(np.arange(68), FLIP_PERMUTATION)  # of a mirrored pair
+    shape = ring[first] * np.stack([np.sign(FLIP_PERMUTATION - np.arange(68)), np.ones(68)], axis=1)
+    return np.round(60 + index + 25 * shape, 2)
+
+
+def _picture(path: Path, index: int) -> None:
+    y, x = np.mgrid[:128, :128]
+    disc = np.hypot(x - 60 - index, y - 60 - index) < 25
+    cv2.imwrite(str(path), np.where(disc, 60, 200).astype(np.uint8))
+
+
+def _write_csv(path: Path, images: Path, count: int) -> None:
+    images.mkdir(parents=True, exist_ok=True)
+    rows = [["image", *range(136)]]
+    for index in range(count):
+        _picture(images / f"{index}.png", index)
+        rows.append([f"{index}.png", *_face(index).ravel()])
+    path.write_text("\n".join(",".join(map(str, row)) for row in rows))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with every labelled set, a few discs in each."""
+    data = tmp_path_factory.mktemp("data")
+    for split, count in (("train", 6), ("val", 3)):
+        folder = data / "ytf68" / split
+        _write_csv_pair(folder, count)
+    stills = data / "images68" / "pytorch_tutorial_faces69_dlib"
+    stills.mkdir(parents=True)
+    _write_csv(stills / "face_landmarks.csv", stills, 2)
+    _write_stills(data / "images68")
+    _write_video(data)
+    return data
+
+
+def _write_csv_pair(folder: Path, count: int) -> None:
+    folder.mkdir(parents=True)
+    _write_csv(folder / "keypoints.csv", folder / "images", count)
+    _write_csv(folder / "keypoints_extra.csv", folder / "images_extra", 1)
+
+
+def _write_stills(folder: Path) -> None:
+    (folder / "dlib_faces").mkdir()
+    (folder / "helen_train8").mkdir()
+    parts = "".join(f"<part name='{i:02d}' x='{x}' y='{y}'/>" for i, (x, y) in enumerate(_face(0)))
+    _picture(folder / "dlib_faces" / "a.png", 0)
+    (folder / "dlib_faces" / "training_with_face_landmarks.xml").write_text(
+        f"<dataset><images><image file='a.png'><box>{parts}</box></image></images></dataset>"
+    )
+    _picture(folder / "helen_train8" / "b.jpg", 1)
+    points = "\n".join(f"{x + 1} {y + 1}" for x, y in _face(1))
+    (folder / "helen_train8" / "b.pts").write_text(f"version: 1\nn_points: 68\n{{\n{points}\n}}\n")
+
+
+def _write_video(data: Path) -> None:
+    (data / "videos").mkdir()
+    (data / "pseudo68").mkdir()
+    with av.open(str(data / "videos" / "v.mp4"), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 128, 128, "yuv420p"
+        for _ in range(3):
+            frame = av.VideoFrame.from_ndarray(np.zeros((128, 128, 3), np.uint8), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    np.savez(
+        data / "pseudo68" / "v.mp4.npz",
+        frame_index=np.arange(3),
+        face=np.zeros(3, int),
+        box_xywh_px=np.tile(np.float32([30, 20, 60, 75]), (3, 1)),
+        landmarks_px=np.stack([_face(0)] * 3).astype(np.float32),
+        spread_percent=np.float32([0, 0, 0]),
+    )
+
+
+def _parse(module: object, *arguments: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    module.add_parser(parser.add_subparsers())  # type: ignore[attr-defined]
+    return parser.parse_args(["landmarks", *arguments])
+
+
+def _train(data: Path, output: Path, *more: str) -> int:
+    base = ["--data", str(data), "--output", str(output), "--samples-per-epoch", "32"]
+    args = _parse(train_landmarks, *base, *more)
+    return int(args.run(args))
+
+
+def _kill_after_first_epoch(data: Path, output: Path) -> None:
+    """Trains in a process of its own, which is killed (SIGKILL) once it has a checkpoint."""
+    code = (
+        "import argparse; from pipeline.commands import train_landmarks as command; "
+        "parser = argparse.ArgumentParser(); command.add_parser(parser.add_subparsers()); "
+        "args = parser.parse_args(); args.run(args)"
+    )
+    arguments = ["landmarks", "--data", data, "--output", output, "--epochs", "3"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, arguments), "--samples-per-epoch", "32"],
+        cwd=Path(train_landmarks.__file__).parents[2],
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        while not (output / "2d" / "checkpoint.pt").exists():
+            assert process.poll() is None, "ended before its first checkpoint"
+            time.sleep(0.01)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode < 0, "ended before it could be killed"
+
+
+def test_training_writes_and_resumes_to_the_same_weights(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _train(data, tmp_path / "unbroken", "--epochs", "3") == 0
+    assert "3 epochs in" in capsys.readouterr().out
+    with (tmp_path / "unbroken" / "2d" / "log.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+
+    _kill_after_first_epoch(data, tmp_path / "broken")
+    assert _train(data, tmp_path / "broken", "--epochs", "3", "--resume") == 0
+    states = [
+        torch.load(tmp_path / name / "2d" / "checkpoint.pt", weights_only=True)
+        for name in ("unbroken", "broken")
+    ]
+    assert states[0]["epoch"] == states[1]["epoch"] == 3
+    for name, tensor in states[0]["average"].items():
+        assert torch.equal(tensor, states[1]["average"][name]), name
+    last, _ = read_landmark_weights(tmp_path / "broken" / "2d" / "last.safetensors")
+    for name, tensor in last.items():
+        assert torch.equal(tensor, states[0]["average"][name].to(tensor.dtype)), name
+    _, card = read_landmark_weights(tmp_path / "broken" / "2d" / "landmarks.safetensors")
+    assert "12 faces" in card.training
+    assert "research use only" in card.licence
+
+
+def test_networks_are_trained_one_after_the_other(data: Path, tmp_path: Path) -> None:
+    networks = ["3drnn", "2dfcn", "hourglass"]
+    sizes = ["--stacks", "2", "--features", "8", "--crop-size", "64"]
+    options = ["--recipe", "modern", "--epochs", "1"]
+    assert _train(data, tmp_path, "--network", *networks, *sizes, *options) == 0
+    for network in networks:
+        tensors, card = read_landmark_weights(tmp_path / network / "landmarks.safetensors")
+        assert card.network == network and tensors
+
+
+def test_training_refuses_what_it_cannot_do(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"--resume: no such file: .*checkpoint\.pt"):
+        _train(data, tmp_path, "--resume")
+    (tmp_path / "2d").mkdir()
+    (tmp_path / "2d" / "checkpoint.pt").write_bytes(b"")
+    with pytest.raises(UsageError, match="add --resume"):
+        _train(data, tmp_path)
+    with pytest.raises(WeightsError, match="not a checkpoint"):
+        _train(data, tmp_path, "--resume")
+    with pytest.raises(UsageError, match=r"--crop-scale: got 9\.0, expected 0\.5 to 4"):
+        _train(data, tmp_path / "other", "--crop-scale", "9")
+    with pytest.raises(UsageError, match=r"--stacks, --features: got them without"):
+        _train(data, tmp_path / "other", "--stacks", "1")
+    with pytest.raises(UsageError, match=r"crop_size_px: got 65, expected a multiple of 32"):
+        _train(data, tmp_path / "other", "--crop-size", "65")
+    with pytest.raises(UsageError, match=r"data folder: got no .*keypoints\.csv"):
+        _train(tmp_path, tmp_path / "other")
+
+
+def test_shares_of_the_training_sets_add_up_and_ytf_labels_are_moved(data: Path) -> None:
+    sets = list(read_training_sets(data))
+    assert [name for name, _, _ in sets] == ["ytf68/train", "faces69", "pseudo68/v.mp4"]
+    assert sum(share for _, share, _ in sets) == pytest.approx(1)
+    first = sets[0][2][0]
+    x0, y0, x1, y1 = first.box_xyxy_px
+    moved = _face(0) - first.landmarks_px
+    np.testing.assert_allclose(moved[:, 0], 0.0096 * max(x1 - x0, y1 - y0), atol=1e-3)
+    np.testing.assert_allclose(moved[:, 1], 0, atol=1e-3)
+
+
+def test_some_of_the_sets(data: Path) -> None:
+    sets = list(read_training_sets(data, ["faces69", "pseudo68"]))
+    assert [name for name, _, _ in sets] == ["faces69", "pseudo68/v.mp4"]
+
+
+def test_labels_of_ytf68_are_moved_to_one_convention(data: Path) -> None:
+    """By as much for training as for validation; the labels of other sets stay."""
+    args = _parse(train_landmarks, "--data", str(data), "--output", "unused")
+    cards = [train_landmarks._card("2d", args)]
+    plain = read_training_data(args, cards)
+    args.convention = DEFAULT_WEIGHTS
+    moved = read_training_data(args, cards)
+    assert moved.validated_on == "ytf68_val_moved_nrmse_percent"
+    assert (len(moved.faces), len(moved.validation)) == (len(plain.faces), len(plain.validation))
+    steps = [
+        after.landmarks_px - before.landmarks_px
+        for pairs in ((plain.faces, moved.faces), (plain.validation, moved.validation))
+        for before, after in zip(*pairs, strict=True)
+    ]
+    of_ytf = [*steps[:7], *steps[-4:]]
+    assert np.abs(of_ytf[0]).max() > 1
+    np.testing.assert_allclose(of_ytf, np.broadcast_to(of_ytf[0], (11, 68, 2)), atol=1e-3)
+    assert not np.any(steps[7:-4])
+    args.data_sets = ["pseudo68"]
+    with pytest.raises(UsageError, match="--convention: got no face of ytf68 to train on"):
+        read_training_data(args, cards)
