@@ -76,9 +76,9 @@ def faceless_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def talking_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """6 s, 256 x 128 px, a key frame a second: a face, and from 2 s on another."""
-    from models.motion.astronaut import ASTRONAUT_LANDMARKS_PX, load_astronaut
-    from models.motion.face_animation import FaceAnimation
-    from models.motion.face_motion import pose_at
+    from models.synthesis.astronaut import ASTRONAUT_LANDMARKS_PX, load_astronaut
+    from models.synthesis.face_animation import FaceAnimation
+    from models.synthesis.face_motion import pose_at
 
     animation = FaceAnimation(load_astronaut(), ASTRONAUT_LANDMARKS_PX)
     forth = [animation.render(pose_at(i / 25), 128) for i in range(75)]

@@ -28,8 +28,8 @@ from torch import nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from models.atomic_write import replacing
 from models.detection.boxes import cell_centres, decode_boxes
-from models.whole_file import replacing
 from schemas.errors import WeightsError
 
 __all__ = [

@@ -14,10 +14,10 @@ from typing import Any, Final
 import numpy as np
 import torch
 
-from models.networks.construction import NETWORK_NAMES, build_network
-from models.networks.coordinate_network import CROP_SIZE_PX
-from models.networks.heatmap_codecs import CODECS, SIGMA_PX
-from models.networks.landmark_network import LandmarkNetwork
+from models.landmarks.networks.construction import NETWORK_NAMES, build_network
+from models.landmarks.networks.coordinate_network import CROP_SIZE_PX
+from models.landmarks.networks.heatmap_codecs import CODECS, SIGMA_PX
+from models.landmarks.networks.landmark_network import LandmarkNetwork
 from schemas.errors import WeightsError
 from schemas.landmarks import LANDMARK_COUNT, LANDMARK_LAYOUT
 

@@ -20,12 +20,12 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from models.atomic_write import replacing
 from models.landmarks.card import LandmarkCard, card_from_metadata, card_metadata
-from models.landmarks.external import EXTERNAL_SUFFIXES, read_external_model
-from models.networks.fast_inference import compile_form, fast_form, in_bfloat16
-from models.networks.heatmap_codecs import decode_heatmaps
-from models.networks.landmark_network import LandmarkNetwork
-from models.whole_file import replacing
+from models.landmarks.external.external_model import EXTERNAL_SUFFIXES, read_external_model
+from models.landmarks.networks.fast_inference import compile_form, fast_form, in_bfloat16
+from models.landmarks.networks.heatmap_codecs import decode_heatmaps
+from models.landmarks.networks.landmark_network import LandmarkNetwork
 from schemas.errors import UsageError, WeightsError
 from schemas.landmarks import LANDMARK_COUNT
 

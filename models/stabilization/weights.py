@@ -18,9 +18,9 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from models.atomic_write import replacing
 from models.stabilization.bayesian_filter import Covariance, FilterParameters
 from models.stabilization.mode_smoother import SmootherParameters
-from models.whole_file import replacing
 from schemas.errors import WeightsError
 
 __all__ = [

@@ -7,8 +7,8 @@ import json
 
 import torch
 
-from models.networks.decoding_errors import DISTURBANCES, codec_errors_px
-from models.networks.heatmap_codecs import GAUSSIAN_CODECS, SIGMA_PX
+from models.landmarks.evaluation.codec_errors import DISTURBANCES, codec_errors_px
+from models.landmarks.networks.heatmap_codecs import GAUSSIAN_CODECS, SIGMA_PX
 from schemas.errors import UsageError
 
 __all__ = ["add_parser", "run"]

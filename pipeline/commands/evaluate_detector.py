@@ -15,7 +15,9 @@ import torch
 from tqdm import tqdm
 
 from models.crops import crop_to_image, fit_affine
-from models.detection.data import (
+from models.detection.face_detector import Detections, FaceDetector, load_face_detector
+from models.detection.metrics import DetectionTally
+from models.detection.training.labelled_images import (
     VALIDATION_VIDEOS,
     read_stills,
     read_video_frames,
@@ -23,8 +25,6 @@ from models.detection.data import (
     teach,
     video_sources,
 )
-from models.detection.face_detector import Detections, FaceDetector, load_face_detector
-from models.detection.metrics import DetectionTally
 from models.detection.yunet import YuNetDetector
 from schemas.errors import UsageError
 

@@ -15,18 +15,18 @@ from tqdm import tqdm
 
 from models.detection.face_detector import FaceDetector, load_face_detector
 from models.landmarks.datasets.labelled_set import LabelledSet
-from models.landmarks.evaluation import (
+from models.landmarks.datasets.sets import EVALUATION_SETS, read_evaluation_set
+from models.landmarks.evaluation.face_errors import FaceErrors
+from models.landmarks.evaluation.measurement import (
     BoxesOfFace,
     detected_boxes,
     jittered_boxes,
     label_boxes,
     measure_faces,
 )
-from models.landmarks.face_errors import FaceErrors
 from models.landmarks.model import LandmarkModel, load_landmark_model
+from models.landmarks.networks.heatmap_codecs import CODECS
 from models.landmarks.precision import NRMSE_SHIFT_LIMIT_PERCENT, PRECISIONS, PrecisionCheck
-from models.landmarks.sets import EVALUATION_SETS, read_evaluation_set
-from models.networks.heatmap_codecs import CODECS
 from pipeline.data.labelled_sets import SET_HELP, read_labelled_sets
 from pipeline.reports.error_curves import draw_error_curves
 from pipeline.reports.landmark_report import (

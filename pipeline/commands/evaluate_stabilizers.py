@@ -14,26 +14,26 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from models.motion.motion_tracks import MotionTrack
-from models.stabilization.baseline_smoothers import (
+from models.stabilization.fitting.baseline_smoothers import (
     BASELINES,
     Baseline,
     baseline_grid,
     run_baseline,
 )
-from models.stabilization.costs import batched_cost_us, cost_us
-from models.stabilization.loss import LossWeights, StabilizerLoss
-from models.stabilization.metrics import score_tracks
+from models.stabilization.fitting.costs import batched_cost_us, cost_us
+from models.stabilization.fitting.filter_fitting import fit_by_gradient, run_filter, start_from
+from models.stabilization.fitting.loss import LossWeights, StabilizerLoss
+from models.stabilization.fitting.metrics import score_tracks
+from models.stabilization.fitting.mode_tuning import run_mode_smoother, run_stabilizer
+from models.stabilization.fitting.track_batch import TrackBatch
 from models.stabilization.mode_smoother import ModeSmoother
-from models.stabilization.mode_tuning import run_mode_smoother, run_stabilizer
 from models.stabilization.stabilizers import Sta, Stabilizer, StaOffline, stabilizers_of
-from models.stabilization.track_batch import TrackBatch
-from models.stabilization.training import fit_by_gradient, run_filter, start_from
 from models.stabilization.weights import (
     DEFAULT_STABILIZER_WEIGHTS,
     StabilizerWeights,
     load_stabilizer_weights,
 )
+from models.synthesis.motion_tracks import MotionTrack
 from pipeline.data.annotated_tracks import rest_table
 from pipeline.data.stabilizer_tracks import add_track_options, make_tracks
 from pipeline.reports.stabilizer_plots import check_plots, draw_plots

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from models.landmarks.data import FaceOrigin
+from models.landmarks.datasets.labelled_face import FaceOrigin
 from models.landmarks.datasets.labelled_video import Frame, LabelledVideo, VideoFile
-from models.landmarks.face_errors import LANDMARK_SUBSETS, FaceErrors
-from models.landmarks.track_errors import MatchedFaces, match_boxes
+from models.landmarks.evaluation.face_errors import LANDMARK_SUBSETS, FaceErrors
+from models.landmarks.evaluation.track_errors import MatchedFaces, match_boxes
 from pipeline.data.labelled_sets import SET_HELP, read_labelled_sets
 from pipeline.data.labelled_tracks import AnnotatedVideo
 from pipeline.data.track_file import TrackRows, find_track_file, read_track_file

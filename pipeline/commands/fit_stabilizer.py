@@ -13,31 +13,31 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from models.landmarks.model import load_landmark_model
-from models.motion.motion_tracks import MotionTrack
-from models.stabilization.baseline_smoothers import BASELINES, run_baseline, tune_baseline
 from models.stabilization.bayesian_filter import Covariance, FilterParameters
-from models.stabilization.loss import LossWeights, StabilizerLoss
-from models.stabilization.metrics import TuningCost, score_tracks
-from models.stabilization.mode_tuning import (
-    measured_jitter,
-    run_mode_smoother,
-    run_stabilizer,
-    tune_mode_smoother,
-)
-from models.stabilization.stabilizers import STABILIZERS, StaOffline
-from models.stabilization.track_batch import TrackBatch
-from models.stabilization.training import (
+from models.stabilization.fitting.baseline_smoothers import BASELINES, run_baseline, tune_baseline
+from models.stabilization.fitting.filter_fitting import (
     FitResult,
     fit_by_gradient,
     fit_by_nelder_mead,
     run_filter,
     start_from,
 )
+from models.stabilization.fitting.loss import LossWeights, StabilizerLoss
+from models.stabilization.fitting.metrics import TuningCost, score_tracks
+from models.stabilization.fitting.mode_tuning import (
+    measured_jitter,
+    run_mode_smoother,
+    run_stabilizer,
+    tune_mode_smoother,
+)
+from models.stabilization.fitting.track_batch import TrackBatch
+from models.stabilization.stabilizers import STABILIZERS, StaOffline
 from models.stabilization.weights import (
     StabilizerWeights,
     load_stabilizer_weights,
     save_stabilizer_weights,
 )
+from models.synthesis.motion_tracks import MotionTrack
 from pipeline.data.stabilizer_tracks import add_track_options, make_tracks
 
 __all__ = ["add_parser", "run"]

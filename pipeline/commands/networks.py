@@ -11,8 +11,8 @@ from typing import Final
 import torch
 from tqdm import tqdm
 
-from models.networks.construction import NETWORK_NAMES
-from models.networks.speed import NetworkCost, measure_network
+from models.landmarks.networks.construction import NETWORK_NAMES
+from models.landmarks.networks.speed import NetworkCost, measure_network
 from schemas.errors import UsageError
 
 __all__ = ["add_parser", "run"]

@@ -1,6 +1,6 @@
 """`facetracks sample`: a real-looking clip of a talking face with exact landmarks.
 
-The clip is an animated photograph (see models/motion/face_animation.py), so the landmarks of
+The clip is an animated photograph (see models/synthesis/face_animation.py), so the landmarks of
 every frame are known, not labelled. That makes it a test that anybody can run offline:
 annotate the clip and compare.
 """
@@ -21,10 +21,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from models.face_box import box_from_landmarks
-from models.landmarks.metrics import nrmse_percent
-from models.motion.astronaut import ASTRONAUT_LANDMARKS_PX, load_astronaut
-from models.motion.face_animation import FaceAnimation
-from models.motion.face_motion import pose_at
+from models.landmarks.evaluation.metrics import nrmse_percent
+from models.synthesis.astronaut import ASTRONAUT_LANDMARKS_PX, load_astronaut
+from models.synthesis.face_animation import FaceAnimation
+from models.synthesis.face_motion import pose_at
 from pipeline.data.track_file import read_track_file
 from schemas.errors import UsageError
 from schemas.landmarks import COORDINATE_CONVENTION, LANDMARK_LAYOUT, OUTER_EYE_CORNERS

@@ -24,7 +24,8 @@ import numpy.typing as npt
 import torch
 from tqdm import tqdm
 
-from models.detection.data import (
+from models.detection.network import save_detector_network
+from models.detection.training.labelled_images import (
     VALIDATION_VIDEOS,
     LabelledImages,
     label_images,
@@ -34,8 +35,7 @@ from models.detection.data import (
     still_sources,
     video_sources,
 )
-from models.detection.network import save_detector_network
-from models.detection.training import DetectorTrainer, StepLosses, TrainingSettings
+from models.detection.training.trainer import DetectorTrainer, StepLosses, TrainingSettings
 from models.detection.yunet import YuNetDetector
 from schemas.errors import UsageError
 

@@ -23,11 +23,11 @@ from tqdm import tqdm
 
 from models.landmarks.card import LandmarkCard
 from models.landmarks.model import read_landmark_weights, save_landmark_weights
-from models.landmarks.recipes import RECIPES, Recipe, recipe_for
-from models.landmarks.training import LandmarkTrainer
-from models.networks.construction import NETWORK_NAMES, build_network
-from models.networks.heatmap_codecs import CODECS, SIGMA_PX
-from models.networks.inflation import inflate
+from models.landmarks.networks.construction import NETWORK_NAMES, build_network
+from models.landmarks.networks.heatmap_codecs import CODECS, SIGMA_PX
+from models.landmarks.networks.inflation import inflate
+from models.landmarks.training.recipes import RECIPES, Recipe, recipe_for
+from models.landmarks.training.trainer import LandmarkTrainer
 from pipeline.data.training_data import TrainingData, add_data_options, read_training_data
 from pipeline.reports.training_curves import can_draw, draw_training_curves
 from pipeline.reports.training_log import add_epoch, read_log

@@ -9,11 +9,11 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from models.motion.motion_tracks import MotionTrack
-from models.stabilization.metrics import score_tracks
-from models.stabilization.rest import resting, score_rest
+from models.stabilization.fitting.metrics import score_tracks
+from models.stabilization.fitting.rest import resting, score_rest
+from models.stabilization.fitting.track_batch import TrackBatch
 from models.stabilization.stabilizers import Stabilizer
-from models.stabilization.track_batch import TrackBatch
+from models.synthesis.motion_tracks import MotionTrack
 from schemas.errors import UsageError
 from transforms.storage.parquet_reading import read_parquet
 

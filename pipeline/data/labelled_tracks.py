@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.frame_pixels import FramePixels
-from models.landmarks.data import AnnotationError, FaceOrigin
+from models.landmarks.datasets.labelled_face import AnnotationError, FaceOrigin
 from models.landmarks.datasets.labelled_set import LabelledSet
 from models.landmarks.datasets.labelled_video import FaceLabel, Frame, LabelledVideo
 from pipeline.data.track_file import find_track_file, read_track_file

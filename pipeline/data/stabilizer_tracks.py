@@ -13,9 +13,9 @@ from tqdm import tqdm
 from models.detection.face_detector import load_face_detector
 from models.landmarks.datasets.ibug_300vw import read_300vw
 from models.landmarks.model import load_landmark_model
-from models.motion.face_clips import FaceClip, labelled_video_clips, load_clip, save_clip
-from models.motion.motion_tracks import MotionTrack
-from models.motion.track_sets import CLIP_FRAMES, Split, animate_split, clip_count, mix_split
+from models.synthesis.face_clips import FaceClip, labelled_video_clips, load_clip, save_clip
+from models.synthesis.motion_tracks import MotionTrack
+from models.synthesis.track_sets import CLIP_FRAMES, Split, animate_split, clip_count, mix_split
 from schemas.errors import UsageError
 
 __all__ = ["add_track_options", "make_tracks"]

@@ -21,17 +21,17 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from models.landmarks.augmentation import cut_patch
 from models.landmarks.card import LandmarkCard
-from models.landmarks.data import LabelledFace
+from models.landmarks.datasets.labelled_face import LabelledFace
 from models.landmarks.datasets.labelled_set import LabelledSet
 from models.landmarks.datasets.points import leaving_out_broken
-from models.landmarks.evaluation import jittered_boxes, measure_faces
-from models.landmarks.label_convention import convention_offsets, moved_to_convention
-from models.landmarks.labelled_windows import hold_out, windows_of_video
+from models.landmarks.datasets.sets import TRAINING_SETS, read_evaluation_set, read_training_sets
+from models.landmarks.evaluation.measurement import jittered_boxes, measure_faces
 from models.landmarks.model import LandmarkModel, load_landmark_model
-from models.landmarks.sets import TRAINING_SETS, read_evaluation_set, read_training_sets
-from models.motion.animated_windows import animated_windows, can_be_animated
+from models.landmarks.training.augmentation import cut_patch
+from models.landmarks.training.label_convention import convention_offsets, moved_to_convention
+from models.landmarks.training.labelled_windows import hold_out, windows_of_video
+from models.synthesis.animated_windows import animated_windows, can_be_animated
 from pipeline.data.labelled_sets import SET_HELP, read_labelled_sets
 from pipeline.reports.training_log import ERROR_SUFFIX
 from schemas.errors import UsageError

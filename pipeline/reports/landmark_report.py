@@ -9,13 +9,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from models.landmarks.face_errors import (
+from models.landmarks.evaluation.face_errors import (
     LANDMARK_SUBSETS,
     FaceErrors,
     errors_by_scale,
     labelled_groups,
 )
-from models.landmarks.metrics import NORMALIZATIONS, Normalization, summarize_errors
+from models.landmarks.evaluation.metrics import NORMALIZATIONS, Normalization, summarize_errors
 
 __all__ = [
     "MISSED_NOTE",

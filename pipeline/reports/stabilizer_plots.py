@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from models.stabilization.track_batch import TrackBatch
+from models.stabilization.fitting.track_batch import TrackBatch
 from schemas.errors import UsageError
 from schemas.landmarks import OUTER_EYE_CORNERS
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from models.whole_file import replacing
+from models.atomic_write import replacing
 from pipeline.reports.training_log import ERROR_SUFFIX, error_columns
 
 __all__ = ["can_draw", "draw_training_curves"]

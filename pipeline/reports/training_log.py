@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
-from models.whole_file import replacing
+from models.atomic_write import replacing
 from schemas.errors import UsageError
 
 __all__ = ["ERROR_SUFFIX", "add_epoch", "error_columns", "read_log"]

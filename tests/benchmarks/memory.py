@@ -26,9 +26,9 @@ from typing import Final
 import av
 import numpy as np
 
-from models.motion.astronaut import ASTRONAUT_LANDMARKS_PX, load_astronaut
-from models.motion.face_animation import FaceAnimation
-from models.motion.face_motion import pose_at
+from models.synthesis.astronaut import ASTRONAUT_LANDMARKS_PX, load_astronaut
+from models.synthesis.face_animation import FaceAnimation
+from models.synthesis.face_motion import pose_at
 from tests.benchmarks.looped_clip import loop_clip
 from tests.clips import write_clip
 

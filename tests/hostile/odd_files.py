@@ -12,7 +12,7 @@ import av
 import cv2
 import numpy as np
 
-from models.motion.astronaut import load_astronaut
+from models.synthesis.astronaut import load_astronaut
 from tests.hostile.case import HostileCase
 from tests.hostile.encoding import Clip, Recipe, encode, flat, moving
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from models.landmarks.external import EXTERNAL_FORMAT
+from models.landmarks.external.external_model import EXTERNAL_FORMAT
 from models.landmarks.model import LandmarkCard, save_landmark_weights
 
 FRAMES = 50

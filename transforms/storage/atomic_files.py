@@ -16,7 +16,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from models.whole_file import TEMPORARY_PREFIX
+from models.atomic_write import TEMPORARY_PREFIX
 from schemas.errors import OutputError
 from transforms.storage.source_files import is_local, resolve
 

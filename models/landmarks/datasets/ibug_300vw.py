@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from models.landmarks.data import AnnotationError, FaceOrigin
+from models.landmarks.datasets.labelled_face import AnnotationError, FaceOrigin
 from models.landmarks.datasets.labelled_set import LabelledSet
 from models.landmarks.datasets.labelled_video import LabelledVideo, VideoFile
 from models.landmarks.datasets.numbered_files import numbered_pictures, numbered_pts

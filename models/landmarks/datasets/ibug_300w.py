@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from models.landmarks.data import AnnotationError, FaceOrigin, LabelledFace
+from models.landmarks.datasets.labelled_face import AnnotationError, FaceOrigin, LabelledFace
 from models.landmarks.datasets.labelled_set import LabelledSet
 from models.landmarks.datasets.numbered_files import PICTURE_SUFFIXES
 from models.landmarks.datasets.points import leaving_out_broken

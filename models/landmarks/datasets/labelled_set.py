@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Sequence
 
-from models.landmarks.data import LabelledFace
+from models.landmarks.datasets.labelled_face import LabelledFace
 from models.landmarks.datasets.labelled_video import LabelledVideo
 
 __all__ = ["LabelledSet"]

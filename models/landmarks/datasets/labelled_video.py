@@ -19,7 +19,12 @@ import numpy as np
 import numpy.typing as npt
 
 from models.face_box import box_from_landmarks
-from models.landmarks.data import AnnotationError, FaceOrigin, LabelledFace, read_rgb
+from models.landmarks.datasets.labelled_face import (
+    AnnotationError,
+    FaceOrigin,
+    LabelledFace,
+    read_rgb,
+)
 from models.landmarks.datasets.points import leaving_out_broken
 
 __all__ = ["FaceLabel", "Frame", "FrameSource", "LabelledVideo", "PictureFiles", "VideoFile"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from models.landmarks.data import AnnotationError, FaceOrigin, LabelledFace
+from models.landmarks.datasets.labelled_face import AnnotationError, FaceOrigin, LabelledFace
 from models.landmarks.datasets.points import (
     checked_landmarks,
     leaving_out_broken,

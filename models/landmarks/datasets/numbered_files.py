@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from models.landmarks.data import AnnotationError
+from models.landmarks.datasets.labelled_face import AnnotationError
 from models.landmarks.datasets.labelled_video import FaceLabel, PictureFiles
 from models.landmarks.datasets.pts_files import read_pts_landmarks
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from models.landmarks.data import AnnotationError
-from models.landmarks.metrics import interocular_px
+from models.landmarks.datasets.labelled_face import AnnotationError
+from models.landmarks.evaluation.metrics import interocular_px
 
 __all__ = ["checked_landmarks", "leaving_out_broken", "parse_numbers"]
 

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from models.face_tracking import box_iou
-from models.landmarks.data import AnnotationError, FaceOrigin, LabelledFace
+from models.landmarks.datasets.labelled_face import AnnotationError, FaceOrigin, LabelledFace
 from models.landmarks.datasets.labelled_video import VideoFile
-from models.landmarks.metrics import interocular_px
+from models.landmarks.evaluation.metrics import interocular_px
 from schemas.landmarks import LANDMARK_COUNT
 
 __all__ = ["read_pseudo68"]

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from models.landmarks.data import AnnotationError, FaceOrigin, LabelledFace
+from models.landmarks.datasets.labelled_face import AnnotationError, FaceOrigin, LabelledFace
 from models.landmarks.datasets.points import checked_landmarks, parse_numbers
 from schemas.landmarks import LANDMARK_COUNT
 

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from models.detection.boxes import iou
-from models.detection.data import reduce_image
 from models.detection.face_detector import (
     DEFAULT_WEIGHTS_PATH,
     ConvFaceDetector,
@@ -15,6 +14,7 @@ from models.detection.face_detector import (
     load_face_detector,
 )
 from models.detection.network import DetectorConfig, DetectorNetwork, save_detector_network
+from models.detection.training.labelled_images import reduce_image
 from schemas.errors import WeightsError
 
 TINY = DetectorConfig(

@@ -12,8 +12,8 @@ from models.landmarks.model import (
     load_landmark_model,
     save_landmark_weights,
 )
-from models.networks.coordinate_network import CoordinateNetwork2D
-from models.networks.heatmap_codecs import CODECS
+from models.landmarks.networks.coordinate_network import CoordinateNetwork2D
+from models.landmarks.networks.heatmap_codecs import CODECS
 from schemas.errors import UsageError, WeightsError
 
 

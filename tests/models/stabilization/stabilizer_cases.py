@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.motion.motion_tracks import MotionTrack, face_size_px
 from models.stabilization.bayesian_filter import FilterParameters
 from models.stabilization.mode_smoother import SmootherParameters
+from models.synthesis.motion_tracks import MotionTrack, face_size_px
 
 
 def make_face(size: float = 100.0) -> np.ndarray:

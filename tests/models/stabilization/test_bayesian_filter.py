@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from scipy.stats import multivariate_normal
 from stabilizer_cases import make_basis, make_face, make_filter, make_track
 
-from models.motion.motion_tracks import face_size_px
 from models.stabilization.bayesian_filter import (
     BayesianFilter,
     FilterParameters,
@@ -15,6 +14,7 @@ from models.stabilization.bayesian_filter import (
     running_size2,
 )
 from models.stabilization.noise_level import running_noise
+from models.synthesis.motion_tracks import face_size_px
 
 
 def filtered(theta, tracks_px, covariance="diagonal"):

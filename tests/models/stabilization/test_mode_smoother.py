@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from stabilizer_cases import make_face, make_smoother, make_track
 
-from models.motion.motion_tracks import MotionTrack
-from models.stabilization.metrics import score_tracks
+from models.stabilization.fitting.metrics import score_tracks
+from models.stabilization.fitting.track_batch import TrackBatch
 from models.stabilization.mode_passes import smooth_modes
 from models.stabilization.mode_smoother import ModeSmoother, SmootherParameters, smooth_track
-from models.stabilization.track_batch import TrackBatch
+from models.synthesis.motion_tracks import MotionTrack
 
 
 def streamed(smoother, seconds, track):

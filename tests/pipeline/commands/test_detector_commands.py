@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.detection.data import read_video_frames
 from models.detection.face_detector import Detections, load_face_detector
+from models.detection.training.labelled_images import read_video_frames
 from pipeline.commands import evaluate_detector, train_detector
 from pipeline.commands.evaluate_detector import frames_per_second, judge_images
 from schemas.errors import UsageError, WeightsError

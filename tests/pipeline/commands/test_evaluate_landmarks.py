@@ -17,10 +17,10 @@ from published_layouts import (
     write_talking_face,
 )
 
+from models.landmarks.datasets.sets import EVALUATION_SETS, read_evaluation_set
 from models.landmarks.model import LandmarkCard, save_landmark_weights
+from models.landmarks.networks.construction import build_network
 from models.landmarks.precision import PrecisionCheck
-from models.landmarks.sets import EVALUATION_SETS, read_evaluation_set
-from models.networks.construction import build_network
 from pipeline.commands import evaluate_landmarks
 from pipeline.reports.landmark_report import MISSED_NOTE
 from schemas.errors import UsageError, WeightsError

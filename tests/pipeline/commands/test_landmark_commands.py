@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
+from models.landmarks.datasets.sets import read_training_sets
 from models.landmarks.model import DEFAULT_WEIGHTS, read_landmark_weights
-from models.landmarks.sets import read_training_sets
 from pipeline.commands import train_landmarks
 from pipeline.data.training_data import read_training_data
 from schemas.errors import UsageError, WeightsError

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from models.stabilization.baseline_smoothers import BASELINES
+from models.stabilization.fitting.baseline_smoothers import BASELINES
 from models.stabilization.weights import load_stabilizer_weights
 from pipeline.commands.cli import main
 from pipeline.provenance import tracks_config

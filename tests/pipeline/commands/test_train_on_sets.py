@@ -15,7 +15,7 @@ from published_layouts import (
 )
 
 from models.landmarks.model import read_landmark_weights
-from models.motion.astronaut import ASTRONAUT_LANDMARKS_PX
+from models.synthesis.astronaut import ASTRONAUT_LANDMARKS_PX
 from pipeline.commands import train_landmarks
 from pipeline.data.training_data import TrainingData, read_training_data
 from pipeline.reports.training_log import read_log

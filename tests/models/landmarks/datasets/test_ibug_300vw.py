@@ -5,8 +5,8 @@ import pytest
 from clips import write_clip
 from published_layouts import disc_landmarks, disc_picture, write_300vw
 
-from models.landmarks.data import AnnotationError, FaceOrigin
 from models.landmarks.datasets.ibug_300vw import category_300vw, read_300vw
+from models.landmarks.datasets.labelled_face import AnnotationError, FaceOrigin
 
 
 def test_the_published_split() -> None:

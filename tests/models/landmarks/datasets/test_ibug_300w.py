@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from published_layouts import disc_landmarks, disc_picture, write_300w
 
-from models.landmarks.data import AnnotationError
 from models.landmarks.datasets.ibug_300w import read_300w
+from models.landmarks.datasets.labelled_face import AnnotationError
 
 _NAMES = ("afw/a", "helen/trainset/b", "helen/testset/c", "lfpw/testset/d", "ibug/e",
           "300W/01_Indoor/indoor_001", "300W/02_Outdoor/outdoor_001", "mine/f")  # fmt: skip

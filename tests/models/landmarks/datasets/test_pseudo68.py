@@ -4,7 +4,7 @@ import av
 import numpy as np
 import pytest
 
-from models.landmarks.data import AnnotationError
+from models.landmarks.datasets.labelled_face import AnnotationError
 from models.landmarks.datasets.pseudo68 import read_pseudo68
 
 

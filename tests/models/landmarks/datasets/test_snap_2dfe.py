@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from published_layouts import disc_landmarks, write_300vw, write_snap
 
-from models.landmarks.data import AnnotationError, FaceOrigin
+from models.landmarks.datasets.labelled_face import AnnotationError, FaceOrigin
 from models.landmarks.datasets.snap_2dfe import read_snap_2dfe
 
 _SUBJECTS = ("S01", "S06", "S07", "S09", "S12", "S13")

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from models.face_box import box_from_landmarks
-from models.landmarks.data import AnnotationError, FaceOrigin
 from models.landmarks.datasets.dlib_xml import read_dlib_xml
+from models.landmarks.datasets.labelled_face import AnnotationError, FaceOrigin
 from models.landmarks.datasets.landmark_csv import read_landmark_csv
 from models.landmarks.datasets.pts_files import read_pts_landmarks
 

@@ -9,7 +9,7 @@ from published_layouts import (
     write_talking_face,
 )
 
-from models.landmarks.data import AnnotationError
+from models.landmarks.datasets.labelled_face import AnnotationError
 from models.landmarks.datasets.talking_face import read_talking_face
 from schemas.landmarks import COMMON_LANDMARKS
 

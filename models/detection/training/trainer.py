@@ -1,0 +1,291 @@
+"""Training of the face detector: which cell answers for which face, and the loss.
+
+    score   quality focal loss (Li et al., "Generalized Focal Loss", 2020, Eq. 3): a cell
+            that answers for a face is taught the root of the overlap its box reaches, others 0
+    box     generalized IoU loss (Rezatofighi et al., 2019, Eq. 6), plus the error of
+            centre and log size relative to the face, which keeps boxes from trembling
+
+A run is a pure function of its settings and the step number: every step seeds its own
+canvases, so a run that stopped and went on equals one that never stopped.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError  # torch.load(weights_only=True) raises it
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.nn import functional
+
+from models.atomic_write import replacing
+from models.detection.boxes import cell_centres, decode_boxes
+from models.detection.network import DetectorConfig, DetectorNetwork
+from models.detection.training.canvases import Canvas, ImagePool, draw_canvas
+from schemas.errors import WeightsError
+
+__all__ = ["DetectorTrainer", "StepLosses", "TrainingSettings", "assign_cells", "detection_loss"]
+
+#: Face sizes (square root of the box's area, px) that each level answers for; they overlap.
+_LEVEL_SIZES_PX: Final = ((0.0, 40.0), (28.0, 84.0), (60.0, 180.0), (130.0, math.inf))
+_REACH_STRIDES: Final = 1.25  # a face is answered for by the cells this near its centre
+_BOX_WEIGHT: Final = 2.0
+_RELATIVE_WEIGHT: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSettings:
+    """What, besides the data, decides the weights.
+
+    Attributes:
+        canvas_px, batch_size: the usual step.
+        large_canvas_px, large_batch_size, large_share: a share of the steps sees larger
+            canvases, for faces as large as a frame.
+        learning_rate: the highest, of AdamW; a cosine takes it to 1 % of that.
+        average_decay: of the running mean of the weights, which is what ships.
+    """
+
+    canvas_px: int = 320
+    batch_size: int = 16
+    large_canvas_px: int = 512
+    large_batch_size: int = 6
+    large_share: float = 0.2
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-3
+    warm_up_steps: int = 200
+    average_decay: float = 0.998
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StepLosses:
+    """The parts of one step's loss, and how many cells answered for faces."""
+
+    total: float
+    score: float
+    box: float
+    relative: float
+    cells: int
+
+
+def assign_cells(
+    centres_px: torch.Tensor,
+    strides_px: torch.Tensor,
+    level: torch.Tensor,
+    boxes_xyxy_px: torch.Tensor,
+) -> torch.Tensor:
+    """Which face each cell answers for.
+
+    Args:
+        centres_px: (K, 2) cell centres of all levels.
+        strides_px: (K,) each cell's stride.
+        level: (K,) int64, each cell's level.
+        boxes_xyxy_px: (N, 4) faces.
+
+    Returns: (K,) int64, the face's number, or -1. Where faces compete, the smaller wins.
+    """
+    if len(boxes_xyxy_px) == 0:
+        return torch.full((len(centres_px),), -1, dtype=torch.int64)
+    low, high = boxes_xyxy_px[:, :2], boxes_xyxy_px[:, 2:]
+    away = (centres_px[:, None] - (low + high) / 2).abs()  # (K, N, 2)
+    near = (away <= _REACH_STRIDES * strides_px[:, None, None]).all(-1)
+    inside = (away <= (high - low) / 2).all(-1) | (away <= strides_px[:, None, None] / 2).all(-1)
+    area = (high - low).clamp(min=0).prod(-1)
+    ranges = torch.tensor(_LEVEL_SIZES_PX)[level]  # (K, 2)
+    size = area.sqrt()
+    fits = (size >= ranges[:, :1]) & (size <= ranges[:, 1:])
+    cost = torch.where(near & inside & fits, area, torch.inf)
+    least, face = cost.min(1)
+    return torch.where(torch.isfinite(least), face, -1)
+
+
+def detection_loss(
+    levels: list[torch.Tensor], strides_px: tuple[int, ...], canvases: Sequence[Canvas]
+) -> tuple[torch.Tensor, StepLosses]:
+    """The loss of a batch, to be minimised, and its parts.
+
+    Args:
+        levels: the network's maps, (B, 5, H, W) each.
+        strides_px: the levels' strides.
+        canvases: the B training images.
+    """
+    centres, strides, numbers = [], [], []
+    for i, (maps, stride_px) in enumerate(zip(levels, strides_px, strict=True)):
+        grid = cell_centres(maps.shape[2], maps.shape[3], stride_px)
+        centres.append(grid)
+        strides.append(torch.full((len(grid),), float(stride_px)))
+        numbers.append(torch.full((len(grid),), i))
+    centre, stride, level = torch.cat(centres), torch.cat(strides), torch.cat(numbers)
+    cells = torch.cat([m.float().flatten(2) for m in levels], 2).transpose(1, 2)  # (B, K, 5)
+
+    wanted = torch.zeros(cells.shape[:2])
+    taught = torch.ones(cells.shape[:2])
+    rows, boxes = [], []
+    for b, canvas in enumerate(canvases):
+        faces = torch.from_numpy(canvas.boxes_xyxy_px)
+        face = assign_cells(centre, stride, level, faces)
+        answers = torch.nonzero(face >= 0)[:, 0]
+        rows.append(torch.stack([torch.full_like(answers, b), answers]))
+        boxes.append(faces[face[answers]])
+        for x0, y0, x1, y1 in canvas.ignore_xyxy_px.tolist():
+            x, y = centre[:, 0], centre[:, 1]
+            hidden = (x >= x0) & (x <= x1) & (y >= y0) & (y <= y1)
+            taught[b, hidden & (face < 0)] = 0
+    index, target = torch.cat(rows, 1), torch.cat(boxes)
+    count = max(1, index.shape[1])
+    chosen = cells[index[0], index[1]]  # (P, 5)
+    found = decode_boxes(chosen[:, 1:], centre[index[1]], stride[index[1], None])
+    overlap, generalized = _paired_iou(found, target)
+    wanted[index[0], index[1]] = overlap.detach().clamp(min=0.0).sqrt()
+
+    logits = cells[..., 0]
+    focus = (logits.sigmoid() - wanted).abs() ** 2
+    entropy = functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
+    score = (focus.detach() * entropy * taught).sum() / count
+    box = (1 - generalized).sum() / count
+    relative = _relative_error(found, target).sum() / count
+    total = score + _BOX_WEIGHT * box + _RELATIVE_WEIGHT * relative
+    return total, StepLosses(
+        total.item(), score.item(), box.item(), relative.item(), index.shape[1]
+    )
+
+
+def _paired_iou(a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """IoU and generalized IoU of (P, 4) with (P, 4), pair by pair."""
+    shared = (torch.minimum(a[:, 2:], b[:, 2:]) - torch.maximum(a[:, :2], b[:, :2])).clamp(min=0)
+    hull = torch.maximum(a[:, 2:], b[:, 2:]) - torch.minimum(a[:, :2], b[:, :2])
+    shared_area, hull_area = shared.prod(1), hull.prod(1)
+    union = (a[:, 2:] - a[:, :2]).prod(1) + (b[:, 2:] - b[:, :2]).prod(1) - shared_area
+    overlap = shared_area / union.clamp(min=1e-6)
+    return overlap, overlap - (hull_area - union) / hull_area.clamp(min=1e-6)
+
+
+def _relative_error(found: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """(P,) smooth L1 of centre (in box sides) and log size, quadratic under 5 %."""
+    side, wanted_side = found[:, 2:] - found[:, :2], target[:, 2:] - target[:, :2]
+    centre = (found[:, 2:] + found[:, :2] - target[:, 2:] - target[:, :2]) / 2
+    error = torch.cat([centre / wanted_side, (side / wanted_side).log()], 1)
+    return functional.smooth_l1_loss(
+        error, torch.zeros_like(error), beta=0.05, reduction="none"
+    ).sum(1)
+
+
+class DetectorTrainer:
+    """A training run that can stop after any step and go on from a file.
+
+    Args:
+        pools: sources of labelled images to draw canvases from.
+        weights: (len(pools),) chance of each pool, summing to 1.
+        settings: see `TrainingSettings`.
+        config: the network's.
+    """
+
+    def __init__(
+        self,
+        pools: Sequence[ImagePool],
+        weights: npt.NDArray[np.float64],
+        settings: TrainingSettings,
+        config: DetectorConfig | None = None,
+    ) -> None:
+        self.pools, self.weights, self.settings = pools, weights, settings
+        torch.manual_seed(settings.seed)
+        self.network = DetectorNetwork(config).to_channels_last()
+        #: The running mean of the weights: what to evaluate and to ship.
+        self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
+        groups: list[dict[str, Any]] = [
+            {"params": [p for p in self.network.parameters() if p.ndim > 1]},
+            {"params": [p for p in self.network.parameters() if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        self.optimizer = torch.optim.AdamW(
+            groups,
+            lr=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+        )
+        self.step_number = 0
+        self.seconds_spent = 0.0
+
+    def step(self, progress: float) -> StepLosses:
+        """One optimizer step.
+
+        Args:
+            progress: how much of the run is done, in [0, 1]; sets the learning rate.
+        """
+        settings = self.settings
+        warm = min(1.0, (self.step_number + 1) / max(1, settings.warm_up_steps))
+        cosine = 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(max(progress, 0.0), 1.0)))
+        for group in self.optimizer.param_groups:
+            group["lr"] = settings.learning_rate * warm * cosine
+        canvases = self.draw()
+        batch = torch.from_numpy(np.stack([c.image for c in canvases]))  # (B, S, S, 3)
+        self.network.train()
+        levels = self.network(batch.permute(0, 3, 1, 2).float())
+        total, losses = detection_loss(levels, self.network.config.strides_px, canvases)
+        self.optimizer.zero_grad(set_to_none=True)
+        total.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 10.0)
+        self.optimizer.step()
+        self.step_number += 1
+        self._update_average()
+        return losses
+
+    def draw(self) -> list[Canvas]:
+        """The canvases of the step to come; the same whenever it is asked for."""
+        settings = self.settings
+        rng = np.random.default_rng([settings.seed, self.step_number])
+        size_px, count = settings.canvas_px, settings.batch_size
+        if rng.random() < settings.large_share:
+            size_px, count = settings.large_canvas_px, settings.large_batch_size
+        return [draw_canvas(self.pools, self.weights, size_px, rng) for _ in range(count)]
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        decay = min(self.settings.average_decay, (1 + self.step_number) / (10 + self.step_number))
+        current = self.network.state_dict()
+        for name, mean in self.average.state_dict().items():
+            if mean.is_floating_point():
+                mean.lerp_(current[name], 1 - decay)
+            else:
+                mean.copy_(current[name])
+
+    def save(self, path: Path) -> None:
+        """Writes everything that going on needs, whole or not at all."""
+        state = {
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "step_number": self.step_number,
+            "seconds_spent": self.seconds_spent,
+        }
+        with replacing(path) as temporary:
+            torch.save(state, temporary)
+
+    def load(self, path: Path) -> None:
+        """Goes on from a file of `save`.
+
+        Raises:
+            WeightsError: the file is missing, damaged, or of another run.
+        """
+        if not path.is_file():
+            raise WeightsError(f"no checkpoint to go on from at {path}")
+        try:
+            state: dict[str, Any] = torch.load(path, weights_only=True)
+            self.network.load_state_dict(state["network"])
+            self.average.load_state_dict(state["average"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.step_number = int(state["step_number"])
+            self.seconds_spent = float(state["seconds_spent"])
+        except (
+            UnpicklingError,
+            RuntimeError,
+            LookupError,
+            ValueError,
+            TypeError,
+            OSError,
+        ) as error:
+            raise WeightsError(f"{path} is not a checkpoint of this network: {error}") from error

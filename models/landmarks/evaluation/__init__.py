@@ -1,0 +1,1 @@
+"""Errors of landmark networks and of finished tracks on labelled faces."""

@@ -1,0 +1,1 @@
+"""Landmark networks from elsewhere: exported by torch, checked, never unpickled."""

@@ -1,0 +1,55 @@
+"""The landmark networks of both papers by name."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from models.landmarks.networks.coordinate_network import (
+    CoordinateNetwork,
+    RecurrentCoordinateNetwork,
+)
+from models.landmarks.networks.heatmap_network import HeatmapNetwork
+from models.landmarks.networks.hourglass import StackedHourglass
+from models.landmarks.networks.landmark_network import LandmarkNetwork
+
+__all__ = ["NETWORK_NAMES", "build_network"]
+
+#: In the order of the local-motion paper's Table 7; then its plain FCNs, and FHR's network.
+NETWORK_NAMES: Final = (
+    "2d",
+    "3d",
+    "2drnn",
+    "3drnn",
+    "2dfcrnn",
+    "3dfcrnn",
+    "2dfcn",
+    "3dfcn",
+    "hourglass",
+)
+
+
+def build_network(name: str, landmark_count: int = 68, **settings: Any) -> LandmarkNetwork:
+    """A freshly initialized network.
+
+    Args:
+        name: one of NETWORK_NAMES.
+        landmark_count: landmarks to predict.
+        settings: crop_size_px for any of them; dropout for any but the hourglass; stacks and
+            features for the hourglass.
+
+    Raises:
+        ValueError: there is no such network, or a setting is out of range.
+        TypeError: the network has no such setting.
+    """
+    match name:
+        case "2d" | "3d":
+            return CoordinateNetwork(landmark_count, early=name == "3d", **settings)
+        case "2drnn" | "3drnn":
+            return RecurrentCoordinateNetwork(landmark_count, early=name == "3drnn", **settings)
+        case "2dfcn" | "3dfcn":
+            return HeatmapNetwork(landmark_count, early=name == "3dfcn", late=False, **settings)
+        case "2dfcrnn" | "3dfcrnn":
+            return HeatmapNetwork(landmark_count, early=name == "3dfcrnn", late=True, **settings)
+        case "hourglass":
+            return StackedHourglass(landmark_count, **settings)
+    raise ValueError(f"network: got {name!r}, expected one of {', '.join(NETWORK_NAMES)}")

@@ -1,0 +1,162 @@
+"""The coordinate regression networks of the local-motion paper (section 3.2, figure 1).
+
+    2D      crop 64x64x3 -> [3x3 convolution, batch norm, ELU, max pool 2] x 5 -> 2x2x512
+                         -> FC 1024, batch norm, ELU, dropout 0.2 -> FC 136
+    3D      early: 3x3x3 convolutions over a window of 3 frames, pooled in space only,
+                   so FC 1024 sees 3x2x2x512
+    2DRNN   late:  the 2D convolutions on each frame, and an LSTM of 1024 units over the
+                   frames in place of FC 1024
+    3DRNN   both
+
+"Padding 2" of the paper is read as Keras `same`: it is the only reading that ends at
+2x2x512, and it gives the published parameters: 3,810,184, 11,139,656, 14,296,968 and
+17,432,136.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Final
+
+from torch import Tensor, nn
+
+from models.landmarks.networks.landmark_network import (
+    LandmarkNetwork,
+    checked_crop_size,
+    init_xavier_uniform,
+    last_frame,
+)
+from models.landmarks.networks.recurrent_cell import lstm_cell
+
+__all__ = [
+    "CROP_SIZE_PX",
+    "FEATURE_CHANNELS",
+    "WINDOW_FRAMES",
+    "CoordinateBlock",
+    "CoordinateNetwork",
+    "CoordinateNetwork2D",
+    "RecurrentCoordinateNetwork",
+]
+
+CROP_SIZE_PX: Final = 64
+WINDOW_FRAMES: Final = 3
+_CHANNELS: Final = (3, 32, 64, 128, 256, 512)
+FEATURE_CHANNELS: Final = _CHANNELS[-1]
+_REDUCTION: Final[int] = 2 ** (len(_CHANNELS) - 1)
+_HIDDEN_UNITS: Final = 1024
+
+
+class CoordinateBlock(nn.Module):
+    """Convolution, batch norm, ELU, max pool; the pool goes first since ELU is monotonic."""
+
+    def __init__(self, channels_in: int, channels_out: int, *, early: bool = False) -> None:
+        super().__init__()
+        self.convolution: nn.Conv2d | nn.Conv3d
+        self.norm: nn.Module
+        if early:
+            self.convolution = nn.Conv3d(channels_in, channels_out, kernel_size=3, padding=1)
+            self.norm = nn.BatchNorm3d(channels_out)
+            self.pool: nn.Module = nn.MaxPool3d((1, 2, 2))
+        else:
+            self.convolution = nn.Conv2d(channels_in, channels_out, kernel_size=3, padding=1)
+            self.norm = nn.BatchNorm2d(channels_out)
+            self.pool = nn.MaxPool2d(2)
+        self.activation = nn.ELU(inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, S, S), or (B, C, T, S, S), to half of S."""
+        return self.activation(self.pool(self.norm(self.convolution(x))))  # type: ignore[no-any-return]
+
+
+class CoordinateNetwork(LandmarkNetwork):
+    """2D, or with `early` 3D: crops or windows to landmarks (B, L, 2) in crop units.
+
+    Takes normalized float32 windows (B, 3, 3, S, S); the 2D network sees their last frame, and
+    takes crops (B, 3, S, S) too.
+    """
+
+    def __init__(
+        self,
+        landmark_count: int = 68,
+        dropout: float = 0.2,
+        crop_size_px: int = CROP_SIZE_PX,
+        *,
+        early: bool,
+    ) -> None:
+        super().__init__(landmark_count, checked_crop_size(crop_size_px, _REDUCTION))
+        self.early = early
+        self.frames_seen = WINDOW_FRAMES if early else 1
+        self.blocks = _blocks(early=early)
+        self.hidden = nn.Linear(self.frames_seen * _features_a_frame(crop_size_px), _HIDDEN_UNITS)
+        self.hidden_norm: nn.Module = nn.BatchNorm1d(_HIDDEN_UNITS)
+        self.activation = nn.ELU(inplace=True)
+        self.dropout = nn.Dropout(dropout)
+        self.output = nn.Linear(_HIDDEN_UNITS, 2 * landmark_count)
+        init_xavier_uniform(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, 3, S, S) windows to (B, L, 2) landmarks in crop units."""
+        x = self.blocks(x.transpose(1, 2) if self.early else last_frame(x))  # (B, 512[, T], 2, 2)
+        return self.regress(x)
+
+    def regress(self, features: Tensor) -> Tensor:
+        """(B, 512[, T], 2, 2) features to (B, L, 2) landmarks in crop units."""
+        x = self.hidden_norm(self.hidden(features.flatten(1)))  # (B, 1024)
+        x = self.output(self.dropout(self.activation(x)))  # (B, 2 L)
+        return x.unflatten(1, (self.landmark_count, 2))  # type: ignore[no-any-return]
+
+
+class CoordinateNetwork2D(CoordinateNetwork):
+    """The 2D network: crops (B, 3, S, S) float32 to (B, L, 2) in crop units."""
+
+    def __init__(
+        self, landmark_count: int = 68, dropout: float = 0.2, crop_size_px: int = CROP_SIZE_PX
+    ) -> None:
+        super().__init__(landmark_count, dropout, crop_size_px, early=False)
+
+
+class RecurrentCoordinateNetwork(LandmarkNetwork):
+    """2DRNN, or with `early` 3DRNN: windows (B, 3, 3, S, S) to (B, L, 2) in crop units.
+
+    Dropout falls on the output of the LSTM, where FC 1024 had it, and on its recurrent
+    connections.
+    """
+
+    frames_seen = WINDOW_FRAMES
+
+    def __init__(
+        self,
+        landmark_count: int = 68,
+        dropout: float = 0.2,
+        crop_size_px: int = CROP_SIZE_PX,
+        *,
+        early: bool,
+    ) -> None:
+        super().__init__(landmark_count, checked_crop_size(crop_size_px, _REDUCTION))
+        self.early = early
+        self.blocks = _blocks(early=early)
+        self.cell = lstm_cell(_features_a_frame(crop_size_px), _HIDDEN_UNITS, dropout)
+        self.dropout = nn.Dropout(dropout)
+        self.output = nn.Linear(_HIDDEN_UNITS, 2 * landmark_count)
+        init_xavier_uniform(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, 3, S, S) windows to (B, L, 2) landmarks in crop units."""
+        if self.early:
+            features = self.blocks(x.transpose(1, 2)).transpose(1, 2)  # (B, T, 512, 2, 2)
+        else:
+            features = self.blocks(x.flatten(0, 1)).unflatten(0, x.shape[:2])  # (B, T, 512, 2, 2)
+        return self.regress(self.cell(features.flatten(2)))  # cell: (B, T, 2048) to (B, 1024)
+
+    def regress(self, hidden: Tensor) -> Tensor:
+        """(B, 1024) hidden states to (B, L, 2) landmarks in crop units."""
+        return self.output(self.dropout(hidden)).unflatten(1, (self.landmark_count, 2))  # type: ignore[no-any-return]
+
+
+def _blocks(*, early: bool) -> nn.Sequential:
+    return nn.Sequential(*(CoordinateBlock(a, b, early=early) for a, b in pairwise(_CHANNELS)))
+
+
+def _features_a_frame(crop_size_px: int) -> int:
+    side = crop_size_px // _REDUCTION
+    return side * side * FEATURE_CHANNELS

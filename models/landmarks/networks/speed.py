@@ -1,0 +1,101 @@
+"""What a landmark network costs: parameters, multiplications, windows a second."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Final, TypeAlias
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from models.landmarks.networks.construction import build_network
+from models.landmarks.networks.fast_inference import FastForm, fast_form
+from models.landmarks.networks.landmark_network import LandmarkNetwork
+
+__all__ = ["NetworkCost", "measure_network"]
+
+#: Normalized crops and the windows of them, to what a network gives.
+_Reader: TypeAlias = Callable[[Tensor, Tensor], object]
+_WINDOW_FRAMES: Final = 3
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class NetworkCost:
+    """The cost of one network.
+
+    parameters: trained numbers; size_mb: of them in float32, in 10^6 bytes.
+    gmac: 10^9 multiplications and additions a window, of the plain form.
+    windows_a_second: of each form on the windows of one track, one after the other, which
+        overlap: plain (as trained, in evaluation mode), fast (what is used), and taps (fast,
+        with three 2D convolutions for each 3D one; where there are 3D ones).
+    """
+
+    network: str
+    parameters: int
+    size_mb: float
+    gmac: float
+    windows_a_second: dict[str, float]
+
+
+def measure_network(
+    name: str, *, device: str = "cpu", windows: int = 16, seconds: float = 2.0
+) -> NetworkCost:
+    """Builds and times a network; the best of the repetitions that `seconds` allow each form.
+
+    Args:
+        name: one of NETWORK_NAMES.
+        device: where it runs; on a CPU with torch's current number of threads.
+        windows: windows a call.
+        seconds: how long each form is repeated, three times at least.
+    """
+    network = build_network(name).eval().requires_grad_(False)
+    size = network.crop_size_px
+    with torch.device("meta"):
+        shadow = build_network(name).eval()
+        with FlopCounterMode(display=False) as counter:
+            shadow(torch.empty(1, _WINDOW_FRAMES, 3, size, size))
+    crops = torch.randn(windows + _WINDOW_FRAMES - 1, size, size, 3, device=device)
+    crops = crops.permute(0, 3, 1, 2)  # channels last in memory
+    index = torch.arange(windows)[:, None] + torch.arange(_WINDOW_FRAMES)
+    forms = _forms(network.to(device), device)
+    with torch.inference_mode():
+        rates = {
+            form: windows / _best_seconds(partial(read, crops, index), device, seconds)
+            for form, read in forms.items()
+        }
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    return NetworkCost(name, parameters, 4e-6 * parameters, counter.get_total_flops() / 2e9, rates)
+
+
+def _forms(network: LandmarkNetwork, device: str) -> dict[str, _Reader]:
+    forms: dict[str, _Reader] = {
+        "plain": lambda crops, index: network(crops.contiguous()[index]),
+        "fast": _reader(fast_form(network).to(device)),
+    }
+    if any(isinstance(module, torch.nn.Conv3d) for module in network.modules()):
+        forms["taps"] = _reader(fast_form(network, temporal_taps=True).to(device))
+    return forms
+
+
+def _reader(form: FastForm) -> _Reader:
+    def read(crops: Tensor, index: Tensor) -> object:
+        shared = crops if form.read_crops is None else form.read_crops(crops)
+        return form.read_windows(shared[index[:, -form.frames_seen :]])
+
+    return read
+
+
+def _best_seconds(call: Callable[[], object], device: str, seconds: float) -> float:
+    call()
+    best, start, repeats = float("inf"), time.perf_counter(), 0
+    while repeats < 3 or time.perf_counter() - start < seconds:
+        begin = time.perf_counter()
+        call()
+        if device.startswith("cuda"):
+            torch.cuda.synchronize(device)
+        best, repeats = min(best, time.perf_counter() - begin), repeats + 1
+    return best

@@ -1,0 +1,1 @@
+"""Training of landmark networks on labelled faces."""

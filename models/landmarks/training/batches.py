@@ -1,0 +1,144 @@
+"""Batches of varied training windows: batch n of a run is always the same.
+
+Every random number follows from (seed, step), so batches may be made by any number of
+processes, and a run that was stopped and resumed gives what an unbroken run gives.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from models.landmarks.datasets.labelled_face import LabelledFace
+from models.landmarks.training.augmentation import AugmentationStrength, augment
+
+__all__ = ["BatchLoader", "BatchSettings", "WindowBatches"]
+
+#: Keeps the random numbers of a pass's order apart from those of a batch.
+_ORDER: Final = 1
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class BatchSettings:
+    """What a batch is made of.
+
+    batch_size, frames: windows a batch, frames a window.
+    crop_scale, crop_size_px: how crops are cut, as in production.
+    strength, fade: how far samples are varied, and how much rarer changes of appearance are at
+        the end of a run than at its start, 0 to 1.
+    in_passes: every face once, in another order, then every face again; else they are drawn by
+        their weights.
+    """
+
+    seed: int
+    batch_size: int
+    frames: int
+    crop_scale: float
+    crop_size_px: int
+    strength: AugmentationStrength
+    fade: float
+    in_passes: bool = False
+
+
+class WindowBatches(Dataset[tuple[Tensor, Tensor]]):
+    """Batches by (step, progress through the run from 0 to 1).
+
+    A batch is (B, T, S, S, 3) uint8 crops and the (B, 68, 2) float32 landmarks of the last
+    frames, in crop units: -0.5 and 0.5 are the outer edges of the crop.
+
+    Args:
+        faces: labelled faces, best cut to patches first (`cut_patch`).
+        face_weights: (N,) how often each is drawn, in proportion, unless it is in passes.
+        settings: see there.
+
+    Raises:
+        ValueError: there is not one weight a face.
+    """
+
+    def __init__(
+        self,
+        faces: Sequence[LabelledFace],
+        face_weights: npt.ArrayLike,
+        settings: BatchSettings,
+    ) -> None:
+        weights = np.asarray(face_weights, np.float64)
+        if not faces or weights.shape != (len(faces),):
+            raise ValueError(
+                f"face_weights: got shape {weights.shape} for {len(faces)} faces, "
+                "expected one weight for each of at least one face"
+            )
+        self._faces = faces
+        self._share = weights / weights.sum()
+        self._settings = settings
+        self._pass: tuple[int, npt.NDArray[np.intp]] = (-1, np.empty(0, np.intp))
+
+    def __getitem__(self, place: tuple[int, float]) -> tuple[Tensor, Tensor]:
+        step, progress = place
+        ours = self._settings
+        rng = np.random.default_rng([ours.seed, step])
+        appearance = ours.strength.appearance * (1 - ours.fade * progress)
+        strength = dataclasses.replace(ours.strength, appearance=appearance)
+        if ours.in_passes:
+            first = step * ours.batch_size
+            drawn = [self._in_pass(place) for place in range(first, first + ours.batch_size)]
+        else:
+            drawn = rng.choice(len(self._faces), ours.batch_size, p=self._share).tolist()
+        samples = [
+            augment(
+                self._faces[index],
+                rng,
+                crop_scale=ours.crop_scale,
+                size_px=ours.crop_size_px,
+                strength=strength,
+                frames=ours.frames,
+            )
+            for index in drawn
+        ]
+        crops = torch.from_numpy(np.stack([crops for crops, _ in samples]))
+        landmarks = torch.from_numpy(np.stack([points for _, points in samples]))
+        return crops, (landmarks + 0.5) / ours.crop_size_px - 0.5
+
+    def _in_pass(self, place: int) -> int:
+        """The face at a place in the sequence of all passes."""
+        number, index = divmod(place, len(self._faces))
+        if self._pass[0] != number:
+            rng = np.random.default_rng([self._settings.seed, number, _ORDER])
+            self._pass = number, rng.permutation(len(self._faces))
+        return int(self._pass[1][index])
+
+
+class BatchLoader:
+    """Makes batches, here or in processes that stay for the whole run.
+
+    The processes are spawned, never forked: OpenCV and CUDA do not survive a fork.
+    """
+
+    def __init__(self, batches: WindowBatches, *, workers: int = 0) -> None:
+        self._places: list[tuple[int, float]] = []
+        self._loader = DataLoader(
+            batches,
+            batch_size=None,
+            sampler=self._places,  # indices of any kind will do
+            num_workers=workers,
+            worker_init_fn=_start_worker,
+            multiprocessing_context="spawn" if workers else None,
+            persistent_workers=workers > 0,
+            pin_memory=torch.cuda.is_available(),
+        )
+
+    def load(self, places: Sequence[tuple[int, float]]) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches at those (step, progress), in order."""
+        self._places[:] = places
+        yield from self._loader
+
+
+def _start_worker(_: int) -> None:
+    cv2.setNumThreads(1)

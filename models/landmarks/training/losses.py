@@ -1,0 +1,156 @@
+"""Losses of landmark networks: coordinates by squares or by the metric itself, heatmaps by squares.
+
+Heatmaps that `soft_argmax` decodes are trained by the metric too, since it has gradients.
+Landmarks that a data set does not label are NaN in the truth and count nowhere.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Final, Literal
+
+import torch
+from torch import Tensor
+
+from models.landmarks.networks.heatmap_codecs import encode_heatmaps, soft_argmax
+from models.landmarks.networks.hourglass import StackedHourglass
+from models.landmarks.networks.landmark_network import LandmarkNetwork
+from schemas.landmarks import OUTER_EYE_CORNERS
+
+__all__ = [
+    "LandmarkLoss",
+    "heatmap_loss",
+    "landmark_loss",
+    "normalized_distance",
+    "soft_argmax_loss",
+    "squared_distance",
+]
+
+#: What a nat between a softmax and its Gaussian counts, beside an interocular distance.
+_SHAPE_WEIGHT: Final = 0.01
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class LandmarkLoss:
+    """What a network is trained by.
+
+    forward: normalized windows (B, T, 3, S, S) to the output that is compared.
+    compare: that output and landmarks (B, L, 2) in crop units to a scalar.
+    """
+
+    forward: Callable[[Tensor], Tensor]
+    compare: Callable[[Tensor, Tensor], Tensor]
+
+    def __call__(self, windows: Tensor, truth: Tensor, *, bfloat16: bool = False) -> Tensor:
+        """The loss; the network in bfloat16 where it may be, the comparison never."""
+        with torch.autocast(windows.device.type, torch.bfloat16, enabled=bfloat16):
+            output = self.forward(windows)
+        return self.compare(output.float(), truth)
+
+
+def landmark_loss(
+    network: LandmarkNetwork,
+    codec: str,
+    sigma_px: float,
+    coordinate_loss: Literal["squares", "distance"] = "distance",
+) -> LandmarkLoss:
+    """The loss that `network` is trained by, which depends on how its output will be read.
+
+    A stacked hourglass is compared after every stack (FHR, "Training Setting").
+
+    Args:
+        network: any network of either paper.
+        codec: what will decode its heatmaps, one of CODECS.
+        sigma_px: of the heatmaps that heatmap networks are compared with, in heatmap pixels.
+        coordinate_loss: how coordinates are compared.
+    """
+    if network.heatmap_stride is None:
+        squares = coordinate_loss == "squares"
+        return LandmarkLoss(network, squared_distance if squares else normalized_distance)
+    compare = functools.partial(
+        soft_argmax_loss if codec == "soft_argmax" else heatmap_loss, sigma_px=sigma_px
+    )
+    if isinstance(network, StackedHourglass):
+        return LandmarkLoss(network.all_stacks, compare)
+    return LandmarkLoss(lambda windows: network(windows)[:, None], compare)
+
+
+def squared_distance(predicted: Tensor, truth: Tensor) -> Tensor:
+    """Mean of the squares (local-motion paper, Eq. 1, over coordinates too).
+
+    Args:
+        predicted, truth: (B, L, 2), in any one unit.
+    """
+    known = truth.isfinite()
+    squares = (predicted - truth.where(known, predicted)).square()
+    return squares.sum() / known.sum()
+
+
+def normalized_distance(predicted: Tensor, truth: Tensor) -> Tensor:
+    """Mean over landmarks and samples of the distance over the interocular distance.
+
+    Profiles, whose eyes nearly coincide, are bounded to twice the median weight of a batch.
+
+    Args:
+        predicted, truth: (B, L, 2), in any one unit; the outer corners of the eyes are known.
+    """
+    right, left = OUTER_EYE_CORNERS
+    interocular = (truth[:, right] - truth[:, left]).norm(dim=-1)  # (B,)
+    interocular = interocular.clamp(min=interocular.median() / 2)
+    known = truth.isfinite()
+    offset = predicted - truth.where(known, predicted)
+    known = known.all(-1)  # (B, L)
+    distance = (offset.square().sum(-1) + 1e-8).sqrt() * known
+    normalized: Tensor = distance.sum(-1) / known.sum(-1) / interocular
+    return normalized.mean()
+
+
+def heatmap_loss(heatmaps: Tensor, truth: Tensor, sigma_px: float) -> Tensor:
+    """Squared distance to the encoded heatmaps (FHR Eq. 2), relative to an empty prediction.
+
+    1 where nothing is predicted and 0 where all is, whatever the size of the maps is.
+
+    Args:
+        heatmaps: (B, N, L, h, w) of N stacks.
+        truth: (B, L, 2) in crop units.
+        sigma_px: heatmap pixels.
+    """
+    height, width = heatmaps.shape[-2:]
+    known = truth.isfinite().all(-1)[:, None, :, None, None]  # (B, 1, L, 1, 1)
+    truth_px = _heatmap_px(truth.nan_to_num(), heatmaps)
+    wanted = encode_heatmaps(truth_px, height, width, sigma_px)[:, None]
+    return ((heatmaps - wanted).square() * known).mean() / (wanted.square() * known).mean()
+
+
+def soft_argmax_loss(heatmaps: Tensor, truth: Tensor, sigma_px: float) -> Tensor:
+    """`normalized_distance` of the soft-argmax, and the shape of the softmax (Nibali et al. 2018).
+
+    The shape is compared by the Kullback-Leibler divergence from a Gaussian about the truth;
+    landmarks outside of the map have none.
+
+    Args:
+        heatmaps: (B, N, L, h, w) of N stacks.
+        truth: (B, L, 2) in crop units.
+        sigma_px: heatmap pixels.
+    """
+    height, width = heatmaps.shape[-2:]
+    truth_px = _heatmap_px(truth, heatmaps)
+    predicted_px, log_share = soft_argmax(heatmaps)  # (B, N, L, 2), (B, N, L, h, w)
+    wanted = encode_heatmaps(truth_px.nan_to_num(), height, width, sigma_px)
+    wanted = wanted / wanted.sum((-1, -2), keepdim=True).clamp(min=1e-6)
+    divergence = (wanted.xlogy(wanted)[:, None] - wanted[:, None] * log_share).sum((-1, -2))
+    far = truth_px.new_tensor([width - 0.5, height - 0.5])
+    inside = ((truth_px > -0.5) & (truth_px < far)).all(-1)[:, None]  # (B, 1, L)
+    stacks = heatmaps.shape[1]
+    distance = normalized_distance(
+        predicted_px.flatten(0, 1), truth_px.repeat_interleave(stacks, dim=0)
+    )
+    return distance + _SHAPE_WEIGHT * (divergence * inside).mean()
+
+
+def _heatmap_px(truth: Tensor, heatmaps: Tensor) -> Tensor:
+    """Crop units to (x, y) heatmap pixels."""
+    height, width = heatmaps.shape[-2:]
+    return (truth + 0.5) * truth.new_tensor([width, height]) - 0.5

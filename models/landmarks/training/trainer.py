@@ -1,0 +1,261 @@
+"""Training of a landmark network, any of both papers', on labelled faces, by a recipe.
+
+Every random number follows from (seed, step), and the learning rate from the progress and the
+validation errors so far, so a run that was stopped and resumed gives what an unbroken run gives.
+"""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from models.atomic_write import replacing
+from models.crops import image_to_crop, square_affine
+from models.landmarks.card import LandmarkCard
+from models.landmarks.datasets.labelled_face import LabelledFace
+from models.landmarks.model import LandmarkModel
+from models.landmarks.networks.construction import build_network
+from models.landmarks.networks.inflation import inflate
+from models.landmarks.networks.landmark_network import LandmarkNetwork
+from models.landmarks.training.batches import BatchLoader, BatchSettings, WindowBatches
+from models.landmarks.training.losses import landmark_loss
+from models.landmarks.training.recipes import MODERN, Recipe
+from schemas.errors import WeightsError
+
+__all__ = ["LandmarkTrainer"]
+
+#: What checkpoints were trained by that do not say it.
+_EARLIER_RECIPE: Final = MODERN.name
+
+
+class LandmarkTrainer:
+    """Trains on faces by a recipe; equal arguments give equal weights.
+
+    Args:
+        faces: labelled faces, best cut to patches first (`cut_patch`).
+        face_weights: (N,) how often each is drawn, in proportion, where the recipe draws.
+        card: the network, and how crops are cut and normalized.
+        recipe: how it is trained.
+        initial: tensors of another network to start from, and its name (`inflate`).
+        seed: of every random choice.
+        samples_per_epoch: instead of what the recipe has; no pass over the data then.
+        device: where the network is trained.
+        workers: processes that make batches, 0: this one. They change no number.
+
+    Attributes:
+        network: the network being trained.
+        average: the moving average of its weights: the one to keep.
+        epoch: epochs that are done.
+        validation_errors: of the epochs that are done, as `validated` was told.
+
+    Raises:
+        UsageError: the network cannot start from the initial one.
+    """
+
+    def __init__(
+        self,
+        faces: Sequence[LabelledFace],
+        face_weights: npt.ArrayLike,
+        card: LandmarkCard,
+        recipe: Recipe,
+        initial: tuple[Mapping[str, Tensor], str] | None = None,
+        *,
+        seed: int = 0,
+        samples_per_epoch: int | None = None,
+        device: str | torch.device = "cpu",
+        workers: int = 0,
+    ) -> None:
+        self.faces = faces
+        self.card = card
+        self.recipe = recipe
+        self.epoch = 0
+        self.validation_errors: list[float] = []
+        self._seed = seed
+        self._device = torch.device(device)
+        self._bfloat16 = self._device.type in recipe.autocast_devices
+        samples = samples_per_epoch or (
+            recipe.samples_per_epoch if recipe.passes is None else recipe.passes * len(faces)
+        )
+        self._steps = max(1, samples // recipe.batch_size)
+        torch.manual_seed(seed)
+        start = _new_network(card, recipe)
+        batches = WindowBatches(
+            faces,
+            face_weights,
+            BatchSettings(
+                seed=seed,
+                batch_size=recipe.batch_size,
+                frames=start.frames_seen,
+                crop_scale=card.crop_scale,
+                crop_size_px=card.crop_size_px,
+                strength=recipe.strength,
+                fade=recipe.fade,
+                in_passes=recipe.passes is not None,
+            ),
+        )
+        self._loader = BatchLoader(batches, workers=workers)
+        self._mean = torch.tensor(card.pixel_mean_rgb, device=device).view(1, 1, 3, 1, 1)
+        self._std = torch.tensor(card.pixel_std_rgb, device=device).view(1, 1, 3, 1, 1)
+        taken = inflate(start, card.network, *initial) if initial else None
+        new_output = taken is None or "output" in taken.fresh
+        if recipe.mean_shape_start and start.heatmap_stride is None and new_output:
+            _start_at_mean_shape(start, faces, card)
+        self.network = _placed(start, self._device)
+        self.average = copy.deepcopy(self.network).requires_grad_(False)
+        self._loss = landmark_loss(self.network, card.codec, card.sigma_px, recipe.coordinate_loss)
+        self._optimizer = recipe.optimizer(
+            _parameter_groups(self.network, recipe.output_pace), lr=recipe.learning_rate
+        )
+
+    @property
+    def learning_rate(self) -> float:
+        """That of the last step, of all layers but a slower output."""
+        return float(self._optimizer.param_groups[0]["lr"])
+
+    def model(self) -> LandmarkModel:
+        """The averaged weights, ready to predict."""
+        return LandmarkModel(self.average, self.card, self._device)
+
+    def train_epoch(self, progress: float, progress_after: float) -> float:
+        """One epoch, from `progress` through the run, 0 to 1, to `progress_after`.
+
+        Returns: the mean loss, times 100: where the distance is compared, in percent of the
+            interocular distance.
+        """
+        first = self.epoch * self._steps
+        places = [
+            (first + step, progress + (progress_after - progress) * step / self._steps)
+            for step in range(self._steps)
+        ]
+        losses = []
+        self.network.train()
+        loaded = self._loader.load(places)
+        for (step, at), (crops, landmarks) in zip(places, loaded, strict=True):
+            factor = self.recipe.schedule.factor(at, self.validation_errors)
+            for group in self._optimizer.param_groups:
+                group["lr"] = group["pace"] * self.recipe.learning_rate * factor
+            losses.append(self._train_step(step, crops, landmarks))
+        self.epoch += 1
+        return 100 * float(torch.stack(losses).mean())
+
+    def validated(self, error: float) -> None:
+        """Tells the error of the epoch just done, which schedules go by."""
+        self.validation_errors.append(error)
+
+    def _train_step(self, step: int, crops: Tensor, landmarks: Tensor) -> Tensor:
+        torch.manual_seed(self._seed * 1_000_003 + step)  # dropout
+        self._optimizer.zero_grad()
+        windows = self._normalized(crops.to(self._device, non_blocking=True))
+        truth = landmarks.to(self._device, non_blocking=True)
+        loss = self._loss(windows, truth, bfloat16=self._bfloat16)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.gradient_limit)
+        self._optimizer.step()
+        self._update_average(step)
+        return loss.detach()
+
+    def _normalized(self, crops: Tensor) -> Tensor:
+        return (crops.permute(0, 1, 4, 2, 3).to(torch.float32) - self._mean) / self._std  # BTCHW
+
+    @torch.no_grad()
+    def _update_average(self, step: int) -> None:
+        decay = min(self.recipe.average_decay, (1 + step) / (10 + step))
+        ours, theirs = self.average.state_dict(), self.network.state_dict()
+        for name, tensor in ours.items():
+            if tensor.is_floating_point():
+                tensor.lerp_(theirs[name], 1 - decay)
+
+    def save_checkpoint(self, path: Path, **extra: float) -> None:
+        """Writes everything that resuming needs, atomically; `extra` are figures to keep."""
+        state: dict[str, Any] = {
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "epoch": self.epoch,
+            "recipe": self.recipe.name,
+            "validation_errors": self.validation_errors,
+            "extra": dict(extra),
+        }
+        with replacing(path) as temporary:
+            torch.save(state, temporary)
+
+    def load_checkpoint(self, path: Path) -> dict[str, float]:
+        """Goes on from a checkpoint; returns the figures that were kept with it.
+
+        Raises:
+            WeightsError: the file is not a checkpoint of such a run.
+        """
+        try:
+            state = torch.load(path, map_location=self._device, weights_only=True)
+            recipe = state.get("recipe", _EARLIER_RECIPE)
+            if recipe != self.recipe.name:
+                raise ValueError(f"its recipe is {recipe}, this one's {self.recipe.name}")
+            self.network.load_state_dict(state["network"])
+            self.average.load_state_dict(state["average"])
+            self._optimizer.load_state_dict(state["optimizer"])
+            self.epoch = int(state["epoch"])
+            self.validation_errors = [float(e) for e in state.get("validation_errors", [])]
+            return {str(name): float(value) for name, value in state["extra"].items()}
+        except (
+            OSError,
+            EOFError,
+            RuntimeError,
+            KeyError,
+            TypeError,
+            ValueError,
+            pickle.UnpicklingError,
+        ) as error:
+            raise WeightsError(f"{path}: not a checkpoint of this training: {error}") from error
+
+
+def _new_network(card: LandmarkCard, recipe: Recipe) -> LandmarkNetwork:
+    settings: dict[str, Any] = dict(card.settings)
+    if card.network != "hourglass":
+        settings["dropout"] = recipe.dropout
+    return build_network(card.network, crop_size_px=card.crop_size_px, **settings)
+
+
+def _placed(network: LandmarkNetwork, device: torch.device) -> LandmarkNetwork:
+    has_3d = any(isinstance(module, nn.Conv3d) for module in network.modules())
+    layout = torch.contiguous_format if has_3d else torch.channels_last
+    return network.to(device, memory_format=layout)  # type: ignore[call-overload,no-any-return]
+
+
+def _parameter_groups(network: LandmarkNetwork, output_pace: float) -> Iterator[dict[str, Any]]:
+    """The last layer of coordinate networks goes at a pace of its own."""
+    slow = network.heatmap_stride is None and output_pace != 1
+    named = list(network.named_parameters())
+    output = [p for name, p in named if slow and name.startswith("output.")]
+    body = [p for name, p in named if not (slow and name.startswith("output."))]
+    yield {"params": body, "pace": 1.0}
+    if output:
+        yield {"params": output, "pace": output_pace}
+
+
+@torch.no_grad()
+def _start_at_mean_shape(
+    network: LandmarkNetwork, faces: Sequence[LabelledFace], card: LandmarkCard
+) -> None:
+    """Predicts the mean face and little else at first: saves the epochs that unlearn noise."""
+    size = card.crop_size_px
+    shapes = [
+        image_to_crop(
+            face.landmarks_px,
+            square_affine(face.box_xyxy_px, scale=card.crop_scale, size_px=size),
+        )
+        for face in faces
+    ]
+    units = (np.asarray(shapes) + 0.5) / size - 0.5
+    mean = np.ma.masked_invalid(units).mean(axis=0).filled(0.0)  # unlabelled: the middle
+    output = network.get_submodule("output")
+    assert isinstance(output, nn.Linear)
+    output.bias.copy_(torch.from_numpy(np.asarray(mean).reshape(-1)))
+    output.weight.mul_(0.05)

@@ -1,0 +1,1 @@
+"""Fitting, tuning and judging stabilizers on tracks with truth."""

@@ -1,0 +1,84 @@
+"""Tracks side by side, in units of their faces, as training and judging see them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from models.synthesis.motion_tracks import MotionTrack
+
+__all__ = ["TrackBatch"]
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class TrackBatch:
+    """B tracks, padded to T frames by their last one.
+
+    Faces have size 100 (`models.synthesis.motion_tracks.face_size_px`), so a length is in percent
+    of the distance of the outer eye corners of the face as seen from the front. The middle of
+    the first true frame is the origin.
+
+    truth, raw: (B, T, 68, 2) float64.
+    lengths: (B,) frames that are not padding.
+    fps: (B,) frames a second.
+    size_px: (B,) pixels of 100 units.
+    """
+
+    truth: Array
+    raw: Array
+    lengths: npt.NDArray[np.intp]
+    fps: Array
+    size_px: Array
+
+    @classmethod
+    def of(cls, tracks: Sequence[MotionTrack]) -> TrackBatch:
+        """Stacks tracks.
+
+        Raises:
+            ValueError: there are none, or one is shorter than 3 frames.
+        """
+        lengths = np.array([len(track) for track in tracks], np.intp)
+        if not len(lengths) or lengths.min() < 3:
+            raise ValueError(f"tracks: got lengths {lengths.tolist()}, expected some, from 3 up")
+        sizes = np.array([track.size_px for track in tracks])
+        stacks: list[Array] = []
+        for name in ("truth_px", "raw_px"):
+            rows = []
+            for track, size in zip(tracks, sizes, strict=True):
+                own = (getattr(track, name) - track.truth_px[0].mean(0)) * (100 / size)
+                rows.append(np.pad(own, [(0, lengths.max() - len(own)), (0, 0), (0, 0)], "edge"))
+            stacks.append(np.stack(rows))
+        truth, raw = stacks
+        return cls(truth, raw, lengths, np.array([track.fps for track in tracks]), sizes)
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __repr__(self) -> str:
+        """Counts; no coordinates."""
+        return f"TrackBatch({len(self)} tracks, {int(self.lengths.sum())} frames)"
+
+    @property
+    def frames(self) -> npt.NDArray[np.bool_]:
+        """(B, T): true where a frame is not padding."""
+        return np.asarray(np.arange(self.truth.shape[1]) < self.lengths[:, None])
+
+    def without_bias(self) -> TrackBatch:
+        """The truth moved by each track's mean error, landmark by landmark.
+
+        What networks and labels disagree about all the time no filter can take away; beside
+        it, what a filter can change would hardly count in a sum of squares.
+        """
+        frames = self.frames[..., None, None]
+        error = ((self.raw - self.truth) * frames).sum(1, keepdims=True)
+        return replace(self, truth=self.truth + error / self.lengths[:, None, None, None])
+
+    def true_changes(self) -> Array:
+        """(N, 136): p_t - p_{t-1} of all tracks."""
+        changes = np.diff(self.truth, axis=1)[self.frames[:, 1:]]
+        return changes.reshape(len(changes), -1)

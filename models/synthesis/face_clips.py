@@ -1,0 +1,157 @@
+"""One face's crops as the pipeline would cut them, beside the truth: what networks then track.
+
+    frames --detector every 0.2 s--> boxes, interpolated --> crops --network--> raw landmarks
+
+The detector, the boxes between its frames and the crops are those of the pipeline, so what a
+network makes of a clip has the pipeline's own bias, drift and jitter. Crops are kept, not
+predictions: other landmark weights need no new frames.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from models.atomic_write import replacing
+from models.crops import crop_to_image, sample_plane, square_affine
+from models.detection.boxes import iou
+from models.detection.face_detector import FaceDetector
+from models.face_box import box_from_landmarks, jitter_box
+from models.landmarks.datasets.labelled_video import LabelledVideo
+from models.landmarks.model import LandmarkCard, LandmarkModel
+from models.synthesis.motion_tracks import MotionTrack
+from schemas.errors import UsageError
+
+__all__ = ["FaceClip", "crop_face", "labelled_video_clips", "load_clip", "save_clip"]
+
+_DETECT_SECONDS: Final = 0.2
+_SAME_FACE_IOU: Final = 0.4
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class FaceClip:
+    """Crops of one face's unbroken track.
+
+    name: whose face and motion.
+    fps: frames a second.
+    truth_px: (T, 68, 2) float64, px of the frame.
+    crops: (T, S, S, 3) uint8 RGB.
+    affines: (T, 2, 3) float64, from crop to frame.
+    """
+
+    name: str
+    fps: float
+    truth_px: npt.NDArray[np.float64]
+    crops: npt.NDArray[np.uint8]
+    affines: npt.NDArray[np.float64]
+
+    def __repr__(self) -> str:
+        """Name and length; no pixels."""
+        return f"FaceClip({self.name!r}, {len(self.crops)} frames at {self.fps:g}/s)"
+
+    def track(self, model: LandmarkModel) -> MotionTrack:
+        """What a network makes of it."""
+        windows = np.arange(len(self.crops))[:, None] + np.arange(1 - model.card.window_frames, 1)
+        landmarks = model.predict(self.crops, np.maximum(windows, 0))
+        raw = [crop_to_image(p, a) for p, a in zip(landmarks, self.affines, strict=True)]
+        return MotionTrack(self.name, self.fps, self.truth_px, np.stack(raw))
+
+
+def crop_face(
+    name: str,
+    frames: Iterable[npt.NDArray[np.uint8]],
+    truth_px: npt.NDArray[np.float64],
+    fps: float,
+    card: LandmarkCard,
+    detector: FaceDetector,
+    rng: np.random.Generator,
+) -> FaceClip:
+    """The crops of one face, whose truth tells which of the detector's boxes is its own.
+
+    Boxes are detected every 0.2 s and interpolated, as the pipeline does; where the detector
+    misses the face, a box of the truth, jittered, stands in. Holds 0.2 s of frames.
+    """
+    size, scale = card.crop_size_px, card.crop_scale
+    crops, affines = [], []
+    waiting: list[npt.NDArray[np.uint8]] = []
+    last_box: npt.NDArray[np.floating] | None = None
+    last_step = 0
+
+    def settle(box: npt.NDArray[np.floating]) -> None:
+        for i, frame in enumerate(waiting):
+            assert last_box is not None
+            between = last_box + (box - last_box) * (i / len(waiting))
+            affine = square_affine(between, scale=scale, size_px=size)
+            crops.append(sample_plane(frame, affine, size, size))
+            affines.append(affine)
+        waiting.clear()
+
+    for i, frame in enumerate(frames):
+        step = int(i / fps / _DETECT_SECONDS + 1e-9)
+        if i == 0 or step != last_step:
+            last_step = step
+            ideal = box_from_landmarks(truth_px[i])
+            found = detector.detect(frame).boxes_xyxy_px
+            overlap = iou(found, ideal[None])[:, 0] if len(found) else np.zeros(1)
+            own = len(found) and overlap.max() > _SAME_FACE_IOU
+            box = found[overlap.argmax()] if own else jitter_box(ideal, rng)
+            settle(box)
+            last_box = box
+        waiting.append(frame)
+    if last_box is not None:
+        settle(last_box)
+    seen = np.stack(crops).astype(np.uint8)
+    return FaceClip(name, fps, truth_px, seen, np.stack(affines).astype(np.float64))
+
+
+def labelled_video_clips(
+    videos: Sequence[LabelledVideo],
+    card: LandmarkCard,
+    detector: FaceDetector,
+    *,
+    frames: int,
+    seed: int,
+) -> Iterator[FaceClip]:
+    """The first frames of labelled videos of one face, such as 300VW's.
+
+    Raises:
+        AnnotationError: a label is broken or missing, or a video has fewer frames than labels.
+    """
+    for number, video in enumerate(videos):
+        truth, pictures = video.track(frames=frames)
+        rng = np.random.default_rng([seed, number])
+        fps = video.frames.fps()
+        yield crop_face(video.origin.video, pictures, truth, fps, card, detector, rng)
+
+
+def save_clip(path: Path, clip: FaceClip) -> None:
+    """Writes a clip as .npz, to be read by `load_clip`."""
+    with replacing(path) as temporary:
+        np.savez(
+            temporary,
+            name=np.array(clip.name),
+            fps=np.array(clip.fps),
+            truth_px=clip.truth_px,
+            crops=clip.crops,
+            affines=clip.affines,
+        )
+
+
+def load_clip(path: Path) -> FaceClip:
+    """Reads what `save_clip` wrote.
+
+    Raises:
+        UsageError: the file is missing or holds something else.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            arrays = [stored[name] for name in ("truth_px", "crops", "affines")]
+            return FaceClip(str(stored["name"]), float(stored["fps"]), *arrays)
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise UsageError(f"{path}: not a file of a clip: {error}") from error

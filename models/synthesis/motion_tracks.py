@@ -1,0 +1,197 @@
+"""Tracks with truth, for training and judging stabilizers.
+
+Three sources:
+- `models.synthesis.animated_clips`: our networks on animated stills, exact truth;
+- real faces' motion (teacher-labelled videos, smoothed) with errors drawn from the
+  animated tracks: `real_motions`, `borrow_errors`;
+- labelled videos in the 300VW layout: `models.synthesis.face_clips`.
+
+Lengths are in pixels; `in_face_units` makes them comparable.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from scipy.signal import savgol_filter
+
+from models.atomic_write import replacing
+from schemas.errors import UsageError
+from schemas.landmarks import FLIP_PERMUTATION, LANDMARK_COUNT
+
+__all__ = [
+    "MotionTrack",
+    "borrow_errors",
+    "face_size_px",
+    "load_tracks",
+    "real_motions",
+    "save_tracks",
+    "unexplained_errors",
+]
+
+#: Distance of the outer eye corners of a face seen from the front, over the root mean square
+#: distance of its 68 landmarks from their middle (median of 48 videos).
+_EYES_OVER_RADIUS: Final = 1.59
+_SPREAD_LIMIT_PERCENT: Final = 1.5
+#: Mean distance between frames, in sizes of the face, that no face moves.
+_LEAP_SIZES: Final = 0.3
+_SHAPE_COMPONENTS: Final = 10
+_SMOOTHING_SECONDS: Final = 0.28
+
+Landmarks = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class MotionTrack:
+    """One face's unbroken track.
+
+    name: whose face and motion.
+    fps: frames a second.
+    truth_px, raw_px: (T, 68, 2) float64; raw is what a network made of it.
+    """
+
+    name: str
+    fps: float
+    truth_px: Landmarks
+    raw_px: Landmarks
+
+    def __post_init__(self) -> None:
+        shape = (len(self.truth_px), LANDMARK_COUNT, 2)
+        if self.truth_px.shape != shape or self.raw_px.shape != shape:
+            raise ValueError(
+                f"{self.name}: got truth {self.truth_px.shape} and raw {self.raw_px.shape}, "
+                "expected (T, 68, 2) of both"
+            )
+
+    def __len__(self) -> int:
+        return len(self.truth_px)
+
+    def __repr__(self) -> str:
+        """Name, length and rate; no coordinates."""
+        return f"MotionTrack({self.name!r}, {len(self)} frames at {self.fps:g}/s)"
+
+    @property
+    def size_px(self) -> float:
+        """The true face's mean size."""
+        return float(face_size_px(self.truth_px).mean())
+
+    def part(self, start: int, stop: int) -> MotionTrack:
+        """The frames [start, stop)."""
+        return MotionTrack(self.name, self.fps, self.truth_px[start:stop], self.raw_px[start:stop])
+
+
+def face_size_px(landmarks_px: Landmarks) -> npt.NDArray[np.float64]:
+    """The size of faces, (..., 68, 2) to (...): eye to eye, were the face seen from the front.
+
+    A constant times the root mean square distance of the landmarks from their middle, which
+    hardly jitters and does not vanish when the head turns.
+    """
+    spread = ((landmarks_px - landmarks_px.mean(-2, keepdims=True)) ** 2).sum(-1).mean(-1)
+    return np.asarray(_EYES_OVER_RADIUS * np.sqrt(spread), np.float64)
+
+
+def real_motions(labels: Path, *, fps: float = 25.0, shortest: int = 60) -> list[MotionTrack]:
+    """A teacher's labels of a video's faces, smoothed until they may pass for truth.
+
+    Stretches where the teacher disagrees with itself (spread over 1.5 %) are left out; a
+    skipped frame or a leap (another face) ends one. Smoothing is a Savitzky-Golay filter of
+    third order over 0.28 s: it keeps blinks and syllables. `raw_px` is the truth itself
+    until errors are added.
+
+    Raises:
+        UsageError: the file is not an .npz of such labels.
+    """
+    try:
+        with np.load(labels, allow_pickle=False) as stored:
+            face, frame = stored["face"], stored["frame_index"]
+            landmarks, spread = stored["landmarks_px"], stored["spread_percent"]
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise UsageError(f"{labels}: not teacher labels in .npz: {error}") from error
+    window = 2 * round(_SMOOTHING_SECONDS * fps / 2) + 1
+    tracks = []
+    for one in np.unique(face):
+        rows = np.flatnonzero((face == one) & (spread < 2 * _SPREAD_LIMIT_PERCENT))
+        rows = rows[np.argsort(frame[rows], kind="stable")]
+        moved = np.linalg.norm(np.diff(landmarks[rows], axis=0), axis=-1).mean(-1)
+        leaps = moved > _LEAP_SIZES * face_size_px(landmarks[rows][1:].astype(np.float64))
+        for stretch in np.split(rows, np.flatnonzero((np.diff(frame[rows]) != 1) | leaps) + 1):
+            if len(stretch) < shortest or np.median(spread[stretch]) > _SPREAD_LIMIT_PERCENT:
+                continue
+            smooth = savgol_filter(landmarks[stretch].astype(np.float64), window, 3, axis=0)
+            tracks.append(MotionTrack(labels.stem, fps, smooth, smooth))
+    return tracks
+
+
+def borrow_errors(
+    motion: MotionTrack, measured: Sequence[MotionTrack], rng: np.random.Generator
+) -> MotionTrack:
+    """A true motion with the errors of a measured track, at the size of its face.
+
+    Of the errors only what does not follow the lender's own motion is lent
+    (`unexplained_errors`). They come in their own order of time (from a random start, or
+    backwards), so drift, correlation between landmarks and jitter stay as they were measured;
+    half of them are mirrored. Where the measured track is too short it is continued backwards.
+    """
+    lender = measured[int(rng.integers(len(measured)))]
+    errors = unexplained_errors(lender)
+    if rng.random() < 0.5:
+        errors = errors[:, FLIP_PERMUTATION] * [-1.0, 1.0]
+    there_and_back = np.concatenate([errors, errors[::-1]])
+    start = int(rng.integers(len(there_and_back)))
+    order = (start + np.arange(len(motion))) % len(there_and_back)
+    added = there_and_back[order] * face_size_px(motion.truth_px)[:, None, None]
+    name = f"{motion.name} + errors of {lender.name}"
+    return MotionTrack(name, motion.fps, motion.truth_px, motion.truth_px + added)
+
+
+def unexplained_errors(track: MotionTrack) -> Landmarks:
+    """(T, 68, 2): errors in sizes of the face, without what its pose and expression explain.
+
+    A network that opens a mouth half as far as it is open makes an error that moves as the
+    mouth does. On another motion that would be noise, and a filter that learns from it would
+    take mouths and blinks for noise. Left out is the best linear function of the main
+    components of the true shape; the mean error stays.
+    """
+    size = face_size_px(track.truth_px)[:, None, None]
+    errors = ((track.raw_px - track.truth_px) / size).reshape(len(track), -1)
+    shape = (track.truth_px - track.truth_px.mean(1, keepdims=True)) / size
+    shape = (shape - shape.mean(0)).reshape(len(track), -1)
+    components = np.linalg.svd(shape, full_matrices=False)[0][:, :_SHAPE_COMPONENTS]
+    off = errors - errors.mean(0)
+    return np.asarray(errors - components @ (components.T @ off)).reshape(track.truth_px.shape)
+
+
+def save_tracks(path: Path, tracks: Sequence[MotionTrack]) -> None:
+    """Writes tracks as one .npz, to be read by `load_tracks`."""
+    with replacing(path) as temporary:
+        np.savez(
+            temporary,
+            name=np.array([track.name for track in tracks]),
+            fps=np.array([track.fps for track in tracks]),
+            length=np.array([len(track) for track in tracks]),
+            truth_px=np.concatenate([track.truth_px for track in tracks]).astype(np.float32),
+            raw_px=np.concatenate([track.raw_px for track in tracks]).astype(np.float32),
+        )
+
+
+def load_tracks(path: Path) -> list[MotionTrack]:
+    """Reads what `save_tracks` wrote.
+
+    Raises:
+        UsageError: the file is missing or holds something else.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            cuts = np.cumsum(stored["length"])[:-1]
+            truth = np.split(stored["truth_px"].astype(np.float64), cuts)
+            raw = np.split(stored["raw_px"].astype(np.float64), cuts)
+            rows = zip(stored["name"], stored["fps"], truth, raw, strict=True)
+            return [MotionTrack(str(n), float(f), p, z) for n, f, p, z in rows]
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise UsageError(f"{path}: not a file of tracks: {error}") from error

@@ -1,0 +1,53 @@
+import numpy as np
+import pytest
+
+from models.landmarks.datasets.labelled_face import FaceOrigin
+from models.landmarks.evaluation.track_errors import MatchedFaces, match_boxes
+
+
+def test_boxes_find_their_own() -> None:
+    labels = [[0, 0, 10, 10], [100, 0, 110, 10], [50, 50, 60, 60]]
+    rows = [[101, 0, 111, 10], [1, 0, 11, 10], [56, 56, 66, 66]]
+    assert match_boxes(labels, rows) == [1, 0, -1]
+    assert match_boxes(labels, []) == [-1, -1, -1]
+    assert match_boxes([], rows) == []
+
+
+def test_two_labels_do_not_share_a_row() -> None:
+    labels = [[0, 0, 10, 10], [1, 0, 11, 10]]
+    assert match_boxes(labels, [[0, 0, 10, 10]]) == [0, -1]
+
+
+def _faces(off_px: list[float], frames: list[int], face: int = 0) -> MatchedFaces:
+    truth = np.zeros((len(frames), 68, 2))
+    truth[:, 45, 0] = 50
+    truth += np.array(frames)[:, None, None]  # the face moves; its tracks follow it
+    predicted = truth.copy()
+    predicted[..., 0] += np.array(off_px)[:, None]
+    return MatchedFaces([FaceOrigin("s", "v", n, face) for n in frames], truth, predicted)
+
+
+def test_stability_by_hand() -> None:
+    steady = _faces([3, 3, 3], [0, 1, 2]).stability_percent()
+    assert steady == {68: 0, 7: 0}
+    # steps of 1 and 2 px over eyes 50 px apart
+    assert _faces([0, 1, -1], [0, 1, 2]).stability_percent()[68] == pytest.approx(100 * 1.5 / 50)
+
+
+def test_stability_leaves_out_gaps_and_missed_faces() -> None:
+    faces = _faces([0, 1, 5, np.inf, 9, 10], [0, 1, 3, 4, 5, 6])
+    faces.predicted_px[3] = np.inf
+    assert faces.stability_percent()[7] == pytest.approx(100 * 1 / 50)
+    assert np.isnan(_faces([0, 1], [0, 2]).stability_percent()[68])
+    assert faces.errors().percent("interocular").tolist() == [0, 2, 10, np.inf, 18, 20]
+
+
+def test_stability_of_two_faces_in_turns() -> None:
+    one, other = _faces([0, 1, 2], [0, 1, 2]), _faces([9, 9, 9], [0, 1, 2], face=1)
+    order = [0, 3, 1, 4, 2, 5]
+    both = MatchedFaces(
+        [[*one.origins, *other.origins][i] for i in order],
+        np.concatenate([one.truth_px, other.truth_px])[order],
+        np.concatenate([one.predicted_px, other.predicted_px])[order],
+    )
+    assert both.stability_percent()[68] == pytest.approx((100 * 1 / 50 + 0) / 2)

@@ -1,0 +1,135 @@
+import math
+from typing import Any
+
+import pytest
+import torch
+
+from models.landmarks.networks.construction import build_network
+from models.landmarks.networks.heatmap_codecs import encode_heatmaps
+from models.landmarks.training.losses import (
+    heatmap_loss,
+    landmark_loss,
+    normalized_distance,
+    soft_argmax_loss,
+    squared_distance,
+)
+from schemas.landmarks import OUTER_EYE_CORNERS
+
+
+def _faces(interocular: list[float]) -> torch.Tensor:
+    """(B, 68, 2): all points in the middle but the outer corners of the eyes."""
+    faces = torch.zeros(len(interocular), 68, 2)
+    right, left = OUTER_EYE_CORNERS
+    faces[:, right, 0] = -torch.tensor(interocular) / 2
+    faces[:, left, 0] = torch.tensor(interocular) / 2
+    return faces
+
+
+def test_the_distance_is_in_interocular_distances() -> None:
+    truth = _faces([10.0, 10.0])
+    predicted = truth + torch.tensor([3.0, 4.0])  # 5 away, half of 10
+    assert normalized_distance(predicted, truth).item() == pytest.approx(0.5)
+    assert normalized_distance(truth, truth).item() == pytest.approx(0, abs=1e-4)
+
+
+def test_a_profile_weighs_twice_a_median_face_at_most() -> None:
+    truth = _faces([10.0, 10.0, 0.1])
+    predicted = truth + torch.tensor([3.0, 4.0])
+    assert normalized_distance(predicted, truth).item() == pytest.approx((0.5 + 0.5 + 1.0) / 3)
+
+
+def test_an_empty_prediction_costs_one_and_the_truth_nothing() -> None:
+    truth = torch.rand(2, 68, 2, generator=torch.Generator().manual_seed(0)) - 0.5
+    wanted = encode_heatmaps((truth + 0.5) * 32 - 0.5, 32, 32, 3.0)  # crop units to heatmap pixels
+    assert heatmap_loss(torch.zeros(2, 1, 68, 32, 32), truth, 3.0).item() == pytest.approx(1.0)
+    assert heatmap_loss(wanted[:, None], truth, 3.0).item() == pytest.approx(0.0)
+    both = torch.stack([wanted, torch.zeros_like(wanted)], dim=1)  # of two stacks one is right
+    assert heatmap_loss(both, truth, 3.0).item() == pytest.approx(0.5)
+
+
+def test_a_softmax_costs_its_distance_and_its_shape() -> None:
+    truth = _faces([0.5])  # crop units; the eyes 16 px of the heatmap apart
+    right = encode_heatmaps((truth + 0.5) * 32 - 0.5, 32, 32, 1.0)[:, None].clamp(min=1e-30).log()
+    spread = torch.zeros(1, 1, 68, 32, 32)  # every pixel alike: its mean is the middle
+    corners = 0.25 * 2 / 68 / 0.5  # two of 68 points lie 0.25 from the middle, of 0.5
+    assert soft_argmax_loss(right, truth, 1.0).item() == pytest.approx(0, abs=1e-3)
+    nats = math.log(32 * 32) - math.log(2 * math.pi * math.e)  # uniform against a Gaussian
+    assert soft_argmax_loss(spread, truth, 1.0).item() == pytest.approx(
+        corners + 0.01 * nats, abs=1e-3
+    )
+
+
+def test_a_landmark_outside_of_the_map_has_no_shape() -> None:
+    truth = _faces([0.5])
+    truth[0, 0] = torch.tensor([5.0, 0.0])
+    maps = torch.randn(1, 1, 68, 32, 32, generator=torch.Generator().manual_seed(0))
+    maps.requires_grad_()
+    loss = soft_argmax_loss(maps, truth, 1.0)
+    assert loss.isfinite()
+    (gradient,) = torch.autograd.grad(loss, [maps])
+    assert gradient.isfinite().all()
+
+
+def test_squares_are_those_of_coordinates() -> None:
+    truth = _faces([10.0])
+    predicted = truth + torch.tensor([3.0, 4.0])
+    assert squared_distance(predicted, truth).item() == pytest.approx((9 + 16) / 2)
+
+
+def _maps(predicted: torch.Tensor) -> torch.Tensor:
+    """(B, 1, L, 32, 32) heatmaps of landmarks in crop units."""
+    return encode_heatmaps((predicted + 0.5) * 32 - 0.5, 32, 32, 1.0)[:, None]
+
+
+@pytest.mark.parametrize(
+    ("loss", "output"),
+    [
+        (squared_distance, lambda p: p),
+        (normalized_distance, lambda p: p),
+        (lambda output, truth: heatmap_loss(output, truth, 1.0), _maps),
+        (lambda output, truth: soft_argmax_loss(output, truth, 1.0), _maps),
+    ],
+)
+def test_landmarks_that_are_not_labelled_count_nowhere(loss: Any, output: Any) -> None:
+    """Not in the loss, whatever is predicted for them, and not in its gradients."""
+    truth = _faces([0.5])
+    truth[:, :36] = math.nan
+    losses = []
+    for away in (0.1, 0.3):
+        predicted = truth.nan_to_num() + 0.02
+        predicted[:, :36] += away
+        predicted = output(predicted).requires_grad_()
+        losses.append(loss(predicted, truth))
+        (gradient,) = torch.autograd.grad(losses[-1], [predicted])
+        unknown = gradient.movedim(-2 if predicted.ndim == 3 else -3, 0)[:36]
+        assert gradient.isfinite().all() and gradient.abs().sum() > 0 and not unknown.any()
+    assert losses[0] > 0 and losses[0].item() == pytest.approx(losses[1].item())
+
+
+def test_in_bfloat16_only_the_network_is() -> None:
+    network = build_network("2d", crop_size_px=32).eval()
+    loss = landmark_loss(network, "taylor", 3.0)
+    windows, truth = torch.randn(2, 1, 3, 32, 32), _faces([0.5, 0.5])
+    full, half = loss(windows, truth), loss(windows, truth, bfloat16=True)
+    assert half.dtype == torch.float32
+    assert half.item() != full.item() and half.item() == pytest.approx(full.item(), rel=0.02)
+
+
+@pytest.mark.parametrize("codec", ["taylor", "soft_argmax"])
+def test_every_stack_of_an_hourglass_is_taught_by_itself(codec: str) -> None:
+    network = build_network("hourglass", stacks=2, features=8, crop_size_px=64)
+    loss = landmark_loss(network, codec, 3.0)(
+        torch.randn(2, 1, 3, 64, 64), torch.rand(2, 68, 2) - 0.5
+    )
+    first, last = (head.bias for head in network.heads)  # type: ignore[union-attr]
+    gradient = torch.autograd.grad(loss, [first, last])
+    assert all(part.abs().sum() > 0 for part in gradient)
+
+
+@pytest.mark.parametrize("name", ["2d", "3drnn", "2dfcn"])
+def test_losses_fit_their_networks(name: str) -> None:
+    network = build_network(name)
+    windows = torch.randn(2, network.frames_seen, 3, 64, 64)
+    assert torch.isfinite(
+        landmark_loss(network, "taylor", 3.0)(windows, torch.rand(2, 68, 2) - 0.5)
+    )
