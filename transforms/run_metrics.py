@@ -6,13 +6,17 @@ Beam's hold whole numbers; the name says so.
 
 from __future__ import annotations
 
+from typing import Final
+
 from apache_beam.metrics import Metrics
 
 from schemas.records import Work
 
-__all__ = ["NAMESPACE", "count", "record_align", "record_decode", "record_seconds"]
+__all__ = ["NAMESPACE", "STAGED_BYTES", "count", "record_align", "record_decode", "record_seconds"]
 
-NAMESPACE = "facetracks"
+NAMESPACE: Final = "facetracks"
+#: Bytes written to staging; nothing of a video is removed before all of it is written.
+STAGED_BYTES: Final = Metrics.counter(NAMESPACE, "staging_bytes")
 
 
 def count(name: str, number: int = 1) -> None:

@@ -35,7 +35,8 @@ from schemas.records import (
     Work,
 )
 from transforms.decoding.lost_frames import merged_ranges
-from transforms.storage.parts import STAGED_BYTES, bounds_of, read_part, save_part
+from transforms.run_metrics import STAGED_BYTES
+from transforms.storage.parts import bounds_of, read_part, save_part
 from transforms.storage.run_output import Workplace
 from transforms.storage.track_files import write_track_part
 from transforms.track_assembler import TrackWalk
@@ -263,7 +264,7 @@ class SaveParts(beam.PTransform):  # type: ignore[misc]
 
 
 def _save(landmarks: SegmentLandmarks, workplace: Workplace) -> TimestampedValue:
-    part = save_part(workplace.staging(landmarks.segment.video), landmarks)
+    part = save_part(workplace.staging(landmarks.segment.video), landmarks, STAGED_BYTES.inc)
     # RunInference puts its batches at the end of the window, where StabilizeTracks has its
     # timer; a runner may fire that while such elements are still on their way.
     return TimestampedValue(part, MIN_TIMESTAMP)

@@ -27,9 +27,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import cho_factor, cho_solve
 
+from models.stabilization.face_size import face_size_px
 from models.stabilization.landmark_guards import FARTHEST_PX, JUMP_SIZES
 from models.stabilization.noise_level import NoiseLevel
-from models.synthesis.motion_tracks import face_size_px
 from schemas.landmarks import LANDMARK_COUNT
 
 __all__ = [

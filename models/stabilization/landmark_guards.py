@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from models.synthesis.motion_tracks import face_size_px
+from models.stabilization.face_size import face_size_px
 
 __all__ = ["FARTHEST_PX", "JUMP_SIZES", "fill_missing", "jumps"]
 

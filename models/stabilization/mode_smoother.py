@@ -24,9 +24,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from models.stabilization.face_size import face_size_px
 from models.stabilization.landmark_guards import fill_missing, jumps
 from models.stabilization.mode_passes import Moments, smooth_modes
-from models.synthesis.motion_tracks import face_size_px
 from schemas.landmarks import LANDMARK_COUNT
 
 __all__ = ["CHUNK", "LOOKAHEAD", "ModeSmoother", "SmootherParameters", "smooth_track"]

@@ -22,22 +22,19 @@ import numpy.typing as npt
 from scipy.signal import savgol_filter
 
 from models.atomic_write import replacing
+from models.stabilization.face_size import face_size_px
 from schemas.errors import UsageError
 from schemas.landmarks import FLIP_PERMUTATION, LANDMARK_COUNT
 
 __all__ = [
     "MotionTrack",
     "borrow_errors",
-    "face_size_px",
     "load_tracks",
     "real_motions",
     "save_tracks",
     "unexplained_errors",
 ]
 
-#: Distance of the outer eye corners of a face seen from the front, over the root mean square
-#: distance of its 68 landmarks from their middle (median of 48 videos).
-_EYES_OVER_RADIUS: Final = 1.59
 _SPREAD_LIMIT_PERCENT: Final = 1.5
 #: Mean distance between frames, in sizes of the face, that no face moves.
 _LEAP_SIZES: Final = 0.3
@@ -84,16 +81,6 @@ class MotionTrack:
     def part(self, start: int, stop: int) -> MotionTrack:
         """The frames [start, stop)."""
         return MotionTrack(self.name, self.fps, self.truth_px[start:stop], self.raw_px[start:stop])
-
-
-def face_size_px(landmarks_px: Landmarks) -> npt.NDArray[np.float64]:
-    """The size of faces, (..., 68, 2) to (...): eye to eye, were the face seen from the front.
-
-    A constant times the root mean square distance of the landmarks from their middle, which
-    hardly jitters and does not vanish when the head turns.
-    """
-    spread = ((landmarks_px - landmarks_px.mean(-2, keepdims=True)) ** 2).sum(-1).mean(-1)
-    return np.asarray(_EYES_OVER_RADIUS * np.sqrt(spread), np.float64)
 
 
 def real_motions(labels: Path, *, fps: float = 25.0, shortest: int = 60) -> list[MotionTrack]:

@@ -10,20 +10,16 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
-
-from apache_beam.metrics import Metrics
 
 from schemas.records import Segment, SegmentLandmarks, SegmentPart
 from transforms.storage.atomic_files import Folder, write_bytes
 from transforms.storage.record_codec import pack_landmarks, unpack_landmarks
 from transforms.storage.source_files import resolve
 
-__all__ = ["STAGED_BYTES", "bounds_of", "part_url", "read_part", "save_part", "saved_parts"]
-
-#: Bytes written to staging; nothing of a video is removed before all of it is written.
-STAGED_BYTES: Final = Metrics.counter("facetracks", "staging_bytes")
+__all__ = ["bounds_of", "part_url", "read_part", "save_part", "saved_parts"]
 
 _OPEN: Final = "open"
 _NAME: Final = re.compile(r"landmarks-(\d+)-(open|-?\d+)-(open|-?\d+)\.safetensors", re.ASCII)
@@ -40,12 +36,20 @@ def bounds_of(segment: Segment) -> str:
     return "-".join(_OPEN if pts is None else str(pts) for pts in bounds)
 
 
-def save_part(staging: Folder, landmarks: SegmentLandmarks) -> SegmentPart:
-    """Writes a segment's landmarks, whole or not at all, and returns the reference."""
+def save_part(
+    staging: Folder,
+    landmarks: SegmentLandmarks,
+    count_bytes: Callable[[int], object] | None = None,
+) -> SegmentPart:
+    """Writes a segment's landmarks, whole or not at all, and returns the reference.
+
+    count_bytes: called with the size of the file once it is written.
+    """
     url = part_url(staging, landmarks.segment)
     content = pack_landmarks(landmarks)
     write_bytes(url, content)
-    STAGED_BYTES.inc(len(content))
+    if count_bytes is not None:
+        count_bytes(len(content))
     return SegmentPart(landmarks.segment, url)
 
 

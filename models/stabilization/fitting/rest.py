@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import uniform_filter1d
 
-from models.synthesis.motion_tracks import face_size_px
+from models.stabilization.face_size import face_size_px
 
 __all__ = ["RestScores", "resting", "score_rest"]
 

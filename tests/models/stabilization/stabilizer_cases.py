@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from models.stabilization.bayesian_filter import FilterParameters
+from models.stabilization.face_size import face_size_px
 from models.stabilization.mode_smoother import SmootherParameters
-from models.synthesis.motion_tracks import MotionTrack, face_size_px
+from models.synthesis.motion_tracks import MotionTrack
 
 
 def make_face(size: float = 100.0) -> np.ndarray:

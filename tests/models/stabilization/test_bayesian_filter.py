@@ -13,8 +13,8 @@ from models.stabilization.bayesian_filter import (
     motion_modes,
     running_size2,
 )
+from models.stabilization.face_size import face_size_px
 from models.stabilization.noise_level import running_noise
-from models.synthesis.motion_tracks import face_size_px
 
 
 def filtered(theta, tracks_px, covariance="diagonal"):
