@@ -7,14 +7,14 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["TEMPORARY_PREFIX", "replacing"]
+__all__ = ["TEMPORARY_PREFIX", "atomic_write"]
 
 #: Marks files in the making; the rest of the name is random.
 TEMPORARY_PREFIX = ".facetracks-"
 
 
 @contextlib.contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
+def atomic_write(path: str | Path) -> Iterator[Path]:
     """Yields a temporary name beside `path`, with its suffix, which becomes `path` in the end.
 
     Makes the folder. After an exception the temporary file is gone and `path` as it was.

@@ -1,6 +1,6 @@
 """The graph, on one page.
 
-ReadVideos -> PlanSegments -> DecodeWindows -> AlignFaces -> StabilizeTracks -> WriteTracks
+SelectVideos -> PlanSegments -> DecodeWindows -> AlignFaces -> StabilizeTracks -> WriteTracks
      \\              \\              \\  \\                        ^                  ^
       \\              \\              \\  `- failed, saved --------'                  |
        `- failed       `- failed --------------------------------------------------'
@@ -18,10 +18,10 @@ from transforms.align_faces import AlignFaces, LandmarkModelHandler
 from transforms.decode_windows import DecodeWindows
 from transforms.decoding.child import ChildSettings
 from transforms.plan_segments import PlanSegments
-from transforms.select_videos import ReadVideos
+from transforms.select_videos import SelectVideos
 from transforms.separate_decode import SeparateDecode
 from transforms.stabilize_tracks import SaveParts, StabilizeTracks
-from transforms.storage.run_output import Workplace
+from transforms.storage.run_output import RunOutput
 from transforms.write_tracks import WriteTracks
 
 __all__ = ["GraphSettings", "annotate_videos"]
@@ -35,7 +35,7 @@ class GraphSettings:
     their own. align_hints: Beam's resource hints of AlignFaces, min_ram and accelerator.
     """
 
-    workplace: Workplace
+    run_output: RunOutput
     child: ChildSettings
     handler: LandmarkModelHandler
     stabilizer: str
@@ -55,8 +55,10 @@ def annotate_videos(
 
     `failures` are inputs that came to nothing before there was a video to read.
     """
-    place, child = settings.workplace, settings.child
-    read = pipeline | "ReadVideos" >> ReadVideos(videos, place, settings.overwrite, settings.retry)
+    place, child = settings.run_output, settings.child
+    read = pipeline | "SelectVideos" >> SelectVideos(
+        videos, place, settings.overwrite, settings.retry
+    )
     planned = read.videos | "PlanSegments" >> PlanSegments(child)
     decoded = planned["segments"] | "DecodeWindows" >> DecodeWindows(child, place)
     windows = decoded.windows

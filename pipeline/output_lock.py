@@ -10,13 +10,13 @@ from pathlib import Path
 
 from schemas.errors import OutputError
 from transforms.storage.atomic_files import Folder, sweep_all_temporaries
-from transforms.storage.run_output import Workplace
+from transforms.storage.run_output import RunOutput
 
 __all__ = ["lone_run"]
 
 
 @contextlib.contextmanager
-def lone_run(workplace: Workplace) -> Iterator[None]:
+def lone_run(run_output: RunOutput) -> Iterator[None]:
     """Holds a local output for this run; clears what killed runs left unfinished.
 
     The lock is the kernel's (flock), so a run that was killed holds nothing. Object
@@ -25,7 +25,7 @@ def lone_run(workplace: Workplace) -> Iterator[None]:
 
     Raises OutputError when another run holds the output.
     """
-    folder = Folder(workplace.output).local_path()
+    folder = Folder(run_output.output).local_path()
     if folder is None:
         yield
         return
@@ -36,7 +36,7 @@ def lone_run(workplace: Workplace) -> Iterator[None]:
             if lock_path.stat().st_ino != os.fstat(lock.fileno()).st_ino:
                 raise BlockingIOError("the lock changed hands")
         except OSError as error:
-            message = f"{workplace.output}: another run is writing there; wait for it to end"
+            message = f"{run_output.output}: another run is writing there; wait for it to end"
             raise OutputError(message) from error
         try:
             sweep_all_temporaries(folder)

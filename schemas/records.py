@@ -18,18 +18,18 @@ from schemas.tracks import BOX_SOURCES
 
 __all__ = [
     "FrameGeometry",
-    "Probe",
     "Seam",
     "Segment",
     "SegmentFailure",
     "SegmentLandmarks",
     "SegmentPart",
     "SegmentRows",
+    "SegmentStats",
     "SegmentWindows",
+    "StreamMetadata",
     "Video",
     "VideoFailure",
     "VideoTracks",
-    "Work",
 ]
 
 
@@ -51,7 +51,7 @@ class Video:
 
 
 @dataclass(frozen=True, slots=True)
-class Probe:
+class StreamMetadata:
     """What a container says of its video stream, before anything is decoded."""
 
     codec: str
@@ -85,7 +85,7 @@ class Segment:
     """
 
     video: Video
-    probe: Probe
+    metadata: StreamMetadata
     index: int
     count: int
     seek_pts: int | None = None
@@ -111,7 +111,7 @@ class Seam:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class SegmentStats:
     """Seconds of work and rejected packets."""
 
     decode_seconds: float = 0.0
@@ -169,7 +169,7 @@ class SegmentWindows:
     crops: npt.NDArray[np.uint8]  # (N, S, S, 3) RGB
     windows: npt.NDArray[np.int32]  # (M, T) indices into crops, oldest frame first
     affines: npt.NDArray[np.float64]  # (M, 2, 3) crop pixel of the window's last frame -> px
-    work: Work = field(default_factory=Work)
+    stats: SegmentStats = field(default_factory=SegmentStats)
 
     def __post_init__(self) -> None:
         if self.crops.ndim != 4 or self.crops.dtype != np.uint8:
@@ -195,7 +195,7 @@ class SegmentLandmarks:
     rows: SegmentRows
     seam: Seam | None
     landmarks_px: npt.NDArray[np.float32]  # (M, 68, 2) px of the upright frame
-    work: Work
+    stats: SegmentStats
 
     def __repr__(self) -> str:
         return (
@@ -235,7 +235,7 @@ class VideoTracks:
     """A whole video's tracks, stabilized, as parts in order, and what became of it."""
 
     video: Video
-    probe: Probe
+    metadata: StreamMetadata
     geometry: FrameGeometry | None
     part_urls: tuple[str, ...]
     segments: int
@@ -245,7 +245,7 @@ class VideoTracks:
     frames: int
     faces: int
     rows: int
-    work: Work
+    stats: SegmentStats
     stabilize_seconds: float
     lost_pts: tuple[tuple[int, int], ...] = ()  # [start, stop) of missing frames, in order
     face_ids: tuple[int, ...] | None = None  # the faces in the parts that count; None: all

@@ -68,7 +68,7 @@ def align_windows(
             rows=windows.rows,
             seam=windows.seam,
             landmarks_px=np.array(in_image, np.float32).reshape(-1, LANDMARK_COUNT, 2),
-            work=replace(windows.work, align_seconds=share),
+            stats=replace(windows.stats, align_seconds=share),
         )
 
 

@@ -16,15 +16,15 @@ from transforms.decoding.child_pool import enter_pool, leave_pool, lent_child
 from transforms.progress_board import BOARD
 from transforms.run_metrics import record_decode
 from transforms.storage.parts import saved_parts
-from transforms.storage.run_output import Workplace
+from transforms.storage.run_output import RunOutput
 
 __all__ = ["DecodeWindows"]
 
 
 class _DecodeFn(beam.DoFn):  # type: ignore[misc]
-    def __init__(self, settings: ChildSettings, workplace: Workplace) -> None:
+    def __init__(self, settings: ChildSettings, run_output: RunOutput) -> None:
         self._settings = settings
-        self._workplace = workplace
+        self._run_output = run_output
         self._frames = Metrics.counter("facetracks", "frames_decoded")
         self._windows = Metrics.counter("facetracks", "windows")
         self._failed = Metrics.counter("facetracks", "segments_failed")
@@ -35,7 +35,7 @@ class _DecodeFn(beam.DoFn):  # type: ignore[misc]
 
     def process(self, segment: Segment) -> Iterator[Any]:
         rest: Segment | None = segment
-        for part in saved_parts(self._workplace.staging(segment.video), segment):
+        for part in saved_parts(self._run_output.staging(segment.video), segment):
             self._reused.inc()  # a run before this one got as far
             rest = rest_after(part.segment, segment)
             yield beam.pvalue.TaggedOutput("saved", part)
@@ -45,7 +45,7 @@ class _DecodeFn(beam.DoFn):  # type: ignore[misc]
                     for windows in child.decode(rest):
                         self._frames.inc(len(windows.rows.frame_pts))
                         self._windows.inc(len(windows.windows))
-                        record_decode(windows.work)
+                        record_decode(windows.stats)
                         rest = rest_after(windows.segment, segment)
                         yield windows
         except VideoError as error:
@@ -73,10 +73,10 @@ class DecodeWindows(beam.PTransform):  # type: ignore[misc]
     """
 
     settings: ChildSettings
-    workplace: Workplace
+    run_output: RunOutput
 
     def expand(self, segments: beam.PCollection[Segment]) -> Any:
         """Decodes each segment in the worker's decoding child."""
         return segments | "Decode" >> beam.ParDo(
-            _DecodeFn(self.settings, self.workplace)
+            _DecodeFn(self.settings, self.run_output)
         ).with_outputs("failed", "saved", main="windows")

@@ -48,7 +48,7 @@ class ProgressBoard:
         """A video was cut in segments."""
         with self._lock:
             self._videos_known += 1
-            self._seconds_planned += segments[0].probe.duration_seconds or 0.0
+            self._seconds_planned += segments[0].metadata.duration_seconds or 0.0
 
     def video_ended(self, video: Video) -> None:
         """A video needs no segments: it failed, or was done before."""
@@ -59,7 +59,7 @@ class ProgressBoard:
     def segment_ended(self, segment: Segment) -> None:
         """A segment was decoded, saved before, or failed."""
         with self._lock:
-            self._seconds_done += (segment.probe.duration_seconds or 0.0) / segment.count
+            self._seconds_done += (segment.metadata.duration_seconds or 0.0) / segment.count
             self._segments_done[segment.video.video_id] += 1
             self._videos_done += self._segments_done[segment.video.video_id] == segment.count
 

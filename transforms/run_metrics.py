@@ -10,7 +10,7 @@ from typing import Final
 
 from apache_beam.metrics import Metrics
 
-from schemas.records import Work
+from schemas.records import SegmentStats
 
 __all__ = ["NAMESPACE", "STAGED_BYTES", "count", "record_align", "record_decode", "record_seconds"]
 
@@ -29,11 +29,11 @@ def record_seconds(stage: str, seconds: float) -> None:
     Metrics.distribution(NAMESPACE, f"{stage}_ms").update(round(1000 * seconds))
 
 
-def record_decode(work: Work) -> None:
+def record_decode(stats: SegmentStats) -> None:
     """The time that went into one SegmentWindows."""
-    record_seconds("decode", work.decode_seconds)
-    record_seconds("detect", work.detect_seconds)
-    record_seconds("crop", work.crop_seconds)
+    record_seconds("decode", stats.decode_seconds)
+    record_seconds("detect", stats.detect_seconds)
+    record_seconds("crop", stats.crop_seconds)
 
 
 def record_align(windows: int, seconds: float) -> None:

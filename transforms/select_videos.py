@@ -1,4 +1,4 @@
-"""ReadVideos: inputs become videos; what is done already, or cannot be reached, is told apart."""
+"""SelectVideos: inputs become videos; what is done already, or cannot be reached, is told apart."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from apache_beam.metrics import Metrics
 from schemas.errors import VideoError
 from schemas.records import Video, VideoFailure
 from transforms.progress_board import BOARD
-from transforms.storage.run_output import Workplace
+from transforms.storage.run_output import RunOutput
 from transforms.storage.source_files import fingerprint, look_up
 
-__all__ = ["ReadVideos", "inspect_video"]
+__all__ = ["SelectVideos", "inspect_video"]
 
 
 def inspect_video(video: Video) -> Video:
@@ -27,8 +27,8 @@ def inspect_video(video: Video) -> Video:
 
 
 class _InspectFn(beam.DoFn):  # type: ignore[misc]
-    def __init__(self, workplace: Workplace, overwrite: bool, retry: frozenset[str]) -> None:
-        self._workplace = workplace
+    def __init__(self, run_output: RunOutput, overwrite: bool, retry: frozenset[str]) -> None:
+        self._run_output = run_output
         self._retry = retry
         self._overwrite = overwrite
         self._skipped = Metrics.counter("facetracks", "videos_done_before")
@@ -38,14 +38,14 @@ class _InspectFn(beam.DoFn):  # type: ignore[misc]
             inspected = inspect_video(video)
         except VideoError as error:
             BOARD.video_ended(video)
-            if not self._overwrite and self._workplace.has_tracks(video):
+            if not self._overwrite and self._run_output.has_tracks(video):
                 self._skipped.inc()  # finished work outlives its source
                 return []
             failure = VideoFailure(video, error.reason, str(error))
             return [beam.pvalue.TaggedOutput("failed", failure)]
         if self._overwrite:
-            self._workplace.forget(inspected)
-        elif self._workplace.is_done(inspected, self._retry):
+            self._run_output.forget(inspected)
+        elif self._run_output.is_done(inspected, self._retry):
             self._skipped.inc()
             BOARD.video_ended(video)
             return []
@@ -53,11 +53,11 @@ class _InspectFn(beam.DoFn):  # type: ignore[misc]
 
 
 @dataclass
-class ReadVideos(beam.PTransform):  # type: ignore[misc]
+class SelectVideos(beam.PTransform):  # type: ignore[misc]
     """A list of videos becomes the videos to do (main output) and VideoFailures (`failed`)."""
 
     videos: list[Video]
-    workplace: Workplace
+    run_output: RunOutput
     overwrite: bool = False
     retry: frozenset[str] = frozenset()
 
@@ -68,7 +68,7 @@ class ReadVideos(beam.PTransform):  # type: ignore[misc]
             | "Create" >> beam.Create(self.videos, reshuffle=False)
             | "Spread" >> beam.Reshuffle()
             | "Inspect"
-            >> beam.ParDo(_InspectFn(self.workplace, self.overwrite, self.retry)).with_outputs(
+            >> beam.ParDo(_InspectFn(self.run_output, self.overwrite, self.retry)).with_outputs(
                 "failed", main="videos"
             )
         )

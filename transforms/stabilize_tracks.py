@@ -31,15 +31,15 @@ from schemas.records import (
     SegmentFailure,
     SegmentLandmarks,
     SegmentPart,
+    SegmentStats,
     VideoTracks,
-    Work,
 )
 from transforms.decoding.lost_frames import merged_ranges
 from transforms.run_metrics import STAGED_BYTES
 from transforms.storage.parts import bounds_of, read_part, save_part
-from transforms.storage.run_output import Workplace
+from transforms.storage.run_output import RunOutput
 from transforms.storage.track_files import write_track_part
-from transforms.track_assembler import TrackWalk
+from transforms.track_assembler import TrackAssembler
 
 __all__ = ["SaveParts", "SegmentOutcome", "StabilizeTracks", "stabilize_segments"]
 
@@ -53,20 +53,20 @@ _Walked: TypeAlias = tuple[list[SegmentOutcome], VideoTracks | None]
 class _Progress:
     """How far a video has been walked; everything the next segment needs."""
 
-    walk: TrackWalk
+    walk: TrackAssembler
     segment: Segment  # the one walked last, or any
     next_pts: int | None = None  # where the next one starts; None: nothing was walked yet
     done: bool = False
     geometry: FrameGeometry | None = None
     failures: list[SegmentFailure] = field(default_factory=list)
     lost_pts: list[tuple[int, int]] = field(default_factory=list)
-    work: Work = field(default_factory=Work)
+    stats: SegmentStats = field(default_factory=SegmentStats)
     seconds: float = 0.0
     part_urls: list[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, segment: Segment) -> _Progress:
-        return cls(TrackWalk(segment.video.video_id, segment.probe.time_base), segment)
+        return cls(TrackAssembler(segment.video.video_id, segment.metadata.time_base), segment)
 
     def is_ahead(self, outcome: SegmentOutcome) -> bool:
         """Whether it comes after what was walked."""
@@ -87,20 +87,20 @@ class _Progress:
 
 
 def stabilize_segments(
-    outcomes: Iterable[SegmentOutcome], workplace: Workplace, stabilizer: str
+    outcomes: Iterable[SegmentOutcome], run_output: RunOutput, stabilizer: str
 ) -> VideoTracks:
     """Stabilizes one video whose outcomes are all known; the plain twin of StabilizeTracks."""
     waiting = list(outcomes)
     progress = _Progress.of(waiting[0].segment)
-    shell = _Walker(workplace, stabilizer_factory(stabilizer))
+    shell = _Walker(run_output, stabilizer_factory(stabilizer))
     return shell.finish(progress, waiting)
 
 
 class _Walker:
     """Walks segments and writes what becomes final as track parts."""
 
-    def __init__(self, workplace: Workplace, new_stabilizer: Callable[[], Stabilizer]) -> None:
-        self._workplace = workplace
+    def __init__(self, run_output: RunOutput, new_stabilizer: Callable[[], Stabilizer]) -> None:
+        self._run_output = run_output
         self._new_stabilizer = new_stabilizer
 
     def advance(self, progress: _Progress, waiting: list[SegmentOutcome]) -> _Walked:
@@ -134,7 +134,7 @@ class _Walker:
             part = read_part(outcome)
             progress.geometry = progress.geometry or part.geometry
             progress.lost_pts += [(int(a), int(b)) for a, b in part.rows.lost_pts]
-            progress.work = _added(progress.work, part.work)
+            progress.stats = _added(progress.stats, part.stats)
             table = progress.walk.add(part, self._new_stabilizer)
         self._write(progress, bounds_of(outcome.segment), table)
         progress.seconds += time.perf_counter() - start
@@ -147,7 +147,7 @@ class _Walker:
         sure = walk.sure_faces()
         return VideoTracks(
             video=progress.segment.video,
-            probe=progress.segment.probe,
+            metadata=progress.segment.metadata,
             geometry=progress.geometry,
             part_urls=tuple(progress.part_urls),
             segments=progress.segment.count,
@@ -159,13 +159,13 @@ class _Walker:
             frames=walk.frames,
             faces=len(sure),
             rows=walk.rows_of(sure),
-            work=progress.work,
+            stats=progress.stats,
             stabilize_seconds=progress.seconds,
         )
 
     def _write(self, progress: _Progress, name: str, table: Any) -> None:
         if table.num_rows:
-            staging = self._workplace.staging(progress.segment.video)
+            staging = self._run_output.staging(progress.segment.video)
             url = f"{staging}/tracks-{progress.segment.count}-{name}.parquet"
             STAGED_BYTES.inc(write_track_part(url, table))
             progress.part_urls.append(url)
@@ -181,14 +181,14 @@ class _StabilizeFn(beam.DoFn):  # type: ignore[misc]
     PROGRESS = ReadModifyWriteStateSpec("progress", PickleCoder())
     END = TimerSpec("end", TimeDomain.WATERMARK)
 
-    def __init__(self, workplace: Workplace, stabilizer: str) -> None:
-        self._workplace = workplace
+    def __init__(self, run_output: RunOutput, stabilizer: str) -> None:
+        self._run_output = run_output
         self._stabilizer = stabilizer
 
     def setup(self) -> None:
-        expected = self._workplace.config.get("stabilizer_sha256")
+        expected = self._run_output.config.get("stabilizer_sha256")
         check_digest("stabilizer weights", stabilizer_sha256(self._stabilizer), expected)
-        self._walker = _Walker(self._workplace, stabilizer_factory(self._stabilizer))
+        self._walker = _Walker(self._run_output, stabilizer_factory(self._stabilizer))
 
     def process(
         self,
@@ -236,14 +236,14 @@ class _StabilizeFn(beam.DoFn):  # type: ignore[misc]
             return walk()
         except FileNotFoundError:
             # Parts go once the status row is there: another run, or a try before, wrote it.
-            if not self._workplace.is_finished(progress.segment.video):
+            if not self._run_output.is_finished(progress.segment.video):
                 raise
             progress.done = True
             return [], None
 
 
-def _added(a: Work, b: Work) -> Work:
-    return Work(*(getattr(a, f.name) + getattr(b, f.name) for f in fields(Work)))
+def _added(a: SegmentStats, b: SegmentStats) -> SegmentStats:
+    return SegmentStats(*(getattr(a, f.name) + getattr(b, f.name) for f in fields(SegmentStats)))
 
 
 def _by_video(outcome: SegmentOutcome) -> tuple[str, SegmentOutcome]:
@@ -254,17 +254,17 @@ def _by_video(outcome: SegmentOutcome) -> tuple[str, SegmentOutcome]:
 class SaveParts(beam.PTransform):  # type: ignore[misc]
     """A SegmentLandmarks is saved and becomes the SegmentPart that stands in for it."""
 
-    workplace: Workplace
+    run_output: RunOutput
 
     def expand(
         self, landmarks: beam.PCollection[SegmentLandmarks]
     ) -> beam.PCollection[SegmentPart]:
         """Writes each part under its own name."""
-        return landmarks | "Save" >> beam.Map(_save, self.workplace)
+        return landmarks | "Save" >> beam.Map(_save, self.run_output)
 
 
-def _save(landmarks: SegmentLandmarks, workplace: Workplace) -> TimestampedValue:
-    part = save_part(workplace.staging(landmarks.segment.video), landmarks, STAGED_BYTES.inc)
+def _save(landmarks: SegmentLandmarks, run_output: RunOutput) -> TimestampedValue:
+    part = save_part(run_output.staging(landmarks.segment.video), landmarks, STAGED_BYTES.inc)
     # RunInference puts its batches at the end of the window, where StabilizeTracks has its
     # timer; a runner may fire that while such elements are still on their way.
     return TimestampedValue(part, MIN_TIMESTAMP)
@@ -274,7 +274,7 @@ def _save(landmarks: SegmentLandmarks, workplace: Workplace) -> TimestampedValue
 class StabilizeTracks(beam.PTransform):  # type: ignore[misc]
     """A video's SegmentOutcomes become one VideoTracks."""
 
-    workplace: Workplace
+    run_output: RunOutput
     stabilizer: str = "none"
 
     def expand(self, outcomes: beam.PCollection[SegmentOutcome]) -> beam.PCollection[VideoTracks]:
@@ -282,5 +282,5 @@ class StabilizeTracks(beam.PTransform):  # type: ignore[misc]
         return (
             outcomes
             | "ByVideo" >> beam.Map(_by_video).with_output_types(tuple[str, Any])
-            | "Walk" >> beam.ParDo(_StabilizeFn(self.workplace, self.stabilizer))
+            | "Walk" >> beam.ParDo(_StabilizeFn(self.run_output, self.stabilizer))
         )

@@ -26,7 +26,7 @@ from models.stabilization.stabilizers import Stabilizer
 from schemas.records import Seam, SegmentLandmarks
 from schemas.tracks import BOX_SOURCES, TRACK_SCHEMA
 
-__all__ = ["REACQUIRE_SECONDS", "TrackWalk"]
+__all__ = ["REACQUIRE_SECONDS", "TrackAssembler"]
 
 #: A face that comes back to its place within this time, in the same shot, keeps its id.
 REACQUIRE_SECONDS: Final = 2.0
@@ -68,7 +68,7 @@ class _Lost:
 
 
 @dataclass(slots=True)
-class TrackWalk:
+class TrackAssembler:
     """Walks one video's segments in order.
 
     `add` and `skip` take the next segment, `finish` ends the video; each returns the rows

@@ -12,7 +12,7 @@ import apache_beam as beam
 from schemas.records import Video, VideoFailure, VideoTracks
 from schemas.videos import VIDEO_SCHEMA
 from transforms.run_metrics import count, record_seconds
-from transforms.storage.run_output import Workplace
+from transforms.storage.run_output import RunOutput
 from transforms.storage.track_files import merge_track_parts
 
 #: Ranges of lost frames that a message names; the row has them all.
@@ -21,61 +21,61 @@ _RANGES_TOLD = 5
 __all__ = ["WriteTracks", "failure_row", "status_row", "write_video"]
 
 
-def write_video(tracks: VideoTracks, workplace: Workplace) -> dict[str, Any]:
+def write_video(tracks: VideoTracks, run_output: RunOutput) -> dict[str, Any]:
     """Writes one video's tracks and, after them, its status row, which it returns.
 
     A video that gave no frame gets a row and no track file.
     """
     start = time.perf_counter()
-    row = status_row(tracks, workplace.config_hash())
+    row = status_row(tracks, run_output.config_hash())
     if row["status"] == "failed":
-        workplace.remove_tracks(tracks.video)
+        run_output.remove_tracks(tracks.video)
     else:
-        metadata = dict(workplace.provenance) | {
-            "config": dict(workplace.config),
-            "config_hash": workplace.config_hash(),
+        metadata = dict(run_output.provenance) | {
+            "config": dict(run_output.config),
+            "config_hash": run_output.config_hash(),
             "video": asdict(tracks.video),
-            "time_base": str(tracks.probe.time_base),
+            "time_base": str(tracks.metadata.time_base),
         }
-        url = workplace.tracks_url(tracks.video)
+        url = run_output.tracks_url(tracks.video)
         row["face_frames"] = merge_track_parts(url, tracks.part_urls, metadata, tracks.face_ids)
     row["write_seconds"] = time.perf_counter() - start
     row["elapsed_seconds"] += row["write_seconds"]
-    workplace.write_status(tracks.video, row)
+    run_output.write_status(tracks.video, row)
     return row
 
 
 def status_row(tracks: VideoTracks, config_hash: str) -> dict[str, Any]:
     """The status row of a video that was decoded, at least in part."""
     status, reason, message = _verdict(tracks)
-    probe, geometry, work = tracks.probe, tracks.geometry, tracks.work
+    source, geometry, stats = tracks.metadata, tracks.geometry, tracks.stats
     duration = None
     if tracks.first_pts is not None and tracks.last_pts is not None:
-        duration = float((tracks.last_pts - tracks.first_pts) * probe.time_base)
-        duration += float(1 / probe.average_fps) if probe.average_fps else 0.0
-    spent = work.decode_seconds + work.detect_seconds + work.crop_seconds + work.align_seconds
+        duration = float((tracks.last_pts - tracks.first_pts) * source.time_base)
+        duration += float(1 / source.average_fps) if source.average_fps else 0.0
+    spent = stats.decode_seconds + stats.detect_seconds + stats.crop_seconds + stats.align_seconds
     row = _blank(tracks.video, config_hash) | {
         "status": status,
         "reason": reason,
         "message": message,
-        "codec": probe.codec,
-        "pixel_format": probe.pixel_format,
-        "time_base": str(probe.time_base),
+        "codec": source.codec,
+        "pixel_format": source.pixel_format,
+        "time_base": str(source.time_base),
         "duration_seconds": duration,
-        "average_fps": float(probe.average_fps) if probe.average_fps else None,
-        "frames_expected": probe.frames_expected,
+        "average_fps": float(source.average_fps) if source.average_fps else None,
+        "frames_expected": source.frames_expected,
         "frames_decoded": tracks.frames,
         "lost_pts": [list(lost) for lost in tracks.lost_pts],
-        "packets_bad": work.packets_bad,
+        "packets_bad": stats.packets_bad,
         "faces": tracks.faces,
         "face_frames": tracks.rows,
         "segments": tracks.segments,
         "segments_failed": len(tracks.failures),
         "elapsed_seconds": spent + tracks.stabilize_seconds,
-        "decode_seconds": work.decode_seconds,
-        "detect_seconds": work.detect_seconds,
-        "crop_seconds": work.crop_seconds,
-        "align_seconds": work.align_seconds,
+        "decode_seconds": stats.decode_seconds,
+        "detect_seconds": stats.detect_seconds,
+        "crop_seconds": stats.crop_seconds,
+        "align_seconds": stats.align_seconds,
         "stabilize_seconds": tracks.stabilize_seconds,
     }
     if geometry is not None:
@@ -104,15 +104,15 @@ def _verdict(tracks: VideoTracks) -> tuple[str, str | None, str | None]:
     if tracks.frames == 0:
         if failures:
             return "failed", failures[0].reason, failures[0].message
-        bad = tracks.work.packets_bad
+        bad = tracks.stats.packets_bad
         return "failed", "no_frames", f"{uri}: no frame could be decoded ({bad} bad packets)"
     if failures:
         rest = f" (and {len(failures) - 1} more segments)" if len(failures) > 1 else ""
         return "partial", failures[0].reason, failures[0].message + rest
-    if tracks.probe.bytes_missing:
-        lacks = f"the file has been cut off: it lacks {tracks.probe.bytes_missing} bytes"
+    if tracks.metadata.bytes_missing:
+        lacks = f"the file has been cut off: it lacks {tracks.metadata.bytes_missing} bytes"
         return "partial", "truncated", f"{uri}: {lacks}"
-    if tracks.work.packets_bad or tracks.lost_pts:
+    if tracks.stats.packets_bad or tracks.lost_pts:
         lost = ", ".join(_seconds(lost, tracks) for lost in tracks.lost_pts[:_RANGES_TOLD])
         more = ", ..." if len(tracks.lost_pts) > _RANGES_TOLD else ""
         where = f" at {lost}{more}" if lost else ""
@@ -123,7 +123,7 @@ def _verdict(tracks: VideoTracks) -> tuple[str, str | None, str | None]:
 
 
 def _seconds(lost: tuple[int, int], tracks: VideoTracks) -> str:
-    start, stop = (float(pts * tracks.probe.time_base) for pts in lost)
+    start, stop = (float(pts * tracks.metadata.time_base) for pts in lost)
     return f"{start:.2f}-{stop:.2f} s"
 
 
@@ -135,15 +135,15 @@ def _blank(video: Video, config_hash: str) -> dict[str, Any]:
 
 
 class _WriteFn(beam.DoFn):  # type: ignore[misc]
-    def __init__(self, workplace: Workplace) -> None:
-        self._workplace = workplace
+    def __init__(self, run_output: RunOutput) -> None:
+        self._run_output = run_output
 
     def process(self, tracks: VideoTracks) -> Iterator[Video]:
         try:
-            row = write_video(tracks, self._workplace)
+            row = write_video(tracks, self._run_output)
         except FileNotFoundError:
             # A retry after the parts were cleaned up: the work is done, or the run is broken.
-            if not self._workplace.is_finished(tracks.video):
+            if not self._run_output.is_finished(tracks.video):
                 raise
         else:
             count("track_rows", row["face_frames"])
@@ -154,10 +154,10 @@ class _WriteFn(beam.DoFn):  # type: ignore[misc]
         yield tracks.video
 
 
-def _write_failure(failure: VideoFailure, workplace: Workplace) -> Video:
-    workplace.remove_tracks(failure.video)
-    row = failure_row(failure, workplace.config_hash())
-    workplace.write_status(failure.video, row)
+def _write_failure(failure: VideoFailure, run_output: RunOutput) -> Video:
+    run_output.remove_tracks(failure.video)
+    row = failure_row(failure, run_output.config_hash())
+    run_output.write_status(failure.video, row)
     _count_video(row)
     return failure.video
 
@@ -168,8 +168,8 @@ def _count_video(row: dict[str, Any]) -> None:
         count(f"videos_{row['reason']}")
 
 
-def _clean_up(video: Video, workplace: Workplace) -> str:
-    workplace.staging(video).remove()
+def _clean_up(video: Video, run_output: RunOutput) -> str:
+    run_output.staging(video).remove()
     return video.video_id
 
 
@@ -180,18 +180,18 @@ class WriteTracks(beam.PTransform):  # type: ignore[misc]
     Parts are removed only after a Reshuffle has made sure that their video is written.
     """
 
-    workplace: Workplace
+    run_output: RunOutput
 
     def expand(
         self, inputs: tuple[beam.PCollection[VideoTracks], beam.PCollection[VideoFailure]]
     ) -> beam.PCollection[str]:
         """Writes track files and status rows, then removes the parts."""
         tracks, failures = inputs
-        written = tracks | "WriteVideo" >> beam.ParDo(_WriteFn(self.workplace))
-        failed = failures | "WriteFailure" >> beam.Map(_write_failure, self.workplace)
+        written = tracks | "WriteVideo" >> beam.ParDo(_WriteFn(self.run_output))
+        failed = failures | "WriteFailure" >> beam.Map(_write_failure, self.run_output)
         return (
             (written, failed)
             | "Written" >> beam.Flatten()
             | "Commit" >> beam.Reshuffle()
-            | "CleanUp" >> beam.Map(_clean_up, self.workplace)
+            | "CleanUp" >> beam.Map(_clean_up, self.run_output)
         )

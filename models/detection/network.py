@@ -28,7 +28,7 @@ from torch import nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from models.atomic_write import replacing
+from models.atomic_write import atomic_write
 from models.detection.boxes import cell_centres, decode_boxes
 from schemas.errors import WeightsError
 
@@ -220,7 +220,7 @@ def save_detector_network(network: DetectorNetwork, path: Path) -> None:
         if not name.endswith("num_batches_tracked")
     }
     metadata = {"format": _FORMAT, "config": json.dumps(asdict(network.config))}
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_bytes(save(tensors, metadata))
 
 

@@ -20,7 +20,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from models.atomic_write import replacing
+from models.atomic_write import atomic_write
 from models.landmarks.card import LandmarkCard, card_from_metadata, card_metadata
 from models.landmarks.external.external_model import EXTERNAL_SUFFIXES, read_external_model
 from models.landmarks.networks.fast_inference import compile_form, fast_form, in_bfloat16
@@ -266,7 +266,7 @@ def save_landmark_weights(path: str | Path, network: nn.Module, card: LandmarkCa
         if tensor.is_floating_point()
     }
     metadata = card_metadata(card)
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_bytes(safetensors.torch.save(tensors, metadata))
 
 

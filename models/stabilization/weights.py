@@ -18,7 +18,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from models.atomic_write import replacing
+from models.atomic_write import atomic_write
 from models.stabilization.bayesian_filter import Covariance, FilterParameters
 from models.stabilization.mode_smoother import SmootherParameters
 from schemas.errors import WeightsError
@@ -91,7 +91,7 @@ def save_stabilizer_weights(path: Path, fitted: StabilizerWeights) -> None:
         {name: np.ascontiguousarray(value) for name, value in tensors.items()},
         metadata={"card": json.dumps(words)},  # one word: several come in any order
     )
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_bytes(packed)
 
 

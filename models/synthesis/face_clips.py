@@ -18,7 +18,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from models.atomic_write import replacing
+from models.atomic_write import atomic_write
 from models.crops import crop_to_image, sample_plane, square_affine
 from models.detection.boxes import iou
 from models.detection.face_detector import FaceDetector
@@ -132,7 +132,7 @@ def labelled_video_clips(
 
 def save_clip(path: Path, clip: FaceClip) -> None:
     """Writes a clip as .npz, to be read by `load_clip`."""
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         np.savez(
             temporary,
             name=np.array(clip.name),

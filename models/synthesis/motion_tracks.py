@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.signal import savgol_filter
 
-from models.atomic_write import replacing
+from models.atomic_write import atomic_write
 from models.stabilization.face_size import face_size_px
 from schemas.errors import UsageError
 from schemas.landmarks import FLIP_PERMUTATION, LANDMARK_COUNT
@@ -156,7 +156,7 @@ def unexplained_errors(track: MotionTrack) -> Landmarks:
 
 def save_tracks(path: Path, tracks: Sequence[MotionTrack]) -> None:
     """Writes tracks as one .npz, to be read by `load_tracks`."""
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         np.savez(
             temporary,
             name=np.array([track.name for track in tracks]),

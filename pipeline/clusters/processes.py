@@ -104,9 +104,9 @@ class ProcessGroup:
 
 def free_port() -> int:
     """A TCP port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("localhost", 0))
-        return int(probe.getsockname()[1])
+    with socket.socket() as port_finder:
+        port_finder.bind(("localhost", 0))
+        return int(port_finder.getsockname()[1])
 
 
 def answers(address: str) -> bool:

@@ -32,7 +32,7 @@ from transforms.decoding.child_pool import kept_children
 from transforms.decoding.window_builder import CropSpec
 from transforms.run_metrics import NAMESPACE
 from transforms.storage.atomic_files import Folder, write_bytes
-from transforms.storage.run_output import Workplace
+from transforms.storage.run_output import RunOutput
 
 __all__ = ["EXIT_INCOMPLETE", "add_parser", "run"]
 
@@ -64,24 +64,24 @@ def run(args: argparse.Namespace) -> int:
     _check_output(output)
     inputs = find_inputs(args.inputs, args.limit, args.allow_protocols)
     settings = _settings(args, output, runner, local)
-    config = dict(settings.workplace.config)
+    config = dict(settings.run_output.config)
     record: dict[str, Any] = {
         "started": _now(),
         "command": ["facetracks", *sys.argv[1:]],
         "inputs": len(inputs.all_videos()),
         "config": config,
-        "config_hash": settings.workplace.config_hash(),
-        **settings.workplace.provenance,
+        "config_hash": settings.run_output.config_hash(),
+        **settings.run_output.provenance,
     }
-    with lone_run(settings.workplace):
+    with lone_run(settings.run_output):
         if not args.overwrite:
             check_same_config(output, config)
         write_run_record(output, record)
         start = time.monotonic()
         totals = _run(inputs, settings, options, in_waves=local)
         wall_seconds = time.monotonic() - start
-        rows = _account(inputs, settings.workplace)
-        settings.workplace.clear_staging(inputs.all_videos())
+        rows = _account(inputs, settings.run_output)
+        settings.run_output.clear_staging(inputs.all_videos())
     statuses = Counter(row["status"] for row in rows)
     record |= {
         "finished": _now(),
@@ -146,7 +146,7 @@ def _settings(args: argparse.Namespace, output: str, runner: str, local: bool) -
         raise UsageError(str(error)) from error
     card = model.card
     config = tracks_config(model, args.precision, detector, args.stabilizer)
-    workplace = Workplace(output, config, describe_run(runner))
+    run_output = RunOutput(output, config, describe_run(runner))
     child = ChildSettings(
         crop=CropSpec(card.crop_size_px, card.crop_scale, card.window_frames),
         detector=args.detector,
@@ -168,7 +168,7 @@ def _settings(args: argparse.Namespace, output: str, runner: str, local: bool) -
         weights_sha256=model.weights_sha256,
     )
     return GraphSettings(
-        workplace,
+        run_output,
         child,
         handler,
         args.stabilizer,
@@ -189,11 +189,11 @@ def _check_output(output: str) -> None:
         ) from error
 
 
-def _account(inputs: Inputs, workplace: Workplace) -> list[dict[str, Any]]:
+def _account(inputs: Inputs, run_output: RunOutput) -> list[dict[str, Any]]:
     """The status row of every input; AccountingError when one has none."""
     rows, missing = [], []
     for video in inputs.all_videos():
-        status = workplace.read_status(video)
+        status = run_output.read_status(video)
         if status is None:
             missing.append(video.uri)
         else:

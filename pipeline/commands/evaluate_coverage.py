@@ -96,10 +96,10 @@ def measure_coverage(uri: str, track_file: str, detector: Any, min_size_px: floa
     total = Coverage()
     with open_video(uri) as (container, stream):
         segment = plan_segments(Video(uri, uri), container, stream, float("inf"))[0]
-        boxes = DetectedBoxes(detector, segment.probe.time_base)
+        boxes = DetectedBoxes(detector, segment.metadata.time_base)
         for number, (pts, frame) in enumerate(FrameStream(segment, container, stream)):
             pixels = FramePixels(frame)
-            aspect = upright_aspect(segment.probe.sample_aspect_ratio, pixels.rotation_deg)
+            aspect = upright_aspect(segment.metadata.sample_aspect_ratio, pixels.rotation_deg)
             seen, _ = boxes.find(number, pts, pixels, float(aspect))
             seen = seen[(seen[:, 2:] - seen[:, :2]).max(1) >= min_size_px]
             here = tracks.boxes_xyxy_px[rows.get(pts, [])]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from models.atomic_write import replacing
+from models.atomic_write import atomic_write
 from pipeline.reports.training_log import ERROR_SUFFIX, error_columns
 
 __all__ = ["can_draw", "draw_training_curves"]
@@ -53,5 +53,5 @@ def draw_training_curves(path: Path, rows: Sequence[Mapping[str, str]]) -> None:
     rate.set_yscale("log")
     rate.set(xlabel="epoch")
     rate.xaxis.set_major_locator(MaxNLocator(integer=True))
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         figure.savefig(temporary, dpi=100)

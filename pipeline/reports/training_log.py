@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
-from models.atomic_write import replacing
+from models.atomic_write import atomic_write
 from schemas.errors import UsageError
 
 __all__ = ["ERROR_SUFFIX", "add_epoch", "error_columns", "read_log"]
@@ -47,7 +47,7 @@ def add_epoch(path: Path, values: Mapping[str, str]) -> list[dict[str, str]]:
     """
     before = [row for row in read_log(path) if int(row["epoch"]) < int(values["epoch"])]
     rows = [*before, dict(values)]
-    with replacing(path) as temporary, temporary.open("w", newline="") as file:
+    with atomic_write(path) as temporary, temporary.open("w", newline="") as file:
         table = csv.DictWriter(
             file, [*_COLUMNS, *error_columns(rows)], restval="", extrasaction="ignore"
         )

@@ -48,8 +48,8 @@ def _measure_coder(videos: list[Path], segment_seconds: float) -> None:
     total = largest = 0
     for path in videos:
         segments = child.plan(Video(path.name, str(path)))
-        probe = segments[0].probe
-        video_seconds += probe.duration_seconds or 0.0
+        metadata = segments[0].metadata
+        video_seconds += metadata.duration_seconds or 0.0
         for segment in segments:
             for windows in child.decode(segment):
                 start = time.process_time()
@@ -59,7 +59,7 @@ def _measure_coder(videos: list[Path], segment_seconds: float) -> None:
                 decode_seconds += time.process_time() - middle
                 encode_seconds += middle - start
                 total, largest = total + len(encoded), max(largest, len(encoded))
-                face_seconds += len(windows.windows) / float(probe.average_fps or 25)
+                face_seconds += len(windows.windows) / float(metadata.average_fps or 25)
     child.close()
     say(f"{len(videos)} videos, {video_seconds:.0f} s, faces for {face_seconds:.0f} s in all")
     say(f"an hour of video: {total / video_seconds * _HOUR_SECONDS / 1e9:.2f} GB")

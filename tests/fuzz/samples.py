@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 
 from schemas.records import (
     FrameGeometry,
-    Probe,
     Seam,
     Segment,
     SegmentLandmarks,
     SegmentRows,
+    SegmentStats,
     SegmentWindows,
+    StreamMetadata,
     Video,
-    Work,
 )
 from schemas.tracks import TRACK_SCHEMA
 from schemas.videos import VIDEO_SCHEMA
@@ -136,9 +136,11 @@ def parquet_bytes(table: pa.Table, **options: Any) -> bytes:
 
 
 def _samples() -> Samples:
-    probe = Probe("h264", "yuv420p", Fraction(1, 25), Fraction(25), 100, 4.0, Fraction(1), 100)
+    metadata = StreamMetadata(
+        "h264", "yuv420p", Fraction(1, 25), Fraction(25), 100, 4.0, Fraction(1), 100
+    )
     video = Video("clip.mp4", "/in/clip.mp4")
-    segment = Segment(video, probe, 0, 2, None, None, 50)
+    segment = Segment(video, metadata, 0, 2, None, None, 50)
     rows = SegmentRows(
         frame_pts=np.arange(3, dtype=np.int64),
         frame=np.array([0, 1, 2], np.int32),
@@ -156,11 +158,11 @@ def _samples() -> Samples:
         crops=np.zeros((3, 8, 8, 3), np.uint8),
         windows=np.array([[0, 0, 0], [0, 0, 1], [0, 1, 2]], np.int32),
         affines=np.tile(np.eye(2, 3), (3, 1, 1)),
-        work=Work(0.1, 0.2, 0.3, 0.4, 1),
+        stats=SegmentStats(0.1, 0.2, 0.3, 0.4, 1),
     )  # fmt: skip
     points = np.zeros((3, _LANDMARKS, 2), np.float32)
-    landmarks = SegmentLandmarks(segment, geometry, rows, seam, points, Work())
-    second = Segment(video, probe, 1, 2, 40, 50, None)
+    landmarks = SegmentLandmarks(segment, geometry, rows, seam, points, SegmentStats())
+    second = Segment(video, metadata, 1, 2, 40, 50, None)
     manifest = [
         {"uri": "a.mp4", "video_id": "a", "start_seconds": 0.5, "stop_seconds": 2.0, "boxes": None},
         {"uri": "/abs/b.mp4", "video_id": None, "start_seconds": None, "stop_seconds": None,

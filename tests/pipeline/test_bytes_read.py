@@ -79,7 +79,7 @@ def decoded_frames(segment) -> int:
     """How many frames of its own a segment gives."""
     with open_video(segment.video.uri, segment=segment) as (container, stream):
         frames = FrameStream(segment, container, stream)
-        boxes = OneFace(segment.probe.time_base)
+        boxes = OneFace(segment.metadata.time_base)
         return sum(len(p.rows.frame_pts) for p in decode_windows(segment, frames, boxes, SPEC))
 
 
@@ -88,7 +88,7 @@ def test_planning_reads_less_than_a_twentieth(folder, name):
     size = (folder / name).stat().st_size
     with serve(folder) as server:
         segments = planned(f"{server.url}/{name}")
-        assert len(segments) == pytest.approx(segments[0].probe.duration_seconds / 10, abs=1)
+        assert len(segments) == pytest.approx(segments[0].metadata.duration_seconds / 10, abs=1)
         assert server.bytes_sent <= 0.05 * size
         assert len(server.requests) < 3 * len(segments)
 
@@ -98,7 +98,7 @@ def test_a_process_that_decodes_every_segment_reads_nothing_twice(folder):
     with serve(folder) as server:
         segments = planned(f"{server.url}/end.mp4")
         frames = sum(decoded_frames(segment) for segment in segments)
-        assert frames == segments[0].probe.frames_expected
+        assert frames == segments[0].metadata.frames_expected
         assert server.bytes_sent <= 1.01 * size
         assert len(server.requests) < 25 * len(segments)
 

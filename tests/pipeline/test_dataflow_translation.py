@@ -19,7 +19,7 @@ from schemas.records import Video
 from transforms.align_faces import LandmarkModelHandler
 from transforms.decoding.child import ChildSettings
 from transforms.decoding.window_builder import CropSpec
-from transforms.storage.run_output import Workplace
+from transforms.storage.run_output import RunOutput
 
 IMAGE = "europe-docker.pkg.dev/project/facetracks:0.1.0"
 ACCELERATOR = "type:nvidia-l4;count:1;install-nvidia-driver"
@@ -68,7 +68,7 @@ def pipeline(args):
     # Without the name of the runner, which would look for the bucket at once.
     pipeline = beam.Pipeline(runner="FnApiRunner", options=PipelineOptions(BEAMS[1:]))
     settings = GraphSettings(
-        Workplace(args.output, {"weights": "1"}),
+        RunOutput(args.output, {"weights": "1"}),
         ChildSettings(CropSpec(64, 1.2, 3)),
         LandmarkModelHandler(),
         args.stabilizer,

@@ -8,7 +8,7 @@ import pytest
 from schemas import errors
 from schemas.columns import Column, markdown_table, to_schema
 from schemas.landmarks import CONTOURS, FLIP_PERMUTATION, LANDMARK_COUNT, OUTER_EYE_CORNERS
-from schemas.records import Probe, Segment, SegmentRows, SegmentWindows, Video
+from schemas.records import Segment, SegmentRows, SegmentWindows, StreamMetadata, Video
 from schemas.tracks import BOX_SOURCES, FLOAT_COLUMNS, TRACK_COLUMNS, TRACK_SCHEMA
 from schemas.videos import REASONS, STATUSES, VIDEO_COLUMNS, VIDEO_SCHEMA
 
@@ -132,7 +132,7 @@ def test_rows_of_unequal_length_are_refused():
 
 
 def segment(**bounds) -> Segment:
-    return Segment(Video("v", "/v"), Probe("", "", 1, None, None, None, 1), 0, 1, **bounds)
+    return Segment(Video("v", "/v"), StreamMetadata("", "", 1, None, None, None, 1), 0, 1, **bounds)
 
 
 def windows(crops, indices) -> SegmentWindows:

@@ -19,7 +19,7 @@ from transforms.decoding.video_source import FrameStream, open_video, plan_segme
 from transforms.decoding.window_builder import CropSpec, decode_windows
 from transforms.stabilize_tracks import stabilize_segments
 from transforms.storage.parts import save_part
-from transforms.storage.run_output import Workplace
+from transforms.storage.run_output import RunOutput
 from transforms.write_tracks import write_video
 
 STABILIZER = "rts"
@@ -65,20 +65,20 @@ class Annotator:
     def tracks(self, segments: Iterable[Segment], **decoding: int) -> pa.Table:
         """The tracks of a video; `decoding` are options of `decode_windows`."""
         self.outputs += 1
-        workplace = Workplace(str(self.folder / str(self.outputs)), {})
-        parts = [part for s in segments for part in self._parts(s, workplace, decoding)]
-        write_video(stabilize_segments(parts, workplace, STABILIZER), workplace)
-        return pq.ParquetFile(workplace.tracks_url(parts[0].segment.video)).read()
+        run_output = RunOutput(str(self.folder / str(self.outputs)), {})
+        parts = [part for s in segments for part in self._parts(s, run_output, decoding)]
+        write_video(stabilize_segments(parts, run_output, STABILIZER), run_output)
+        return pq.ParquetFile(run_output.tracks_url(parts[0].segment.video)).read()
 
     def _parts(
-        self, segment: Segment, workplace: Workplace, decoding: dict[str, int]
+        self, segment: Segment, run_output: RunOutput, decoding: dict[str, int]
     ) -> Iterator[SegmentPart]:
         card = self.model.card
         spec = CropSpec(card.crop_size_px, card.crop_scale, card.window_frames)
-        staging = workplace.staging(segment.video)
+        staging = run_output.staging(segment.video)
         with open_video(segment.video.uri) as (container, stream):
             frames = FrameStream(segment, container, stream)
-            boxes = DetectedBoxes(self.detector, segment.probe.time_base)
+            boxes = DetectedBoxes(self.detector, segment.metadata.time_base)
             windows = list(decode_windows(segment, frames, boxes, spec, **decoding))
         for landmarks in align_windows(windows, self.model, batch_windows=BATCH_WINDOWS):
             yield save_part(staging, landmarks)

@@ -10,18 +10,18 @@ import numpy as np
 
 from schemas.records import (
     FrameGeometry,
-    Probe,
     Seam,
     Segment,
     SegmentLandmarks,
     SegmentRows,
+    SegmentStats,
     SegmentWindows,
+    StreamMetadata,
     Video,
-    Work,
 )
 
 GEOMETRY = FrameGeometry(160, 120, 0, Fraction(1))
-PROBE = Probe("h264", "yuv420p", Fraction(1, 25), Fraction(25), 100, 4.0, Fraction(1))
+METADATA = StreamMetadata("h264", "yuv420p", Fraction(1, 25), Fraction(25), 100, 4.0, Fraction(1))
 
 Box = tuple[float, float, float, float]
 
@@ -35,7 +35,7 @@ def make_segment(
     own: tuple[int | None, int | None] = (None, None),
 ) -> Segment:
     """A segment at 25 pts a second."""
-    return Segment(video or Video("clip.mp4", "/in/clip.mp4"), PROBE, index, count, seek, *own)
+    return Segment(video or Video("clip.mp4", "/in/clip.mp4"), METADATA, index, count, seek, *own)
 
 
 def box_at(x: float, y: float = 10.0, size: float = 20.0) -> Box:
@@ -83,7 +83,7 @@ def make_part(
     *,
     seam: tuple[int, dict[int, Box]] | None = None,
     cuts: Sequence[int] = (),
-    work: Work | None = None,
+    stats: SegmentStats | None = None,
 ) -> SegmentLandmarks:
     """A segment with landmarks that follow from its boxes."""
     rows = make_rows(frames, cuts=cuts)
@@ -97,7 +97,7 @@ def make_part(
         rows=rows,
         seam=None if seam is None else make_seam(*seam),
         landmarks_px=np.array(points, np.float32).reshape(-1, 68, 2),
-        work=work or Work(decode_seconds=1.0),
+        stats=stats or SegmentStats(decode_seconds=1.0),
     )
 
 
@@ -154,5 +154,5 @@ def make_windows(segment: Segment, faces: int, *, crop_px: int = 4) -> SegmentWi
         crops=crops,
         windows=np.repeat(np.arange(faces, dtype=np.int32)[:, None], 3, axis=1),
         affines=np.array(affines, np.float64).reshape(-1, 2, 3),
-        work=replace(Work(), decode_seconds=0.5),
+        stats=replace(SegmentStats(), decode_seconds=0.5),
     )

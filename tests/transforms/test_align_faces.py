@@ -62,8 +62,8 @@ def test_everything_else_travels_on():
     assert landmarks.segment == windows.segment
     assert landmarks.rows is windows.rows
     assert landmarks.geometry == windows.geometry
-    assert landmarks.work.decode_seconds == 0.5
-    assert landmarks.work.align_seconds > 0
+    assert landmarks.stats.decode_seconds == 0.5
+    assert landmarks.stats.align_seconds > 0
 
 
 def test_the_oldest_frame_of_a_window_comes_first():

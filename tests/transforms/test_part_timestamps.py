@@ -5,7 +5,7 @@ from segments import box_at, make_part, make_segment
 from stages import outputs_of
 
 from transforms.stabilize_tracks import SaveParts
-from transforms.storage.run_output import Workplace
+from transforms.storage.run_output import RunOutput
 
 
 class _Timestamp(beam.DoFn):
@@ -14,14 +14,14 @@ class _Timestamp(beam.DoFn):
 
 
 @beam.ptransform_fn
-def _saved_timestamps(elements, workplace):
+def _saved_timestamps(elements, run_output):
     """As RunInference does: batches, and what comes out of them, at the end of the window."""
     end = GlobalWindow().max_timestamp()
     late = elements | "Batched" >> beam.Map(TimestampedValue, end)
-    return late | SaveParts(workplace) | "Timestamp" >> beam.ParDo(_Timestamp())
+    return late | SaveParts(run_output) | "Timestamp" >> beam.ParDo(_Timestamp())
 
 
 def test_parts_are_before_the_timer_of_stabilize_tracks(tmp_path):
-    workplace = Workplace(str(tmp_path), {})
+    run_output = RunOutput(str(tmp_path), {})
     landmarks = make_part(make_segment(), {0: {0: box_at(3)}})
-    assert outputs_of([landmarks], _saved_timestamps(workplace)) == [MIN_TIMESTAMP]
+    assert outputs_of([landmarks], _saved_timestamps(run_output)) == [MIN_TIMESTAMP]

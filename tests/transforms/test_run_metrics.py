@@ -1,14 +1,14 @@
 import apache_beam as beam
 from apache_beam.metrics.metric import MetricsFilter
 
-from schemas.records import Work
+from schemas.records import SegmentStats
 from transforms.run_metrics import NAMESPACE, count, record_align, record_decode, record_seconds
 
 
 def _work(number: int) -> int:
     count("faces", number)
     record_seconds("write", number / 1000)
-    record_decode(Work(decode_seconds=0.5, detect_seconds=0.25, crop_seconds=0.125))
+    record_decode(SegmentStats(decode_seconds=0.5, detect_seconds=0.25, crop_seconds=0.125))
     record_align(10 * number, 1.0)
     return number
 

@@ -22,8 +22,8 @@ WINDOWS = make_windows(SEGMENT, 2)
 
 def assert_same(got: SegmentWindows, expected: SegmentWindows) -> None:
     assert got.segment == expected.segment
-    assert (got.geometry, got.work, got.seam) == (
-        expected.geometry, expected.work, expected.seam,
+    assert (got.geometry, got.stats, got.seam) == (
+        expected.geometry, expected.stats, expected.seam,
     )  # fmt: skip
     for name in ("crops", "windows", "affines"):
         assert np.array_equal(getattr(got, name), getattr(expected, name))

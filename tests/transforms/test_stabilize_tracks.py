@@ -7,10 +7,10 @@ import pytest
 from segments import box_at, make_part, make_segment, split_parts
 from stages import outputs_of
 
-from schemas.records import SegmentFailure, SegmentPart, Video, VideoTracks, Work
+from schemas.records import SegmentFailure, SegmentPart, SegmentStats, Video, VideoTracks
 from transforms.stabilize_tracks import SaveParts, StabilizeTracks, stabilize_segments
 from transforms.storage.parts import save_part
-from transforms.storage.run_output import Workplace
+from transforms.storage.run_output import RunOutput
 
 FRAMES = {
     pts: {0: box_at(10 + pts % 2), **({1: box_at(90)} if pts > 3 else {})} for pts in range(20)
@@ -18,20 +18,20 @@ FRAMES = {
 BOUNDS = [4, 8, 12, 16]
 
 
-def saved(workplace: Workplace, name: str = "clip.mp4") -> list[SegmentPart]:
+def saved(run_output: RunOutput, name: str = "clip.mp4") -> list[SegmentPart]:
     """The parts of a video of five segments and two faces."""
     video = Video(name, f"/in/{name}")
     parts = split_parts(FRAMES, BOUNDS, video=video)
-    return [save_part(workplace.staging(video), part) for part in parts]
+    return [save_part(run_output.staging(video), part) for part in parts]
 
 
 def failure(part: SegmentPart) -> SegmentFailure:
     return SegmentFailure(part.segment, "decoder_hung", "it hung")
 
 
-def run_stage(outcomes, workplace, stabilizer="one-euro") -> list[VideoTracks]:
+def run_stage(outcomes, run_output, stabilizer="one-euro") -> list[VideoTracks]:
     """What StabilizeTracks gives for `outcomes`, in that order."""
-    return outputs_of(outcomes, StabilizeTracks(workplace, stabilizer))
+    return outputs_of(outcomes, StabilizeTracks(run_output, stabilizer))
 
 
 def rows_of(tracks: VideoTracks) -> pa.Table:
@@ -45,14 +45,14 @@ def without_times(tracks: VideoTracks) -> VideoTracks:
 
 
 @pytest.fixture()
-def workplace(tmp_path):
-    return Workplace(str(tmp_path / "out"), {"stabilizer": "one-euro"})
+def run_output(tmp_path):
+    return RunOutput(str(tmp_path / "out"), {"stabilizer": "one-euro"})
 
 
 @pytest.fixture()
 def twin(tmp_path):
     """The plain function's answer for the undamaged video: (record, rows)."""
-    place = Workplace(str(tmp_path / "twin"), {})
+    place = RunOutput(str(tmp_path / "twin"), {})
     tracks = stabilize_segments(saved(place), place, "one-euro")
     return tracks, rows_of(tracks)
 
@@ -61,25 +61,25 @@ def test_the_plain_twin_by_hand(twin):
     tracks, rows = twin
     assert (tracks.segments, tracks.frames, tracks.faces, tracks.rows) == (5, 20, 2, 36)
     assert (tracks.first_pts, tracks.last_pts, tracks.failures) == (0, 19, ())
-    assert tracks.work == Work(decode_seconds=5.0)
+    assert tracks.stats == SegmentStats(decode_seconds=5.0)
     assert rows["frame_index"].to_pylist() == [*range(20), *range(4, 20)]
     assert rows["x"] != rows["x_raw"]
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_segments_may_come_in_any_order_and_twice(workplace, twin, seed):
-    outcomes = saved(workplace)
+def test_segments_may_come_in_any_order_and_twice(run_output, twin, seed):
+    outcomes = saved(run_output)
     outcomes += random.Random(seed).sample(outcomes, 3)
     random.Random(seed).shuffle(outcomes)
-    (tracks,) = run_stage(outcomes, workplace)
+    (tracks,) = run_stage(outcomes, run_output)
     assert without_times(tracks) == without_times(twin[0])
     assert rows_of(tracks).equals(twin[1])
 
 
-def test_videos_do_not_mix(workplace, twin):
-    videos = [saved(workplace, name) for name in ("a.mp4", "b.mp4", "c.mp4")]
+def test_videos_do_not_mix(run_output, twin):
+    videos = [saved(run_output, name) for name in ("a.mp4", "b.mp4", "c.mp4")]
     mixed = [part for trio in zip(*(reversed(v) for v in videos), strict=True) for part in trio]
-    got = {tracks.video.video_id: tracks for tracks in run_stage(mixed, workplace)}
+    got = {tracks.video.video_id: tracks for tracks in run_stage(mixed, run_output)}
     assert sorted(got) == ["a.mp4", "b.mp4", "c.mp4"]
     for name, tracks in got.items():
         rows = rows_of(tracks)
@@ -88,10 +88,10 @@ def test_videos_do_not_mix(workplace, twin):
 
 
 @pytest.mark.parametrize("gone", [[0], [2], [4], [3, 4], [0, 1, 2, 3]])
-def test_a_segment_that_never_comes_is_a_failure_and_not_a_hang(workplace, gone):
-    outcomes = [part for i, part in enumerate(saved(workplace)) if i not in gone]
-    expected = stabilize_segments(outcomes, workplace, "one-euro")
-    (tracks,) = run_stage(outcomes, workplace)
+def test_a_segment_that_never_comes_is_a_failure_and_not_a_hang(run_output, gone):
+    outcomes = [part for i, part in enumerate(saved(run_output)) if i not in gone]
+    expected = stabilize_segments(outcomes, run_output, "one-euro")
+    (tracks,) = run_stage(outcomes, run_output)
     assert without_times(tracks) == without_times(expected)
     assert [(f.segment.index, f.reason) for f in tracks.failures] == [
         (index, "segment_lost") for index in gone
@@ -101,23 +101,23 @@ def test_a_segment_that_never_comes_is_a_failure_and_not_a_hang(workplace, gone)
     assert rows_of(tracks).equals(rows_of(expected))
 
 
-def test_a_failed_segment_leaves_a_gap(workplace):
-    outcomes = saved(workplace)
+def test_a_failed_segment_leaves_a_gap(run_output):
+    outcomes = saved(run_output)
     outcomes[2] = failure(outcomes[2])
-    (tracks,) = run_stage(outcomes[::-1], workplace)
+    (tracks,) = run_stage(outcomes[::-1], run_output)
     assert tracks.failures == (outcomes[2],)
     assert sorted(set(rows_of(tracks)["pts"].to_pylist())) == [*range(8), *range(12, 20)]
 
 
-def test_a_video_of_failures_only_comes_out_too(workplace):
-    outcomes = [failure(part) for part in saved(workplace)]
-    (tracks,) = run_stage(outcomes, workplace)
+def test_a_video_of_failures_only_comes_out_too(run_output):
+    outcomes = [failure(part) for part in saved(run_output)]
+    (tracks,) = run_stage(outcomes, run_output)
     assert (tracks.frames, tracks.rows, tracks.geometry) == (0, 0, None)
     assert len(tracks.failures) == 5
     assert tracks.part_urls == ()
 
 
-def in_pieces(workplace: Workplace) -> list[SegmentPart]:
+def in_pieces(run_output: RunOutput) -> list[SegmentPart]:
     """The same video as a segment of two pieces, and one of three."""
     numbered = [0, 0, 1, 1, 1]
     parts = split_parts(FRAMES, BOUNDS, video=Video("clip.mp4", "/in/clip.mp4"))
@@ -125,7 +125,7 @@ def in_pieces(workplace: Workplace) -> list[SegmentPart]:
         replace(part.segment, index=index, count=2)
         for part, index in zip(parts, numbered, strict=True)
     ]
-    staging = workplace.staging(parts[0].segment.video)
+    staging = run_output.staging(parts[0].segment.video)
     return [
         save_part(staging, replace(part, segment=segment))
         for part, segment in zip(parts, segments, strict=True)
@@ -133,11 +133,11 @@ def in_pieces(workplace: Workplace) -> list[SegmentPart]:
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_a_segment_may_come_in_pieces(workplace, twin, seed):
-    outcomes = in_pieces(workplace)
+def test_a_segment_may_come_in_pieces(run_output, twin, seed):
+    outcomes = in_pieces(run_output)
     outcomes += random.Random(seed).sample(outcomes, 2)
     random.Random(seed).shuffle(outcomes)
-    (tracks,) = run_stage(outcomes, workplace)
+    (tracks,) = run_stage(outcomes, run_output)
     assert without_times(tracks) == replace(without_times(twin[0]), segments=2)
     assert rows_of(tracks).equals(twin[1])
 
@@ -146,35 +146,35 @@ def test_a_segment_may_come_in_pieces(workplace, twin, seed):
     ("gone", "failed"),
     [([0], [0]), ([1], [0]), ([0, 1], [0]), ([3], [1]), ([4], [1]), ([2, 3, 4], [1])],
 )
-def test_pieces_that_never_come_are_failures_of_their_segment(workplace, gone, failed):
-    outcomes = [part for i, part in enumerate(in_pieces(workplace)) if i not in gone]
-    (tracks,) = run_stage(outcomes[::-1], workplace)
+def test_pieces_that_never_come_are_failures_of_their_segment(run_output, gone, failed):
+    outcomes = [part for i, part in enumerate(in_pieces(run_output)) if i not in gone]
+    (tracks,) = run_stage(outcomes[::-1], run_output)
     assert [f.segment.index for f in tracks.failures] == failed
     assert tracks.frames == 4 * (5 - len(gone))
     pts = {pts for i in range(5) if i not in gone for pts in range(4 * i, 4 * i + 4)}
     assert set(rows_of(tracks)["pts"].to_pylist()) == pts
 
 
-def test_a_segment_that_fails_midway_keeps_its_first_pieces(workplace):
-    pieces = in_pieces(workplace)
+def test_a_segment_that_fails_midway_keeps_its_first_pieces(run_output):
+    pieces = in_pieces(run_output)
     rest = replace(pieces[3].segment, own_stop_pts=None)
     broke = SegmentFailure(rest, "decoder_crashed", "it crashed")
-    (tracks,) = run_stage([broke, *pieces[:3]], workplace)
+    (tracks,) = run_stage([broke, *pieces[:3]], run_output)
     assert tracks.failures == (broke,)
     assert sorted(set(rows_of(tracks)["pts"].to_pylist())) == [*range(12)]
 
 
-def test_a_retry_writes_the_same_files(workplace):
-    outcomes = saved(workplace)
-    first = stabilize_segments(outcomes, workplace, "one-euro")
+def test_a_retry_writes_the_same_files(run_output):
+    outcomes = saved(run_output)
+    first = stabilize_segments(outcomes, run_output, "one-euro")
     rows = rows_of(first)
-    second = stabilize_segments(outcomes[::-1], workplace, "one-euro")
+    second = stabilize_segments(outcomes[::-1], run_output, "one-euro")
     assert second.part_urls == first.part_urls
     assert rows_of(second).equals(rows)
 
 
-def test_parts_are_saved_and_stand_in_for_landmarks(workplace):
+def test_parts_are_saved_and_stand_in_for_landmarks(run_output):
     landmarks = make_part(make_segment(), {0: {0: box_at(3)}})
-    (part,) = outputs_of([landmarks], SaveParts(workplace))
+    (part,) = outputs_of([landmarks], SaveParts(run_output))
     assert part == SegmentPart(landmarks.segment, part.url)
-    assert part == save_part(workplace.staging(landmarks.segment.video), landmarks)
+    assert part == save_part(run_output.staging(landmarks.segment.video), landmarks)

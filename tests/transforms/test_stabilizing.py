@@ -15,8 +15,8 @@ from models.stabilization.stabilizers import STABILIZERS, stabilizer_factory
 from schemas.records import Video
 from transforms.stabilize_tracks import StabilizeTracks
 from transforms.storage.parts import save_part
-from transforms.storage.run_output import Workplace
-from transforms.track_assembler import TrackWalk
+from transforms.storage.run_output import RunOutput
+from transforms.track_assembler import TrackAssembler
 
 FRAMES = 260
 CUT = 190  # a new shot: the face is another
@@ -63,7 +63,7 @@ def landmarks_of(table: pa.Table) -> np.ndarray:
 @pytest.mark.parametrize("name", STABILIZERS)
 def test_however_the_video_was_cut(name, bounds):
     """The walk's state travels between segments as Beam's does: pickled."""
-    walker = TrackWalk("clip.mp4", make_segment().probe.time_base)
+    walker = TrackAssembler("clip.mp4", make_segment().metadata.time_base)
     tables, states = [], []
     for part in cut_into(bounds):
         tables.append(walker.add(part, stabilizer_factory(name)))
@@ -81,9 +81,9 @@ def test_however_the_video_was_cut(name, bounds):
 
 @pytest.mark.parametrize("name", ["sta", "rts"])
 def test_through_beam_in_any_order(tmp_path, name):
-    workplace = Workplace(str(tmp_path), {"stabilizer": name})
-    parts = [save_part(workplace.staging(VIDEO), part) for part in cut_into([40, 90, 91, 200])]
+    run_output = RunOutput(str(tmp_path), {"stabilizer": name})
+    parts = [save_part(run_output.staging(VIDEO), part) for part in cut_into([40, 90, 91, 200])]
     random.Random(0).shuffle(parts)
-    (tracks,) = outputs_of(parts, StabilizeTracks(workplace, name))
+    (tracks,) = outputs_of(parts, StabilizeTracks(run_output, name))
     got = landmarks_of(pa.concat_tables(pq.read_table(url) for url in tracks.part_urls))
     assert np.abs(got - at_once(name).astype(np.float32)).max() <= 1e-6

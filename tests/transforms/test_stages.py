@@ -1,4 +1,4 @@
-"""ReadVideos, PlanSegments, DecodeWindows and WriteTracks, each on its own, on a small clip."""
+"""SelectVideos, PlanSegments, DecodeWindows and WriteTracks, each on its own, on a small clip."""
 
 import json
 from dataclasses import replace
@@ -12,7 +12,7 @@ from segments import box_at, make_segment, split_parts
 from stages import outputs_of
 
 from schemas.errors import SourceError
-from schemas.records import SegmentFailure, SegmentPart, Video, VideoFailure, Work
+from schemas.records import SegmentFailure, SegmentPart, SegmentStats, Video, VideoFailure
 from schemas.tracks import TRACK_SCHEMA
 from schemas.videos import REASONS, VIDEO_SCHEMA
 from transforms.decode_windows import DecodeWindows
@@ -20,11 +20,11 @@ from transforms.decoding.child import ChildSettings
 from transforms.decoding.window_builder import CropSpec
 from transforms.plan_segments import PlanSegments
 from transforms.progress_board import BOARD
-from transforms.select_videos import ReadVideos, inspect_video
+from transforms.select_videos import SelectVideos, inspect_video
 from transforms.stabilize_tracks import stabilize_segments
 from transforms.storage.atomic_files import Folder, write_bytes
 from transforms.storage.parts import part_url, save_part
-from transforms.storage.run_output import Workplace, config_hash
+from transforms.storage.run_output import RunOutput, config_hash
 from transforms.storage.track_files import METADATA_KEY
 from transforms.write_tracks import WriteTracks, failure_row, status_row, write_video
 
@@ -37,8 +37,8 @@ def clip(tmp_path_factory) -> Path:
 
 
 @pytest.fixture()
-def workplace(tmp_path) -> Workplace:
-    return Workplace(str(tmp_path / "out"), {"stabilizer": "none"}, {"runner": "FnApiRunner"})
+def run_output(tmp_path) -> RunOutput:
+    return RunOutput(str(tmp_path / "out"), {"stabilizer": "none"}, {"runner": "FnApiRunner"})
 
 
 @pytest.fixture()
@@ -48,17 +48,17 @@ def boxed(clip, tmp_path) -> Video:
     return Video("clip.mp4", str(clip), boxes_uri=str(boxes))
 
 
-def stabilized(workplace, video=None, frames=None):
+def stabilized(run_output, video=None, frames=None):
     """A video of two segments, walked."""
     video = video or Video("clip.mp4", "/in/clip.mp4")
     frames = frames or {pts: {0: box_at(10), 1: box_at(60)} for pts in range(8)}
     parts = split_parts(frames, [4], video=video)
-    outcomes = [save_part(workplace.staging(video), part) for part in parts]
-    return stabilize_segments(outcomes, workplace, "none")
+    outcomes = [save_part(run_output.staging(video), part) for part in parts]
+    return stabilize_segments(outcomes, run_output, "none")
 
 
-def files_of(workplace: Workplace) -> list[str]:
-    root = Path(workplace.output)
+def files_of(run_output: RunOutput) -> list[str]:
+    root = Path(run_output.output)
     return sorted(str(p.relative_to(root)) for p in root.rglob("*") if p.is_file())
 
 
@@ -84,23 +84,23 @@ def test_what_cannot_be_reached_is_told(tmp_path, uri, reason):
     assert told.value.reason == reason
 
 
-def test_read_videos_tells_the_reachable_from_the_failed(workplace, clip, tmp_path):
+def test_read_videos_tells_the_reachable_from_the_failed(run_output, clip, tmp_path):
     videos = [Video("a", str(clip)), Video("b", str(tmp_path / "none.mp4")), Video("c", str(clip))]
-    got = outputs_of(None, ReadVideos(videos, workplace), "videos", "failed")
+    got = outputs_of(None, SelectVideos(videos, run_output), "videos", "failed")
     assert sorted(v.video_id for v in got["videos"]) == ["a", "c"]
     assert all(v.fingerprint for v in got["videos"])
     (failure,) = got["failed"]
     assert (failure.video, failure.reason) == (videos[1], "not_found")
 
 
-def test_read_videos_leaves_out_what_is_done_unless_told_to_overwrite(workplace, clip):
+def test_read_videos_leaves_out_what_is_done_unless_told_to_overwrite(run_output, clip):
     video = Video("clip.mp4", str(clip))
-    done = stabilized(workplace, inspect_video(video))
-    write_video(done, workplace)
-    assert outputs_of(None, ReadVideos([video], workplace), "videos")["videos"] == []
-    again = outputs_of(None, ReadVideos([video], workplace, overwrite=True), "videos")["videos"]
+    done = stabilized(run_output, inspect_video(video))
+    write_video(done, run_output)
+    assert outputs_of(None, SelectVideos([video], run_output), "videos")["videos"] == []
+    again = outputs_of(None, SelectVideos([video], run_output, overwrite=True), "videos")["videos"]
     assert again == [inspect_video(video)]
-    assert not workplace.is_done(inspect_video(video))
+    assert not run_output.is_done(inspect_video(video))
 
 
 def test_plan_segments_gives_segments_and_failures(clip, tmp_path):
@@ -114,13 +114,13 @@ def test_plan_segments_gives_segments_and_failures(clip, tmp_path):
     assert (failure.video, failure.reason) == (videos[1], "empty")
 
 
-def test_decode_windows_gives_windows_failures_and_what_was_saved_before(workplace, boxed, clip):
+def test_decode_windows_gives_windows_failures_and_what_was_saved_before(run_output, boxed, clip):
     (segment,) = outputs_of([boxed], PlanSegments(CHILD), "segments")["segments"]
     broken = make_segment(video=Video("b.mp4", str(clip.with_name("none.mp4")), boxes_uri="x.csv"))
     saved = make_segment(video=Video("c.mp4", "/nowhere"))
-    url = part_url(workplace.staging(saved.video), saved)
+    url = part_url(run_output.staging(saved.video), saved)
     write_bytes(url, b"from a run before")
-    stage = DecodeWindows(CHILD, workplace)
+    stage = DecodeWindows(CHILD, run_output)
     got = outputs_of([segment, broken, saved], stage, "windows", "failed", "saved")
     (windows,) = got["windows"]
     assert windows.segment == segment
@@ -131,17 +131,17 @@ def test_decode_windows_gives_windows_failures_and_what_was_saved_before(workpla
     assert got["saved"] == [SegmentPart(saved, url)]
 
 
-def test_a_video_becomes_a_track_file_and_a_row(workplace):
-    tracks = stabilized(workplace)
-    row = write_video(tracks, workplace)
-    table = pq.read_table(workplace.tracks_url(tracks.video))
+def test_a_video_becomes_a_track_file_and_a_row(run_output):
+    tracks = stabilized(run_output)
+    row = write_video(tracks, run_output)
+    table = pq.read_table(run_output.tracks_url(tracks.video))
     assert table.num_rows == row["face_frames"] == 16
     about = json.loads(table.schema.metadata[METADATA_KEY])
-    assert about["config_hash"] == workplace.config_hash() == config_hash({"stabilizer": "none"})
+    assert about["config_hash"] == run_output.config_hash() == config_hash({"stabilizer": "none"})
     assert about["config"] == {"stabilizer": "none"}
     assert about["runner"] == "FnApiRunner"
     assert about["time_base"] == "1/25"
-    status = pq.read_table(workplace.status_url(tracks.video))
+    status = pq.read_table(run_output.status_url(tracks.video))
     assert status.schema.equals(VIDEO_SCHEMA)
     (stored,) = status.to_pylist()
     assert (stored["status"], stored["reason"]) == ("ok", None)
@@ -149,29 +149,29 @@ def test_a_video_becomes_a_track_file_and_a_row(workplace):
     assert stored["duration_seconds"] == pytest.approx(8 / 25)
     assert stored["time_base"] == "1/25"
     assert (stored["width"], stored["height"], stored["sample_aspect_ratio"]) == (160, 120, "1:1")
-    assert workplace.is_done(tracks.video)
+    assert run_output.is_done(tracks.video)
 
 
-def test_a_video_without_a_face_is_ok_and_has_an_empty_track_file(workplace):
-    tracks = stabilized(workplace, frames={pts: {} for pts in range(5)})
-    row = write_video(tracks, workplace)
+def test_a_video_without_a_face_is_ok_and_has_an_empty_track_file(run_output):
+    tracks = stabilized(run_output, frames={pts: {} for pts in range(5)})
+    row = write_video(tracks, run_output)
     assert (row["status"], row["reason"], row["frames_decoded"]) == ("ok", "no_face", 5)
-    table = pq.read_table(workplace.tracks_url(tracks.video))
+    table = pq.read_table(run_output.tracks_url(tracks.video))
     assert table.num_rows == 0
     assert table.schema.equals(TRACK_SCHEMA)
 
 
-def test_a_video_that_fails_now_does_not_keep_its_tracks_of_before(workplace):
+def test_a_video_that_fails_now_does_not_keep_its_tracks_of_before(run_output):
     """failed: there are no tracks."""
-    write_video(stabilized(workplace), workplace)
-    tracks = replace(stabilized(workplace), frames=0, rows=0, part_urls=())
-    assert write_video(tracks, workplace)["status"] == "failed"
-    assert not any(f.startswith("tracks/") for f in files_of(workplace))
+    write_video(stabilized(run_output), run_output)
+    tracks = replace(stabilized(run_output), frames=0, rows=0, part_urls=())
+    assert write_video(tracks, run_output)["status"] == "failed"
+    assert not any(f.startswith("tracks/") for f in files_of(run_output))
 
 
 @pytest.mark.parametrize("scenario", ["failed segment", "all failed", "bad packets"])
-def test_verdicts(workplace, scenario):
-    tracks = stabilized(workplace)
+def test_verdicts(run_output, scenario):
+    tracks = stabilized(run_output)
     failure = SegmentFailure(make_segment(1, 2), "decoder_hung", "it hung")
     changed, expected = {
         "failed segment": (replace(tracks, failures=(failure,)), ("partial", "decoder_hung")),
@@ -179,7 +179,10 @@ def test_verdicts(workplace, scenario):
             replace(tracks, failures=(failure, failure), frames=0, rows=0),
             ("failed", "decoder_hung"),
         ),
-        "bad packets": (replace(tracks, work=Work(packets_bad=3)), ("partial", "bad_packets")),
+        "bad packets": (
+            replace(tracks, stats=SegmentStats(packets_bad=3)),
+            ("partial", "bad_packets"),
+        ),
     }[scenario]
     row = status_row(changed, "0" * 16)
     assert (row["status"], row["reason"]) == expected
@@ -188,33 +191,33 @@ def test_verdicts(workplace, scenario):
     assert row["message"]
 
 
-def test_a_failure_row_has_every_column(workplace):
+def test_a_failure_row_has_every_column(run_output):
     failure = VideoFailure(Video("v", "/v.mp4"), "not_found", "/v.mp4: no such file")
     row = failure_row(failure, "abc")
     assert set(row) == set(VIDEO_SCHEMA.names)
     assert (row["status"], row["reason"], row["frames_decoded"]) == ("failed", "not_found", 0)
-    workplace.write_status(failure.video, row)
-    assert workplace.read_status(failure.video)[0] == row
-    assert not workplace.is_done(failure.video)  # so that another run tries again
+    run_output.write_status(failure.video, row)
+    assert run_output.read_status(failure.video)[0] == row
+    assert not run_output.is_done(failure.video)  # so that another run tries again
 
 
-def test_write_tracks_writes_all_and_leaves_no_parts(workplace):
-    tracks = stabilized(workplace)
+def test_write_tracks_writes_all_and_leaves_no_parts(run_output):
+    tracks = stabilized(run_output)
     failure = VideoFailure(Video("b.mp4", "/b.mp4"), "empty", "no bytes")
-    assert any(f.startswith(".staging") for f in files_of(workplace))
-    got = outputs_of([tracks, failure], _Both(workplace))
+    assert any(f.startswith(".staging") for f in files_of(run_output))
+    got = outputs_of([tracks, failure], _Both(run_output))
     assert sorted(got) == ["b.mp4", "clip.mp4"]
-    assert files_of(workplace) == [
+    assert files_of(run_output) == [
         "tracks/clip.mp4.parquet", "videos/b.mp4.parquet", "videos/clip.mp4.parquet",
     ]  # fmt: skip
 
 
-def test_writing_again_after_the_parts_are_gone_is_harmless(workplace):
-    tracks = stabilized(workplace)
-    assert outputs_of([tracks], _Both(workplace)) == ["clip.mp4"]
-    before = Folder(workplace.tracks_url(tracks.video)).read_bytes()
-    assert outputs_of([tracks], _Both(workplace)) == ["clip.mp4"]
-    assert Folder(workplace.tracks_url(tracks.video)).read_bytes() == before
+def test_writing_again_after_the_parts_are_gone_is_harmless(run_output):
+    tracks = stabilized(run_output)
+    assert outputs_of([tracks], _Both(run_output)) == ["clip.mp4"]
+    before = Folder(run_output.tracks_url(tracks.video)).read_bytes()
+    assert outputs_of([tracks], _Both(run_output)) == ["clip.mp4"]
+    assert Folder(run_output.tracks_url(tracks.video)).read_bytes() == before
 
 
 class _Both(WriteTracks):
@@ -226,9 +229,9 @@ class _Both(WriteTracks):
         return super().expand((tracks, failures))
 
 
-def test_done_is_this_video_with_these_bytes_and_this_configuration(workplace):
-    tracks = stabilized(workplace)
-    write_video(tracks, workplace)
+def test_done_is_this_video_with_these_bytes_and_this_configuration(run_output):
+    tracks = stabilized(run_output)
+    write_video(tracks, run_output)
     video = tracks.video
     others = [
         Video(video.video_id, video.uri, fingerprint="size=1"),
@@ -236,12 +239,12 @@ def test_done_is_this_video_with_these_bytes_and_this_configuration(workplace):
         Video(video.video_id, video.uri, boxes_uri="b.csv"),
         Video(video.video_id, "/elsewhere.mp4"),
     ]
-    assert workplace.is_done(video)
-    assert not any(workplace.is_done(other) for other in others)
-    assert len({str(workplace.staging(v)) for v in [video, *others]}) == 5
-    other_config = Workplace(workplace.output, {"stabilizer": "one-euro"})
+    assert run_output.is_done(video)
+    assert not any(run_output.is_done(other) for other in others)
+    assert len({str(run_output.staging(v)) for v in [video, *others]}) == 5
+    other_config = RunOutput(run_output.output, {"stabilizer": "one-euro"})
     assert not other_config.is_done(video)
-    assert Workplace(workplace.output, {"stabilizer": "none"}, {"x": 1}).is_done(video)
+    assert RunOutput(run_output.output, {"stabilizer": "none"}, {"x": 1}).is_done(video)
 
 
 def test_the_board_adds_up():

@@ -9,7 +9,7 @@ from segments import box_at, landmarks_for, make_part, make_segment, split_parts
 
 from models.stabilization.stabilizers import OneEuro, PassThrough
 from schemas.tracks import TRACK_SCHEMA
-from transforms.track_assembler import REACQUIRE_SECONDS, TrackWalk
+from transforms.track_assembler import REACQUIRE_SECONDS, TrackAssembler
 
 
 class HoldsBack:
@@ -31,7 +31,7 @@ class HoldsBack:
 
 def walk(parts, stabilizer=PassThrough) -> pa.Table:
     """The whole video; a part that is None is a segment that failed."""
-    walker = TrackWalk("clip.mp4", make_segment().probe.time_base)
+    walker = TrackAssembler("clip.mp4", make_segment().metadata.time_base)
     tables = [walker.skip() if p is None else walker.add(p, stabilizer) for p in parts]
     tables.append(walker.finish())
     for table in tables:
@@ -62,7 +62,7 @@ def faces(table: pa.Table) -> dict[int, list[int]]:
 
 def test_rows_by_hand():
     frames = {100: {7: box_at(3)}, 101: {}, 102: {9: box_at(50), 7: box_at(4)}}
-    table = walk([one(frames, work=None)])
+    table = walk([one(frames, stats=None)])
     rows = table.to_pylist()
     got = [(r["face_id"], r["frame_index"], r["pts"], r["pts_seconds"]) for r in rows]
     assert got == [(0, 0, 100, 4.0), (0, 2, 102, 4.08), (1, 2, 102, 4.08)]

@@ -8,7 +8,7 @@ from transforms.align_faces import LandmarkModelHandler
 from transforms.decoding.child import ChildSettings, DecodingChild
 from transforms.decoding.window_builder import CropSpec
 from transforms.stabilize_tracks import _StabilizeFn
-from transforms.storage.run_output import Workplace
+from transforms.storage.run_output import RunOutput
 
 
 def test_only_what_was_expected_and_differs_is_an_error() -> None:
@@ -28,9 +28,9 @@ def test_a_worker_with_other_landmark_weights_is_refused() -> None:
 
 
 def test_a_worker_with_another_stabilizer_is_refused() -> None:
-    workplace = Workplace("unused", {"stabilizer_sha256": "0" * 64})
+    run_output = RunOutput("unused", {"stabilizer_sha256": "0" * 64})
     with pytest.raises(WeightsError, match="stabilizer weights"):
-        _StabilizeFn(workplace, "rts").setup()
+        _StabilizeFn(run_output, "rts").setup()
 
 
 def test_a_worker_with_another_detector_breaks_the_run(faceless_clip) -> None:

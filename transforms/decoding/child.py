@@ -107,7 +107,7 @@ class DecodingChild:
 
         The child works on the next piece while the caller has one, and no further.
         """
-        seconds = (segment.probe.duration_seconds or _UNKNOWN_SECONDS) / segment.count
+        seconds = (segment.metadata.duration_seconds or _UNKNOWN_SECONDS) / segment.count
         rest = segment
         with _within_reach(segment.video) as reachable:
             request = dataclasses.replace(segment, video=reachable)

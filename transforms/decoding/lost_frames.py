@@ -33,7 +33,7 @@ class LostFrames:
     def __init__(self, segment: Segment, container_name: str, step_pts: int) -> None:
         self._segment = segment
         self._step = step_pts
-        self._counts = segment.probe.codec in _CODECS and container_name.startswith(_CONTAINERS)
+        self._counts = segment.metadata.codec in _CODECS and container_name.startswith(_CONTAINERS)
         self._inside: list[tuple[int, int]] = []  # a heap of (pts, stop)
         self._first_pts: int | None = None
         self._lost: list[tuple[int, int]] = []
@@ -87,10 +87,10 @@ class LostFrames:
         for pts, stop in self._inside:
             self._lose(pts, stop)
         self._inside.clear()
-        probe = self._segment.probe
-        if probe.bytes_missing and self._segment.own_stop_pts is None:
-            start = last_stop_pts if last_stop_pts is not None else probe.start_pts
-            stop = max(start + self._step, probe.end_pts or 0)
+        metadata = self._segment.metadata
+        if metadata.bytes_missing and self._segment.own_stop_pts is None:
+            start = last_stop_pts if last_stop_pts is not None else metadata.start_pts
+            stop = max(start + self._step, metadata.end_pts or 0)
             self._lost.append((start, stop))
 
     def take(self, before_pts: int | None = None) -> tuple[int, npt.NDArray[np.int64]]:
@@ -110,7 +110,7 @@ class LostFrames:
         """Where something counts that came before any frame: where its own ones may begin."""
         segment = self._segment
         if segment.seek_pts is None or segment.own_start_pts is None:
-            return segment.probe.start_pts
+            return segment.metadata.start_pts
         return segment.own_start_pts
 
     def _lose(self, pts: int, stop: int) -> None:

@@ -74,12 +74,12 @@ class Server:
         from transforms.decoding.video_source import FrameStream, open_video
         from transforms.decoding.window_builder import decode_windows
 
-        settings, probe = self._settings, segment.probe
+        settings, metadata = self._settings, segment.metadata
         boxes: BoxSource
         if segment.video.boxes_uri is not None:
-            boxes = self._given_boxes(segment.video, probe.time_base, probe.average_fps)
+            boxes = self._given_boxes(segment.video, metadata.time_base, metadata.average_fps)
         else:
-            boxes = DetectedBoxes(self._loaded_detector(), probe.time_base)
+            boxes = DetectedBoxes(self._loaded_detector(), metadata.time_base)
         uri, pixels = segment.video.uri, settings.max_pixels
         with open_video(uri, max_pixels=pixels, segment=segment) as (container, stream):
             frames = FrameStream(segment, container, stream, settings.decode_threads, pixels)
@@ -90,8 +90,8 @@ class Server:
                 is_last = stop_pts == segment.own_stop_pts
                 packets_bad, lost_pts = frames.take_losses(None if is_last else stop_pts)
                 rows = dataclasses.replace(piece.rows, lost_pts=lost_pts)
-                work = dataclasses.replace(piece.work, packets_bad=packets_bad)
-                answer = pack_windows(dataclasses.replace(piece, rows=rows, work=work))
+                stats = dataclasses.replace(piece.stats, packets_bad=packets_bad)
+                answer = pack_windows(dataclasses.replace(piece, rows=rows, stats=stats))
                 if not is_last:
                     self._connection.send_bytes(b"W" + answer)  # waits for the worker
         return answer

@@ -19,7 +19,7 @@ from av.error import FFmpegError
 
 from models.timestamps import PtsCounter
 from schemas.errors import ContainerError, DecodingError, SourceError
-from schemas.records import Probe, Segment, Video
+from schemas.records import Segment, StreamMetadata, Video
 from transforms.decoding.container_sizes import HEAD_BYTES, declared_bytes
 from transforms.decoding.lost_frames import LostFrames
 from transforms.storage.source_files import (
@@ -30,7 +30,7 @@ from transforms.storage.source_files import (
     read_head,
 )
 
-__all__ = ["OVERHANG_SECONDS", "FrameStream", "open_video", "plan_segments", "probe_stream"]
+__all__ = ["OVERHANG_SECONDS", "FrameStream", "open_video", "plan_segments", "read_stream_metadata"]
 
 #: A segment owns frames from this long after its keyframe: links between detections reach
 #: LINK_SECONDS back, a window's neighbours WINDOW_SECONDS further.
@@ -95,11 +95,11 @@ def open_video(
         yield container, streams[0]
 
 
-def probe_stream(
+def read_stream_metadata(
     stream: Any, duration_seconds: float | None = None, bytes_missing: int = 0
-) -> Probe:
+) -> StreamMetadata:
     """What the container says of its stream; nothing is decoded."""
-    return Probe(
+    return StreamMetadata(
         codec=stream.codec_context.name,
         pixel_format=stream.codec_context.pix_fmt or "",
         time_base=stream.time_base,
@@ -130,8 +130,8 @@ def plan_segments(
     """
     start, end = _time_range(video, container, stream)
     duration = None if end is None else max(0.0, end - start)
-    probe = probe_stream(stream, duration, _missing_bytes(video.uri, container, stream))
-    time_base = probe.time_base
+    metadata = read_stream_metadata(stream, duration, _missing_bytes(video.uri, container, stream))
+    time_base = metadata.time_base
     keyframes: list[int] = []
     places = 4 if end is None else min(32, 4 + int((end - start) / segment_seconds))
     sound = _times_rise(container, stream, places)
@@ -151,7 +151,7 @@ def plan_segments(
     seeks = [first, *keyframes]
     owned = [None, *(pts + overhang for pts in keyframes), None]
     return [
-        Segment(video, probe, i, len(seeks), seek, owned[i], owned[i + 1])
+        Segment(video, metadata, i, len(seeks), seek, owned[i], owned[i + 1])
         for i, seek in enumerate(seeks)
     ]
 
@@ -179,17 +179,17 @@ class FrameStream:
 
         Raises DecodingError where the source fails while it is being read.
         """
-        segment, probe = self.segment, self.segment.probe
+        segment, metadata = self.segment, self.segment.metadata
         context = self.stream.codec_context
         context.thread_count = self.threads
         context.thread_type = "SLICE" if self.threads == 1 else "FRAME"
         low, high = segment.video.start_seconds, segment.video.stop_seconds
-        counter = PtsCounter(probe.time_base, probe.average_fps)
+        counter = PtsCounter(metadata.time_base, metadata.average_fps)
         self._lost = LostFrames(segment, self.container.format.name, counter.step)
         stop_pts, started = None, segment.seek_pts is None
         warm_up_pts = None
         if segment.own_start_pts is not None and segment.video.boxes_uri is None:
-            warm_up_pts = segment.own_start_pts - int(OVERHANG_SECONDS / probe.time_base)
+            warm_up_pts = segment.own_start_pts - int(OVERHANG_SECONDS / metadata.time_base)
         before: tuple[int, Any] | None = None
         for frame in self._decoded():
             _check_size(segment.video.uri, frame, self.max_pixels)
@@ -199,7 +199,7 @@ class FrameStream:
             pts = counter.next(frame.pts)
             self._lost.frame_shown(pts)
             stop_pts = pts + counter.step
-            seconds = pts * probe.time_base
+            seconds = pts * metadata.time_base
             if high is not None and seconds >= high:
                 return
             if low is not None and seconds < low:
@@ -263,17 +263,17 @@ def _stop_byte(container: Any, stream: Any, segment: Segment) -> int | None:
 
     Between two entries of the index, where it reaches so far, else by the share of time.
     """
-    probe = segment.probe
+    metadata = segment.metadata
     if segment.own_stop_pts is None or container.size <= 0:
         return container.size if container.size > 0 else None
-    stop_pts = segment.own_stop_pts + int(_SETTLING_SECONDS / probe.time_base)
+    stop_pts = segment.own_stop_pts + int(_SETTLING_SECONDS / metadata.time_base)
     entries = stream.index_entries
     after = entries.search_timestamp(stop_pts, backward=False, any_frame=True)
     if after > 0:
         low, high = entries[after - 1], entries[after]
         ends = (low.timestamp, low.pos), (high.timestamp, high.pos)
-    elif probe.end_pts is not None and probe.end_pts > probe.start_pts:
-        ends = (probe.start_pts, 0), (probe.end_pts, container.size)
+    elif metadata.end_pts is not None and metadata.end_pts > metadata.start_pts:
+        ends = (metadata.start_pts, 0), (metadata.end_pts, container.size)
     else:
         return None
     (start_pts, start), (end_pts, end) = ends

@@ -31,7 +31,7 @@ from models.crops import Affine, square_affine
 from models.face_tracking import FaceTracker, FrameFaces
 from models.frame_pixels import FramePixels, upright_aspect
 from models.shot_cuts import is_cut
-from schemas.records import FrameGeometry, Seam, Segment, SegmentRows, SegmentWindows, Work
+from schemas.records import FrameGeometry, Seam, Segment, SegmentRows, SegmentStats, SegmentWindows
 from schemas.tracks import BOX_SOURCES
 from transforms.decoding.video_source import OVERHANG_SECONDS
 
@@ -184,7 +184,7 @@ class _Segment:
             found = self.boxes.find(frame.number, frame.pts, frame.pixels, aspect)
             self._detect_seconds += time.perf_counter() - start
         self._waiting.append(frame)
-        seconds = float(frame.pts * self.segment.probe.time_base)
+        seconds = float(frame.pts * self.segment.metadata.time_base)
         self._settle(self._tracker.push(frame.number, seconds, found, cut=frame.cut))
 
     def finish(self) -> None:
@@ -221,7 +221,7 @@ class _Segment:
             crops=np.array(self._crops, np.uint8).reshape(-1, size, size, 3),
             windows=np.array(self._windows, np.int32).reshape(-1, window),
             affines=np.array(self._affines, np.float64).reshape(-1, 2, 3),
-            work=Work(self.clock.seconds, self._detect_seconds, self._crop_seconds),
+            stats=SegmentStats(self.clock.seconds, self._detect_seconds, self._crop_seconds),
         )
 
     def _end_piece(self, next_frame: _Frame, faces: FrameFaces) -> None:
@@ -282,7 +282,7 @@ class _Segment:
         """Indices of the crops [t-T+1, ..., t]; a missing neighbour repeats the one after it."""
         newest = recent[-1]
         window = [newest.index]
-        limit = newest.pts - WINDOW_SECONDS / self.segment.probe.time_base
+        limit = newest.pts - WINDOW_SECONDS / self.segment.metadata.time_base
         expected = newest.frame - 1
         for crop in reversed(list(recent)[:-1]):
             if crop.frame != expected or crop.pts < limit:
@@ -297,7 +297,7 @@ class _Segment:
         crops_bytes = 3 * self.spec.size_px**2 * len(self._rows)
         if crops_bytes < self.piece_bytes and len(self._frame_pts) < _PIECE_FRAMES:
             return False
-        return next_pts - self._frame_pts[0] >= OVERHANG_SECONDS / self.segment.probe.time_base
+        return next_pts - self._frame_pts[0] >= OVERHANG_SECONDS / self.segment.metadata.time_base
 
     def _is_past(self, pts: int) -> bool:
         return self.segment.own_stop_pts is not None and pts >= self.segment.own_stop_pts
@@ -305,7 +305,7 @@ class _Segment:
     def _is_near(self, pts: int) -> bool:
         """Own frames, and those that an own frame's window may look back to."""
         start = self.segment.own_start_pts
-        return start is None or pts >= start - WINDOW_SECONDS / self.segment.probe.time_base
+        return start is None or pts >= start - WINDOW_SECONDS / self.segment.metadata.time_base
 
     def _aspect(self, rotation_deg: int) -> Fraction:
-        return upright_aspect(self.segment.probe.sample_aspect_ratio, rotation_deg)
+        return upright_aspect(self.segment.metadata.sample_aspect_ratio, rotation_deg)

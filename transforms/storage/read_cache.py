@@ -12,12 +12,12 @@ import threading
 from collections import OrderedDict
 from typing import Final
 
-__all__ = ["RECENT", "RecentBytes"]
+__all__ = ["RECENT", "ReadCache"]
 
 _MOST_BYTES: Final = 64 << 20
 
 
-class RecentBytes:
+class ReadCache:
     """Stretches of files, by a key that names the file and its version; safe between threads."""
 
     def __init__(self, most_bytes: int) -> None:
@@ -52,4 +52,4 @@ class RecentBytes:
 
 
 #: The bytes of this process.
-RECENT: Final = RecentBytes(_MOST_BYTES)
+RECENT: Final = ReadCache(_MOST_BYTES)

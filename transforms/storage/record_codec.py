@@ -21,14 +21,14 @@ import safetensors.numpy
 from schemas.landmarks import LANDMARK_COUNT
 from schemas.records import (
     FrameGeometry,
-    Probe,
     Seam,
     Segment,
     SegmentLandmarks,
     SegmentRows,
+    SegmentStats,
     SegmentWindows,
+    StreamMetadata,
     Video,
-    Work,
 )
 
 __all__ = [
@@ -99,21 +99,21 @@ def unpack_landmarks(content: bytes, segment: Segment) -> SegmentLandmarks:
 
 def pack_plan(segments: list[Segment]) -> bytes:
     """The segments of one video, without the video, which the asker has."""
-    probe = _probe_fields(segments[0].probe)
+    metadata = _metadata_fields(segments[0].metadata)
     cuts = [(s.seek_pts, s.own_start_pts, s.own_stop_pts) for s in segments]
-    return json.dumps({"probe": probe, "cuts": cuts}).encode()
+    return json.dumps({"metadata": metadata, "cuts": cuts}).encode()
 
 
 def unpack_plan(content: bytes, video: Video) -> list[Segment]:
     """What `pack_plan` packed; ValueError for anything else."""
     try:
         plan = json.loads(content)
-        probe = _probe_of(plan["probe"])
+        metadata = _metadata_of(plan["metadata"])
         cuts = plan["cuts"]
         if not cuts or not all(isinstance(cut, list) and len(cut) == 3 for cut in cuts):
             raise ValueError(f"no plan: got the cuts {cuts!r}, expected lists of three pts")
         return [
-            Segment(video, probe, i, len(cuts), *(None if p is None else int(p) for p in cut))
+            Segment(video, metadata, i, len(cuts), *(None if p is None else int(p) for p in cut))
             for i, cut in enumerate(cuts)
         ]
     except (KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
@@ -122,7 +122,7 @@ def unpack_plan(content: bytes, video: Video) -> list[Segment]:
 
 def pack_segment(segment: Segment) -> bytes:
     """One segment with all it refers to."""
-    fields = asdict(segment) | {"probe": _probe_fields(segment.probe)}
+    fields = asdict(segment) | {"metadata": _metadata_fields(segment.metadata)}
     return json.dumps(fields, sort_keys=True).encode()
 
 
@@ -130,25 +130,25 @@ def unpack_segment(content: bytes) -> Segment:
     """What `pack_segment` packed; ValueError for anything else."""
     try:
         fields = json.loads(content)
-        parts = {"video": Video(**fields["video"]), "probe": _probe_of(fields["probe"])}
+        parts = {"video": Video(**fields["video"]), "metadata": _metadata_of(fields["metadata"])}
         return Segment(**fields | parts)
     except (KeyError, TypeError, ZeroDivisionError) as error:
         raise ValueError(f"no segment: {error!r}") from error
 
 
-def _probe_fields(probe: Probe) -> dict[str, Any]:
-    fields = asdict(probe)
+def _metadata_fields(metadata: StreamMetadata) -> dict[str, Any]:
+    fields = asdict(metadata)
     return fields | {n: None if fields[n] is None else str(fields[n]) for n in _FRACTIONS}
 
 
-def _probe_of(told: Mapping[str, Any]) -> Probe:
+def _metadata_of(told: Mapping[str, Any]) -> StreamMetadata:
     fractions = {n: None if told[n] is None else Fraction(told[n]) for n in _FRACTIONS}
-    return Probe(**dict(told) | fractions)
+    return StreamMetadata(**dict(told) | fractions)
 
 
 def _pack(record: SegmentWindows | SegmentLandmarks, extra: Mapping[str, Any]) -> bytes:
     arrays = {name: getattr(record.rows, name) for name in _ROW_ARRAYS} | dict(extra)
-    meta: dict[str, Any] = {"work": asdict(record.work)}
+    meta: dict[str, Any] = {"stats": asdict(record.stats)}
     if record.geometry is not None:
         aspect = str(record.geometry.sample_aspect_ratio)
         meta["geometry"] = asdict(record.geometry) | {"sample_aspect_ratio": aspect}
@@ -181,7 +181,7 @@ def _unpack(content: bytes | memoryview) -> tuple[dict[str, npt.NDArray[Any]], d
             "geometry": geometry,
             "rows": SegmentRows(**rows),
             "seam": seam,
-            "work": Work(**meta["work"]),
+            "stats": SegmentStats(**meta["stats"]),
         }
     except (KeyError, TypeError, AttributeError, OverflowError, ZeroDivisionError) as error:
         raise ValueError(f"no record of ours: {error!r}") from error

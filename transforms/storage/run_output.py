@@ -26,7 +26,7 @@ from transforms.storage.atomic_files import Folder, atomic_file, file_stem
 from transforms.storage.parquet_reading import read_parquet
 from transforms.storage.track_files import METADATA_KEY
 
-__all__ = ["Workplace", "config_hash"]
+__all__ = ["RunOutput", "config_hash"]
 
 #: Reasons that the same bytes need not meet a second time.
 _MAY_PASS: Final = frozenset({"unreadable", "not_found", "segment_lost"})
@@ -38,7 +38,7 @@ def config_hash(config: Mapping[str, Any]) -> str:
 
 
 @dataclass(frozen=True)
-class Workplace:
+class RunOutput:
     """An output location together with the configuration that fills it.
 
     config: what the tracks depend on. provenance: what else is written beside them.

@@ -16,7 +16,7 @@ import aiohttp
 import fsspec
 
 from schemas.errors import SourceError
-from transforms.storage.read_cache import RECENT, RecentBytes
+from transforms.storage.read_cache import RECENT, ReadCache
 
 __all__ = [
     "LEAST_READ_BYTES",
@@ -163,7 +163,7 @@ class SourceFile(io.RawIOBase):
     """
 
     def __init__(
-        self, fs: Any, path: str, uri: str, info: dict[str, Any], recent: RecentBytes = RECENT
+        self, fs: Any, path: str, uri: str, info: dict[str, Any], recent: ReadCache = RECENT
     ) -> None:
         self._fs, self._path, self._uri = fs, path, uri
         self._size: int | None = info.get("size")

@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from models.atomic_write import replacing
+from models.atomic_write import atomic_write
 from models.crops import fit_affine, sample_plane
 from models.detection.boxes import iou
 from models.detection.face_detector import Detections, FaceDetector
@@ -281,9 +281,9 @@ def label_images(
         scores.append(taught.scores)
         turns.append(teacher.turns(reduced, taught))
     sizes = np.array([len(p) for p in pixels], np.int64)
-    with replacing(path.with_suffix(".npy")) as temporary:
+    with atomic_write(path.with_suffix(".npy")) as temporary:
         np.save(temporary, np.concatenate([*pixels, np.zeros(0, np.uint8)]))
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         np.savez(
             temporary,
             offsets=np.concatenate([[0], np.cumsum(sizes)[:-1]]) if len(sizes) else sizes,

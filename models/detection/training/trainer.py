@@ -24,7 +24,7 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional
 
-from models.atomic_write import replacing
+from models.atomic_write import atomic_write
 from models.detection.boxes import cell_centres, decode_boxes
 from models.detection.network import DetectorConfig, DetectorNetwork
 from models.detection.training.canvases import Canvas, ImagePool, draw_canvas
@@ -262,7 +262,7 @@ class DetectorTrainer:
             "step_number": self.step_number,
             "seconds_spent": self.seconds_spent,
         }
-        with replacing(path) as temporary:
+        with atomic_write(path) as temporary:
             torch.save(state, temporary)
 
     def load(self, path: Path) -> None:

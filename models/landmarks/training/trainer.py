@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from models.atomic_write import replacing
+from models.atomic_write import atomic_write
 from models.crops import image_to_crop, square_affine
 from models.landmarks.card import LandmarkCard
 from models.landmarks.datasets.labelled_face import LabelledFace
@@ -184,7 +184,7 @@ class LandmarkTrainer:
             "validation_errors": self.validation_errors,
             "extra": dict(extra),
         }
-        with replacing(path) as temporary:
+        with atomic_write(path) as temporary:
             torch.save(state, temporary)
 
     def load_checkpoint(self, path: Path) -> dict[str, float]:

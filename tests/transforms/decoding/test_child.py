@@ -85,8 +85,8 @@ def test_a_video_is_planned_and_decoded(steady, clip, boxed):
     assert len(windows.rows.frame_pts) == FRAMES
     assert windows.windows.shape == (FRAMES - 1, 3)  # the last frame has no box
     assert windows.crops.shape == (FRAMES - 1, 16, 16, 3)
-    assert windows.work.decode_seconds > 0
-    assert windows.work.packets_bad == 0
+    assert windows.stats.decode_seconds > 0
+    assert windows.stats.packets_bad == 0
 
 
 def test_one_child_serves_many_requests(steady, boxed):
@@ -113,7 +113,7 @@ def test_an_exception_in_the_child_fails_its_video_and_is_logged_with_its_trace(
 ):
     """A segment that makes no sense stands for the bugs that hostile bytes find."""
     (segment,) = steady.plan(boxed)
-    segment = replace(segment, probe=replace(segment.probe, time_base=None))
+    segment = replace(segment, metadata=replace(segment.metadata, time_base=None))
     with pytest.raises(DecodingError, match=r"clip\.mp4: the decoding process raised TypeError"):
         list(steady.decode(segment))
     assert "Traceback" in caplog.text

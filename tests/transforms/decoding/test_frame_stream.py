@@ -25,7 +25,7 @@ def test_what_is_left_of_a_segment_begins_with_its_warm_up(clips, kind):
     path = clips[kind]
     pts = plain_pts(path)
     segment = plan(video_of(path), 1000.0)[0]
-    overhang = OVERHANG_SECONDS / segment.probe.time_base
+    overhang = OVERHANG_SECONDS / segment.metadata.time_base
     got = [p for p, _ in frames_of(replace(segment, own_start_pts=pts[50]))]
     first = max(p for p in pts if p <= pts[50] - overhang)
     assert got == [p for p in pts if p >= first]

@@ -18,7 +18,7 @@ from transforms.decoding.child import ChildSettings, DecodingChild
 from transforms.decoding.window_builder import CropSpec, decode_windows
 from transforms.storage.atomic_files import Folder
 from transforms.storage.parts import part_url, save_part, saved_parts
-from transforms.storage.run_output import Workplace
+from transforms.storage.run_output import RunOutput
 
 #: A crop has 196,608 bytes: 43 of them fill a piece.
 LARGE = CropSpec(size_px=256, scale=1.2, window_frames=3)
@@ -150,7 +150,7 @@ def test_a_child_hands_on_pieces(child, raw):
         assert piece.segment.own_stop_pts == following.segment.own_start_pts
         assert piece.segment.own_stop_pts == following.rows.frame_pts[0]
     assert pieces[-1].segment.own_stop_pts is None
-    assert all(p.work.decode_seconds > 0 for p in pieces)
+    assert all(p.stats.decode_seconds > 0 for p in pieces)
 
 
 def test_a_child_that_is_not_heard_out_does_not_mix_up_answers(child, raw):
@@ -177,16 +177,16 @@ def test_a_piece_that_is_none_is_refused(what):
 
 def landmarks(windows: SegmentWindows) -> SegmentLandmarks:
     points = np.zeros((len(windows.windows), 68, 2), np.float32)
-    fields = ("segment", "geometry", "rows", "seam", "work")
+    fields = ("segment", "geometry", "rows", "seam", "stats")
     return SegmentLandmarks(landmarks_px=points, **{f: getattr(windows, f) for f in fields})
 
 
 def test_a_segment_goes_on_after_the_pieces_that_a_run_left(child, raw, tmp_path):
     (segment,) = child.plan(raw)
     pieces = list(child.decode(segment))
-    workplace = Workplace(str(tmp_path), {})
-    saved = [save_part(workplace.staging(raw), landmarks(p)) for p in pieces[:2]]
-    stage = DecodeWindows(ChildSettings(LARGE), workplace)
+    run_output = RunOutput(str(tmp_path), {})
+    saved = [save_part(run_output.staging(raw), landmarks(p)) for p in pieces[:2]]
+    stage = DecodeWindows(ChildSettings(LARGE), run_output)
     got = outputs_of([segment], stage, "windows", "failed", "saved")
     assert got["saved"] == saved
     assert got["failed"] == []
@@ -197,17 +197,17 @@ def test_a_segment_goes_on_after_the_pieces_that_a_run_left(child, raw, tmp_path
 
 def test_a_failure_owns_what_no_piece_brought(child, raw, tmp_path):
     (segment,) = child.plan(raw)
-    workplace = Workplace(str(tmp_path), {})
+    run_output = RunOutput(str(tmp_path), {})
     (first, *_) = child.decode(segment)
-    save_part(workplace.staging(raw), landmarks(first))
+    save_part(run_output.staging(raw), landmarks(first))
     gone = replace(segment, video=replace(raw, uri=str(Path(raw.uri).with_name("gone.h264"))))
-    part = save_part(workplace.staging(gone.video), landmarks(replace(first, segment=gone)))
+    part = save_part(run_output.staging(gone.video), landmarks(replace(first, segment=gone)))
     Folder(part.url).remove()
     save_part(
-        workplace.staging(gone.video),
+        run_output.staging(gone.video),
         landmarks(replace(first, segment=replace(first.segment, video=gone.video))),
     )
-    stage = DecodeWindows(ChildSettings(LARGE), workplace)
+    stage = DecodeWindows(ChildSettings(LARGE), run_output)
     got = outputs_of([gone], stage, "windows", "failed", "saved")
     (failure,) = got["failed"]
     assert failure.reason == "not_found"

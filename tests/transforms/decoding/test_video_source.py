@@ -18,7 +18,7 @@ from transforms.decoding.video_source import (
     FrameStream,
     open_video,
     plan_segments,
-    probe_stream,
+    read_stream_metadata,
 )
 
 KINDS = {
@@ -113,7 +113,7 @@ def test_a_segment_sees_the_same_pictures_as_a_plain_pass(clips, kind):
 
 def test_segments_begin_at_key_frames_and_own_from_a_little_later(clips):
     segments = plan(video_of(clips("mp4")), 1.0)
-    tb = segments[0].probe.time_base
+    tb = segments[0].metadata.time_base
     overhang = int(OVERHANG_SECONDS / tb)
     assert [s.seek_pts for s in segments] == [None, *(int(k / tb) for k in (1, 2, 3, 4))]
     assert [s.own_start_pts for s in segments] == [
@@ -128,7 +128,7 @@ def test_segments_begin_at_key_frames_and_own_from_a_little_later(clips):
 @pytest.mark.parametrize("seconds", [0.4, 1.5, 3.0])
 def test_segments_are_at_least_as_long_as_asked(clips, seconds):
     segments = plan(video_of(clips("mp4, short GOPs")), seconds)
-    starts = [float((s.seek_pts or 0) * s.probe.time_base) for s in segments]
+    starts = [float((s.seek_pts or 0) * s.metadata.time_base) for s in segments]
     lengths = np.diff([*starts, FRAMES / 25])
     assert (lengths[:-1] >= seconds).all()
     assert lengths.max() < 2 * seconds + 0.4  # a grid point in vain, and a GOP
@@ -142,7 +142,7 @@ def test_segments_are_at_least_as_long_as_asked(clips, seconds):
 def test_only_the_asked_frames(clips, kind, start, stop, seconds):
     path = clips(kind)
     segments = plan(video_of(path, start_seconds=start, stop_seconds=stop), seconds)
-    tb = segments[0].probe.time_base
+    tb = segments[0].metadata.time_base
     inside = [
         p for p in plain_pts(path) if (start or 0) <= p * tb and (stop is None or p * tb < stop)
     ]
@@ -161,17 +161,17 @@ def test_a_video_whose_frames_must_be_counted_is_one_segment(clips):
 
 def test_the_probe_says_what_the_container_says(clips):
     with open_video(str(clips("mp4, B-frames"))) as (_, stream):
-        probe = probe_stream(stream, 4.4)
-    assert probe.codec == "h264"
-    assert probe.pixel_format == "yuv420p"
-    assert probe.average_fps == 25
-    assert probe.frames_expected == FRAMES
-    assert probe.sample_aspect_ratio == 1
-    assert probe.duration_seconds == 4.4
-    assert plan(video_of(clips("raw")), 1.0)[0].probe.duration_seconds is None
+        metadata = read_stream_metadata(stream, 4.4)
+    assert metadata.codec == "h264"
+    assert metadata.pixel_format == "yuv420p"
+    assert metadata.average_fps == 25
+    assert metadata.frames_expected == FRAMES
+    assert metadata.sample_aspect_ratio == 1
+    assert metadata.duration_seconds == 4.4
+    assert plan(video_of(clips("raw")), 1.0)[0].metadata.duration_seconds is None
     assert plan(video_of(clips("mp4"), start_seconds=1.0, stop_seconds=3.0), 1.0)[
         0
-    ].probe.duration_seconds == pytest.approx(2.0)
+    ].metadata.duration_seconds == pytest.approx(2.0)
 
 
 def test_variable_frame_rate_is_kept(tmp_path):
@@ -179,7 +179,7 @@ def test_variable_frame_rate_is_kept(tmp_path):
     path = write_clip(tmp_path / "vfr.mp4", drifting(12, 96, 64), pts=pts, keyint=3)
     segments = plan(video_of(path), 0.5)
     assert len(segments) > 1
-    tb = segments[0].probe.time_base
+    tb = segments[0].metadata.time_base
     assert [int(p * tb * 25) for p in owned(segments)] == pts
 
 

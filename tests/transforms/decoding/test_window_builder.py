@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from segments import make_segment
 
-from schemas.records import Probe, Segment, Video
+from schemas.records import Segment, StreamMetadata, Video
 from schemas.tracks import BOX_SOURCES
 from transforms.decoding.window_builder import WINDOW_SECONDS, CropSpec, decode_windows
 
@@ -181,8 +181,10 @@ def test_oblong_pixels_reach_the_box_source_and_the_crop():
             aspects.append(aspect)
             return super().find(frame, pts, pixels, aspect)
 
-    probe = Probe("h264", "yuv420p", Fraction(1, 25), Fraction(25), None, None, Fraction(2))
-    segment = Segment(Video("v", "/v"), probe, 0, 1)
+    metadata = StreamMetadata(
+        "h264", "yuv420p", Fraction(1, 25), Fraction(25), None, None, Fraction(2)
+    )
+    segment = Segment(Video("v", "/v"), metadata, 0, 1)
     (windows,) = decode_windows(segment, pictures(range(2)), Asks(ONE_FACE), SPEC)
     assert aspects == [2.0, 2.0]
     assert windows.geometry.sample_aspect_ratio == 2

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from segments import box_at, make_part, make_segment
 
-from schemas.records import SegmentLandmarks, Work
+from schemas.records import SegmentLandmarks, SegmentStats
 from transforms.storage.atomic_files import Folder
 from transforms.storage.parts import part_url, read_part, save_part
 
@@ -17,7 +17,7 @@ PARTS = {
         {43: {0: box_at(3), 1: box_at(50)}, 44: {0: box_at(4)}, 45: {}},
         seam=(68, {0: box_at(9), 7: box_at(60)}),
         cuts=[44],
-        work=Work(1.5, 0.25, 0.125, 3.0, 2),
+        stats=SegmentStats(1.5, 0.25, 0.125, 3.0, 2),
     ),
     "a seam without faces": make_part(make_segment(), {0: {0: box_at(1)}}, seam=(1, {})),
     "no face": make_part(make_segment(), {0: {}, 1: {}}),
@@ -27,10 +27,10 @@ PARTS = {
 
 
 def assert_same(got: SegmentLandmarks, expected: SegmentLandmarks) -> None:
-    assert (got.segment, got.geometry, got.work) == (
+    assert (got.segment, got.geometry, got.stats) == (
         expected.segment,
         expected.geometry,
-        expected.work,
+        expected.stats,
     )
     pairs = [(got.landmarks_px, expected.landmarks_px)]
     for name in expected.rows.__dataclass_fields__:

@@ -1,6 +1,6 @@
 import pytest
 
-from transforms.storage.read_cache import RecentBytes
+from transforms.storage.read_cache import ReadCache
 from transforms.storage.source_files import LEAST_READ_BYTES, SourceFile
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
@@ -32,7 +32,7 @@ class Counting:
         return sum(count for _, count in self.reads)
 
 
-def opened(fs: Counting, recent: RecentBytes, etag: str = "1") -> SourceFile:
+def opened(fs: Counting, recent: ReadCache, etag: str = "1") -> SourceFile:
     return SourceFile(fs, "v", "s3://b/v", {"size": len(CONTENT), "ETag": etag}, recent)
 
 
@@ -45,7 +45,7 @@ def read_range(file: SourceFile, start: int, stop: int, step: int = 4096) -> byt
 
 
 def test_stretches_are_found_by_any_byte_of_them():
-    recent = RecentBytes(100)
+    recent = ReadCache(100)
     recent.add("a", 10, b"0123456789")
     assert recent.at("a", 10) == recent.at("a", 19) == (10, b"0123456789")
     assert recent.at("a", 9) is recent.at("a", 20) is recent.at("b", 10) is None
@@ -55,7 +55,7 @@ def test_stretches_are_found_by_any_byte_of_them():
 
 
 def test_the_longest_unused_goes_first():
-    recent = RecentBytes(10)
+    recent = ReadCache(10)
     recent.add("a", 0, b"1234")
     recent.add("a", 10, b"1234")
     assert recent.at("a", 0) is not None  # used just now
@@ -68,7 +68,7 @@ def test_the_longest_unused_goes_first():
 
 
 def test_nothing_is_read_twice():
-    fs, recent = Counting(), RecentBytes(1 << 20)
+    fs, recent = Counting(), ReadCache(1 << 20)
     for _ in range(3):
         with opened(fs, recent) as file:
             assert read_range(file, 0, len(CONTENT)) == CONTENT
@@ -76,7 +76,7 @@ def test_nothing_is_read_twice():
 
 
 def test_what_lies_between_is_read_once_and_no_more():
-    fs, recent = Counting(), RecentBytes(1 << 20)
+    fs, recent = Counting(), ReadCache(1 << 20)
     with opened(fs, recent) as file:
         read_range(file, 300_000, 310_000)
         read_range(file, 200_000, 400_000)
@@ -85,7 +85,7 @@ def test_what_lies_between_is_read_once_and_no_more():
 
 
 def test_another_version_is_another_file():
-    fs, recent = Counting(), RecentBytes(1 << 20)
+    fs, recent = Counting(), ReadCache(1 << 20)
     for etag in ("1", "2"):
         with opened(fs, recent, etag) as file:
             read_range(file, 0, 1000)
@@ -95,7 +95,7 @@ def test_another_version_is_another_file():
 @pytest.mark.parametrize("stop", [500_000, 500_001])
 def test_read_ahead_ends_where_the_reader_will(stop):
     fs = Counting()
-    with opened(fs, RecentBytes(0)) as file:
+    with opened(fs, ReadCache(0)) as file:
         file.expect_stop(stop)
         read_range(file, 100_000, 500_000)
     assert fs.bytes_read == stop - 100_000
@@ -104,7 +104,7 @@ def test_read_ahead_ends_where_the_reader_will(stop):
 
 def test_who_reads_on_after_the_end_begins_small_again():
     fs = Counting()
-    with opened(fs, RecentBytes(0)) as file:
+    with opened(fs, ReadCache(0)) as file:
         file.expect_stop(500_000)
         assert read_range(file, 100_000, 501_000) == CONTENT[100_000:501_000]
     assert fs.reads[-1] == (500_000, LEAST_READ_BYTES)
@@ -112,7 +112,7 @@ def test_who_reads_on_after_the_end_begins_small_again():
 
 def test_a_jump_costs_little():
     fs = Counting()
-    with opened(fs, RecentBytes(0)) as file:
+    with opened(fs, ReadCache(0)) as file:
         read_range(file, 0, 600_000)
         before = fs.bytes_read
         read_range(file, 900_000, 900_100)

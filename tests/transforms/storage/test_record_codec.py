@@ -27,8 +27,8 @@ PLAN = pack_plan([make_segment(0, 2, own=(None, 18)), make_segment(1, 2, seek=0,
 def test_windows_come_back_as_they_were():
     expected = make_windows(SEGMENT, 2)
     got = unpack_windows(WINDOWS, SEGMENT)
-    assert (got.segment, got.geometry, got.work, got.seam) == (
-        SEGMENT, expected.geometry, expected.work, None,
+    assert (got.segment, got.geometry, got.stats, got.seam) == (
+        SEGMENT, expected.geometry, expected.stats, None,
     )  # fmt: skip
     for name in ("crops", "windows", "affines"):
         a, b = getattr(got, name), getattr(expected, name)
@@ -44,15 +44,17 @@ def test_a_plan_comes_back_with_the_video_of_who_asked():
     assert [(s.index, s.count, s.seek_pts, s.own_start_pts, s.own_stop_pts) for s in got] == [
         (0, 2, None, None, 18), (1, 2, 0, 18, None),
     ]  # fmt: skip
-    assert got[0].probe == make_segment().probe
-    assert isinstance(got[0].probe.time_base, Fraction)
+    assert got[0].metadata == make_segment().metadata
+    assert isinstance(got[0].metadata.time_base, Fraction)
 
 
 def test_no_frame_rate_stays_none():
     segment = make_segment()
-    segment = replace(segment, probe=replace(segment.probe, average_fps=None, frames_expected=None))
+    segment = replace(
+        segment, metadata=replace(segment.metadata, average_fps=None, frames_expected=None)
+    )
     (got,) = unpack_plan(pack_plan([segment]), segment.video)
-    assert got.probe == segment.probe
+    assert got.metadata == segment.metadata
 
 
 UNPACK = {
@@ -100,7 +102,7 @@ json_values = st.recursive(
 )
 
 
-@given(st.sampled_from(["probe", "cuts"]), json_values)
+@given(st.sampled_from(["metadata", "cuts"]), json_values)
 @example("cuts", [])
 @example("cuts", {})
 def test_a_plan_of_another_shape_is_refused(key, value):
@@ -110,10 +112,10 @@ def test_a_plan_of_another_shape_is_refused(key, value):
     assert not readable("plan", json.dumps(plan).encode())
 
 
-@given(st.sampled_from(sorted(json.loads(PLAN)["probe"])), json_values)
+@given(st.sampled_from(sorted(json.loads(PLAN)["metadata"])), json_values)
 def test_a_probe_of_another_shape_is_read_or_refused(key, value):
     plan = json.loads(PLAN)
-    plan["probe"][key] = value
+    plan["metadata"][key] = value
     readable("plan", json.dumps(plan).encode())
 
 

@@ -9,7 +9,7 @@ from segments import box_at, split_parts
 from models.stabilization.stabilizers import PassThrough
 from schemas.tracks import FLOAT_COLUMNS, TRACK_SCHEMA
 from transforms.storage.track_files import METADATA_KEY, merge_track_parts, write_track_part
-from transforms.track_assembler import TrackWalk
+from transforms.track_assembler import TrackAssembler
 
 FRAMES = {pts: {0: box_at(5 + pts), **({1: box_at(80)} if pts >= 4 else {})} for pts in range(12)}
 
@@ -17,7 +17,7 @@ FRAMES = {pts: {0: box_at(5 + pts), **({1: box_at(80)} if pts >= 4 else {})} for
 @pytest.fixture()
 def parts(tmp_path):
     """A video of two faces in three parts: (urls, the same rows in one table)."""
-    walk = TrackWalk("clip.mp4", split_parts(FRAMES, [])[0].segment.probe.time_base)
+    walk = TrackAssembler("clip.mp4", split_parts(FRAMES, [])[0].segment.metadata.time_base)
     tables = [walk.add(part, PassThrough) for part in split_parts(FRAMES, [4, 8])]
     urls = []
     for i, table in enumerate(tables):
