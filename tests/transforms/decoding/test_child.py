@@ -56,7 +56,7 @@ def children_of(parent: int) -> list[int]:
             command = (stat.parent / "cmdline").read_bytes()
         except OSError:
             continue
-        if int(ppid) == parent and state != "Z" and b"_server" in command:
+        if int(ppid) == parent and state != "Z" and b"server" in command:
             found.append(int(stat.parent.name))
     return found
 
