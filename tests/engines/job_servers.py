@@ -38,7 +38,7 @@ def external_workers(address: str) -> list[str]:
 def start_worker_pool(group: ProcessGroup, port: int | None = None) -> str:
     """Starts `worker-pool` and waits until it listens; returns its address."""
     port = port or free_port()
-    command = [sys.executable, "-P", "-m", f"{__package__}.worker_pool", "--port", str(port)]
+    command = [sys.executable, "-P", "-m", "pipeline.clusters.worker_pool", "--port", str(port)]
     group.start("worker-pool", command)
     return _listening(group, "worker-pool", port)
 
