@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,7 +33,16 @@ WEIGHTS_FORMAT: Final = "facetracks landmark weights 1"
 #: Fields that came later than the first weights files; they default where a file lacks them.
 _LATER_FIELDS: Final = ("settings", "codec", "sigma_px")
 _FIXED_FIELDS: Final = ("landmark_layout", "crop_convention", "color")
-_MOST: Final = {"crop_size_px": 1024, "window_frames": 16, "stacks": 16, "features": 1024}
+#: What networks are built with beside the crop's size.
+_SETTINGS: Final = {"hourglass": ("stacks", "features"), "unet": ("channels", "blocks")}
+_MOST: Final = {
+    "crop_size_px": 1024,
+    "window_frames": 16,
+    "stacks": 16,
+    "features": 1024,
+    "channels": 1024,
+    "blocks": 16,
+}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -41,7 +50,8 @@ class LandmarkCard:
     """What a weights file says about itself.
 
     network: which network the tensors belong to, one of NETWORK_NAMES.
-    settings: what else it was built with: stacks and features of the hourglass.
+    settings: what else it was built with: stacks and features of the hourglass, channels and
+        blocks of the U-net.
     crop_size_px, crop_scale: the square crop is `crop_scale` times the longer side of the
         face box, sampled to crop_size_px with `models.crops`.
     window_frames: frames that a prediction may look at, the predicted one last. Networks that
@@ -54,7 +64,7 @@ class LandmarkCard:
     """
 
     network: str = "2d"
-    settings: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    settings: Mapping[str, int | Sequence[int]] = dataclasses.field(default_factory=dict)
     crop_size_px: int = CROP_SIZE_PX
     crop_scale: float = 1.1
     window_frames: int = 3
@@ -144,10 +154,10 @@ def _check_network(path: Path, card: LandmarkCard) -> None:
         raise WeightsError(
             f"{path}: network is {card.network!r}, expected one of {', '.join(NETWORK_NAMES)}"
         )
-    allowed = ("stacks", "features") if card.network == "hourglass" else ()
+    allowed = _SETTINGS.get(card.network, ())
     settings: Any = card.settings
     if not isinstance(settings, dict) or not all(
-        name in allowed and _whole(value, name) for name, value in settings.items()
+        name in allowed and _whole_numbers(value, name) for name, value in settings.items()
     ):
         raise WeightsError(
             f"{path}: settings is {settings!r}, expected whole numbers for some of {list(allowed)}"
@@ -166,6 +176,13 @@ def _check_network(path: Path, card: LandmarkCard) -> None:
 
 def _whole(value: object, name: str) -> bool:
     return type(value) is int and 1 <= value <= _MOST[name]
+
+
+def _whole_numbers(value: object, name: str) -> bool:
+    """Of channels five, else one."""
+    if name != "channels":
+        return _whole(value, name)
+    return isinstance(value, list) and len(value) == 5 and all(_whole(v, name) for v in value)
 
 
 def _within(value: object, low: float, high: float) -> bool:

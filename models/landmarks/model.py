@@ -24,7 +24,11 @@ from models.atomic_write import atomic_write
 from models.landmarks.card import LandmarkCard, card_from_metadata, card_metadata
 from models.landmarks.external.external_model import EXTERNAL_SUFFIXES, read_external_model
 from models.landmarks.networks.fast_inference import compile_form, fast_form, in_bfloat16
-from models.landmarks.networks.heatmap_codecs import decode_heatmaps
+from models.landmarks.networks.heatmap_codecs import (
+    decode_heatmaps,
+    soft_argmax,
+    soft_argmax_spread,
+)
 from models.landmarks.networks.landmark_network import LandmarkNetwork
 from schemas.errors import UsageError, WeightsError
 from schemas.landmarks import LANDMARK_COUNT
@@ -88,6 +92,7 @@ class LandmarkModel:
         if compiled:
             compile_form(self._form)
         self._heatmap_stride = network.heatmap_stride
+        self._makes_spread = network.makes_spread
         self._trained_codec = card.codec
         self._mean = torch.tensor(card.pixel_mean_rgb, device=self.device)
         self._std = torch.tensor(card.pixel_std_rgb, device=self.device)
@@ -125,14 +130,23 @@ class LandmarkModel:
     def predict(
         self, crops: npt.NDArray[np.uint8], windows: npt.NDArray[np.intp]
     ) -> npt.NDArray[np.float32]:
-        """Landmarks of the last frame of each window, in crop pixels.
+        """Landmarks of the last frame of each window: (M, 68, 2), see `predict_with_spread`."""
+        return self.predict_with_spread(crops, windows)[0]
+
+    def predict_with_spread(
+        self, crops: npt.NDArray[np.uint8], windows: npt.NDArray[np.intp]
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Landmarks of the last frame of each window, and how far off each may be.
 
         Args:
             crops: (N, S, S, 3) uint8 RGB, S = card.crop_size_px.
             windows: (M, T) intp indices into crops, oldest first, T = card.window_frames. Of
                 the columns those count that the network sees: all, or the last.
 
-        Returns: (M, 68, 2) float32 (x, y), the centre of the top-left crop pixel at (0, 0).
+        Returns:
+            (M, 68, 2) float32 (x, y) crop pixels, the centre of the top-left one at (0, 0).
+            (M, 68) float32, the expected distance from the truth in crop pixels; NaN of networks
+            that do not tell.
 
         Raises:
             ValueError: an array has another shape or type, or an index is out of range.
@@ -147,7 +161,10 @@ class LandmarkModel:
                 f"windows: got shape {windows.shape}, expected (M, {self.card.window_frames})"
             )
         if not len(windows):
-            return np.empty((0, LANDMARK_COUNT, 2), np.float32)
+            return (
+                np.empty((0, LANDMARK_COUNT, 2), np.float32),
+                np.empty((0, LANDMARK_COUNT), np.float32),
+            )
         if windows.min() < 0 or windows.max() >= len(crops):
             raise ValueError(
                 f"windows: got indices {windows.min()}..{windows.max()} into {len(crops)} crops"
@@ -156,13 +173,14 @@ class LandmarkModel:
             windows[:, -self._form.frames_seen :], axis=0, return_inverse=True
         )
         used, local = np.unique(seen, return_inverse=True)
-        return self._predict(crops[used], local.reshape(seen.shape))[inverse.ravel()]
+        found = self._predict(crops[used], local.reshape(seen.shape))[inverse.ravel()]
+        return found[..., :2], found[..., 2]
 
     @torch.inference_mode()
     def _predict(
         self, crops: npt.NDArray[np.uint8], windows: npt.NDArray[np.intp]
     ) -> npt.NDArray[np.float32]:
-        """`predict` where every crop is used and every window another."""
+        """(M, 68, 3) x, y, spread where every crop is used and every window another."""
         chunk = max(1, _CHUNK_PIXELS[self.device.type] // self.card.crop_size_px**2)
         shared = torch.from_numpy(np.ascontiguousarray(crops)).to(self.device)  # (N, S, S, 3)
         read_crops = self._form.read_crops
@@ -174,13 +192,25 @@ class LandmarkModel:
             gathered = shared[part]  # (B, F, ...)
             if read_crops is None:
                 gathered = self._normalized(gathered)  # (B, F, 3, S, S)
-            parts.append(self._landmarks_px(self._form.read_windows(gathered)))
+            parts.append(self._read_output(self._form.read_windows(gathered)))
         return torch.cat(parts).cpu().numpy()
 
     def _normalized(self, pixels: Tensor) -> Tensor:
         """(..., S, S, 3) uint8 to (..., 3, S, S) floating, channels last in memory."""
         normalized = (pixels.to(torch.float32) - self._mean) / self._std
         return normalized.to(self._dtype).movedim(-1, -3)
+
+    def _read_output(self, output: Tensor) -> Tensor:
+        """Coordinates (B, L, 2) or maps (B, L or 2 L, h, w) to (B, L, 3) x, y, spread; crop px."""
+        if self._makes_spread:
+            places, log_spreads = output.float().chunk(2, dim=1)
+            points, log_share = soft_argmax(places)
+            spread = self.card.crop_size_px * soft_argmax_spread(log_spreads, log_share)
+            points = (points + 0.5) * self.card.crop_size_px / output.shape[-1] - 0.5
+        else:
+            points = self._landmarks_px(output)
+            spread = points.new_full(points.shape[:2], torch.nan)
+        return torch.cat([points, spread[..., None]], dim=-1)
 
     def _landmarks_px(self, output: Tensor) -> Tensor:
         """Coordinates (B, L, 2) or heatmaps (B, L, h, w) to (B, L, 2) crop pixels."""

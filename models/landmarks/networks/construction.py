@@ -1,4 +1,4 @@
-"""The landmark networks of both papers by name."""
+"""The landmark networks by name: those of both papers, and ours."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from models.landmarks.networks.coordinate_network import (
 from models.landmarks.networks.heatmap_network import HeatmapNetwork
 from models.landmarks.networks.hourglass import StackedHourglass
 from models.landmarks.networks.landmark_network import LandmarkNetwork
+from models.landmarks.networks.unet import UNet
 
 __all__ = ["NETWORK_NAMES", "build_network"]
 
-#: In the order of the local-motion paper's Table 7; then its plain FCNs, and FHR's network.
+#: In the order of the local-motion paper's Table 7; then its plain FCNs, FHR's network, and ours.
 NETWORK_NAMES: Final = (
     "2d",
     "3d",
@@ -25,6 +26,7 @@ NETWORK_NAMES: Final = (
     "2dfcn",
     "3dfcn",
     "hourglass",
+    "unet",
 )
 
 
@@ -34,8 +36,8 @@ def build_network(name: str, landmark_count: int = 68, **settings: Any) -> Landm
     Args:
         name: one of NETWORK_NAMES.
         landmark_count: landmarks to predict.
-        settings: crop_size_px for any of them; dropout for any but the hourglass; stacks and
-            features for the hourglass.
+        settings: crop_size_px for any of them; dropout for any but the hourglass and the
+            U-net; stacks and features for the hourglass; channels and blocks for the U-net.
 
     Raises:
         ValueError: there is no such network, or a setting is out of range.
@@ -52,4 +54,6 @@ def build_network(name: str, landmark_count: int = 68, **settings: Any) -> Landm
             return HeatmapNetwork(landmark_count, early=name == "3dfcrnn", late=True, **settings)
         case "hourglass":
             return StackedHourglass(landmark_count, **settings)
+        case "unet":
+            return UNet(landmark_count, **settings)
     raise ValueError(f"network: got {name!r}, expected one of {', '.join(NETWORK_NAMES)}")

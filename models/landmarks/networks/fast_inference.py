@@ -9,7 +9,7 @@ once a crop: everything up to the first connection between frames.
     | --- | --- | --- |
     | 2D, 2DFCN | convolutions | the rest |
     | 2DRNN, 2DFCRNN | convolutions, and the gates that they feed | two recurrent steps, the rest |
-    | 3D, 3DRNN, 3DFCN, 3DFCRNN, hourglass | normalization | everything |
+    | 3D, 3DRNN, 3DFCN, 3DFCRNN, hourglass, U-net | normalization | everything |
 
 Batch norms are folded into the layer before them, and memory is channels-last.
 """
@@ -33,6 +33,7 @@ from models.landmarks.networks.coordinate_network import (
 from models.landmarks.networks.heatmap_network import HeatmapNetwork
 from models.landmarks.networks.hourglass import StackedHourglass
 from models.landmarks.networks.landmark_network import LandmarkNetwork
+from models.landmarks.networks.unet import UNet
 
 __all__ = [
     "FastForm",
@@ -46,7 +47,13 @@ __all__ = [
 Network = TypeVar("Network", bound=nn.Module)
 Step: TypeAlias = Callable[[Tensor], Any]
 _Convolution = nn.Conv2d | nn.Conv3d | nn.ConvTranspose2d
-_OURS: Final = (CoordinateNetwork, RecurrentCoordinateNetwork, HeatmapNetwork, StackedHourglass)
+_OURS: Final = (
+    CoordinateNetwork,
+    RecurrentCoordinateNetwork,
+    HeatmapNetwork,
+    StackedHourglass,
+    UNet,
+)
 _CHANNELS_LAST: Final = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 

@@ -41,6 +41,7 @@ __all__ = [
     "decode_heatmaps",
     "encode_heatmaps",
     "soft_argmax",
+    "soft_argmax_spread",
 ]
 
 #: Of maps that look like those of `encode_heatmaps`.
@@ -128,6 +129,18 @@ def soft_argmax(maps: Tensor) -> tuple[Tensor, Tensor]:
     y = torch.arange(height, dtype=maps.dtype, device=maps.device)
     mean = torch.stack([(share.sum(-2) * x).sum(-1), (share.sum(-1) * y).sum(-1)], dim=-1)
     return mean, log_share
+
+
+def soft_argmax_spread(log_spreads: Tensor, log_share: Tensor) -> Tensor:
+    """How far off each landmark may be: the mean of its log spreads over its softmax.
+
+    Args:
+        log_spreads: (..., H, W), the logarithm of a distance.
+        log_share: (..., H, W), as `soft_argmax` returns it.
+
+    Returns: (...) the expected distance, in the unit of the spreads.
+    """
+    return (log_share.exp() * log_spreads).sum((-1, -2)).exp()
 
 
 def _peak(maps: Tensor) -> Tensor:

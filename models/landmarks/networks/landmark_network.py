@@ -26,10 +26,13 @@ class LandmarkNetwork(nn.Module):
         crop_size_px: S.
         frames_seen: 1 where only the last frame of a window counts, else T.
         heatmap_stride: crop pixels a heatmap pixel, or None: the output is coordinates.
+        makes_spread: as many maps again follow the heatmaps: the logarithm of how far off each
+            landmark may be, in units of the crop's side (`soft_argmax_spread`).
     """
 
     frames_seen: int = 1
     heatmap_stride: int | None = None
+    makes_spread: bool = False
 
     def __init__(self, landmark_count: int, crop_size_px: int) -> None:
         super().__init__()
