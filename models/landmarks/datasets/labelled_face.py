@@ -54,6 +54,8 @@ class LabelledFace:
     box_xyxy_px: (4,) float32, YuNet's own or what `box_from_landmarks` makes of the landmarks.
     earlier: the same face in the frames just before, oldest first, where they are known.
     origin: data set, video, frame, face.
+    labels_right_px: how far right of where the mirror image would put them the labels of its
+        data set lie; a mirrored face is labelled so too.
     """
 
     name: str
@@ -62,6 +64,7 @@ class LabelledFace:
     box_xyxy_px: npt.NDArray[np.float32]
     earlier: tuple[LabelledFace, ...] = ()
     origin: FaceOrigin = FaceOrigin()
+    labels_right_px: float = 0.0
 
     @classmethod
     def from_landmarks(

@@ -22,6 +22,7 @@ import numpy.typing as npt
 from models.crops import image_to_crop, sample_plane, square_affine
 from models.face_box import DETECTOR_NOISE, BoxNoise, jitter_box
 from models.landmarks.datasets.labelled_face import LabelledFace
+from models.landmarks.training.occluders import occlude_landmarks
 from schemas.landmarks import FLIP_PERMUTATION
 
 __all__ = [
@@ -49,6 +50,7 @@ class AugmentationStrength:
     box_noise: of the boxes; somewhat wider than the detector's.
     angle_deg: standard deviation of the roll; one sample in five is drawn evenly from
         3.5 times as far to either side.
+    any_roll: probability that the roll is any at all, up to upside down.
     stretch: standard deviation of the logarithm of width over height.
     warp: standard deviation of a smooth displacement that gives a face another shape, in units
         of the crop's side; half of the samples are warped.
@@ -59,14 +61,17 @@ class AugmentationStrength:
     reversal: probability that a window runs backwards, its first frame the labelled one; stills
         have but one frame.
     appearance: probability multiplier of every change of pixels (0 turns them off).
+    worn: probability of something in front of a part of the face (`occlude_landmarks`).
     """
 
     box_noise: BoxNoise = _TRAINING_NOISE
     angle_deg: float = 8.0
+    any_roll: float = 0.0
     stretch: float = 0.07
     warp: float = 0.015
     motion: float = 0.01
     appearance: float = 1.0
+    worn: float = 0.0
     mirror: float = 0.5
     reversal: float = 0.0
 
@@ -97,6 +102,7 @@ def cut_patch(face: LabelledFace, *, crop_size_px: int = 64) -> LabelledFace:
         image=np.ascontiguousarray(patch),
         landmarks_px=landmarks.astype(np.float32),
         box_xyxy_px=box.reshape(4).astype(np.float32),
+        labels_right_px=face.labels_right_px / factor,
         earlier=tuple(cut_patch(frame, crop_size_px=crop_size_px) for frame in face.earlier),
     )
 
@@ -143,7 +149,7 @@ def augment(
         steps_back = 0 if face.earlier else ago  # only stills are animated
         crop, landmarks = variation.cut(seen, steps_back, crop_scale, size_px)
         look = np.random.default_rng(variation.appearance_seed)
-        crops.append(_vary_appearance(crop, look, rng, strength.appearance))
+        crops.append(_vary_appearance(crop, landmarks, look, rng, strength))
     return np.stack(crops), landmarks
 
 
@@ -173,6 +179,8 @@ class _Variation:
         angle = rng.normal(0, strength.angle_deg)
         if rng.random() < 0.2:
             angle = rng.uniform(-3.5, 3.5) * strength.angle_deg
+        if strength.any_roll and rng.random() < strength.any_roll:
+            angle = rng.uniform(-180, 180)
         warp = strength.warp * rng.normal(0, 1, (5, 5, 2)).clip(-2.5, 2.5)
         moving = rng.random() < 0.75
         return cls(
@@ -202,6 +210,8 @@ class _Variation:
         if self.flip:
             crop = np.ascontiguousarray(crop[:, ::-1])
             landmarks = flip_landmarks(landmarks, size_px)
+            step = np.hypot(*affine[:, 0])  # px of the picture a pixel of the crop
+            landmarks[:, 0] += 2 * face.labels_right_px / step
         return crop, landmarks
 
 
@@ -258,7 +268,11 @@ def _warp(
 
 
 def _vary_appearance(
-    crop: Crop, rng: np.random.Generator, own: np.random.Generator, appearance: float
+    crop: Crop,
+    landmarks: Landmarks,
+    rng: np.random.Generator,
+    own: np.random.Generator,
+    strength: AugmentationStrength,
 ) -> Crop:
     """Sharpness, colour, noise and things in the way; landmarks stay where they are.
 
@@ -266,7 +280,7 @@ def _vary_appearance(
     """
 
     def chance(probability: float) -> bool:
-        return bool(rng.random() < probability * appearance)
+        return bool(rng.random() < probability * strength.appearance)
 
     if chance(0.25):
         crop = _lower_resolution(crop, rng)
@@ -285,6 +299,8 @@ def _vary_appearance(
         crop = np.clip(crop + noise, 0, 255).astype(np.uint8)
     if chance(0.12):
         crop = _occlude(crop, rng)
+    if strength.worn and chance(strength.worn):
+        crop = occlude_landmarks(crop, landmarks, rng)
     return crop
 
 

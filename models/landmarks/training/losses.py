@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable
 from typing import Final, Literal
 
 import torch
 from torch import Tensor
 
-from models.landmarks.networks.heatmap_codecs import encode_heatmaps, soft_argmax
+from models.landmarks.networks.heatmap_codecs import (
+    encode_heatmaps,
+    soft_argmax,
+    soft_argmax_spread,
+)
 from models.landmarks.networks.hourglass import StackedHourglass
 from models.landmarks.networks.landmark_network import LandmarkNetwork
 from schemas.landmarks import OUTER_EYE_CORNERS
@@ -25,11 +30,20 @@ __all__ = [
     "landmark_loss",
     "normalized_distance",
     "soft_argmax_loss",
+    "spread_loss",
     "squared_distance",
 ]
 
 #: What a nat between a softmax and its Gaussian counts, beside an interocular distance.
 _SHAPE_WEIGHT: Final = 0.01
+#: What a nat of the spread's likelihood counts, beside an interocular distance.
+_SPREAD_WEIGHT: Final = 0.005
+#: Lids and inner lips count this much: what they do is seldom seen, and small in the mean.
+_MOVING_WEIGHT: Final = 2.0
+_MOVING: Final = (37, 38, 40, 41, 43, 44, 46, 47, 60, 61, 62, 63, 64, 65, 66, 67)
+#: Upper and lower landmarks whose distance says how far eyes and mouth are open, and its weight.
+_OPENINGS: Final = ((37, 41), (38, 40), (43, 47), (44, 46), (61, 67), (62, 66), (63, 65))
+_OPENING_WEIGHT: Final = 0.3
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -69,6 +83,8 @@ def landmark_loss(
     if network.heatmap_stride is None:
         squares = coordinate_loss == "squares"
         return LandmarkLoss(network, squared_distance if squares else normalized_distance)
+    if network.makes_spread:
+        return LandmarkLoss(network, functools.partial(spread_loss, sigma_px=sigma_px))
     compare = functools.partial(
         soft_argmax_loss if codec == "soft_argmax" else heatmap_loss, sigma_px=sigma_px
     )
@@ -148,6 +164,49 @@ def soft_argmax_loss(heatmaps: Tensor, truth: Tensor, sigma_px: float) -> Tensor
         predicted_px.flatten(0, 1), truth_px.repeat_interleave(stacks, dim=0)
     )
     return distance + _SHAPE_WEIGHT * (divergence * inside).mean()
+
+
+def spread_loss(maps: Tensor, truth: Tensor, sigma_px: float) -> Tensor:
+    """`soft_argmax_loss` of maps that tell spreads too, with weight on what opens and shuts.
+
+    Adds the error of the openings of eyes and mouth, and the likelihood of each distance d
+    under an exponential distribution, d / spread + log spread, whose best spread is the
+    expected distance. The distance is taken as it is there: the likelihood moves spreads only.
+
+    Args:
+        maps: (B, 2 L, h, w), places and log spreads in units of the crop's side.
+        truth: (B, L, 2) in crop units.
+        sigma_px: of the shape, heatmap pixels.
+    """
+    places, log_spreads = maps.chunk(2, dim=1)  # (B, L, h, w)
+    height, width = places.shape[-2:]
+    truth_px = _heatmap_px(truth, places)
+    predicted_px, log_share = soft_argmax(places)  # (B, L, 2), (B, L, h, w)
+    wanted = encode_heatmaps(truth_px.nan_to_num(), height, width, sigma_px)
+    wanted = wanted / wanted.sum((-1, -2), keepdim=True).clamp(min=1e-6)
+    divergence = (wanted.xlogy(wanted) - wanted * log_share).sum((-1, -2))  # (B, L)
+    far = truth_px.new_tensor([width - 0.5, height - 0.5])
+    inside = ((truth_px > -0.5) & (truth_px < far)).all(-1)  # (B, L)
+    known = truth_px.isfinite().all(-1)
+    offset = predicted_px - truth_px.where(known[..., None], predicted_px)
+    distance_px = (offset.square().sum(-1) + 1e-8).sqrt() * known  # (B, L)
+    right, left = OUTER_EYE_CORNERS
+    interocular = (truth_px[:, right] - truth_px[:, left]).norm(dim=-1)  # (B,)
+    interocular = interocular.clamp(min=interocular.median() / 2)[:, None]
+    weight = known.to(distance_px.dtype)
+    weight[:, _MOVING] *= _MOVING_WEIGHT
+    upper, lower = (list(rows) for rows in zip(*_OPENINGS, strict=True))
+    opening = (offset[:, upper] - offset[:, lower]).square().sum(-1)  # (B, pairs)
+    log_spread = soft_argmax_spread(log_spreads, log_share.detach()).log()  # (B, L)
+    log_spread = log_spread + math.log(width)
+    likelihood = distance_px.detach() * (-log_spread).exp() + log_spread
+    loss: Tensor = (
+        (distance_px * weight / interocular).sum() / weight.sum()
+        + _OPENING_WEIGHT * ((opening + 1e-8).sqrt() / interocular).mean()
+        + _SHAPE_WEIGHT * (divergence * inside).mean()
+        + _SPREAD_WEIGHT * (likelihood * known).sum() / known.sum()
+    )
+    return loss
 
 
 def _heatmap_px(truth: Tensor, heatmaps: Tensor) -> Tensor:

@@ -117,7 +117,7 @@ MODERN: Final = Recipe(
     schedule=CosineSchedule(),
     batch_size=32,
     coordinate_loss="distance",
-    strength=AugmentationStrength(),
+    strength=AugmentationStrength(angle_deg=12.0, any_roll=0.1, worn=0.15),
     fade=0.5,
     average_decay=0.999,
     gradient_limit=5.0,

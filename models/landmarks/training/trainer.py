@@ -49,6 +49,7 @@ class LandmarkTrainer:
         samples_per_epoch: instead of what the recipe has; no pass over the data then.
         device: where the network is trained.
         workers: processes that make batches, 0: this one. They change no number.
+        bfloat16: compute forward passes in half the precision; None: where the recipe says so.
 
     Attributes:
         network: the network being trained.
@@ -72,6 +73,7 @@ class LandmarkTrainer:
         samples_per_epoch: int | None = None,
         device: str | torch.device = "cpu",
         workers: int = 0,
+        bfloat16: bool | None = None,
     ) -> None:
         self.faces = faces
         self.card = card
@@ -80,7 +82,8 @@ class LandmarkTrainer:
         self.validation_errors: list[float] = []
         self._seed = seed
         self._device = torch.device(device)
-        self._bfloat16 = self._device.type in recipe.autocast_devices
+        shorter = self._device.type in recipe.autocast_devices
+        self._bfloat16 = shorter if bfloat16 is None else bfloat16
         samples = samples_per_epoch or (
             recipe.samples_per_epoch if recipe.passes is None else recipe.passes * len(faces)
         )
@@ -218,7 +221,7 @@ class LandmarkTrainer:
 
 def _new_network(card: LandmarkCard, recipe: Recipe) -> LandmarkNetwork:
     settings: dict[str, Any] = dict(card.settings)
-    if card.network != "hourglass":
+    if card.network not in ("hourglass", "unet"):
         settings["dropout"] = recipe.dropout
     return build_network(card.network, crop_size_px=card.crop_size_px, **settings)
 

@@ -11,6 +11,7 @@ from models.landmarks.training.losses import (
     landmark_loss,
     normalized_distance,
     soft_argmax_loss,
+    spread_loss,
     squared_distance,
 )
 from schemas.landmarks import OUTER_EYE_CORNERS
@@ -133,3 +134,48 @@ def test_losses_fit_their_networks(name: str) -> None:
     assert torch.isfinite(
         landmark_loss(network, "taylor", 3.0)(windows, torch.rand(2, 68, 2) - 0.5)
     )
+
+
+def _maps(truth: torch.Tensor, log_spread: float) -> torch.Tensor:
+    """(B, 136, 32, 32) of a network that is right, and expects to be off by that."""
+    places = encode_heatmaps((truth + 0.5) * 32 - 0.5, 32, 32, 1.0).clamp(min=1e-30).log()
+    return torch.cat([places, torch.full_like(places, log_spread)], dim=1)
+
+
+def test_the_best_spread_is_the_distance() -> None:
+    """Everything 1 of 32 pixels off: the likelihood is best at a spread of 1/32 of the side."""
+    truth = _faces([0.5])
+    maps = _maps(truth + torch.tensor([1 / 32, 0.0]), 0.0)
+    spreads = torch.tensor([1 / 64, 1 / 32, 1 / 16])
+    costs = []
+    for spread in spreads:
+        maps[:, 68:] = spread.log()
+        costs.append(spread_loss(maps, truth, 1.0).item())
+    assert costs[1] == min(costs)
+    # d / s + log s with d = s, s = 2 d, s = d / 2, in heatmap pixels; 0.005 a nat
+    assert costs[0] - costs[1] == pytest.approx(0.005 * (1 - math.log(2)), rel=0.01)
+    assert costs[2] - costs[1] == pytest.approx(0.005 * (math.log(2) - 0.5), rel=0.01)
+
+
+def test_spreads_do_not_move_landmarks() -> None:
+    truth = _faces([0.5])
+    gradients = []
+    for log_spread in (-3.0, -5.0):
+        maps = _maps(truth + 0.01, log_spread).requires_grad_()
+        spread_loss(maps, truth, 1.0).backward()
+        assert maps.grad is not None
+        gradients.append(maps.grad[:, :68])
+    torch.testing.assert_close(*gradients)
+
+
+def test_an_eye_that_is_open_too_far_costs_more_than_its_distance() -> None:
+    """Upper lids up, lower lids down, or both up: the same distances, another opening."""
+    truth = _faces([0.5])
+    apart, together = truth.clone(), truth.clone()
+    upper, lower = [37, 38, 43, 44], [41, 40, 47, 46]
+    apart[:, upper, 1] -= 0.02
+    apart[:, lower, 1] += 0.02
+    together[:, [*upper, *lower], 1] -= 0.02
+    costs = [spread_loss(_maps(face, -4.0), truth, 1.0).item() for face in (apart, together)]
+    # four of seven openings are off by 0.04 of an interocular distance of 0.5
+    assert costs[0] - costs[1] == pytest.approx(0.3 * 4 / 7 * 0.04 / 0.5, rel=0.05)

@@ -1,0 +1,130 @@
+"""Painted occluders: sunglasses, a mask, a hand, where the landmarks say they would be.
+
+Landmarks stay where they are behind them, so a network learns to guess, and how far off it is.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["HIDDEN_LANDMARKS", "Occluder", "occlude_landmarks"]
+
+Occluder = Literal["sunglasses", "mask", "hand"]
+#: What each hides; a hand hides what it happens to cover.
+HIDDEN_LANDMARKS: Final = {
+    "sunglasses": tuple(range(36, 48)),
+    "mask": (*range(4, 13), *range(48, 68)),
+}
+_SMOOTH: Final = 4  # fractional bits of OpenCV's polygons
+
+
+def occlude_landmarks(
+    crop: npt.NDArray[np.uint8],
+    landmarks_px: npt.NDArray[np.floating],
+    rng: np.random.Generator,
+    kind: Occluder | None = None,
+) -> npt.NDArray[np.uint8]:
+    """A crop with a part of its face behind something.
+
+    Args:
+        crop: (S, S, 3) uint8 RGB; left as it is.
+        landmarks_px: (68, 2), crop pixels; where one is NaN the crop is returned as it is.
+        rng: colour, shape and, without `kind`, what it is.
+        kind: what is painted; None: any.
+    """
+    if not np.isfinite(landmarks_px).all():
+        return crop
+    points = landmarks_px.astype(np.float64)
+    kind = kind or ("sunglasses", "mask", "hand")[int(rng.integers(3))]
+    cover = np.zeros(crop.shape[:2], np.uint8)
+    if kind == "sunglasses":
+        _paint_sunglasses(cover, points, rng)
+        colour = rng.uniform(0, 70, 3)
+    elif kind == "mask":
+        _paint_mask(cover, points, rng)
+        colour = rng.uniform(30, 255, 3)
+    else:
+        _paint_hand(cover, points, rng)
+        colour = _skin(crop, points) * rng.uniform(0.6, 1.15)
+    soft = cv2.GaussianBlur(cover, (0, 0), rng.uniform(0.4, 1.0)).astype(np.float32)[..., None]
+    opaque = soft / 255 * np.float32(rng.uniform(0.85, 1.0) if kind == "sunglasses" else 1.0)
+    painted = colour * _shading(crop.shape[0], rng)
+    mixed = crop * (1 - opaque) + painted * opaque
+    return np.asarray(np.clip(mixed + 0.5, 0, 255), np.uint8)
+
+
+def _paint_sunglasses(
+    cover: npt.NDArray[np.uint8], points: npt.NDArray[np.float64], rng: np.random.Generator
+) -> None:
+    grown = rng.uniform(1.5, 2.1)
+    for eye in (points[36:42], points[42:48]):
+        middle = eye.mean(0)
+        along = eye[3] - eye[0]
+        half = np.linalg.norm(along) / 2 * grown
+        angle = float(np.degrees(np.arctan2(along[1], along[0])))
+        box = (tuple(middle), (2 * half, 2 * half * rng.uniform(0.55, 0.85)), angle)
+        if rng.random() < 0.5:
+            cv2.ellipse(cover, box, 255, -1, cv2.LINE_AA)
+        else:
+            _fill(cover, cv2.boxPoints(box))
+    bridge = np.stack([points[39], points[42]])
+    thick = max(1, round(float(np.linalg.norm(bridge[1] - bridge[0])) * 0.12))
+    ends = np.round(bridge * 2**_SMOOTH).astype(int)
+    cv2.line(cover, tuple(ends[0]), tuple(ends[1]), 255, thick, cv2.LINE_AA, _SMOOTH)
+
+
+def _paint_mask(
+    cover: npt.NDArray[np.uint8], points: npt.NDArray[np.float64], rng: np.random.Generator
+) -> None:
+    top = points[28] + rng.uniform(-0.2, 0.8) * (points[33] - points[28])
+    jaw = points[2:15]
+    middle = points[33]
+    _fill(cover, np.vstack([middle + (jaw - middle) * 1.06, top[None]]))
+
+
+def _paint_hand(
+    cover: npt.NDArray[np.uint8], points: npt.NDArray[np.float64], rng: np.random.Generator
+) -> None:
+    """A palm about one landmark, and fingers from it towards another."""
+    size = float(np.ptp(points, axis=0).max())
+    palm, towards = points[int(rng.integers(68))], points[int(rng.integers(68))]
+    radius = size * rng.uniform(0.12, 0.22)
+    angle = float(np.arctan2(*(towards - palm)[::-1]))
+    oval = (tuple(palm), (2 * radius, 1.6 * radius), float(np.degrees(angle)))
+    cv2.ellipse(cover, oval, 255, -1, cv2.LINE_AA)
+    for finger in range(4):
+        lean = angle + rng.normal(0, 0.06) + (finger - 1.5) * 0.22
+        start = palm + radius * 0.5 * np.array([np.cos(lean), np.sin(lean)])
+        stop = palm + radius * rng.uniform(1.8, 2.8) * np.array([np.cos(lean), np.sin(lean)])
+        ends = np.round(np.stack([start, stop]) * 2**_SMOOTH).astype(int)
+        thick = max(1, round(radius * 0.36))
+        cv2.line(cover, tuple(ends[0]), tuple(ends[1]), 255, thick, cv2.LINE_AA, _SMOOTH)
+
+
+def _fill(cover: npt.NDArray[np.uint8], polygon: npt.NDArray[np.floating]) -> None:
+    corners = np.round(polygon * 2**_SMOOTH).astype(np.int32)
+    cv2.fillPoly(cover, [corners], 255, cv2.LINE_AA, _SMOOTH)
+
+
+def _skin(crop: npt.NDArray[np.uint8], points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The mean colour about the nose, (3,)."""
+    side = crop.shape[0]
+    x, y = np.clip(np.round(points[30]), 0, side - 1).astype(int)
+    reach = max(1, side // 16)
+    patch = crop[max(0, y - reach) : y + reach + 1, max(0, x - reach) : x + reach + 1]
+    colour: npt.NDArray[np.float64] = patch.reshape(-1, 3).mean(0)
+    return colour
+
+
+def _shading(side: int, rng: np.random.Generator) -> npt.NDArray[np.float32]:
+    """A light that falls off to one side, (S, S, 1)."""
+    ramp = np.linspace(-1, 1, side, dtype=np.float32)
+    slope = rng.normal(0, 0.15, 2).astype(np.float32)
+    light: npt.NDArray[np.float32] = (
+        1 + slope[0] * ramp[None, :, None] + slope[1] * ramp[:, None, None]
+    )
+    return light
