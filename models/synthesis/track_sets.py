@@ -20,6 +20,8 @@ from typing import Final, Literal, TypeVar
 import numpy as np
 
 from models.detection.face_detector import FaceDetector
+from models.landmarks.datasets.dlib_xml import read_dlib_xml
+from models.landmarks.datasets.ibug_300w import read_pts_folder
 from models.landmarks.datasets.labelled_face import LabelledFace
 from models.landmarks.datasets.sets import read_evaluation_set
 from models.landmarks.model import LandmarkCard
@@ -30,6 +32,7 @@ from models.synthesis.face_clips import FaceClip
 from models.synthesis.motion_tracks import MotionTrack, borrow_errors, real_motions
 from schemas.errors import UsageError
 
+_DLIB_XML: Final = "training_with_face_landmarks.xml"
 __all__ = ["CLIP_FRAMES", "SPLITS", "Split", "animate_split", "clip_count", "mix_split"]
 
 Split = Literal["fit", "held-out", "test"]
@@ -143,10 +146,15 @@ def mix_split(
 def _stills(data: Path) -> dict[Split, list[LabelledFace]]:
     """The sharpest still of every person, by split."""
     people: dict[str, list[LabelledFace]] = defaultdict(list)
-    for name in ("helen_train8", "dlib_faces", "ytf68/val"):
-        for face in read_evaluation_set(data, name):
-            if _width_px(face) >= _SMALLEST_STILL_PX:
-                people[_CLIP_NUMBER.sub("", face.name)].append(face)
+    pictures = data / "images68"
+    stills = [
+        *read_pts_folder(pictures / "helen_train8", "helen_train8"),
+        *read_dlib_xml(pictures / "dlib_faces" / _DLIB_XML, data_set="dlib_faces"),
+        *read_evaluation_set(data, "ytf68/val"),
+    ]
+    for face in stills:
+        if _width_px(face) >= _SMALLEST_STILL_PX:
+            people[_CLIP_NUMBER.sub("", face.name)].append(face)
     return _dealt({person: [max(faces, key=_width_px)] for person, faces in people.items()})
 
 

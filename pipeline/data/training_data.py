@@ -32,6 +32,7 @@ from models.landmarks.training.augmentation import cut_patch
 from models.landmarks.training.label_convention import convention_offsets, moved_to_convention
 from models.landmarks.training.labelled_windows import hold_out, windows_of_video
 from models.synthesis.animated_windows import animated_windows, can_be_animated
+from models.synthesis.expressive_stills import expressive_stills
 from pipeline.data.labelled_sets import SET_HELP, read_labelled_sets
 from pipeline.reports.training_log import ERROR_SUFFIX
 from schemas.errors import UsageError
@@ -39,9 +40,9 @@ from schemas.landmarks import COMMON_LANDMARKS
 
 __all__ = ["TrainingData", "add_data_options", "read_training_data"]
 
-_DATA_LICENCE = (
-    "research use only: trained partly on labels of dlib's model, which excludes commercial use"
-)
+_DATA_LICENCE = "research use only: so are 300-W's labels and pictures, and what taught on videos"
+#: Of all samples, how many are stills with other expressions, where there are some.
+_EXPRESSIVE_SHARE = 0.16
 _DEFAULT_SPLIT = "; where no SPLIT is given, train"
 
 
@@ -83,7 +84,7 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
         "--data",
         type=Path,
         metavar="DIR",
-        help="folder with ytf68, pseudo68, videos and images68; validated on its ytf68/val",
+        help="folder with faces68, pseudo68, videos and ytf68; validated on its ytf68/val",
     )
     add(
         "--set",
@@ -122,6 +123,15 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="add so many windows of animated stills, for networks that see several frames: each "
         "takes about 0.3 s to render at the start, and 0.4 MB for crops of 64 px (default: none)",
+    )
+    add(
+        "--expressive-stills",
+        type=int,
+        default=0,
+        metavar="N",
+        help="add so many stills whose eyes and mouths were animated open and shut, for networks "
+        "that see one frame: each takes about 0.3 s to render at the start; "
+        f"{100 * _EXPRESSIVE_SHARE:.0f} %% of the samples are drawn from them (default: none)",
     )
     add(
         "--data-sets",
@@ -170,6 +180,7 @@ def read_training_data(args: argparse.Namespace, cards: Collection[LandmarkCard]
     faces, weights = reader.own_sets(args.data, args.data_sets) if args.data else ([], [])
     found = reader.read(sets, "labelled windows")
     each = 1 / len(faces) if faces else 1.0  # as much as the mean face of --data
+    expressive = reader.expressive([*faces, *found], args.expressive_stills, seed=args.seed)
     found += reader.animated([*faces, *found], args.animated_windows, seed=args.seed)
     validation = reader.read(held, "validation")
     if args.convention is not None:
@@ -180,9 +191,11 @@ def read_training_data(args: argparse.Namespace, cards: Collection[LandmarkCard]
             f"got {len(faces) + len(found)} windows to train on and {len(validation)} to validate "
             f"on, of {reader.frames} frames each, expected some of both"
         )
+    weights += [each] * len(found)
+    rare = _EXPRESSIVE_SHARE / (1 - _EXPRESSIVE_SHARE) * sum(weights)
     return TrainingData(
-        faces + found,
-        weights + [each] * len(found),
+        faces + found + expressive,
+        weights + [rare / len(expressive) for _ in expressive],
         validation,
         validated_on,
         _DATA_LICENCE if args.data else f"as the data allows: {', '.join(names)}",
@@ -240,6 +253,17 @@ class _Reader:
         )
         return list(tqdm(windows, "animated stills", total=count, unit="window", disable=not count))
 
+    def expressive(
+        self, faces: Sequence[LabelledFace], count: int, *, seed: int
+    ) -> list[LabelledFace]:
+        """The stills among the faces, with other expressions."""
+        stills = [face for face in faces if not face.earlier and can_be_animated(face)]
+        if count and (self.frames > 1 or not stills):
+            why = "no still of a frontal face" if self.frames == 1 else "networks that see motion"
+            raise UsageError(f"--expressive-stills: got {count} with {why}, expected 0")
+        made = expressive_stills(stills, count=count, crop_size_px=self.crop_size_px, seed=seed)
+        return list(tqdm(made, "expressive stills", total=count, unit="still", disable=not count))
+
     def _patches(self, faces: Iterable[LabelledFace]) -> list[LabelledFace]:
         patches = []
         for face in faces:
@@ -288,7 +312,7 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError(
             f"--validation-share: got {args.validation_share}, expected more than 0, less than 1"
         )
-    for name in ("windows_per_video", "animated_windows"):
+    for name in ("windows_per_video", "animated_windows", "expressive_stills"):
         if getattr(args, name) < 0:
             option = "--" + name.replace("_", "-")
             raise UsageError(f"{option}: got {getattr(args, name)}, expected 0 or more")

@@ -14,10 +14,19 @@ import numpy.typing as npt
 from models.face_tracking import box_iou
 from models.landmarks.datasets.labelled_face import AnnotationError, FaceOrigin, LabelledFace
 from models.landmarks.datasets.labelled_video import VideoFile
-from models.landmarks.evaluation.metrics import interocular_px
+from models.landmarks.evaluation.metrics import eye_opening, interocular_px, mean_distance_px
 from schemas.landmarks import LANDMARK_COUNT
 
-__all__ = ["read_pseudo68"]
+__all__ = ["LABELS_RIGHT", "read_pseudo68"]
+
+#: How far right of their mirror image's the teachers' labels lie, in interocular distances: they
+#: were aligned to labels of people, who label so.
+LABELS_RIGHT: Final = 0.008
+#: Teachers that differ by this much, in percent of the interocular distance, do not agree.
+_APART_PERCENT: Final = 2.1
+#: Interocular distance over the longer side of the box: seen from the front; turned by 50 degrees.
+_FRONTAL, _TURNED = 0.62, 0.40
+_SMALLEST_EYES_PX: Final = 40.0
 
 #: Faces are numbered frame by frame; where two boxes overlap less, the number changed hands.
 _SAME_FACE_IOU: Final = 0.4
@@ -27,31 +36,27 @@ def read_pseudo68(
     labels: Path,
     video: Path,
     *,
-    max_spread_percent: float = 1.5,
     faces_per_video: int = 60,
     earlier_frames: int = 0,
 ) -> list[LabelledFace]:
     """Teacher labels of the faces of one video, with the frames they were made on.
 
-    Labels are smoothed along time (a binomial 1-4-6-4-1 over frames that are consecutive and
-    hardly move); what spreads more than `max_spread_percent` is left out; then at most
-    `faces_per_video` are kept, evenly spaced, each with up to `earlier_frames` frames of the
-    same face just before it.
+    Labels are the mean of two teachers where they agree; where they do not, the first alone on
+    heads that are turned far, and none elsewhere. About `faces_per_video` are kept, evenly
+    spaced, and a quarter as many whose eyes are shut most, each with up to `earlier_frames`
+    frames of the same face just before it.
 
     Raises:
         AnnotationError: the .npz lacks an array or holds arrays of other shapes, or the video
             cannot be opened or has fewer frames than the labels name.
     """
     arrays = _load_pseudo_arrays(labels)
-    landmarks = _smooth_along_time(arrays["landmarks_px"], arrays["frame_index"], arrays["face"])
-    usable = np.flatnonzero(
-        (arrays["spread_percent"] <= max_spread_percent)
-        & np.isfinite(landmarks).all((1, 2))
-        & (interocular_px(landmarks) > 0.2 * arrays["box_xywh_px"][:, 2])  # not a profile
-    )
+    landmarks, trusted = _taught(arrays["a_px"], arrays["b_px"], arrays["box_xywh_px"])
+    usable = np.flatnonzero(trusted)
     if len(usable) > faces_per_video:
-        spaced = np.linspace(0, len(usable) - 1, faces_per_video)
-        usable = usable[np.round(spaced).astype(int)]
+        spaced = usable[np.round(np.linspace(0, len(usable) - 1, faces_per_video)).astype(int)]
+        shut = usable[np.argsort(eye_opening(landmarks[usable]))[: faces_per_video // 4]]
+        usable = np.union1d(spaced, shut)
     frame_index, face = arrays["frame_index"].tolist(), arrays["face"].tolist()
     row_at = {place: row for row, place in enumerate(zip(face, frame_index, strict=True))}
     wanted: dict[int, list[int]] = defaultdict(list)
@@ -66,7 +71,8 @@ def read_pseudo68(
         box = np.array([x, y, x + w, y + h], np.float32)
         origin = FaceOrigin("pseudo68", video.name, frame_index[row], face[row])
         name = f"{video.name}@{frame_index[row]}"
-        return LabelledFace(name, image, landmarks[row], box, origin=origin)
+        right = LABELS_RIGHT * float(interocular_px(landmarks[row]))
+        return LabelledFace(name, image, landmarks[row], box, (), origin, right)
 
     for index, _, image in VideoFile(video).pictures(needed):
         if not wanted:
@@ -98,8 +104,8 @@ def _load_pseudo_arrays(labels: Path) -> dict[str, npt.NDArray[Any]]:
         "frame_index": (),
         "face": (),
         "box_xywh_px": (4,),
-        "landmarks_px": (LANDMARK_COUNT, 2),
-        "spread_percent": (),
+        "a_px": (LANDMARK_COUNT, 2),
+        "b_px": (LANDMARK_COUNT, 2),
     }
     try:
         with np.load(labels, allow_pickle=False) as file:
@@ -115,23 +121,19 @@ def _load_pseudo_arrays(labels: Path) -> dict[str, npt.NDArray[Any]]:
     return arrays
 
 
-def _smooth_along_time(
-    landmarks_px: npt.NDArray[np.floating],
-    frame_index: npt.NDArray[np.integer],
-    face: npt.NDArray[np.integer],
-) -> npt.NDArray[np.float32]:
-    """Binomial smoothing of (N, 68, 2) within runs of frames of one face that hardly moves."""
-    smoothed = landmarks_px.astype(np.float32)
-    taps = {-2: 1.0, -1: 4.0, 0: 6.0, 1: 4.0, 2: 1.0}
-    at = {(int(f), int(i)): row for row, (f, i) in enumerate(zip(face, frame_index, strict=True))}
-    interocular = interocular_px(landmarks_px)
-    for (f, i), row in at.items():
-        near = [at[f, i + step] for step in taps if (f, i + step) in at]
-        if len(near) < len(taps):
-            continue
-        stack = landmarks_px[near].astype(np.float64)
-        motion = np.linalg.norm(stack - stack[2], axis=-1).mean(-1).max()
-        if motion < 0.05 * interocular[row]:
-            weights = np.array(list(taps.values())) / 16
-            smoothed[row] = np.tensordot(weights, stack, axes=1)
-    return smoothed
+def _taught(
+    a_px: npt.NDArray[np.floating],
+    b_px: npt.NDArray[np.floating],
+    box_xywh_px: npt.NDArray[np.floating],
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+    """(N, 68, 2) labels of two teachers made one, and (N,) whether to trust them."""
+    side = box_xywh_px[:, 2:].max(1)
+    interocular = interocular_px(a_px)
+    with np.errstate(invalid="ignore"):
+        apart_percent = 100 * mean_distance_px(a_px, b_px) / interocular
+        agree = apart_percent < _APART_PERCENT
+        turned = interocular < _TURNED * side
+    labels = np.where((agree & ~turned)[:, None, None], (a_px + b_px) / 2, a_px)
+    large = np.where(turned, side > _SMALLEST_EYES_PX / _FRONTAL, interocular > _SMALLEST_EYES_PX)
+    trusted = (agree | turned) & large & np.isfinite(labels).all((1, 2))
+    return labels.astype(np.float32), trusted

@@ -1,28 +1,37 @@
 """The labelled sets of a data folder: what is trained on, and what is only measured on.
 
-DIR/ytf68/train            trained on
-DIR/pseudo68, DIR/videos   trained on (teacher labels)
-DIR/images68/pytorch_tutorial_faces69_dlib   trained on (teacher labels)
-DIR/ytf68/val              chooses the epoch, measured on; other people than in train
-DIR/images68/dlib_faces    measured on, never trained on or chosen by
-DIR/images68/helen_train8  measured on, never trained on or chosen by
+| set | where | labels |
+| --- | --- | --- |
+| 300w | DIR/faces68/300w: helen/trainset, lfpw/trainset, afw | people's |
+| turned | DIR/faces68/300wlp_ibug, four photographs of five | a 3D fit to people's |
+| pseudo68 | DIR/pseudo68, DIR/videos | two teachers' |
+| ytf68 | DIR/ytf68/train | a network's |
+
+Measured on, never trained on:
+
+| set | where |
+| --- | --- |
+| 300w/common | DIR/faces68/300w/lfpw/testset |
+| turned/held-out | DIR/faces68/300wlp_ibug, every fifth photograph |
+| ytf68/val | DIR/ytf68/val; other people than in train |
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection, Iterator
+import re
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
-from models.landmarks.datasets.dlib_xml import read_dlib_xml
-from models.landmarks.datasets.ibug_300w import read_pts_folder
+from models.landmarks.datasets.ibug_300w import read_300w, read_pts_folder
 from models.landmarks.datasets.labelled_face import LabelledFace
 from models.landmarks.datasets.landmark_csv import read_landmark_csv
 from models.landmarks.datasets.points import leaving_out_broken
-from models.landmarks.datasets.pseudo68 import read_pseudo68
+from models.landmarks.datasets.pseudo68 import LABELS_RIGHT, read_pseudo68
+from models.landmarks.evaluation.metrics import interocular_px
 from schemas.errors import UsageError
 
 __all__ = [
@@ -33,14 +42,16 @@ __all__ = [
     "read_ytf68",
 ]
 
-EVALUATION_SETS: Final = ("ytf68/val", "dlib_faces", "helen_train8")
-TRAINING_SETS: Final = ("ytf68", "faces69", "pseudo68")
+EVALUATION_SETS: Final = ("300w/common", "turned/held-out", "ytf68/val")
+#: How much of the training is drawn from each, in proportion.
+_SHARES: Final = {"300w": 0.46, "turned": 0.14, "pseudo68": 0.14, "ytf68": 0.10}
+TRAINING_SETS: Final = tuple(_SHARES)
+_HELD_OUT_EVERY: Final = 5
 #: The labels of ytf68 sit this much too far right, in units of the box's longer side: the median
 #: distance of 1,473 faces to predictions that were averaged with those on the mirror image. Left
 #: in, mirroring would turn it into a blur of 2 % of the interocular distance. Only training
 #: takes it out; figures are measured on the labels as they are.
 _YTF68_SHIFT_RIGHT: Final = 0.0096
-_DLIB_XML: Final = "training_with_face_landmarks.xml"
 
 
 def read_evaluation_set(data: Path, name: str) -> list[LabelledFace]:
@@ -49,43 +60,41 @@ def read_evaluation_set(data: Path, name: str) -> list[LabelledFace]:
     Raises:
         UsageError: the set is not in the folder, or an annotation is broken.
     """
-    readers: dict[str, Callable[[], list[LabelledFace]]] = {
+    readers: dict[str, Callable[[], Sequence[LabelledFace]]] = {
+        "300w/common": lambda: read_300w(_existing(data / "faces68" / "300w"), "common").stills,
+        "turned/held-out": lambda: _turned_faces(data, held_out=True),
         "ytf68/val": lambda: read_ytf68(data / "ytf68" / "val", "ytf68/val"),
-        "dlib_faces": lambda: read_dlib_xml(
-            _existing(data / "images68" / "dlib_faces" / _DLIB_XML), data_set="dlib_faces"
-        ),
-        "helen_train8": lambda: read_pts_folder(
-            _existing(data / "images68" / "helen_train8"), "helen_train8"
-        ),
     }
-    return readers[name]()
+    return list(readers[name]())
 
 
 def read_training_sets(
     data: Path,
     names: Collection[str] = TRAINING_SETS,
     *,
-    faces_per_video: int = 80,
+    faces_per_video: int = 40,
     earlier_frames: int = 0,
     skipped: list[str] | None = None,
 ) -> Iterator[tuple[str, float, list[LabelledFace]]]:
     """Yields (name, share, faces) of each set that is trained on; the shares of all add up to 1.
 
-    The share is how much of the training is drawn from a set: the teacher-labelled videos are
-    sharp but show few people, the hand-checked frames show many but are blurred. One item a
-    video, so a caller can show progress and need not hold whole frames of all of them.
+    The share is how much of the training is drawn from a set. One item a video, so a caller can
+    show progress and need not hold whole frames of all of them.
 
     Raises:
         UsageError: a set is not in the folder, or an annotation is broken; with `skipped` what
             is broken is left out instead.
     """
+    whole = sum(_SHARES[name] for name in names)
+    share = {name: _SHARES[name] / whole for name in names}
+    if "300w" in names:
+        people = read_300w(_existing(data / "faces68" / "300w"), "train", skipped=skipped).stills
+        yield "300w", share["300w"], [_labelled_right(face) for face in people]
+    if "turned" in names:
+        yield "turned", share["turned"], _turned_faces(data, held_out=False, skipped=skipped)
     if "ytf68" in names:
         shifted = read_ytf68(data / "ytf68" / "train", "ytf68/train", skipped=skipped)
-        yield "ytf68/train", 0.50, [_unshifted(face) for face in shifted]
-    if "faces69" in names:
-        stills = data / "images68" / "pytorch_tutorial_faces69_dlib"
-        table = _existing(stills / "face_landmarks.csv")
-        yield "faces69", 0.17, read_landmark_csv(table, stills, data_set="faces69", skipped=skipped)
+        yield "ytf68", share["ytf68"], [_unshifted(face) for face in shifted]
     if "pseudo68" not in names:
         return
     labels = sorted(_existing(data / "pseudo68").glob("*.npz"))
@@ -97,7 +106,32 @@ def read_training_sets(
             faces = read_pseudo68(
                 path, video, faces_per_video=faces_per_video, earlier_frames=earlier_frames
             )
-            yield f"pseudo68/{path.stem}", 0.33 / len(labels), faces
+            yield f"pseudo68/{path.stem}", share["pseudo68"] / len(labels), faces
+
+
+def _turned_faces(
+    data: Path, *, held_out: bool, skipped: list[str] | None = None
+) -> list[LabelledFace]:
+    """The rotated iBUG faces of every fifth photograph, or those of the others.
+
+    Names are IBUG_image_PHOTO[_FACE]_ROTATION; faces of one photograph are never on both sides.
+    """
+    folder = _existing(data / "faces68" / "300wlp_ibug")
+    faces = read_pts_folder(folder, "turned/held-out" if held_out else "turned", skipped=skipped)
+    photographs = sorted({_photograph(face) for face in faces})
+    chosen = set(photographs[::_HELD_OUT_EVERY])
+    return [face for face in faces if (_photograph(face) in chosen) is held_out]
+
+
+def _photograph(face: LabelledFace) -> str:
+    found = re.match(r"IBUG_image_(\d+)_", face.name)
+    return found[1] if found else face.name
+
+
+def _labelled_right(face: LabelledFace) -> LabelledFace:
+    """The face with how far right of their mirror image's its labels lie."""
+    right = LABELS_RIGHT * float(interocular_px(face.landmarks_px))
+    return dataclasses.replace(face, labels_right_px=right)
 
 
 def _unshifted(face: LabelledFace) -> LabelledFace:

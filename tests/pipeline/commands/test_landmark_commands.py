@@ -10,8 +10,9 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from published_layouts import write_300w
 
-from models.landmarks.datasets.sets import read_training_sets
+from models.landmarks.datasets.sets import read_evaluation_set, read_training_sets
 from models.landmarks.model import DEFAULT_WEIGHTS, read_landmark_weights
 from pipeline.commands import train_landmarks
 from pipeline.data.training_data import read_training_data
@@ -49,10 +50,10 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for split, count in (("train", 6), ("val", 3)):
         folder = data / "ytf68" / split
         _write_csv_pair(folder, count)
-    stills = data / "images68" / "pytorch_tutorial_faces69_dlib"
-    stills.mkdir(parents=True)
-    _write_csv(stills / "face_landmarks.csv", stills, 2)
-    _write_stills(data / "images68")
+    faces68 = data / "faces68"
+    write_300w(faces68 / "300w", ["helen/trainset/a", "afw/b", "lfpw/testset/c"])
+    turned = ["IBUG_image_003_1_0", "IBUG_image_003_1_1", "IBUG_image_008_0", "IBUG_image_009_0"]
+    write_300w(faces68 / "300wlp_ibug", turned)
     _write_video(data)
     return data
 
@@ -61,19 +62,6 @@ def _write_csv_pair(folder: Path, count: int) -> None:
     folder.mkdir(parents=True)
     _write_csv(folder / "keypoints.csv", folder / "images", count)
     _write_csv(folder / "keypoints_extra.csv", folder / "images_extra", 1)
-
-
-def _write_stills(folder: Path) -> None:
-    (folder / "dlib_faces").mkdir()
-    (folder / "helen_train8").mkdir()
-    parts = "".join(f"<part name='{i:02d}' x='{x}' y='{y}'/>" for i, (x, y) in enumerate(_face(0)))
-    _picture(folder / "dlib_faces" / "a.png", 0)
-    (folder / "dlib_faces" / "training_with_face_landmarks.xml").write_text(
-        f"<dataset><images><image file='a.png'><box>{parts}</box></image></images></dataset>"
-    )
-    _picture(folder / "helen_train8" / "b.jpg", 1)
-    points = "\n".join(f"{x + 1} {y + 1}" for x, y in _face(1))
-    (folder / "helen_train8" / "b.pts").write_text(f"version: 1\nn_points: 68\n{{\n{points}\n}}\n")
 
 
 def _write_video(data: Path) -> None:
@@ -91,8 +79,8 @@ def _write_video(data: Path) -> None:
         frame_index=np.arange(3),
         face=np.zeros(3, int),
         box_xywh_px=np.tile(np.float32([30, 20, 60, 75]), (3, 1)),
-        landmarks_px=np.stack([_face(0)] * 3).astype(np.float32),
-        spread_percent=np.float32([0, 0, 0]),
+        a_px=np.stack([_face(0)] * 3).astype(np.float32),
+        b_px=np.stack([_face(0)] * 3).astype(np.float32),
     )
 
 
@@ -153,7 +141,7 @@ def test_training_writes_and_resumes_to_the_same_weights(
     for name, tensor in last.items():
         assert torch.equal(tensor, states[0]["average"][name].to(tensor.dtype)), name
     _, card = read_landmark_weights(tmp_path / "broken" / "2d" / "landmarks.safetensors")
-    assert "12 faces" in card.training
+    assert "14 faces" in card.training
     assert "research use only" in card.licence
 
 
@@ -188,9 +176,10 @@ def test_training_refuses_what_it_cannot_do(data: Path, tmp_path: Path) -> None:
 
 def test_shares_of_the_training_sets_add_up_and_ytf_labels_are_moved(data: Path) -> None:
     sets = list(read_training_sets(data))
-    assert [name for name, _, _ in sets] == ["ytf68/train", "faces69", "pseudo68/v.mp4"]
+    assert [name for name, _, _ in sets] == ["300w", "turned", "ytf68", "pseudo68/v.mp4"]
     assert sum(share for _, share, _ in sets) == pytest.approx(1)
-    first = sets[0][2][0]
+    assert [len(faces) for _, _, faces in sets] == [2, 2, 7, 3]
+    first = sets[2][2][0]
     x0, y0, x1, y1 = first.box_xyxy_px
     moved = _face(0) - first.landmarks_px
     np.testing.assert_allclose(moved[:, 0], 0.0096 * max(x1 - x0, y1 - y0), atol=1e-3)
@@ -198,8 +187,22 @@ def test_shares_of_the_training_sets_add_up_and_ytf_labels_are_moved(data: Path)
 
 
 def test_some_of_the_sets(data: Path) -> None:
-    sets = list(read_training_sets(data, ["faces69", "pseudo68"]))
-    assert [name for name, _, _ in sets] == ["faces69", "pseudo68/v.mp4"]
+    sets = list(read_training_sets(data, ["300w", "pseudo68"]))
+    assert [name for name, _, _ in sets] == ["300w", "pseudo68/v.mp4"]
+    assert [share for _, share, _ in sets] == pytest.approx([0.46 / 0.60, 0.14 / 0.60])
+
+
+def test_faces_of_one_photograph_are_trained_on_or_held_out(data: Path) -> None:
+    (_, _, trained), *_ = read_training_sets(data, ["turned"])
+    held_out = read_evaluation_set(data, "turned/held-out")
+    assert [face.name for face in trained] == ["IBUG_image_008_0", "IBUG_image_009_0"]
+    assert [face.name for face in held_out] == ["IBUG_image_003_1_0", "IBUG_image_003_1_1"]
+
+
+def test_people_label_further_right_than_a_mirror_would(data: Path) -> None:
+    (_, _, faces), *_ = read_training_sets(data, ["300w"])
+    eyes = np.linalg.norm(faces[0].landmarks_px[36] - faces[0].landmarks_px[45])
+    assert faces[0].labels_right_px == pytest.approx(0.008 * eyes)
 
 
 def test_labels_of_ytf68_are_moved_to_one_convention(data: Path) -> None:
@@ -216,10 +219,10 @@ def test_labels_of_ytf68_are_moved_to_one_convention(data: Path) -> None:
         for pairs in ((plain.faces, moved.faces), (plain.validation, moved.validation))
         for before, after in zip(*pairs, strict=True)
     ]
-    of_ytf = [*steps[:7], *steps[-4:]]
+    of_ytf = [*steps[4:11], *steps[-4:]]
     assert np.abs(of_ytf[0]).max() > 1
     np.testing.assert_allclose(of_ytf, np.broadcast_to(of_ytf[0], (11, 68, 2)), atol=1e-3)
-    assert not np.any(steps[7:-4])
+    assert not np.any([*steps[:4], *steps[11:-4]])
     args.data_sets = ["pseudo68"]
     with pytest.raises(UsageError, match="--convention: got no face of ytf68 to train on"):
         read_training_data(args, cards)
