@@ -20,6 +20,7 @@ __all__ = [
     "crop_to_image",
     "fit_affine",
     "image_to_crop",
+    "pixel_size",
     "sample_plane",
     "square_affine",
 ]
@@ -73,6 +74,11 @@ def image_to_crop(points: npt.NDArray[np.floating], affine: Affine) -> npt.NDArr
     """Maps (..., 2) pixels of the image to points of a crop; the inverse of `crop_to_image`."""
     inverse = np.linalg.inv(affine[:, :2])
     return (np.asarray(points, np.float64) - affine[:, 2]) @ inverse.T
+
+
+def pixel_size(affine: Affine) -> float:
+    """The side, in pixels of the image, of the square that has a crop pixel's area."""
+    return float(np.sqrt(abs(np.linalg.det(affine[:, :2]))))
 
 
 def compose_affines(outer: Affine, inner: Affine) -> Affine:

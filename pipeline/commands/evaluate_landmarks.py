@@ -16,7 +16,6 @@ from tqdm import tqdm
 from models.detection.face_detector import FaceDetector, load_face_detector
 from models.landmarks.datasets.labelled_set import LabelledSet
 from models.landmarks.datasets.sets import EVALUATION_SETS, read_evaluation_set
-from models.landmarks.evaluation.face_errors import FaceErrors
 from models.landmarks.evaluation.measurement import (
     BoxesOfFace,
     detected_boxes,
@@ -34,7 +33,9 @@ from pipeline.reports.landmark_report import (
     Measurement,
     figure_rows,
     format_tables,
+    opening_rows,
     scale_rows,
+    spread_rows,
     without_nan,
 )
 from pipeline.reports.stabilizer_plots import check_plots
@@ -42,8 +43,6 @@ from schemas.errors import UsageError
 
 __all__ = ["add_parser", "run"]
 
-#: Two of EVALUATION_SETS that are also measured as one.
-_STILLS: Final = ("dlib_faces", "helen_train8")
 _DRAWS_STILL, _DRAWS_VIDEO = 8, 1
 #: Ends the name of a network that computes in bfloat16.
 _SHORTER: Final = ", bfloat16"
@@ -124,14 +123,21 @@ def run(args: argparse.Namespace) -> int:
         for one in _measure(args, name, model, detector, sets, skipped)
     ]
     rows, scales = list(figure_rows(measured)), scale_rows(measured)
+    openings, spreads = opening_rows(measured), spread_rows(measured)
     checks = _precision_checks(rows)
     left_out = None if skipped is None else list(dict.fromkeys(skipped))
     if args.json:
-        _print_json(args, models, rows, scales, checks, left_out)
+        figures = {
+            "results": without_nan(rows),
+            "by_scale": without_nan(scales),
+            "openings": without_nan(openings),
+            "spread": without_nan(spreads),
+        }
+        _print_json(args, models, figures, checks, left_out)
     else:
         for model in models.values():
             print(repr(model))
-        print(format_tables(rows, scales))
+        print(format_tables(rows, scales, openings, spreads))
         for (network, data_set, boxes), check in checks.items():
             print(f"bfloat16, {network}, {data_set}, {boxes}: {check}")
         if left_out is not None:
@@ -203,7 +209,6 @@ def _measure(
 ) -> list[Measurement]:
     measured: list[Measurement] = []
     for on_detections in (False, True) if detector is not None else (False,):
-        found: dict[str, Measurement] = {}
         for data in sets:
             source, boxes = (
                 (f"detector {detector.name}", detected_boxes(detector))
@@ -215,12 +220,7 @@ def _measure(
             errors = measure_faces(model, shown, boxes, skipped=skipped)
             if not len(errors):
                 raise UsageError(f"{data.name}: got no face to measure, expected some")
-            found[data.name] = Measurement(network, data.name, source, errors)
-        if all(name in found for name in _STILLS):
-            stills = FaceErrors.joined([found[name].errors for name in _STILLS])
-            source = found[_STILLS[0]].boxes
-            found["both stills"] = Measurement(network, "both stills", source, stills)
-        measured += found.values()
+            measured.append(Measurement(network, data.name, source, errors))
     return measured
 
 
@@ -236,8 +236,7 @@ def _boxes_of_labels(args: argparse.Namespace, data: LabelledSet) -> tuple[str, 
 def _print_json(
     args: argparse.Namespace,
     models: Mapping[str, LandmarkModel],
-    rows: Sequence[dict[str, Any]],
-    scales: Sequence[dict[str, Any]],
+    figures: Mapping[str, Sequence[dict[str, Any]]],
     checks: Mapping[tuple[str, str, str], PrecisionCheck],
     left_out: list[str] | None,
 ) -> None:
@@ -254,8 +253,7 @@ def _print_json(
         "seed": args.seed,
         "missed": MISSED_NOTE,
         "left_out": left_out,
-        "results": without_nan(rows),
-        "by_scale": without_nan(scales),
+        **figures,
         "bfloat16": [
             dict(zip(("network", "set", "boxes"), key, strict=True))
             | dataclasses.asdict(check)

@@ -16,13 +16,16 @@ from models.landmarks.evaluation.face_errors import (
     labelled_groups,
 )
 from models.landmarks.evaluation.metrics import NORMALIZATIONS, Normalization, summarize_errors
+from models.landmarks.evaluation.spread_errors import spread_errors
 
 __all__ = [
     "MISSED_NOTE",
     "Measurement",
     "figure_rows",
     "format_tables",
+    "opening_rows",
     "scale_rows",
+    "spread_rows",
     "without_nan",
 ]
 
@@ -87,8 +90,45 @@ def scale_rows(measured: Iterable[Measurement]) -> list[dict[str, Any]]:
     ]
 
 
-def format_tables(rows: Sequence[Mapping[str, Any]], scales: Sequence[Mapping[str, Any]]) -> str:
-    """The rows as text: a table for each normalization and landmark subset, and one by size."""
+def opening_rows(measured: Iterable[Measurement]) -> list[dict[str, Any]]:
+    """A row for each measurement whose labels know eyes and lips: their openings' mean errors.
+
+    Heights over widths; over the faces with a prediction.
+    """
+    rows = []
+    for one in measured:
+        means = {
+            name: float(error[np.isfinite(error)].mean()) if np.isfinite(error).any() else math.nan
+            for name, error in one.errors.opening_error.items()
+        }
+        if not all(math.isnan(mean) for mean in means.values()):
+            rows.append(_named(one) | means)
+    return rows
+
+
+def spread_rows(measured: Iterable[Measurement]) -> list[dict[str, Any]]:
+    """A row for each measurement of a network that tells how far off landmarks may be."""
+    return [
+        _named(one) | dataclasses.asdict(found)
+        for one in measured
+        if (found := spread_errors(one.errors)) is not None
+    ]
+
+
+def _named(one: Measurement) -> dict[str, Any]:
+    return {"network": one.network, "set": one.data_set, "boxes": one.boxes}
+
+
+def format_tables(
+    rows: Sequence[Mapping[str, Any]],
+    scales: Sequence[Mapping[str, Any]],
+    openings: Sequence[Mapping[str, Any]] = (),
+    spreads: Sequence[Mapping[str, Any]] = (),
+) -> str:
+    """The rows as text: a table for each normalization and landmark subset, and one by size.
+
+    Then the errors of openings, and whether spreads are true, where there are some.
+    """
     blocks = []
     for landmarks in LANDMARK_SUBSETS:
         for normalization in NORMALIZATIONS:
@@ -102,6 +142,10 @@ def format_tables(rows: Sequence[Mapping[str, Any]], scales: Sequence[Mapping[st
                 blocks.append("\n".join([title, *_figure_lines(chosen)]))
     if scales:
         blocks.append("\n".join(_scale_lines(scales)))
+    if openings:
+        blocks.append("\n".join(_opening_lines(openings)))
+    if spreads:
+        blocks.append("\n".join(_spread_lines(spreads)))
     return "\n\n".join([*blocks, MISSED_NOTE])
 
 
@@ -130,6 +174,33 @@ def _scale_lines(scales: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         texts = [f"{text:{width}}" for text, width in zip(name, wide, strict=True)]
         figures = [f"{f['interocular_px']:6.1f} px {f['error_px']:6.2f}" for f in fifths]
         yield " ".join([*texts, " | ".join(figures)])
+
+
+def _opening_lines(openings: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    yield "mean error of how far eyes and mouth are open (height over width)"
+    for row, text in zip(openings, _names(openings), strict=True):
+        yield f"{text} eyes {row['eyes']:.3f} mouth {row['mouth']:.3f}"
+
+
+def _spread_lines(spreads: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    yield (
+        "told spread beside true error, percent (interocular), in each fifth of the spread; "
+        "rank correlation"
+    )
+    for row, text in zip(spreads, _names(spreads), strict=True):
+        pairs = zip(row["spread_percent"], row["error_percent"], strict=True)
+        fifths = " | ".join(f"{told:5.2f} {true:5.2f}" for told, true in pairs)
+        yield f"{text} {fifths}  {row['rank_correlation']:.2f}"
+
+
+def _names(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Network, set and boxes of each row, in columns."""
+    columns = ("network", "set", "boxes")
+    wide = [max(len(row[column]) for row in rows) for column in columns]
+    return [
+        " ".join(f"{row[column]:{width}}" for column, width in zip(columns, wide, strict=True))
+        for row in rows
+    ]
 
 
 def without_nan(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

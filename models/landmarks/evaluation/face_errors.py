@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,12 +13,21 @@ from models.landmarks.datasets.labelled_face import FaceOrigin
 from models.landmarks.evaluation.metrics import (
     Normalization,
     box_diagonal_px,
+    eye_opening,
     interocular_px,
     mean_distance_px,
+    mouth_opening,
 )
 from schemas.landmarks import COMMON_LANDMARKS, LANDMARK_COUNT
 
-__all__ = ["LANDMARK_SUBSETS", "FaceErrors", "ScaleErrors", "errors_by_scale", "labelled_groups"]
+__all__ = [
+    "LANDMARK_SUBSETS",
+    "OPENINGS",
+    "FaceErrors",
+    "ScaleErrors",
+    "errors_by_scale",
+    "labelled_groups",
+]
 
 #: Which landmarks are averaged over, by their number: all, and those common with Talking Face.
 LANDMARK_SUBSETS: Final[Mapping[int, Sequence[int]]] = {
@@ -26,6 +35,12 @@ LANDMARK_SUBSETS: Final[Mapping[int, Sequence[int]]] = {
     len(COMMON_LANDMARKS): COMMON_LANDMARKS,
 }
 _SCALES: Final = 5
+Opening = Literal["eyes", "mouth"]
+#: Heights over widths that say how far eyes and mouth are open.
+OPENINGS: Final[Mapping[Opening, Callable[[npt.NDArray[np.floating]], npt.NDArray[np.float64]]]] = {
+    "eyes": eye_opening,
+    "mouth": mouth_opening,
+}
 
 
 @dataclasses.dataclass(frozen=True, slots=True, repr=False)
@@ -36,11 +51,18 @@ class FaceErrors:
     distance_px: mean distance to the labels over each of LANDMARK_SUBSETS, (N,) each; NaN where
         the labels lack some of them.
     length_px: what each normalization divides by, (N,) each.
+    opening_error: how far off the openings of eyes and mouth are, heights over widths, (N,) each;
+        infinite for missed faces, NaN where the labels lack some of their landmarks.
+    landmark_px: (N, 68) the distance of each landmark to its label.
+    spread_px: (N, 68) what the network said that distance may be; NaN where it does not say.
     """
 
     origins: Sequence[FaceOrigin]
     distance_px: Mapping[int, npt.NDArray[np.float64]]
     length_px: Mapping[Normalization, npt.NDArray[np.float64]]
+    opening_error: Mapping[Opening, npt.NDArray[np.float64]]
+    landmark_px: npt.NDArray[np.float64]
+    spread_px: npt.NDArray[np.float64]
 
     @classmethod
     def of(
@@ -48,8 +70,15 @@ class FaceErrors:
         origins: Sequence[FaceOrigin],
         predicted_px: npt.NDArray[np.floating],
         truth_px: npt.NDArray[np.floating],
+        spread_px: npt.NDArray[np.floating] | None = None,
     ) -> FaceErrors:
-        """Compares (N, 68, 2) predictions, infinite for missed faces, with (N, 68, 2) labels."""
+        """Compares (N, 68, 2) predictions, infinite for missed faces, with (N, 68, 2) labels.
+
+        `spread_px` is the (N, 68) distance that the network expects.
+        """
+        if spread_px is None:
+            spread_px = np.full(truth_px.shape[:2], np.nan)
+        found = np.isfinite(predicted_px).all((1, 2))
         return cls(
             origins,
             {
@@ -57,6 +86,12 @@ class FaceErrors:
                 for count, subset in LANDMARK_SUBSETS.items()
             },
             {"interocular": interocular_px(truth_px), "box-diagonal": box_diagonal_px(truth_px)},
+            {
+                name: _opening_error(opening, predicted_px, truth_px, found)
+                for name, opening in OPENINGS.items()
+            },
+            np.linalg.norm(predicted_px.astype(np.float64) - truth_px, axis=-1),
+            spread_px.astype(np.float64),
         )
 
     @classmethod
@@ -66,6 +101,9 @@ class FaceErrors:
             [origin for part in parts for origin in part.origins],
             {n: np.concatenate([p.distance_px[n] for p in parts]) for n in LANDMARK_SUBSETS},
             {k: np.concatenate([p.length_px[k] for p in parts]) for k in parts[0].length_px},
+            {k: np.concatenate([p.opening_error[k] for p in parts]) for k in OPENINGS},
+            np.concatenate([part.landmark_px for part in parts]),
+            np.concatenate([part.spread_px for part in parts]),
         )
 
     def __len__(self) -> int:
@@ -88,7 +126,22 @@ class FaceErrors:
             [origin for origin, wanted in zip(self.origins, chosen, strict=True) if wanted],
             {count: distance[chosen] for count, distance in self.distance_px.items()},
             {name: length[chosen] for name, length in self.length_px.items()},
+            {name: error[chosen] for name, error in self.opening_error.items()},
+            self.landmark_px[chosen],
+            self.spread_px[chosen],
         )
+
+
+def _opening_error(
+    opening: Callable[[npt.NDArray[np.floating]], npt.NDArray[np.float64]],
+    predicted_px: npt.NDArray[np.floating],
+    truth_px: npt.NDArray[np.floating],
+    found: npt.NDArray[np.bool_],
+) -> npt.NDArray[np.float64]:
+    errors = np.full(len(truth_px), np.inf)
+    with np.errstate(invalid="ignore"):
+        errors[found] = np.abs(opening(predicted_px[found]) - opening(truth_px[found]))
+    return errors
 
 
 def labelled_groups(errors: FaceErrors) -> Iterator[tuple[str, FaceErrors]]:

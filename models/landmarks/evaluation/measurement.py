@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from models.crops import Affine, crop_to_image
+from models.crops import Affine, crop_to_image, pixel_size
 from models.detection.boxes import iou
 from models.detection.face_detector import FaceDetector
 from models.face_box import jitter_box
@@ -160,13 +160,17 @@ class _Batch:
         """The errors of what was added."""
         truth = np.array(self._truth, np.float64).reshape(-1, LANDMARK_COUNT, 2)
         predicted = np.full_like(truth, np.inf)
+        spread = np.full(truth.shape[:2], np.nan)
         if self._windows:
             windows = np.array(self._windows, np.intp)
-            in_crops = iter(self._model.predict(np.stack(self._crops), windows))
+            found = self._model.predict_with_spread(np.stack(self._crops), windows)
+            in_crops = zip(*found, strict=True)
             for row, affine in enumerate(self._affines):
                 if affine is not None:
-                    predicted[row] = crop_to_image(next(in_crops), affine)
-        return FaceErrors.of(self._origins, predicted, truth)
+                    in_crop, spread_in_crop = next(in_crops)
+                    predicted[row] = crop_to_image(in_crop, affine)
+                    spread[row] = spread_in_crop * pixel_size(affine)
+        return FaceErrors.of(self._origins, predicted, truth, spread)
 
 
 def _detected_box(face: LabelledFace, detector: FaceDetector) -> Box | None:

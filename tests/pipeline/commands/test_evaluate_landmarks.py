@@ -42,14 +42,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
             rows.append([f"{i}.png", *disc_landmarks(i).ravel()])
         text = "\n".join(",".join(map(str, row)) for row in rows)
         (data / "ytf68" / "val" / f"{table}.csv").write_text(text)
-    write_300w(data / "images68", ["helen_train8/b"])
-    write_picture(data / "images68" / "dlib_faces" / "a.png")
-    parts = "".join(
-        f"<part name='{i:02d}' x='{x}' y='{y}'/>" for i, (x, y) in enumerate(disc_landmarks())
-    )
-    (data / "images68" / "dlib_faces" / "training_with_face_landmarks.xml").write_text(
-        f"<dataset><images><image file='a.png'><box>{parts}</box></image></images></dataset>"
-    )
+    write_300w(data / "faces68" / "300w", ["lfpw/testset/a"])
+    write_300w(data / "faces68" / "300wlp_ibug", ["IBUG_image_003_1_0"])
     return data
 
 
@@ -72,15 +66,15 @@ def _rows(report: dict, **wanted: object) -> list[dict]:
 
 
 def test_every_set_of_a_data_folder(data: Path, evaluate: Evaluate) -> None:
-    assert [len(read_evaluation_set(data, name)) for name in EVALUATION_SETS] == [4, 1, 1]
+    assert [len(read_evaluation_set(data, name)) for name in EVALUATION_SETS] == [1, 1, 4]
     report = json.loads(evaluate("--data", data, "--draws", "2", "--json"))
     found = _rows(report, normalization="interocular", landmarks=68)
     rows = {row["set"]: row for row in found}
-    assert list(rows) == ["ytf68/val", "dlib_faces", "helen_train8", "both stills"]
-    assert [row["faces"] for row in rows.values()] == [4, 1, 1, 2]
-    assert rows["both stills"]["predictions"] == 4
-    stills = [rows["dlib_faces"]["nrmse_mean"], rows["helen_train8"]["nrmse_mean"]]
-    assert rows["both stills"]["nrmse_mean"] == pytest.approx(np.mean(stills))
+    assert list(rows) == ["300w/common", "turned/held-out", "ytf68/val"]
+    assert [row["faces"] for row in rows.values()] == [1, 1, 4]
+    assert rows["300w/common"]["predictions"] == 2
+    assert [row["set"] for row in report["openings"]] == list(rows)
+    assert all(row["eyes"] >= 0 and row["mouth"] >= 0 for row in report["openings"])
     assert rows["ytf68/val"]["boxes"] == "labels, jittered x2"
     assert report["missed"] == MISSED_NOTE
     (network,) = report["networks"]
@@ -92,7 +86,7 @@ def test_both_normalizations_are_named_and_differ_by_their_lengths(
 ) -> None:
     report = json.loads(evaluate("--data", data, "--draws", "0", "--json"))
     eyes, box = (
-        _rows(report, set="dlib_faces", normalization=name, landmarks=68)[0]
+        _rows(report, set="300w/common", normalization=name, landmarks=68)[0]
         for name in ("interocular", "box-diagonal")
     )
     landmarks = disc_landmarks()
@@ -112,7 +106,9 @@ def test_tables_and_curves(data: Path, evaluate: Evaluate, tmp_path: Path) -> No
     assert "68 landmarks, percent of the distance of the outer eye corners (interocular)" in lines
     assert "7 landmarks, percent of the diagonal of the ground-truth box (box-diagonal)" in lines
     assert MISSED_NOTE in lines
-    assert sum(line.startswith("2d") for line in lines) == 4 * 4  # no set has five faces
+    # Figures of three sets and of the one category four times, and openings; no set has the five
+    # faces that a table by size takes.
+    assert sum(line.startswith("2d") for line in lines) == 4 * (3 + 1) + 3
     for name in ("ced-interocular.png", "ced-box-diagonal.png"):
         assert (tmp_path / "plots" / name).read_bytes().startswith(b"\x89PNG")
 
@@ -122,7 +118,7 @@ def test_heatmap_networks_read_by_several_codecs(data: Path, evaluate: Evaluate)
     report = json.loads(
         evaluate("--data", data, *weights, "--codec", "argmax", "taylor", "--draws", "1", "--json")
     )
-    found = _rows(report, normalization="interocular", landmarks=68, set="dlib_faces")
+    found = _rows(report, normalization="interocular", landmarks=68, set="turned/held-out")
     assert [row["network"] for row in found] == ["2d", "hourglass, argmax", "hourglass, taylor"]
     assert len({row["nrmse_mean"] for row in found}) == 3
 
@@ -244,10 +240,10 @@ def test_real_stills(shared_data: Path, evaluate: Evaluate) -> None:
 def test_what_half_precision_costs(data: Path, evaluate: Evaluate) -> None:
     options = ("--data", data, "--precision", "bfloat16")
     report = json.loads(evaluate(*options, "--json"))
-    (check,) = (c for c in report["bfloat16"] if c["set"] == "both stills")
+    (check,) = (c for c in report["bfloat16"] if c["set"] == "300w/common")
     errors = {
         row["network"]: row["nrmse_mean"]
-        for row in _rows(report, set="both stills", normalization="interocular", landmarks=68)
+        for row in _rows(report, set="300w/common", normalization="interocular", landmarks=68)
     }
     assert list(errors) == ["2d", "2d, bfloat16"]
     assert (check["reference_nrmse"], check["candidate_nrmse"]) == tuple(errors.values())

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -68,7 +70,7 @@ def test_categories_and_faces_without_any_label() -> None:
     errors = FaceErrors.joined([_errors([50], [1]), _errors([40, 50], [1, 1])])
     assert list(labelled_groups(errors)) == []
     origins = [FaceOrigin("300vw", category=category) for category in ("1", "3", "1")]
-    named = FaceErrors(origins, errors.distance_px, errors.length_px)
+    named = dataclasses.replace(errors, origins=origins)
     groups = dict(labelled_groups(named))
     assert list(groups) == ["category 1", "category 3"]
     assert groups["category 1"].percent("interocular") == pytest.approx([2, 2])
@@ -91,3 +93,22 @@ def test_a_face_on_several_boxes_stays_in_one_group() -> None:
     scales = errors_by_scale(FaceErrors.joined([once, again]))
     assert [scale.error_px for scale in scales] == pytest.approx([2, 3, 4, 5, 7])
     assert [(scale.faces, scale.missed) for scale in scales] == [(1, 0)] * 4 + [(1, 1)]
+
+
+def test_openings_by_hand() -> None:
+    """An eye 10 wide and 3 high, lips 20 wide and 4 high; the prediction shuts both."""
+    truth = np.zeros((1, 68, 2))
+    for upper, lower, left in (((37, 38), (41, 40), 39), ((43, 44), (47, 46), 45)):
+        truth[0, left, 0] = 10
+        truth[0, [*upper]] = [[3, 0], [7, 0]]
+        truth[0, [*lower]] = [[3, 3], [7, 3]]
+    truth[0, 64, 0] = 20
+    truth[0, 61:64] = [[5, 0], [10, 0], [15, 0]]
+    truth[0, 65:68] = [[15, 4], [10, 4], [5, 4]]
+    shut = truth.copy()
+    shut[..., 1] = 0
+    errors = FaceErrors.of([FaceOrigin()], shut, truth)
+    assert errors.opening_error["eyes"] == pytest.approx([0.3])
+    assert errors.opening_error["mouth"] == pytest.approx([0.2])
+    missed = FaceErrors.of([FaceOrigin()], np.full_like(truth, np.inf), truth)
+    assert np.isinf(missed.opening_error["eyes"]).all()

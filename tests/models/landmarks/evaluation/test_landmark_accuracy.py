@@ -2,11 +2,15 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from models.landmarks.datasets.sets import read_evaluation_set
-from models.landmarks.evaluation.measurement import errors_on_jittered_boxes
+from models.landmarks.evaluation.measurement import (
+    errors_on_jittered_boxes,
+    jittered_boxes,
+    measure_faces,
+)
+from models.landmarks.evaluation.metrics import Normalization
 from models.landmarks.model import LandmarkModel, load_landmark_model
 
 
@@ -23,8 +27,22 @@ def test_error_on_youtube_faces(shared_data: Path, model: LandmarkModel) -> None
 
 
 @pytest.mark.realdata
-def test_error_on_stills(shared_data: Path, model: LandmarkModel) -> None:
-    sets = [read_evaluation_set(shared_data, name) for name in ("dlib_faces", "helen_train8")]
-    assert [len(faces) for faces in sets] == [18, 8]
-    errors = [errors_on_jittered_boxes(model, faces, draws=8) for faces in sets]
-    assert np.concatenate(errors).mean() <= 5.4
+@pytest.mark.parametrize(
+    ("name", "faces", "normalization", "limit_percent"),
+    [
+        ("300w/common", 224, "interocular", 5.4),
+        ("turned/held-out", 213, "box-diagonal", 7.2),
+    ],
+)
+def test_error_on_faces_that_people_labelled(
+    shared_data: Path,
+    model: LandmarkModel,
+    name: str,
+    faces: int,
+    normalization: Normalization,
+    limit_percent: float,
+) -> None:
+    found = read_evaluation_set(shared_data, name)
+    assert len(found) == faces
+    errors = measure_faces(model, found, jittered_boxes(draws=2, seed=0))
+    assert errors.percent(normalization).mean() <= limit_percent

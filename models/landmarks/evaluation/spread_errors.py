@@ -1,0 +1,54 @@
+"""Whether the spread that a network tells is true: over all landmarks of all faces.
+
+| figure | what a perfect spread has |
+| --- | --- |
+| rank correlation with the distance to the labels | high, 1 is out of reach: it is an expectation |
+| mean distance over mean spread, in each fifth of the spread | 1 |
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Final
+
+import numpy as np
+import scipy.stats
+
+from models.landmarks.evaluation.face_errors import FaceErrors
+
+__all__ = ["SpreadErrors", "spread_errors"]
+
+_FIFTHS: Final = 5
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SpreadErrors:
+    """How the spreads of a network compare with its errors.
+
+    landmarks: how many were compared, over all faces.
+    rank_correlation: Spearman's, of spread and distance, in units of each face's eyes.
+    spread_percent, error_percent: means in each fifth of the spread, from the surest, in
+        percent of the distance of the outer eye corners.
+    """
+
+    landmarks: int
+    rank_correlation: float
+    spread_percent: tuple[float, ...]
+    error_percent: tuple[float, ...]
+
+
+def spread_errors(errors: FaceErrors) -> SpreadErrors | None:
+    """Compares spreads with distances where both are known; None where the network tells none."""
+    length = errors.length_px["interocular"][:, None]
+    spread, distance = 100 * errors.spread_px / length, 100 * errors.landmark_px / length
+    known = np.isfinite(spread) & np.isfinite(distance)
+    if known.sum() < _FIFTHS:
+        return None
+    spread, distance = spread[known], distance[known]
+    fifths = np.array_split(np.argsort(spread, kind="stable"), _FIFTHS)
+    return SpreadErrors(
+        landmarks=len(spread),
+        rank_correlation=float(scipy.stats.spearmanr(spread, distance).statistic),
+        spread_percent=tuple(float(spread[fifth].mean()) for fifth in fifths),
+        error_percent=tuple(float(distance[fifth].mean()) for fifth in fifths),
+    )
