@@ -195,6 +195,7 @@ class SegmentLandmarks:
     rows: SegmentRows
     seam: Seam | None
     landmarks_px: npt.NDArray[np.float32]  # (M, 68, 2) px of the upright frame
+    spread_px: npt.NDArray[np.float32]  # (M, 68) expected distance from the truth; NaN: not told
     stats: SegmentStats
 
     def __repr__(self) -> str:

@@ -30,6 +30,7 @@ TRACK_COLUMNS: Final = (
     Column("y", _COORDINATES, "px", "stabilized landmarks, y down"),
     Column("x_raw", _COORDINATES, "px", "the network's landmarks, x"),
     Column("y_raw", _COORDINATES, "px", "the network's landmarks, y"),
+    Column("spread_px", _COORDINATES, "px", "expected distance of each from the truth, or NaN"),
 )
 
 TRACK_SCHEMA: Final = to_schema(TRACK_COLUMNS)
@@ -38,5 +39,5 @@ TRACK_SCHEMA: Final = to_schema(TRACK_COLUMNS)
 FLOAT_COLUMNS: Final = (
     "pts_seconds",
     "score",
-    *tuple(f"{name}.list.element" for name in ("box_xyxy_px", "x", "y", "x_raw", "y_raw")),
+    *(f"{c.name}.list.element" for c in TRACK_COLUMNS if c.type in (_COORDINATES, _BOX)),
 )

@@ -11,7 +11,7 @@ from schemas.tracks import TRACK_SCHEMA
 
 __all__ = ["COORDINATES", "TOLERANCE_PX", "assert_same_tracks"]
 
-COORDINATES: Final = ("box_xyxy_px", "score", "x", "y", "x_raw", "y_raw")
+COORDINATES: Final = ("box_xyxy_px", "score", "x", "y", "x_raw", "y_raw", "spread_px")
 TOLERANCE_PX: Final = 0.01
 
 

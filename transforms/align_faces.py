@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from apache_beam.ml.inference.base import ModelHandler, RunInference
 
-from models.crops import crop_to_image
+from models.crops import crop_to_image, pixel_size
 from models.landmarks.model import LandmarkModel, load_landmark_model
 from models.weights_digest import check_digest
 from schemas.landmarks import LANDMARK_COUNT
@@ -54,13 +54,14 @@ def align_windows(
     if not batch:
         return  # BatchElements gives an empty batch before one that is over its size
     start = time.perf_counter()
-    landmarks = _predict(batch, model, batch_windows)
+    landmarks, spreads = _predict(batch, model, batch_windows)
     seconds = time.perf_counter() - start
     rows = [len(windows.windows) for windows in batch]
     ends = np.cumsum(rows)
     for windows, end, count in zip(batch, ends, rows, strict=True):
-        found = landmarks[end - count : end]
+        found, spread = landmarks[end - count : end], spreads[end - count : end]
         in_image = [crop_to_image(p, a) for p, a in zip(found, windows.affines, strict=True)]
+        scale = np.array([pixel_size(affine) for affine in windows.affines], np.float32)
         share = seconds * count / max(1, int(ends[-1]))
         yield SegmentLandmarks(
             segment=windows.segment,
@@ -68,25 +69,30 @@ def align_windows(
             rows=windows.rows,
             seam=windows.seam,
             landmarks_px=np.array(in_image, np.float32).reshape(-1, LANDMARK_COUNT, 2),
+            spread_px=spread * scale[:, None],
             stats=replace(windows.stats, align_seconds=share),
         )
 
 
 def _predict(
     batch: Sequence[SegmentWindows], model: LandmarkModel, batch_windows: int
-) -> npt.NDArray[np.float32]:
-    """(sum of M, 68, 2) float32 in crop pixels."""
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """(sum of M, 68, 2) landmarks and (sum of M, 68) spreads, float32 in crop pixels."""
     crops = np.concatenate([windows.crops for windows in batch])
     firsts = np.cumsum([0] + [len(windows.crops) for windows in batch[:-1]])
     indices = np.concatenate([w.windows + first for w, first in zip(batch, firsts, strict=True)])
     found = [np.empty((0, LANDMARK_COUNT, 2), np.float32)]
+    spreads = [np.empty((0, LANDMARK_COUNT), np.float32)]
     for begin in range(0, len(indices), batch_windows):
         start = time.perf_counter()
         used, local = np.unique(indices[begin : begin + batch_windows], return_inverse=True)
         shape = (-1, indices.shape[1])
-        found.append(model.predict(crops[used], local.astype(np.intp).reshape(shape)))
+        windows = local.astype(np.intp).reshape(shape)
+        points, spread = model.predict_with_spread(crops[used], windows)
+        found.append(points)
+        spreads.append(spread)
         record_align(len(found[-1]), time.perf_counter() - start)
-    return np.concatenate(found)
+    return np.concatenate(found), np.concatenate(spreads)
 
 
 class LandmarkModelHandler(ModelHandler[SegmentWindows, SegmentLandmarks, LandmarkModel]):  # type: ignore[misc]

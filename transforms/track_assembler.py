@@ -47,6 +47,7 @@ class _Row:
     source: str
     score: float
     raw: npt.NDArray[np.float32]
+    spread_px: npt.NDArray[np.float32]
 
 
 @dataclass(slots=True)
@@ -118,6 +119,7 @@ class TrackAssembler:
                     BOX_SOURCES[rows.box_source[r]],
                     float(rows.scores[r]),
                     part.landmarks_px[r],
+                    part.spread_px[r],
                 )
                 self._push(self._active[int(rows.track[r])], row, final)
         self.frames += len(rows.frame_pts)
@@ -232,6 +234,7 @@ class _RowTable:
         self._rows.sort(key=lambda item: (item[0], item[1].frame_index))
         rows = [row for _, row, _ in self._rows]
         raw = np.array([row.raw for row in rows], np.float32).reshape(-1, 68, 2)
+        spread = np.array([row.spread_px for row in rows], np.float32).reshape(-1, 68)
         steady = np.array([x for _, _, x in self._rows], np.float32).reshape(-1, 68, 2)
         columns = {
             "video_id": [self._video_id] * len(rows),
@@ -246,6 +249,7 @@ class _RowTable:
             "y": _lists(steady[..., 1], "y"),
             "x_raw": _lists(raw[..., 0], "x_raw"),
             "y_raw": _lists(raw[..., 1], "y_raw"),
+            "spread_px": _lists(spread, "spread_px"),
         }
         return pa.table(columns, schema=TRACK_SCHEMA)
 

@@ -27,7 +27,12 @@ from models.synthesis.face_animation import FaceAnimation
 from models.synthesis.face_motion import pose_at
 from pipeline.data.track_file import read_track_file
 from schemas.errors import UsageError
-from schemas.landmarks import COORDINATE_CONVENTION, LANDMARK_LAYOUT, OUTER_EYE_CORNERS
+from schemas.landmarks import (
+    COORDINATE_CONVENTION,
+    LANDMARK_COUNT,
+    LANDMARK_LAYOUT,
+    OUTER_EYE_CORNERS,
+)
 from schemas.tracks import TRACK_SCHEMA
 from transforms.storage.atomic_files import atomic_file
 
@@ -141,6 +146,7 @@ def _truth_table(
             y,
             x,
             y,
+            _fixed_lists(np.zeros((rows, LANDMARK_COUNT))),
         ],
         names=TRACK_SCHEMA.names,
     ).cast(TRACK_SCHEMA)

@@ -214,7 +214,7 @@ def _track_table(rows: int) -> pa.Table:
         "box_xyxy_px": [[1.0, 2.0, 30.0, 40.0]] * rows,
         "box_source": ["detected"] * rows,
         "score": [0.9] * rows,
-    } | dict.fromkeys(("x", "y", "x_raw", "y_raw"), points)
+    } | dict.fromkeys(("x", "y", "x_raw", "y_raw", "spread_px"), points)
     return pa.table(columns, schema=TRACK_SCHEMA)
 
 

@@ -20,7 +20,7 @@ from schemas.tracks import TRACK_SCHEMA
 from schemas.videos import VIDEO_SCHEMA
 from transforms.storage.track_files import METADATA_KEY
 
-COORDINATES = ("x", "y", "x_raw", "y_raw", "box_xyxy_px", "score")
+COORDINATES = ("x", "y", "x_raw", "y_raw", "spread_px", "box_xyxy_px", "score")
 
 
 def rows_of(output: Path) -> dict[str, dict]:

@@ -85,7 +85,7 @@ def make_part(
     cuts: Sequence[int] = (),
     stats: SegmentStats | None = None,
 ) -> SegmentLandmarks:
-    """A segment with landmarks that follow from its boxes."""
+    """A segment with landmarks that follow from its boxes; spreads are the boxes' left edges."""
     rows = make_rows(frames, cuts=cuts)
     points = [
         landmarks_for(box, int(rows.frame_pts[frame]))
@@ -97,6 +97,7 @@ def make_part(
         rows=rows,
         seam=None if seam is None else make_seam(*seam),
         landmarks_px=np.array(points, np.float32).reshape(-1, 68, 2),
+        spread_px=np.repeat(rows.boxes_xyxy_px[:, :1], 68, axis=1),
         stats=stats or SegmentStats(decode_seconds=1.0),
     )
 

@@ -16,18 +16,24 @@ from transforms.align_faces import (
 
 
 class BrightnessModel:
-    """Says of each window: x is the brightness of its first crop, y that of its last."""
+    """Says of each window: x is the brightness of its first crop, y that of its last.
+
+    Its spread is a hundredth of the last one's.
+    """
 
     def __init__(self) -> None:
         self.calls: list[int] = []
 
-    def predict(self, crops: np.ndarray, windows: np.ndarray) -> np.ndarray:
+    def predict_with_spread(
+        self, crops: np.ndarray, windows: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         assert windows.dtype == np.intp
         assert len(np.unique(windows)) == len(crops)  # no crop is sent in vain
         self.calls.append(len(windows))
         value = crops[:, 0, 0, 0].astype(np.float32)
         points = np.stack([value[windows[:, 0]], value[windows[:, -1]]], -1)
-        return np.repeat(points[:, None], 68, axis=1)
+        spread = np.repeat(value[windows[:, -1]][:, None] / 100, 68, axis=1)
+        return np.repeat(points[:, None], 68, axis=1), spread
 
 
 class BrightnessHandler(LandmarkModelHandler):
@@ -54,6 +60,12 @@ def test_landmarks_come_back_in_image_pixels_by_hand():
     assert second.landmarks_px[1, 5] == pytest.approx([2 * 11 + box_at(30)[0], 2 * 11 + 10])
     assert second.landmarks_px.shape == (2, 68, 2)
     assert second.landmarks_px.dtype == np.float32
+
+
+def test_spreads_are_as_large_as_crop_pixels_are_in_the_image():
+    ((first, second), _) = align(segments(1, 2))
+    assert (first.spread_px.shape, first.spread_px.dtype) == ((1, 68), np.float32)
+    np.testing.assert_allclose(second.spread_px, [[2 * 0.10] * 68, [2 * 0.11] * 68])
 
 
 def test_everything_else_travels_on():

@@ -70,6 +70,7 @@ def test_rows_by_hand():
     expected = landmarks_for(box_at(50), 102)
     assert np.stack([rows[2]["x"], rows[2]["y"]], 1) == pytest.approx(expected)
     assert np.stack([rows[2]["x_raw"], rows[2]["y_raw"]], 1) == pytest.approx(expected)
+    assert rows[2]["spread_px"] == [rows[2]["box_xyxy_px"][0]] * 68
     assert {r["video_id"] for r in rows} == {"clip.mp4"}
 
 

@@ -64,6 +64,11 @@ _ROW_ARRAYS: Final[dict[str, npt.DTypeLike]] = {
     "cuts_pts": np.int64,
     "lost_pts": np.int64,
 }
+#: Arrays of a SegmentLandmarks with the shape of each row.
+_POINT_ARRAYS: Final[dict[str, tuple[int, ...]]] = {
+    "landmarks_px": (LANDMARK_COUNT, 2),
+    "spread_px": (LANDMARK_COUNT,),
+}
 
 
 def pack_windows(windows: SegmentWindows) -> bytes:
@@ -86,15 +91,16 @@ def unpack_windows(content: bytes | memoryview, segment: Segment) -> SegmentWind
 
 def pack_landmarks(landmarks: SegmentLandmarks) -> bytes:
     """A SegmentLandmarks without its segment, which the part's reference has."""
-    return _pack(landmarks, {"landmarks_px": landmarks.landmarks_px})
+    return _pack(landmarks, {name: getattr(landmarks, name) for name in _POINT_ARRAYS})
 
 
 def unpack_landmarks(content: bytes, segment: Segment) -> SegmentLandmarks:
     """What `pack_landmarks` packed; ValueError for anything else."""
     arrays, common = _unpack(content)
-    points = _typed(arrays, "landmarks_px", np.float32)
-    _check_shape("landmarks_px", points, (len(common["rows"].frame), LANDMARK_COUNT, 2))
-    return SegmentLandmarks(segment=segment, landmarks_px=points, **common)
+    points: dict[str, Any] = {name: _typed(arrays, name, np.float32) for name in _POINT_ARRAYS}
+    for name, shape in _POINT_ARRAYS.items():
+        _check_shape(name, points[name], (len(common["rows"].frame), *shape))
+    return SegmentLandmarks(segment=segment, **points, **common)
 
 
 def pack_plan(segments: list[Segment]) -> bytes:

@@ -178,7 +178,8 @@ def test_a_piece_that_is_none_is_refused(what):
 def landmarks(windows: SegmentWindows) -> SegmentLandmarks:
     points = np.zeros((len(windows.windows), 68, 2), np.float32)
     fields = ("segment", "geometry", "rows", "seam", "stats")
-    return SegmentLandmarks(landmarks_px=points, **{f: getattr(windows, f) for f in fields})
+    told = {"landmarks_px": points, "spread_px": points[..., 0]}
+    return SegmentLandmarks(**told, **{f: getattr(windows, f) for f in fields})
 
 
 def test_a_segment_goes_on_after_the_pieces_that_a_run_left(child, raw, tmp_path):

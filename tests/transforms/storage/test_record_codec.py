@@ -137,6 +137,9 @@ def test_arrays_of_another_type_or_length_are_refused():
         wrong = replace(windows, affines=windows.affines.astype(np.float32))
         unpack_windows(pack_windows(wrong), SEGMENT)
     part = make_part(SEGMENT, {43: {0: box_at(3)}, 44: {0: box_at(3)}})
+    with pytest.raises(ValueError, match=r"spread_px: got shape \(1, 68\), expected \(2, 68\)"):
+        short = replace(part, spread_px=part.spread_px[:1])
+        unpack_landmarks(pack_landmarks(short), SEGMENT)
     with pytest.raises(ValueError, match="landmarks"):
         short = replace(part, landmarks_px=part.landmarks_px[:1])
         unpack_landmarks(pack_landmarks(short), SEGMENT)

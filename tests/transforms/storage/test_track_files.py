@@ -99,7 +99,7 @@ def test_many_rows_come_in_groups_of_bounded_size(tmp_path):
                 "box_xyxy_px": _fixed(rows, 4),
                 "box_source": ["given"] * rows,
                 "score": np.ones(rows, np.float32),
-                **{name: _fixed(rows, 68) for name in ("x", "y", "x_raw", "y_raw")},
+                **{name: _fixed(rows, 68) for name in ("x", "y", "x_raw", "y_raw", "spread_px")},
             },
             schema=TRACK_SCHEMA,
         )
