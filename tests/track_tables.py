@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from schemas.tracks import TRACK_SCHEMA
 
-__all__ = ["COORDINATES", "TOLERANCE_PX", "assert_same_tracks"]
+__all__ = ["COORDINATES", "TOLERANCE_PX", "assert_same_tracks", "numbers_of"]
 
 COORDINATES: Final = ("box_xyxy_px", "score", "x", "y", "x_raw", "y_raw", "spread_px")
 TOLERANCE_PX: Final = 0.01
@@ -21,11 +21,12 @@ def assert_same_tracks(one: pa.Table, other: pa.Table) -> None:
         if name not in COORDINATES:
             assert one[name].equals(other[name]), name
     for name in COORDINATES:
-        numbers = [_numbers(table[name]) for table in (one, other)]
-        assert np.abs(numbers[0] - numbers[1]).max(initial=0) < TOLERANCE_PX, name
+        numbers = [numbers_of(table[name]) for table in (one, other)]
+        np.testing.assert_allclose(*numbers, rtol=0, atol=TOLERANCE_PX, err_msg=name)
 
 
-def _numbers(column: pa.ChunkedArray) -> np.ndarray:
+def numbers_of(column: pa.ChunkedArray) -> np.ndarray:
+    """The numbers of a column of floats or of lists of them, flat."""
     array = column.combine_chunks()
     if pa.types.is_fixed_size_list(array.type):
         array = array.flatten()

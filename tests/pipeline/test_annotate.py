@@ -10,17 +10,15 @@ import time
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
 from clips import decode_plainly, write_clip, write_sound
+from track_tables import assert_same_tracks, numbers_of
 
 from schemas.tracks import TRACK_SCHEMA
 from schemas.videos import VIDEO_SCHEMA
 from transforms.storage.track_files import METADATA_KEY
-
-COORDINATES = ("x", "y", "x_raw", "y_raw", "spread_px", "box_xyxy_px", "score")
 
 
 def rows_of(output: Path) -> dict[str, dict]:
@@ -28,23 +26,6 @@ def rows_of(output: Path) -> dict[str, dict]:
     rows = [pq.read_table(file).to_pylist() for file in sorted((output / "videos").iterdir())]
     assert all(len(r) == 1 for r in rows)
     return {row["video_id"]: row for (row,) in rows}
-
-
-def assert_same_tracks(one: Path, other: Path) -> None:
-    """Equal ids, frames and flags; coordinates within 0.01 px."""
-    a, b = pq.read_table(one), pq.read_table(other)
-    exact = [name for name in TRACK_SCHEMA.names if name not in COORDINATES]
-    assert a.select(exact).equals(b.select(exact))
-    for name in COORDINATES:
-        left, right = (_numbers(t[name]) for t in (a, b))
-        assert np.abs(left - right).max(initial=0) < 0.01
-
-
-def _numbers(column: pa.ChunkedArray) -> np.ndarray:
-    array = column.combine_chunks()
-    if pa.types.is_fixed_size_list(array.type):
-        array = array.flatten()
-    return array.to_numpy(zero_copy_only=False)
 
 
 def files_of(output: Path) -> list[str]:
@@ -79,8 +60,8 @@ def test_tracks_do_not_depend_on_segments_or_workers(facetracks, talking_clip, t
     assert segments == {"whole": 1, "five": 2, "two": 3}
     for name in ways:
         assert_same_tracks(
-            tmp_path / name / "tracks" / "talking.mp4.parquet",
-            tmp_path / "whole" / "tracks" / "talking.mp4.parquet",
+            pq.read_table(tmp_path / name / "tracks" / "talking.mp4.parquet"),
+            pq.read_table(tmp_path / "whole" / "tracks" / "talking.mp4.parquet"),
         )
         row = rows_of(tmp_path / name)["talking.mp4"]
         assert (row["status"], row["reason"], row["packets_bad"]) == ("ok", None, 0)
@@ -338,7 +319,7 @@ def test_rotated_video_is_annotated_upright(facetracks, talking_clip, tmp_path):
     plain, side = (pq.read_table(out / "tracks" / f"{n}.mp4.parquet") for n in ("plain", "turned"))
     assert plain.num_rows == side.num_rows == 10
     for name in ("x", "y"):
-        assert np.abs(_numbers(plain[name]) - _numbers(side[name])).mean() < 1
+        assert np.abs(numbers_of(plain[name]) - numbers_of(side[name])).mean() < 1
     rows = rows_of(out)
     assert (rows["turned.mp4"]["rotation_deg"], rows["plain.mp4"]["rotation_deg"]) == (90, 0)
     assert (rows["turned.mp4"]["width"], rows["turned.mp4"]["height"]) == (128, 128)
@@ -367,6 +348,6 @@ def test_tracks_of_real_clips_do_not_depend_on_segments_or_workers(
         assert row["segments"] == 2
         assert row["face_frames"] > 20
         assert_same_tracks(
-            tmp_path / "cut" / "tracks" / f"{name}.parquet",
-            tmp_path / "whole" / "tracks" / f"{name}.parquet",
+            pq.read_table(tmp_path / "cut" / "tracks" / f"{name}.parquet"),
+            pq.read_table(tmp_path / "whole" / "tracks" / f"{name}.parquet"),
         )
