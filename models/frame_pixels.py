@@ -8,6 +8,8 @@ other format goes through FFmpeg's conversion to RGB first.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any, Final
 
@@ -17,7 +19,15 @@ import numpy.typing as npt
 
 from models.crops import Affine, compose_affines, sample_plane
 
-__all__ = ["FramePixels", "upright_affine", "upright_aspect", "upright_size"]
+__all__ = [
+    "FramePixels",
+    "frame_orientation",
+    "orientation_of",
+    "upright_affine",
+    "upright_aspect",
+    "upright_picture",
+    "upright_size",
+]
 
 #: Pixel format -> (log2 of the chroma step in x, in y). None: luma only.
 _PLANAR: Final[dict[str, tuple[int, int] | None]] = {
@@ -61,10 +71,14 @@ def upright_aspect(sample_aspect_ratio: Fraction, rotation_deg: int) -> Fraction
     return 1 / sample_aspect_ratio if rotation_deg in (90, 270) else sample_aspect_ratio
 
 
-def upright_affine(width_px: int, height_px: int, rotation_deg: int) -> Affine:
-    """The (2, 3) map from upright to stored pixels, for stored frames turned clockwise.
+def upright_affine(
+    width_px: int, height_px: int, rotation_deg: int, *, mirrored: bool = False
+) -> Affine:
+    """The (2, 3) map from upright to stored pixels.
 
-    `rotation_deg` is 0, 90, 180 or 270: the clockwise turn that makes the frame upright.
+    `width_px` and `height_px` are those of the stored frame. The upright frame is the stored
+    one turned clockwise by `rotation_deg` (0, 90, 180 or 270), then, where `mirrored`,
+    mirrored left to right.
     """
     w, h = width_px - 1.0, height_px - 1.0
     maps = {
@@ -73,7 +87,42 @@ def upright_affine(width_px: int, height_px: int, rotation_deg: int) -> Affine:
         180: [[-1.0, 0.0, w], [0.0, -1.0, h]],
         270: [[0.0, -1.0, w], [1.0, 0.0, 0.0]],
     }
-    return np.array(maps[rotation_deg])
+    to_stored = np.array(maps[rotation_deg])
+    if not mirrored:
+        return to_stored
+    upright_width, _ = upright_size(width_px, height_px, rotation_deg)
+    return compose_affines(to_stored, np.array([[-1.0, 0.0, upright_width - 1.0], [0.0, 1.0, 0.0]]))
+
+
+def orientation_of(display_matrix: Sequence[int]) -> tuple[int, bool]:
+    """The clockwise turn in degrees (0, 90, 180, 270) and whether a mirroring follows it.
+
+    Args:
+        display_matrix: the 9 numbers of FFmpeg's AV_FRAME_DATA_DISPLAYMATRIX (a b u, c d v,
+            x y w): stored (p, q) is shown at (a p + c q, b p + d q), y down. Other turns than
+            quarter turns become the nearest one; a matrix that shows nothing, none.
+    """
+    a, b, _, c, d = (float(number) for number in display_matrix[:5])
+    determinant = a * d - b * c
+    if determinant == 0:
+        return 0, False
+    mirrored = determinant < 0
+    turn_deg = math.degrees(math.atan2(b, -a if mirrored else a))
+    return round(turn_deg / 90) * 90 % 360, mirrored
+
+
+def frame_orientation(frame: Any) -> tuple[int, bool]:
+    """`orientation_of` the display matrix that an av.VideoFrame carries; (0, False) without."""
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    return (0, False) if matrix is None else orientation_of(np.frombuffer(matrix, "<i4").tolist())
+
+
+def upright_picture(
+    stored: npt.NDArray[np.uint8], rotation_deg: int, mirrored: bool
+) -> npt.NDArray[np.uint8]:
+    """A stored picture, (H, W, 3), turned and mirrored as in `upright_affine`."""
+    turned = np.rot90(stored, -rotation_deg // 90)
+    return np.ascontiguousarray(turned[:, ::-1] if mirrored else turned)
 
 
 class FramePixels:
@@ -82,13 +131,16 @@ class FramePixels:
     Args:
         frame: an av.VideoFrame.
 
-    Attributes: `width_px` and `height_px` of the upright frame, `rotation_deg`.
+    Attributes: `width_px` and `height_px` of the upright frame, `rotation_deg` and `mirrored`
+    as in `upright_affine`.
     """
 
     def __init__(self, frame: Any) -> None:
-        self.rotation_deg = round(-frame.rotation / 90) * 90 % 360
+        self.rotation_deg, self.mirrored = frame_orientation(frame)
         self.width_px, self.height_px = upright_size(frame.width, frame.height, self.rotation_deg)
-        self._to_stored = upright_affine(frame.width, frame.height, self.rotation_deg)
+        self._to_stored = upright_affine(
+            frame.width, frame.height, self.rotation_deg, mirrored=self.mirrored
+        )
         name = frame.format.name
         base, bits = _split_depth(name)
         if base in _PLANAR:

@@ -74,6 +74,7 @@ class FrameGeometry:
     height_px: int
     rotation_deg: int  # clockwise, 0 | 90 | 180 | 270
     sample_aspect_ratio: Fraction  # of an upright pixel
+    mirrored: bool = False  # left to right, after the turn
 
 
 @dataclass(frozen=True, slots=True)

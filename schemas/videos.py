@@ -54,6 +54,7 @@ VIDEO_COLUMNS: Final = (
     Column(
         "rotation_deg", pa.int32(), "deg", "clockwise turn that makes stored frames upright", True
     ),
+    Column("mirrored", pa.bool_(), "", "whether they are mirrored left to right after it", True),
     Column("sample_aspect_ratio", pa.string(), "", "width:height of an upright pixel", True),
     Column("codec", pa.string(), "", "FFmpeg's name of the codec", True),
     Column("pixel_format", pa.string(), "", "FFmpeg's name of the pixel format", True),

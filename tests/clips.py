@@ -23,11 +23,13 @@ def write_clip(
     pixel_format: str = "yuv420p",
     pts: Iterable[int] | None = None,
     rotation_deg: int = 0,
+    mirrored: bool = False,
     sample_aspect_ratio: Fraction | None = None,
 ) -> Path:
     """Encodes (H, W, 3) uint8 RGB pictures; `pts` counts in 1/rate where it is given.
 
-    `rotation_deg` is the clockwise turn that a player makes to show the clip upright.
+    `rotation_deg` is the clockwise turn that a player makes to show the clip upright; where
+    `mirrored`, it mirrors the turned frame left to right.
     """
     pictures = list(pictures)
     height, width = pictures[0].shape[:2]
@@ -50,8 +52,8 @@ def write_clip(
             stream.options = {"b": "800k"}
         if sample_aspect_ratio is not None:
             stream.codec_context.sample_aspect_ratio = sample_aspect_ratio
-        if rotation_deg:
-            stream.set_display_rotation(-rotation_deg)
+        if rotation_deg or mirrored:
+            stream.set_display_matrix(display_matrix(rotation_deg, mirrored=mirrored))
         for picture, at in zip(pictures, pts or range(len(pictures)), strict=False):
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(
                 format=pixel_format
@@ -60,6 +62,20 @@ def write_clip(
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path
+
+
+def display_matrix(rotation_deg: int, *, mirrored: bool = False) -> list[int]:
+    """FFmpeg's matrix for a clockwise turn and then, maybe, a mirroring left to right.
+
+    Stored (p, q) is shown at (a p + c q, b p + d q); without the shift, which players ignore.
+    """
+    a, b, c, d = {0: (1, 0, 0, 1), 90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}[
+        rotation_deg
+    ]
+    if mirrored:
+        a, c = -a, -c
+    one = 1 << 16
+    return [a * one, b * one, 0, c * one, d * one, 0, 0, 0, 1 << 30]
 
 
 def drifting(count: int, width: int = 160, height: int = 120, seed: int = 0) -> list[np.ndarray]:

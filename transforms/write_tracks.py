@@ -84,6 +84,7 @@ def status_row(tracks: VideoTracks, config_hash: str) -> dict[str, Any]:
             "width": geometry.width_px,
             "height": geometry.height_px,
             "rotation_deg": geometry.rotation_deg,
+            "mirrored": geometry.mirrored,
             "sample_aspect_ratio": f"{aspect.numerator}:{aspect.denominator}",
         }
     return row

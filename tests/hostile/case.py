@@ -27,6 +27,7 @@ class HostileCase:
         time_base: seconds per unit of pts.
         upright_size_px: width and height as a player shows them.
         rotation_deg: the clockwise turn that makes stored frames upright.
+        mirrored: whether they are mirrored left to right after it.
         aspect: width:height of an upright pixel.
         rgb: colour of the middle of the first frame, 0..255.
         faces: faces on every frame; None where the pictures are not meant to have any.
@@ -46,6 +47,7 @@ class HostileCase:
     time_base: Fraction | None = None
     upright_size_px: tuple[int, int] | None = None
     rotation_deg: int = 0
+    mirrored: bool = False
     aspect: Fraction = Fraction(1)
     rgb: tuple[int, int, int] | None = None
     faces: int | None = None

@@ -11,6 +11,8 @@ from typing import Any, Final
 import av
 import numpy as np
 
+from tests.clips import display_matrix
+
 __all__ = ["Clip", "Recipe", "encode", "flat", "moving"]
 
 #: What a muxer adds to every pts, in seconds; elsewhere 0.
@@ -40,6 +42,7 @@ class Recipe:
     b_frames: int = 0
     pixel_format: str = "yuv420p"
     rotation_deg: int = 0
+    mirrored: bool = False
     aspect: Fraction | None = None
     full_range: bool = False
     matrix: str = "ITU601"
@@ -117,8 +120,9 @@ def _stream(container: Any, recipe: Recipe, width: int, height: int) -> Any:
     if recipe.pixel_format.startswith("yuv"):
         context.colorspace = _MATRIX[recipe.matrix]
         context.color_range = 2 if recipe.full_range else 1
-    if recipe.rotation_deg:
-        stream.set_display_rotation(-recipe.rotation_deg)
+    if recipe.rotation_deg or recipe.mirrored:
+        matrix = display_matrix(recipe.rotation_deg, mirrored=recipe.mirrored)
+        stream.set_display_matrix(matrix)
     return stream
 
 

@@ -151,6 +151,19 @@ def _faces(folder: Path) -> Iterator[HostileCase]:
         yield sound_case(
             f"faces/{name}", what, clip, rotation_deg=turn, upright_size_px=(160, 120), faces=1
         )
+    for turn in (0, 90, 180, 270):
+        stored = [np.ascontiguousarray(np.rot90(f[:, ::-1], turn // 90)) for f in upright]
+        name = f"mirrored-{turn}.mp4"
+        clip = encode(folder / name, stored, Recipe(rotation_deg=turn, mirrored=True))
+        what = (
+            f"a face, to be turned by {turn} degrees and mirrored"
+            if turn
+            else "a face, to be mirrored"
+        )
+        yield sound_case(
+            f"faces/{name}", what, clip,
+            rotation_deg=turn, mirrored=True, upright_size_px=(160, 120), faces=1,
+        )  # fmt: skip
     for aspect, width, height in ((Fraction(4, 3), 120, 120), (Fraction(1, 2), 160, 60)):
         squeezed = [cv2.resize(f, (width, height), interpolation=cv2.INTER_AREA) for f in upright]
         name = f"pixels-{aspect.numerator}-{aspect.denominator}.mkv"

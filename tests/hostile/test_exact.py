@@ -105,6 +105,8 @@ def spots_clip(
     sigma_y = sigma_crop_px * crop_pixel_px(box, recipe)
     sigma = (sigma_y / upright_aspect(recipe), sigma_y)
     pictures = draw_spots(places, width, height, sigma)
+    if recipe.mirrored:
+        pictures = [picture[:, ::-1] for picture in pictures]
     stored = [np.ascontiguousarray(np.rot90(p, recipe.rotation_deg // 90)) for p in pictures]
     return encode(path, stored, recipe), places
 
@@ -139,6 +141,16 @@ def errors_px(landmarks: SegmentLandmarks, places: np.ndarray) -> np.ndarray:
 
 def given(box: tuple[float, float, float, float]) -> GivenBoxes:
     return GivenBoxes(np.arange(COUNT), np.full((COUNT, 4), box, np.float32), by="frame_index")
+
+
+@pytest.mark.parametrize("turn", [0, 90, 180, 270])
+def test_a_landmark_of_a_mirrored_video_lands_where_a_player_shows_it(tmp_path, turn):
+    box = (50.0, 30.0, 110.0, 90.0)
+    recipe = Recipe(rotation_deg=turn, mirrored=True, options=LOSSLESS)
+    clip, places = spots_clip(tmp_path / "spots.mp4", SMALL, box, recipe)
+    landmarks = seen_in(clip, given(box))
+    assert landmarks.geometry.mirrored
+    assert np.abs(errors_px(landmarks, places)).max() < FINE_TOLERANCE_PX
 
 
 SMALL, LARGE = (160, 120), (640, 480)

@@ -125,7 +125,7 @@ def test_geometry(run, corpus, subtests):
             continue
         with subtests.test(str(case)):
             assert (row["width"], row["height"]) == case.upright_size_px
-            assert row["rotation_deg"] == case.rotation_deg
+            assert (row["rotation_deg"], row["mirrored"]) == (case.rotation_deg, case.mirrored)
             aspect = f"{case.aspect.numerator}:{case.aspect.denominator}"
             assert row["sample_aspect_ratio"] == aspect
 

@@ -4,10 +4,17 @@ import av
 import cv2
 import numpy as np
 import pytest
-from clips import decode_plainly, write_clip
+from clips import decode_plainly, display_matrix, write_clip
 
 from models.crops import square_affine
-from models.frame_pixels import FramePixels, upright_affine, upright_aspect, upright_size
+from models.frame_pixels import (
+    FramePixels,
+    orientation_of,
+    upright_affine,
+    upright_aspect,
+    upright_picture,
+    upright_size,
+)
 
 BT709, BT601 = 1, 5
 LIMITED, FULL = 1, 2
@@ -29,6 +36,58 @@ def test_upright_pixels_by_hand(rotation_deg, stored):
     affine = upright_affine(40, 30, rotation_deg)
     for upright, place in stored.items():
         assert affine @ [*upright, 1] == pytest.approx(place)
+
+
+@pytest.mark.parametrize(
+    ("rotation_deg", "stored"),
+    [
+        (0, {(0, 0): (39, 0), (5, 7): (34, 7), (39, 29): (0, 29)}),
+        (90, {(0, 0): (0, 0), (29, 0): (0, 29), (5, 7): (7, 5)}),  # x and y change places
+        (180, {(0, 0): (0, 29), (5, 7): (5, 22), (39, 29): (39, 0)}),
+        (270, {(0, 0): (39, 29), (29, 0): (39, 0), (5, 7): (32, 24)}),  # the other diagonal
+    ],
+)
+def test_mirrored_pixels_by_hand(rotation_deg, stored):
+    affine = upright_affine(40, 30, rotation_deg, mirrored=True)
+    for upright, place in stored.items():
+        assert affine @ [*upright, 1] == pytest.approx(place)
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("rotation_deg", [0, 90, 180, 270])
+def test_orientations_of_matrices(rotation_deg, mirrored):
+    matrix = display_matrix(rotation_deg, mirrored=mirrored)
+    assert orientation_of(matrix) == (rotation_deg, mirrored)
+    off = np.deg2rad(rotation_deg + 30)  # the nearest quarter turn
+    a, b, c, d = np.cos(off), np.sin(off), -np.sin(off), np.cos(off)
+    sign = -1 if mirrored else 1
+    assert orientation_of([sign * a, b, 0, sign * c, d]) == (rotation_deg, mirrored)
+
+
+#: What FFmpeg's documentation of av_display_matrix_flip and of the transpose filter says:
+#: (a, b, c, d) of a matrix, and what `ffmpeg` with autorotation makes of a stored picture.
+AUTOROTATED = {
+    "hflip": ((-1, 0, 0, 1), lambda p: p[:, ::-1]),
+    "vflip": ((1, 0, 0, -1), lambda p: p[::-1]),
+    "transpose": ((0, 1, 1, 0), lambda p: p.transpose(1, 0, 2)),
+    "transverse": ((0, -1, -1, 0), lambda p: p[::-1, ::-1].transpose(1, 0, 2)),
+    "clockwise": ((0, 1, -1, 0), lambda p: p[::-1].transpose(1, 0, 2)),
+    "counterclockwise": ((0, -1, 1, 0), lambda p: p[:, ::-1].transpose(1, 0, 2)),
+    "half a turn": ((-1, 0, 0, -1), lambda p: p[::-1, ::-1]),
+    "as it is": ((1, 0, 0, 1), lambda p: p),
+}
+
+
+@pytest.mark.parametrize("name", AUTOROTATED)
+def test_pictures_are_shown_as_ffmpeg_shows_them(name):
+    (a, b, c, d), shown = AUTOROTATED[name]
+    stored = np.random.default_rng(0).integers(0, 255, (4, 6, 3)).astype(np.uint8)
+    orientation = orientation_of([a, b, 0, c, d, 0, 0, 0, 1 << 30])
+    assert np.array_equal(upright_picture(stored, *orientation), shown(stored))
+
+
+def test_a_matrix_that_shows_nothing_turns_nothing():
+    assert orientation_of([0] * 9) == (0, False)
 
 
 def test_upright_size_and_aspect():
@@ -147,15 +206,22 @@ def spot_place(rgb: np.ndarray) -> np.ndarray:
     return np.array([(weight * x).sum(), (weight * y).sum()]) / weight.sum()
 
 
+@pytest.mark.parametrize("mirrored", [False, True])
 @pytest.mark.parametrize("rotation_deg", [0, 90, 180, 270])
-def test_a_marker_lands_where_it_was_drawn_whatever_the_rotation(tmp_path, rotation_deg):
+def test_a_marker_lands_where_it_was_drawn_whatever_the_orientation(
+    tmp_path, rotation_deg, mirrored
+):
     upright = bright_spot(96, 160, 22, 131)
-    stored = np.rot90(upright, k=rotation_deg // 90)  # counterclockwise
+    turned = upright[:, ::-1] if mirrored else upright
+    stored = np.rot90(turned, k=rotation_deg // 90)  # counterclockwise
     clip = write_clip(
-        tmp_path / "turned.mp4", [np.ascontiguousarray(stored)] * 2, rotation_deg=rotation_deg
+        tmp_path / "turned.mp4",
+        [np.ascontiguousarray(stored)] * 2,
+        rotation_deg=rotation_deg,
+        mirrored=mirrored,
     )
     pixels = FramePixels(decode_plainly(clip)[0])
-    assert pixels.rotation_deg == rotation_deg
+    assert (pixels.rotation_deg, pixels.mirrored) == (rotation_deg, mirrored)
     assert (pixels.width_px, pixels.height_px) == (96, 160)
     assert spot_place(pixels.sample(np.eye(2, 3), 96, 160)) == pytest.approx([22, 131], abs=0.1)
     crop = pixels.sample(square_affine([6, 115, 38, 147], scale=1.0, size_px=32), 32, 32)

@@ -170,9 +170,14 @@ class _Segment:
     def take(self, frame: _Frame, *, ends_shot: bool) -> None:
         """Takes a frame whose successor is known, if only by its absence."""
         if self._geometry is None:
-            turn = frame.pixels.rotation_deg
-            size = frame.pixels.width_px, frame.pixels.height_px
-            self._geometry = FrameGeometry(*size, turn, self._aspect(turn))
+            pixels = frame.pixels
+            self._geometry = FrameGeometry(
+                pixels.width_px,
+                pixels.height_px,
+                pixels.rotation_deg,
+                self._aspect(pixels.rotation_deg),
+                pixels.mirrored,
+            )
         # A later segment does not know what came before its first frame: not a key frame.
         known = self.segment.own_start_pts is None or frame.previous_pts is not None
         key = frame.cut or ends_shot

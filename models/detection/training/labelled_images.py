@@ -25,6 +25,7 @@ from models.atomic_write import atomic_write
 from models.crops import fit_affine, sample_plane
 from models.detection.boxes import iou
 from models.detection.face_detector import Detections, FaceDetector
+from models.frame_pixels import frame_orientation, upright_picture
 from schemas.errors import UsageError
 
 __all__ = [
@@ -209,8 +210,9 @@ def read_video_frames(
                 continue
             for frame in frames_of_packet:
                 if count % step == 0:
-                    rgb = frame.to_ndarray(format="rgb24")
-                    yield np.ascontiguousarray(np.rot90(rgb, (frame.rotation // 90) % 4))
+                    yield upright_picture(
+                        frame.to_ndarray(format="rgb24"), *frame_orientation(frame)
+                    )
                 count += 1
 
 
