@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import cv2
 import numpy as np
@@ -20,6 +20,8 @@ import numpy.typing as npt
 from models.crops import Affine, compose_affines, sample_plane
 
 __all__ = [
+    "NOTHING_ALIKE",
+    "FrameChange",
     "FramePixels",
     "frame_orientation",
     "orientation_of",
@@ -59,6 +61,23 @@ _LUMA_WEIGHTS: Final = {
     10: (0.2627, 0.0593),
 }
 _FULL_RANGE: Final = 2  # AVCOL_RANGE_JPEG
+
+
+#: A change is measured on at least so many rows of a frame that has them ...
+_CHANGE_ROWS: Final = 240
+#: ... in blocks of so many columns and measured rows.
+_BLOCK_PX: Final = 16
+
+
+class FrameChange(NamedTuple):
+    """Differences of two frames' luma, 0..255: of all pixels, and where it is largest."""
+
+    mean: float
+    largest_block: float  # mean of a block of 16 px
+
+
+#: Of frames that cannot be compared.
+NOTHING_ALIKE: Final = FrameChange(math.inf, math.inf)
 
 
 def upright_size(width_px: int, height_px: int, rotation_deg: int) -> tuple[int, int]:
@@ -171,6 +190,25 @@ class FramePixels:
         rgb = cv2.transform(cv2.merge(parts), self._to_rgb)  # rounds and saturates
         eight_bit: npt.NDArray[np.uint8] = np.minimum(rgb, 255).astype(np.uint8, copy=False)
         return eight_bit
+
+    def change_since(self, before: FramePixels) -> FrameChange:
+        """How much the stored luma, or RGB, differs from that of an earlier frame.
+
+        Rows are left out where a frame has many, so that it costs a fraction of decoding.
+        """
+        old, new = before._planes[0][0], self._planes[0][0]
+        if old.shape != new.shape or old.dtype != new.dtype:
+            return NOTHING_ALIKE
+        step = max(1, new.shape[0] // _CHANGE_ROWS)
+        apart = cv2.absdiff(new[::step], old[::step])
+        if apart.ndim == 3:
+            apart = apart.max(-1)
+        height, width = apart.shape
+        size = max(1, width // _BLOCK_PX), max(1, height // _BLOCK_PX)
+        covered = apart[: max(height // _BLOCK_PX * _BLOCK_PX, 1)]
+        blocks = cv2.resize(covered.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+        scale = 2.0 ** (8 - self._bits)
+        return FrameChange(float(blocks.mean()) * scale, float(blocks.max()) * scale)
 
     def luma_thumbnail(self, side_px: int = 48) -> npt.NDArray[np.float32]:
         """A coarse look at the frame for shot-cut detection: about side x side, 0..255.

@@ -6,11 +6,7 @@ Raw streams carry no timestamps and broken ones repeat them; everything downstre
 
 from __future__ import annotations
 
-from fractions import Fraction
-
 __all__ = ["PtsCounter"]
-
-_DEFAULT_RATE = Fraction(25)
 
 
 class PtsCounter:
@@ -20,13 +16,11 @@ class PtsCounter:
     frame's step; the first one, if missing, is 0.
 
     Args:
-        time_base: Seconds per unit of pts.
-        average_rate: Frames a second; 25 where the container names none.
+        step: What a missing pts is above the one before: a frame's usual distance.
     """
 
-    def __init__(self, time_base: Fraction, average_rate: Fraction | None) -> None:
-        rate = average_rate or _DEFAULT_RATE
-        self.step = max(1, round(1 / (rate * time_base)))
+    def __init__(self, step: int) -> None:
+        self.step = step
         self._last: int | None = None
 
     def next(self, pts: int | None) -> int:

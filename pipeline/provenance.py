@@ -20,11 +20,15 @@ from transforms.storage.atomic_files import Folder, write_bytes
 __all__ = ["check_same_config", "describe_run", "tracks_config", "write_run_record"]
 
 #: Raise it when the same inputs and weights give other tracks than before.
-_METHOD_VERSION: Final = 2
+_METHOD_VERSION: Final = 3
 
 
 def tracks_config(
-    model: LandmarkModel, precision: str, detector: FaceDetector, stabilizer: str
+    model: LandmarkModel,
+    precision: str,
+    detector: FaceDetector,
+    stabilizer: str,
+    stream: int | None = None,
 ) -> dict[str, Any]:
     """Everything but the video that a track depends on."""
     return {
@@ -38,6 +42,7 @@ def tracks_config(
         "detector_sha256": detector.weights_sha256,
         "stabilizer": stabilizer if stabilizer in STABILIZERS else "file",
         "stabilizer_sha256": stabilizer_sha256(stabilizer),
+        "stream": stream,
     }
 
 

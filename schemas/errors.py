@@ -8,7 +8,8 @@ FacetracksError
 ├── AccountingError       inputs and status rows do not add up: the run fails
 └── VideoError            one video's failure: becomes a row with `reason`, never a crash
     ├── SourceError       reason not_found | no_match | protocol_refused | unreadable
-    ├── ContainerError    reason empty | not_a_video | no_video_stream | no_frames
+    ├── ContainerError    reason empty | not_a_video | no_video_stream | no_frames,
+    │                     empty_range
     ├── DecodingError     reason decoder_error | decoder_hung | decoder_crashed,
     │                     time_limit | memory_limit | pixel_limit
     └── BoxesError        reason bad_boxes

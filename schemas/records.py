@@ -8,7 +8,8 @@ hands them to another. Everything else that crosses a shuffle is a few hundred b
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 import numpy as np
@@ -37,7 +38,8 @@ __all__ = [
 class Video:
     """One input video.
 
-    `start_seconds` and `stop_seconds` choose the frames in [start, stop); None is open.
+    `start_seconds` and `stop_seconds` choose the frames in [start, stop), counted from the
+    video's first pts; None is open.
     `boxes_uri` names a file of boxes to use in place of the detector. `fingerprint`
     tells one version of the bytes from another (size and etag or mtime).
     """
@@ -64,6 +66,9 @@ class StreamMetadata:
     start_pts: int = 0
     end_pts: int | None = None  # where the container says the frames end
     bytes_missing: int = 0  # that the file lacks by its own account: it has been cut off
+    step_pts: int = 1  # the usual distance of two frames, by the first packets
+    stream_index: int = 0  # of the stream that was chosen, among all of the container
+    streams: int = 1  # video streams that the container has, pictures among them
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +98,37 @@ class Segment:
     own_start_pts: int | None = None
     own_stop_pts: int | None = None
 
+    @property
+    def range_pts(self) -> tuple[int | None, int | None]:
+        """The video's range, [start, stop), counted from its first pts; None is open."""
+        start, stop = self.video.start_seconds, self.video.stop_seconds
+        return self._place(start), self._place(stop)
+
+    def until(self, pts: int | None) -> Segment:
+        """What this segment owns before `pts`."""
+        return replace(self, own_stop_pts=pts)
+
+    def after(self, pts: int | None) -> Segment:
+        """What this segment owns from `pts` on."""
+        return replace(self, own_start_pts=pts)
+
+    def _place(self, seconds: float | None) -> int | None:
+        """The first pts at or after a time of the video, whose fraction is meant as written."""
+        if seconds is None:
+            return None
+        exact = Fraction(seconds).limit_denominator(10**9)
+        return self.metadata.start_pts + math.ceil(exact / self.metadata.time_base)
+
     def owns(self, pts: int) -> bool:
-        """Whether this segment reports the frame at `pts`."""
+        """Whether the frame at `pts` is this segment's, if it is in the video's range."""
         after = self.own_start_pts is None or pts >= self.own_start_pts
         return after and (self.own_stop_pts is None or pts < self.own_stop_pts)
+
+    def reports(self, pts: int) -> bool:
+        """Whether this segment tells of the frame at `pts`: its own, in the video's range."""
+        start, stop = self.range_pts
+        inside = (start is None or pts >= start) and (stop is None or pts < stop)
+        return inside and self.owns(pts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,13 +161,16 @@ class SegmentRows:
     A `track` is a face followed without a break inside this segment; numbers are local.
     """
 
-    frame_pts: npt.NDArray[np.int64]  # (F,) strictly increasing, every owned frame
+    frame_pts: npt.NDArray[np.int64]  # (F,) strictly increasing, every owned frame but repeats
     frame: npt.NDArray[np.int32]  # (M,) index into frame_pts
     track: npt.NDArray[np.int32]  # (M,)
     boxes_xyxy_px: npt.NDArray[np.float32]  # (M, 4)
     box_source: npt.NDArray[np.uint8]  # (M,) index into BOX_SOURCES
     scores: npt.NDArray[np.float32]  # (M,)
     cuts_pts: npt.NDArray[np.int64]  # (C,) first frame of each new shot
+    # (R,) in order, frames that repeat one of frame_pts and have its rows, and (R,) which
+    repeat_pts: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    repeat_of: npt.NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
     # (L, 2) [start, stop) of owned frames that are known to be missing
     lost_pts: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty((0, 2), np.int64))
 
@@ -147,6 +182,7 @@ class SegmentRows:
             "scores": (rows,),
             "boxes_xyxy_px": (rows, 4),
             "lost_pts": (len(self.lost_pts), 2),
+            "repeat_of": (len(self.repeat_pts),),
         }
         for name, shape in shapes.items():
             got = getattr(self, name).shape
@@ -154,9 +190,17 @@ class SegmentRows:
                 raise ValueError(f"{name}: got shape {got}, expected {shape}")
         if rows and int(self.box_source.max()) >= len(BOX_SOURCES):
             raise ValueError(f"box_source: got {self.box_source.max()}, expected an index")
+        of = self.repeat_of
+        if len(of) and not 0 <= int(of.min()) <= int(of.max()) < len(self.frame_pts):
+            raise ValueError(f"repeat_of: got {of.min()} to {of.max()}, expected an index")
+
+    @property
+    def frames(self) -> int:
+        """Frames that these rows tell of, repeats among them."""
+        return len(self.frame_pts) + len(self.repeat_pts)
 
     def __repr__(self) -> str:
-        return f"SegmentRows({len(self.frame_pts)} frames, {len(self.frame)} rows)"
+        return f"SegmentRows({self.frames} frames, {len(self.frame)} rows)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,10 +288,11 @@ class VideoTracks:
     failures: tuple[SegmentFailure, ...]
     first_pts: int | None
     last_pts: int | None
-    frames: int
+    frames: int  # repeats among them
     faces: int
     rows: int
     stats: SegmentStats
     stabilize_seconds: float
     lost_pts: tuple[tuple[int, int], ...] = ()  # [start, stop) of missing frames, in order
+    repeats: int = 0  # frames that repeat the one before
     face_ids: tuple[int, ...] | None = None  # the faces in the parts that count; None: all

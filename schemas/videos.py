@@ -25,6 +25,7 @@ REASONS: Final[dict[str, str]] = {
     "not_a_video": "no container or stream that the decoder knows",
     "no_video_stream": "a container without a video stream",
     "no_frames": "a video stream from which no frame could be decoded",
+    "empty_range": "no frame of it lies in the range that was asked for",
     "bad_packets": "some frames could not be decoded, or only in part",
     "truncated": "the file has been cut off: shorter than it says; the rest is there",
     "decoder_error": "the decoder gave up",
@@ -56,15 +57,18 @@ VIDEO_COLUMNS: Final = (
     ),
     Column("mirrored", pa.bool_(), "", "whether they are mirrored left to right after it", True),
     Column("sample_aspect_ratio", pa.string(), "", "width:height of an upright pixel", True),
+    Column("stream_index", pa.int32(), "", "the stream that was chosen, as FFmpeg counts", True),
+    Column("streams", pa.int32(), "", "video streams of the file, cover pictures too", True),
     Column("codec", pa.string(), "", "FFmpeg's name of the codec", True),
     Column("pixel_format", pa.string(), "", "FFmpeg's name of the pixel format", True),
     Column("time_base", pa.string(), "s", "seconds per pts unit, a fraction", True),
     Column(
         "duration_seconds", _FLOAT, "s", "of the decoded frames, last minus first plus one", True
     ),
-    Column("average_fps", _FLOAT, "1/s", "as the container states it", True),
+    Column("average_fps", _FLOAT, "1/s", "of the decoded frames, by their timestamps", True),
     Column("frames_expected", _INT, "frames", "as the container states it; headers do lie", True),
     Column("frames_decoded", _INT, "frames", "frames that came out of the decoder"),
+    Column("repeats", _INT, "frames", "of these, repeats of the one before: they have its rows"),
     Column(
         "lost_pts", _RANGES, "time_base", "[start, stop) of frames known to be missing or damaged"
     ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import apache_beam as beam
@@ -43,7 +43,7 @@ class _DecodeFn(beam.DoFn):  # type: ignore[misc]
             if rest is not None:
                 with lent_child(self._settings) as child:
                     for windows in child.decode(rest):
-                        self._frames.inc(len(windows.rows.frame_pts))
+                        self._frames.inc(windows.rows.frames)
                         self._windows.inc(len(windows.windows))
                         record_decode(windows.stats)
                         rest = rest_after(windows.segment, segment)
@@ -62,7 +62,7 @@ def rest_after(piece: Segment, segment: Segment) -> Segment | None:
     """What is left of a segment after a piece of it; None after the last one."""
     if piece.own_stop_pts == segment.own_stop_pts:
         return None
-    return replace(segment, own_start_pts=piece.own_stop_pts)
+    return segment.after(piece.own_stop_pts)
 
 
 @dataclass

@@ -157,6 +157,7 @@ class _Walker:
             first_pts=walk.first_pts,
             last_pts=walk.last_pts,
             frames=walk.frames,
+            repeats=walk.repeats,
             faces=len(sure),
             rows=walk.rows_of(sure),
             stats=progress.stats,

@@ -26,10 +26,15 @@ from models.stabilization.stabilizers import Stabilizer
 from schemas.records import Seam, SegmentLandmarks
 from schemas.tracks import BOX_SOURCES, TRACK_SCHEMA
 
-__all__ = ["REACQUIRE_SECONDS", "TrackAssembler"]
+__all__ = ["REACQUIRE_FRAMES", "REACQUIRE_SECONDS", "TrackAssembler"]
 
-#: A face that comes back to its place within this time, in the same shot, keeps its id.
+#: A face that comes back to its place within this time, in the same shot, keeps its id ...
 REACQUIRE_SECONDS: Final = 2.0
+#: ... and so does one that comes back within so many frames, in a video of few frames.
+REACQUIRE_FRAMES: Final = 3
+#: Frames further apart than this, and than so many times the step before, are no neighbours.
+_SPARSE_SECONDS: Final = 15.0
+_STEP_GROWTH: Final = 3.0
 _REACQUIRE_IOU: Final = 0.3
 #: A face counts when at least one of its detections scored so high.
 _SURE_SCORE: Final = 0.7
@@ -38,11 +43,12 @@ _SEAM_IOU: Final = 0.5
 
 @dataclass(slots=True)
 class _Row:
-    """A row whose stabilized landmarks are not settled yet."""
+    """A row whose stabilized landmarks are not settled yet, and the frames that repeat it."""
 
     frame_index: int
     pts: int
     pts_seconds: float
+    repeats: list[tuple[int, int, float]]  # (frame_index, pts, pts_seconds)
     box: npt.NDArray[np.float32]
     source: str
     score: float
@@ -58,6 +64,7 @@ class _Face:
     stabilizer: Stabilizer
     pending: deque[_Row] = field(default_factory=deque)
     last_seconds: float = 0.0
+    last_sample: int = 0
     last_box: Any = None
 
 
@@ -65,6 +72,7 @@ class _Face:
 class _Lost:
     face_id: int
     seconds: float
+    sample: int
     box: npt.NDArray[np.float32]
 
 
@@ -78,7 +86,8 @@ class TrackAssembler:
 
     video_id: str
     time_base: Fraction
-    frames: int = 0
+    frames: int = 0  # repeats among them
+    repeats: int = 0  # frames that repeat the one before, and have its rows
     faces: int = 0  # ids given, those of unsure faces among them
     rows: int = 0
     first_pts: int | None = None
@@ -88,6 +97,10 @@ class TrackAssembler:
     _active: dict[int, _Face] = field(default_factory=dict)  # by local track
     _lost: list[_Lost] = field(default_factory=list)
     _seam: Seam | None = None
+    _samples: int = 0  # frames but repeats
+    _seconds: float | None = None  # of the last one
+    _step: float = 0.0  # seconds between the last two
+    _unbroken: int = 0  # the sample since which no step was too long for its neighbours
 
     def add(self, part: SegmentLandmarks, new_stabilizer: Callable[[], Stabilizer]) -> pa.Table:
         """Takes the next segment's landmarks."""
@@ -95,8 +108,10 @@ class TrackAssembler:
         self._cross_seam(part, final)
         cuts = set(rows.cuts_pts.tolist())
         bounds = np.searchsorted(rows.frame, np.arange(len(rows.frame_pts) + 1))
+        repeats = _repeats_by_frame(part)
         for i, pts in enumerate(rows.frame_pts.tolist()):
             seconds = float(pts * self.time_base)
+            self._step_to(seconds)
             if pts in cuts:
                 self._lose_all(final)
                 self._lost.clear()
@@ -110,11 +125,16 @@ class TrackAssembler:
                 seconds,
                 new_stabilizer,
             )
+            again = [
+                (self.frames + 1 + n, at, float(at * self.time_base))
+                for n, at in enumerate(repeats.get(i, []))
+            ]
             for r in here:
                 row = _Row(
-                    self.frames + i,
+                    self.frames,
                     pts,
                     seconds,
+                    again,
                     rows.boxes_xyxy_px[r],
                     BOX_SOURCES[rows.box_source[r]],
                     float(rows.scores[r]),
@@ -122,10 +142,10 @@ class TrackAssembler:
                     part.spread_px[r],
                 )
                 self._push(self._active[int(rows.track[r])], row, final)
-        self.frames += len(rows.frame_pts)
-        if len(rows.frame_pts):
-            self.first_pts = int(rows.frame_pts[0]) if self.first_pts is None else self.first_pts
-            self.last_pts = int(rows.frame_pts[-1])
+            self.frames += 1 + len(again)
+            self.repeats += len(again)
+            self.first_pts = pts if self.first_pts is None else self.first_pts
+            self.last_pts = again[-1][1] if again else pts
         self._seam = part.seam
         return self._counted(final)
 
@@ -147,6 +167,22 @@ class TrackAssembler:
     def rows_of(self, face_ids: tuple[int, ...]) -> int:
         """How many rows some faces have."""
         return sum(self._face_rows[face_id] for face_id in face_ids)
+
+    def _step_to(self, seconds: float) -> None:
+        """Counts a sample; after a long pause, frames say nothing of who was there before."""
+        if self._seconds is not None:
+            step = seconds - self._seconds
+            if step > max(_SPARSE_SECONDS, _STEP_GROWTH * self._step):
+                self._unbroken = self._samples
+            self._step = step
+        self._seconds = seconds
+        self._samples += 1
+
+    def _may_return(self, lost: _Lost, seconds: float) -> bool:
+        if seconds - lost.seconds <= REACQUIRE_SECONDS:
+            return True
+        near = self._samples - lost.sample <= REACQUIRE_FRAMES
+        return near and lost.sample > self._unbroken
 
     def _cross_seam(self, part: SegmentLandmarks, final: _RowTable) -> None:
         """Renames the faces that go on to the tracks they have in the next segment."""
@@ -174,7 +210,7 @@ class TrackAssembler:
         """Gives new tracks the id of a face lost a moment ago in the same place, or a new one."""
         if not starting:
             return
-        self._lost = [x for x in self._lost if seconds - x.seconds <= REACQUIRE_SECONDS]
+        self._lost = [x for x in self._lost if self._may_return(x, seconds)]
         boxes = part.rows.boxes_xyxy_px[starting]
         lost = np.array([x.box for x in self._lost], np.float32).reshape(-1, 4)
         found = {j: self._lost[i] for i, j in match_boxes(lost, boxes, min_iou=_REACQUIRE_IOU)}
@@ -190,11 +226,15 @@ class TrackAssembler:
 
     def _push(self, face: _Face, row: _Row, final: _RowTable) -> None:
         face.pending.append(row)
-        self._face_rows[face.face_id] += 1
+        self._face_rows[face.face_id] += 1 + len(row.repeats)
         if row.source != "interpolated":
             best = max(self._best_scores[face.face_id], row.score)
             self._best_scores[face.face_id] = best
-        face.last_seconds, face.last_box = row.pts_seconds, row.box
+        face.last_seconds, face.last_sample, face.last_box = (
+            row.pts_seconds,
+            self._samples,
+            row.box,
+        )
         for settled in face.stabilizer.push(row.pts_seconds, row.raw.astype(np.float64)):
             final.append(face.face_id, face.pending.popleft(), settled)
 
@@ -212,7 +252,8 @@ class TrackAssembler:
             raise AssertionError(
                 f"{self.video_id}: the stabilizer kept {len(face.pending)} frames after flush"
             )
-        self._lost.append(_Lost(face.face_id, face.last_seconds, face.last_box))
+        lost = _Lost(face.face_id, face.last_seconds, face.last_sample, face.last_box)
+        self._lost.append(lost)
 
     def _counted(self, final: _RowTable) -> pa.Table:
         table = final.table()
@@ -225,23 +266,25 @@ class _RowTable:
 
     def __init__(self, video_id: str) -> None:
         self._video_id = video_id
-        self._rows: list[tuple[int, _Row, npt.NDArray[np.float64]]] = []
+        self._rows: list[tuple[int, tuple[int, int, float], _Row, npt.NDArray[np.float64]]] = []
 
     def append(self, face_id: int, row: _Row, landmarks: npt.NDArray[np.float64]) -> None:
-        self._rows.append((face_id, row, landmarks))
+        """A row that is settled, and the same for the frames that repeat it."""
+        for place in [(row.frame_index, row.pts, row.pts_seconds), *row.repeats]:
+            self._rows.append((face_id, place, row, landmarks))
 
     def table(self) -> pa.Table:
-        self._rows.sort(key=lambda item: (item[0], item[1].frame_index))
-        rows = [row for _, row, _ in self._rows]
+        self._rows.sort(key=lambda item: (item[0], item[1][0]))
+        places, rows = [item[1] for item in self._rows], [item[2] for item in self._rows]
         raw = np.array([row.raw for row in rows], np.float32).reshape(-1, 68, 2)
         spread = np.array([row.spread_px for row in rows], np.float32).reshape(-1, 68)
-        steady = np.array([x for _, _, x in self._rows], np.float32).reshape(-1, 68, 2)
+        steady = np.array([item[3] for item in self._rows], np.float32).reshape(-1, 68, 2)
         columns = {
             "video_id": [self._video_id] * len(rows),
-            "face_id": [face_id for face_id, _, _ in self._rows],
-            "frame_index": [row.frame_index for row in rows],
-            "pts": [row.pts for row in rows],
-            "pts_seconds": [row.pts_seconds for row in rows],
+            "face_id": [item[0] for item in self._rows],
+            "frame_index": [place[0] for place in places],
+            "pts": [place[1] for place in places],
+            "pts_seconds": [place[2] for place in places],
             "box_xyxy_px": _lists(np.array([row.box for row in rows], np.float32), "box_xyxy_px"),
             "box_source": [row.source for row in rows],
             "score": np.array([row.score for row in rows], np.float32),
@@ -252,6 +295,14 @@ class _RowTable:
             "spread_px": _lists(spread, "spread_px"),
         }
         return pa.table(columns, schema=TRACK_SCHEMA)
+
+
+def _repeats_by_frame(part: SegmentLandmarks) -> dict[int, list[int]]:
+    """The pts of the frames that repeat a frame, by its index."""
+    repeats: dict[int, list[int]] = {}
+    for pts, frame in zip(part.rows.repeat_pts.tolist(), part.rows.repeat_of.tolist(), strict=True):
+        repeats.setdefault(frame, []).append(pts)
+    return repeats
 
 
 def _lists(values: npt.NDArray[np.float32], column: str) -> pa.Array:

@@ -36,6 +36,7 @@ def write_video(tracks: VideoTracks, run_output: RunOutput) -> dict[str, Any]:
             "config_hash": run_output.config_hash(),
             "video": asdict(tracks.video),
             "time_base": str(tracks.metadata.time_base),
+            "stream_index": tracks.metadata.stream_index,
         }
         url = run_output.tracks_url(tracks.video)
         row["face_frames"] = merge_track_parts(url, tracks.part_urls, metadata, tracks.face_ids)
@@ -49,22 +50,27 @@ def status_row(tracks: VideoTracks, config_hash: str) -> dict[str, Any]:
     """The status row of a video that was decoded, at least in part."""
     status, reason, message = _verdict(tracks)
     source, geometry, stats = tracks.metadata, tracks.geometry, tracks.stats
-    duration = None
+    duration = average_fps = None
     if tracks.first_pts is not None and tracks.last_pts is not None:
-        duration = float((tracks.last_pts - tracks.first_pts) * source.time_base)
-        duration += float(1 / source.average_fps) if source.average_fps else 0.0
+        span_pts = tracks.last_pts - tracks.first_pts
+        duration = float((span_pts + source.step_pts) * source.time_base)
+        if span_pts:
+            average_fps = (tracks.frames - 1) / float(span_pts * source.time_base)
     spent = stats.decode_seconds + stats.detect_seconds + stats.crop_seconds + stats.align_seconds
     row = _blank(tracks.video, config_hash) | {
         "status": status,
         "reason": reason,
         "message": message,
+        "stream_index": source.stream_index,
+        "streams": source.streams,
         "codec": source.codec,
         "pixel_format": source.pixel_format,
         "time_base": str(source.time_base),
         "duration_seconds": duration,
-        "average_fps": float(source.average_fps) if source.average_fps else None,
+        "average_fps": average_fps,
         "frames_expected": source.frames_expected,
         "frames_decoded": tracks.frames,
+        "repeats": tracks.repeats,
         "lost_pts": [list(lost) for lost in tracks.lost_pts],
         "packets_bad": stats.packets_bad,
         "faces": tracks.faces,

@@ -145,7 +145,7 @@ def _settings(args: argparse.Namespace, output: str, runner: str, local: bool) -
     except WeightsError as error:
         raise UsageError(str(error)) from error
     card = model.card
-    config = tracks_config(model, args.precision, detector, args.stabilizer)
+    config = tracks_config(model, args.precision, detector, args.stabilizer, args.stream)
     run_output = RunOutput(output, config, describe_run(runner))
     child = ChildSettings(
         crop=CropSpec(card.crop_size_px, card.crop_scale, card.window_frames),
@@ -156,6 +156,7 @@ def _settings(args: argparse.Namespace, output: str, runner: str, local: bool) -
         max_slowness=args.max_slowness,
         memory_mb=args.max_memory_mb,
         max_pixels=args.max_pixels,
+        stream=args.stream,
     )
     threads = max(1, (os.cpu_count() or 1) // args.workers) if local else None
     handler = LandmarkModelHandler(

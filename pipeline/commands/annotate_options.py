@@ -155,6 +155,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="pixels that a frame may have (default: %(default)s)",
     )
     add(
+        "--stream",
+        type=_stream_index,
+        metavar="N",
+        help="which stream to annotate, counted as FFmpeg counts those of a file (the videos table "
+        "says which one was); default: the one that a player would show",
+    )
+    add(
         "--allow-protocols",
         type=_protocols,
         default=ALLOWED_PROTOCOLS,
@@ -238,6 +245,12 @@ def _positive_int(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"got {text!r}, expected a whole number from 1 up")
     return number
+
+
+def _stream_index(text: str) -> int:
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected a whole number from 0 up")
+    return int(text)
 
 
 def _positive_float(text: str) -> float:

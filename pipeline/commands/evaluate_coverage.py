@@ -16,9 +16,10 @@ from models.face_tracking import match_boxes
 from models.frame_pixels import FramePixels, upright_aspect
 from pipeline.data.track_file import find_track_file, read_track_file
 from schemas.errors import UsageError
-from schemas.records import Video
 from transforms.decoding.box_sources import DetectedBoxes
-from transforms.decoding.video_source import FrameStream, open_video, plan_segments
+from transforms.decoding.frame_stream import FrameStream
+from transforms.decoding.segment_plan import whole_video
+from transforms.decoding.video_source import open_video
 from transforms.storage.parquet_reading import read_parquet
 
 __all__ = ["Coverage", "add_parser", "measure_coverage", "run"]
@@ -94,10 +95,10 @@ def measure_coverage(uri: str, track_file: str, detector: Any, min_size_px: floa
     tracks = read_track_file(track_file)
     rows = tracks.by_pts()
     total = Coverage()
-    with open_video(uri) as (container, stream):
-        segment = plan_segments(Video(uri, uri), container, stream, float("inf"))[0]
+    segment = whole_video(uri)
+    with open_video(uri, segment=segment) as opened:
         boxes = DetectedBoxes(detector, segment.metadata.time_base)
-        for number, (pts, frame) in enumerate(FrameStream(segment, container, stream)):
+        for number, (pts, frame) in enumerate(FrameStream(segment, opened)):
             pixels = FramePixels(frame)
             aspect = upright_aspect(segment.metadata.sample_aspect_ratio, pixels.rotation_deg)
             seen, _ = boxes.find(number, pts, pixels, float(aspect))

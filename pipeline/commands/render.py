@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import math
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -26,8 +25,10 @@ from models.frame_pixels import FramePixels, upright_aspect
 from pipeline.data.track_file import TrackRows, find_track_file, read_track_file
 from pipeline.reports.overlay import FaceOverlay, Image, draw_caption, draw_face
 from schemas.errors import ContainerError, UsageError
-from schemas.records import Video
-from transforms.decoding.video_source import FrameStream, open_video, plan_segments
+from schemas.records import Segment, StreamMetadata
+from transforms.decoding.frame_stream import FrameStream
+from transforms.decoding.segment_plan import whole_video
+from transforms.decoding.video_source import open_video
 from transforms.storage.atomic_files import atomic_file
 
 __all__ = ["add_parser", "render_contact_sheet", "render_video", "run"]
@@ -104,8 +105,10 @@ def render_video(video: str, tracks: TrackRows, to: Path, *, raw: bool = False) 
     """
     rows = tracks.by_pts()
     seen = frames = 0
-    with atomic_file(str(to)) as part, open_video(video) as (container, stream):
-        source = _frames(video, container, stream)
+    whole = whole_video(video, tracks.stream_index)
+    stream = whole.metadata
+    with atomic_file(str(to)) as part:
+        source = _frames(whole)
         first = next(source, None)
         if first is None:
             raise ContainerError("no_frames", f"{video}: no frame could be decoded")
@@ -153,13 +156,12 @@ def render_contact_sheet(
     if frames < 1 or columns < 1:
         raise UsageError(f"got {frames} frames in {columns} columns, expected one or more of each")
     rows = tracks.by_pts()
-    with open_video(video) as (container, stream):
-        source = _frames(video, container, stream)
-        if rows:
-            tiles = _face_tiles(tracks, rows, source, stream, frames, raw=raw)
-            _check_match(video, rows, len(tiles) / min(frames, len(rows)))
-        else:
-            tiles = _faceless_tiles(source, stream, frames)
+    whole = whole_video(video, tracks.stream_index)
+    if rows:
+        tiles = _face_tiles(tracks, rows, _frames(whole), whole.metadata, frames, raw=raw)
+        _check_match(video, rows, len(tiles) / min(frames, len(rows)))
+    else:
+        tiles = _faceless_tiles(_frames(whole), whole.metadata, frames)
     if not tiles:
         raise ContainerError("no_frames", f"{video}: no frame could be decoded")
     blank = np.full_like(tiles[0], _OUTSIDE)
@@ -174,18 +176,18 @@ def render_contact_sheet(
     return sum(tile is not blank for tile in tiles)
 
 
-def _frames(video: str, container: Any, stream: Any) -> Iterator[tuple[int, FramePixels]]:
+def _frames(whole: Segment) -> Iterator[tuple[int, FramePixels]]:
     """(pts, pixels) of every frame, numbered just as `facetracks annotate` numbers them."""
-    (whole,) = plan_segments(Video(video_id=video, uri=video), container, stream, math.inf)
-    for pts, frame in FrameStream(whole, container, stream):
-        yield pts, FramePixels(frame)
+    with open_video(whole.video.uri, segment=whole) as opened:
+        for pts, frame in FrameStream(whole, opened):
+            yield pts, FramePixels(frame)
 
 
 def _face_tiles(
     tracks: TrackRows,
     rows: dict[int, list[int]],
     source: Iterator[tuple[int, FramePixels]],
-    stream: Any,
+    stream: StreamMetadata,
     count: int,
     *,
     raw: bool,
@@ -212,7 +214,7 @@ def _face_tiles(
 
 
 def _faceless_tiles(
-    source: Iterator[tuple[int, FramePixels]], stream: Any, count: int
+    source: Iterator[tuple[int, FramePixels]], stream: StreamMetadata, count: int
 ) -> list[Image]:
     """Whole frames spread over a video of unknown length, from a bounded store."""
     kept: list[Image] = []
@@ -283,9 +285,9 @@ def _check_match(video: str, rows: dict[int, list[int]], matched: float) -> None
         )
 
 
-def _aspect(stream: Any, pixels: FramePixels) -> Fraction:
+def _aspect(stream: StreamMetadata, pixels: FramePixels) -> Fraction:
     """Width over height of an upright pixel."""
-    return upright_aspect(stream.sample_aspect_ratio or Fraction(1), pixels.rotation_deg)
+    return upright_aspect(stream.sample_aspect_ratio, pixels.rotation_deg)
 
 
 def _shown_size(pixels: FramePixels, aspect: Fraction) -> tuple[int, int]:
@@ -295,8 +297,9 @@ def _shown_size(pixels: FramePixels, aspect: Fraction) -> tuple[int, int]:
     return (max(2, round(width * enlarge / 2) * 2), max(2, round(height * enlarge / 2) * 2))
 
 
-def _add_stream(out: Any, source: Any, width: int, height: int) -> Any:
-    stream = out.add_stream("libx264", rate=source.average_rate or Fraction(25))
+def _add_stream(out: Any, source: StreamMetadata, width: int, height: int) -> Any:
+    rate = (1 / (source.step_pts * source.time_base)).limit_denominator(1001)
+    stream = out.add_stream("libx264", rate=max(rate, Fraction(1, 1001)))
     stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
     stream.options = {"crf": "20", "preset": "veryfast", "threads": "2"}
     stream.time_base = stream.codec_context.time_base = source.time_base

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Collection, Iterator
 from pathlib import PurePosixPath
 from typing import Any
@@ -17,8 +16,9 @@ from models.landmarks.datasets.labelled_set import LabelledSet
 from models.landmarks.datasets.labelled_video import FaceLabel, Frame, LabelledVideo
 from pipeline.data.track_file import find_track_file, read_track_file
 from schemas.errors import UsageError, VideoError
-from schemas.records import Video
-from transforms.decoding.video_source import FrameStream, open_video, plan_segments
+from transforms.decoding.frame_stream import FrameStream
+from transforms.decoding.segment_plan import whole_video
+from transforms.decoding.video_source import open_video
 
 __all__ = ["AnnotatedVideo", "read_labelled_track"]
 
@@ -30,17 +30,16 @@ class AnnotatedVideo:
     uri: str
 
     def fps(self) -> float:
-        """The average rate that the container states; 25 where it states none."""
-        with open_video(self.uri) as (_, stream):
-            return float(stream.average_rate or 25)
+        """Frames a second, by the usual distance of the first ones."""
+        metadata = whole_video(self.uri).metadata
+        return float(1 / (metadata.step_pts * metadata.time_base))
 
     def pictures(self, wanted: Collection[int]) -> Iterator[Frame]:
         """Every frame in order; pictures of the wanted pts."""
         try:
-            with open_video(self.uri) as (container, stream):
-                video = Video(video_id=self.uri, uri=self.uri)
-                (whole,) = plan_segments(video, container, stream, math.inf)
-                for number, (pts, frame) in enumerate(FrameStream(whole, container, stream)):
+            whole = whole_video(self.uri)
+            with open_video(self.uri, segment=whole) as opened:
+                for number, (pts, frame) in enumerate(FrameStream(whole, opened)):
                     yield Frame(number, pts, _picture(frame) if pts in wanted else None)
         except VideoError as error:
             raise AnnotationError(f"{self.uri}: cannot be decoded: {error}") from error

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Final
@@ -39,6 +40,7 @@ class TrackRows:
     box_source: list[str]
     landmarks_px: npt.NDArray[np.float64]  # (N, 68, 2), stabilized
     raw_landmarks_px: npt.NDArray[np.float64]  # (N, 68, 2)
+    stream_index: int | None = None  # of the video's stream, where the file tells
 
     def __len__(self) -> int:
         return len(self.pts)
@@ -95,7 +97,16 @@ def read_track_file(uri: str) -> TrackRows:
         box_source=table["box_source"].to_pylist(),
         landmarks_px=np.stack([points["x"], points["y"]], axis=-1),
         raw_landmarks_px=np.stack([points["x_raw"], points["y_raw"]], axis=-1),
+        stream_index=_stream_index(parquet.schema_arrow.metadata or {}),
     )
+
+
+def _stream_index(metadata: Mapping[bytes, bytes]) -> int | None:
+    try:
+        index = json.loads(metadata[b"facetracks"])["stream_index"]
+    except (KeyError, TypeError, ValueError):
+        return None
+    return index if isinstance(index, int) else None
 
 
 def find_track_file(tracks: str, video: str) -> str:

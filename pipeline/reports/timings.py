@@ -50,10 +50,10 @@ def raw_decode_seconds(uri: str) -> tuple[int, float]:
     """Frames and seconds of a plain decode of the whole file; (0, 0) where it cannot be read."""
     frames = 0
     try:
-        with open_video(uri) as (container, stream):
-            stream.codec_context.thread_count = 1
+        with open_video(uri) as opened:
+            opened.stream.codec_context.thread_count = 1
             start = time.perf_counter()
-            for _ in container.decode(stream):
+            for _ in opened.container.decode(opened.stream):
                 frames += 1
     except (FFmpegError, VideoError):
         return 0, 0.0

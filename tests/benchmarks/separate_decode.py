@@ -59,7 +59,9 @@ def _measure_coder(videos: list[Path], segment_seconds: float) -> None:
                 decode_seconds += time.process_time() - middle
                 encode_seconds += middle - start
                 total, largest = total + len(encoded), max(largest, len(encoded))
-                face_seconds += len(windows.windows) / float(metadata.average_fps or 25)
+                face_seconds += len(windows.windows) / float(
+                    1 / (metadata.step_pts * metadata.time_base)
+                )
     child.close()
     say(f"{len(videos)} videos, {video_seconds:.0f} s, faces for {face_seconds:.0f} s in all")
     say(f"an hour of video: {total / video_seconds * _HOUR_SECONDS / 1e9:.2f} GB")

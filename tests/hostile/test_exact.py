@@ -21,11 +21,13 @@ import pytest
 
 from models.detection.face_detector import Detections
 from models.frame_pixels import FramePixels
-from schemas.records import SegmentLandmarks, Video
+from schemas.records import SegmentLandmarks
 from tests.hostile.encoding import Clip, Recipe, encode, moving
 from transforms.align_faces import align_windows
 from transforms.decoding.box_sources import DetectedBoxes, GivenBoxes
-from transforms.decoding.video_source import FrameStream, open_video, plan_segments
+from transforms.decoding.frame_stream import FrameStream
+from transforms.decoding.segment_plan import whole_video
+from transforms.decoding.video_source import open_video
 from transforms.decoding.window_builder import CropSpec, decode_windows
 
 ROOT = Path(__file__).parents[2]
@@ -125,9 +127,9 @@ def crop_pixel_px(box: tuple[float, float, float, float], recipe: Recipe) -> flo
 
 def seen_in(clip: Clip, boxes: Any) -> SegmentLandmarks:
     """The clip through decoding, cropping and the network's stand-in."""
-    with open_video(str(clip.path)) as (container, stream):
-        (segment,) = plan_segments(Video("clip", str(clip.path)), container, stream, 1000.0)
-        frames = FrameStream(segment, container, stream)
+    segment = whole_video(str(clip.path))
+    with open_video(str(clip.path), segment=segment) as opened:
+        frames = FrameStream(segment, opened)
         windows = list(decode_windows(segment, frames, boxes, CropSpec(CROP_PX, CROP_SCALE, 3)))
     (landmarks,) = align_windows(windows, SpotModel(), batch_windows=16)
     return landmarks
@@ -225,10 +227,10 @@ def test_a_detected_box_lies_where_the_frame_shows_the_face(tmp_path, size, turn
     inner = (0.3 * width, 0.3 * height, 0.7 * width, 0.7 * height)
     clip, places = spots_clip(tmp_path / "spots.mp4", size, inner, recipe, sigma_crop_px=5.0)
     found = []
-    with open_video(str(clip.path)) as (container, stream):
-        source = DetectedBoxes(SpotDetector(), stream.time_base)
-        (segment,) = plan_segments(Video("clip", str(clip.path)), container, stream, 1000.0)
-        for number, (pts, frame) in enumerate(FrameStream(segment, container, stream)):
+    segment = whole_video(str(clip.path))
+    with open_video(str(clip.path), segment=segment) as opened:
+        source = DetectedBoxes(SpotDetector(), opened.time_base)
+        for number, (pts, frame) in enumerate(FrameStream(segment, opened)):
             boxes, _ = source.find(number, pts, FramePixels(frame), upright_aspect(recipe))
             found.append([(boxes[0, 0] + boxes[0, 2]) / 2, (boxes[0, 1] + boxes[0, 3]) / 2])
     assert np.abs(np.array(found) - places).max() < TOLERANCE_PX

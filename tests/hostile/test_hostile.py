@@ -22,7 +22,9 @@ from schemas.errors import VideoError
 from schemas.records import Segment, Video
 from schemas.videos import REASONS
 from tests.hostile.corpus import HostileCase, markdown_table, write_corpus
-from transforms.decoding.video_source import FrameStream, open_video, plan_segments
+from transforms.decoding.frame_stream import FrameStream
+from transforms.decoding.segment_plan import plan_segments
+from transforms.decoding.video_source import open_video
 from transforms.storage.atomic_files import file_stem
 
 ROOT = Path(__file__).parents[2]
@@ -194,15 +196,15 @@ def test_nothing_is_written_outside_output_and_nothing_is_left_over(run, corpus)
 
 
 def plan(path: Path, seconds: float) -> list[Segment]:
-    with open_video(str(path)) as (container, stream):
-        return plan_segments(Video(path.name, str(path)), container, stream, seconds)
+    with open_video(str(path)) as opened:
+        return plan_segments(Video(path.name, str(path)), opened, seconds)
 
 
 def owned_frames(path: Path, seconds: float) -> Iterator[tuple[int, FramePixels]]:
     """Every frame with its pts, from the segment that owns it."""
     for segment in plan(path, seconds):
-        with open_video(str(path)) as (container, stream):
-            for pts, frame in FrameStream(segment, container, stream):
+        with open_video(str(path)) as opened:
+            for pts, frame in FrameStream(segment, opened):
                 if segment.owns(pts):
                     yield pts, FramePixels(frame)
 

@@ -13,7 +13,9 @@ from clips import drifting, write_clip
 from video_server import serve
 
 from schemas.records import Video
-from transforms.decoding.video_source import FrameStream, open_video, plan_segments
+from transforms.decoding.frame_stream import FrameStream
+from transforms.decoding.segment_plan import plan_segments
+from transforms.decoding.video_source import open_video
 from transforms.decoding.window_builder import CropSpec, decode_windows
 
 SIZE = 100_000_000
@@ -71,14 +73,14 @@ def repeat(source: Path, path: Path, options: dict[str, str]) -> None:
 
 def planned(uri: str):
     video = Video("v.mp4", uri)
-    with open_video(uri) as (container, stream):
-        return plan_segments(video, container, stream, 10.0)
+    with open_video(uri) as opened:
+        return plan_segments(video, opened, 10.0)
 
 
 def decoded_frames(segment) -> int:
     """How many frames of its own a segment gives."""
-    with open_video(segment.video.uri, segment=segment) as (container, stream):
-        frames = FrameStream(segment, container, stream)
+    with open_video(segment.video.uri, segment=segment) as opened:
+        frames = FrameStream(segment, opened)
         boxes = OneFace(segment.metadata.time_base)
         return sum(len(p.rows.frame_pts) for p in decode_windows(segment, frames, boxes, SPEC))
 

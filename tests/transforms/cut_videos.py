@@ -15,7 +15,9 @@ from models.landmarks.model import LandmarkModel, load_landmark_model
 from schemas.records import Segment, SegmentPart, Video
 from transforms.align_faces import align_windows
 from transforms.decoding.box_sources import DetectedBoxes
-from transforms.decoding.video_source import FrameStream, open_video, plan_segments
+from transforms.decoding.frame_stream import FrameStream
+from transforms.decoding.segment_plan import plan_segments
+from transforms.decoding.video_source import open_video
 from transforms.decoding.window_builder import CropSpec, decode_windows
 from transforms.stabilize_tracks import stabilize_segments
 from transforms.storage.parts import save_part
@@ -28,8 +30,8 @@ BATCH_WINDOWS = 64
 
 def plan(video: Video, segment_seconds: float) -> list[Segment]:
     """The segments that `annotate` would make."""
-    with open_video(video.uri) as (container, stream):
-        return plan_segments(video, container, stream, segment_seconds)
+    with open_video(video.uri) as opened:
+        return plan_segments(video, opened, segment_seconds)
 
 
 def cut_at(segments: list[Segment], cuts: Collection[int]) -> list[Segment]:
@@ -76,8 +78,8 @@ class Annotator:
         card = self.model.card
         spec = CropSpec(card.crop_size_px, card.crop_scale, card.window_frames)
         staging = run_output.staging(segment.video)
-        with open_video(segment.video.uri) as (container, stream):
-            frames = FrameStream(segment, container, stream)
+        with open_video(segment.video.uri) as opened:
+            frames = FrameStream(segment, opened)
             boxes = DetectedBoxes(self.detector, segment.metadata.time_base)
             windows = list(decode_windows(segment, frames, boxes, spec, **decoding))
         for landmarks in align_windows(windows, self.model, batch_windows=BATCH_WINDOWS):

@@ -47,6 +47,9 @@ class BoxSource(Protocol):
     def find(self, frame: int, pts: int, pixels: FramePixels, aspect: float) -> Boxes:
         """(K, 4) float32 boxes in upright pixels and (K,) float32 scores."""
 
+    def same_boxes(self, frame: int, pts: int, other_frame: int, other_pts: int) -> bool:
+        """Whether two frames that look alike have the same boxes, too."""
+
 
 class DetectedBoxes:
     """Runs a detector on the first frame of every grid step."""
@@ -73,6 +76,10 @@ class DetectedBoxes:
         scale = np.array([affine[0, 0], affine[1, 1]] * 2)
         shift = np.array([affine[0, 2], affine[1, 2]] * 2)
         return (found.boxes_xyxy_px * scale + shift).astype(np.float32), found.scores
+
+    def same_boxes(self, frame: int, pts: int, other_frame: int, other_pts: int) -> bool:
+        """What looks alike has the same faces."""
+        return True
 
     def _step(self, pts: int) -> int:
         return int(pts * self._time_base // DETECT_SECONDS)
@@ -109,11 +116,20 @@ class GivenBoxes:
 
     def find(self, frame: int, pts: int, pixels: FramePixels, aspect: float) -> Boxes:
         """The given boxes, with a score of 1; none on frames that the file leaves out."""
+        found = self._given(frame, pts)
+        return found, np.ones(len(found), np.float32)
+
+    def same_boxes(self, frame: int, pts: int, other_frame: int, other_pts: int) -> bool:
+        """Whether the file gives both frames the same boxes, or none to the other."""
+        other = self._given(other_frame, other_pts)
+        return not len(other) or np.array_equal(self._given(frame, pts), other)
+
+    def _given(self, frame: int, pts: int) -> npt.NDArray[np.float32]:
         place = self._place(frame, pts)
         start = stop = 0
         if place is not None:
             start, stop = (int(np.searchsorted(self._places, place, s)) for s in _SIDES)
-        return self._boxes[start:stop], np.ones(stop - start, np.float32)
+        return self._boxes[start:stop]
 
     def _place(self, frame: int, pts: int) -> int | None:
         wanted = frame if self.by == "frame_index" else pts
@@ -125,9 +141,7 @@ class GivenBoxes:
         return nearest if abs(nearest - wanted) <= self._tolerance_pts else None
 
 
-def read_boxes(
-    video: Video, time_base: Fraction, average_fps: Fraction | None = None
-) -> GivenBoxes:
+def read_boxes(video: Video, time_base: Fraction, step_pts: int) -> GivenBoxes:
     """Reads a video's boxes from Parquet or CSV.
 
     A row a box: `frame_index`, `pts` or `pts_seconds` says where (seconds may be off by
@@ -149,7 +163,7 @@ def read_boxes(
         raise BoxesError("bad_boxes", message) from error
     tolerance = 0.0
     if by == "pts_seconds":
-        where, tolerance = where / float(time_base), 0.4 / float((average_fps or 25) * time_base)
+        where, tolerance = where / float(time_base), 0.4 * step_pts
     places = np.rint(where.clip(-_EXACT_FLOAT, _EXACT_FLOAT)).astype(np.int64)
     by = "frame_index" if by == "frame_index" else "pts"
     return GivenBoxes(places, boxes, by=by, tolerance_pts=tolerance)

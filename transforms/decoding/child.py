@@ -63,6 +63,7 @@ class ChildSettings:
     max_slowness: seconds of work a second of video, beyond which it is killed.
     memory_mb: resident memory beyond which it is killed.
     max_pixels: frames with more are refused.
+    stream: index of the stream to decode, among all of a container; None chooses.
     module: what the child runs; tests put a misbehaving one here.
     """
 
@@ -75,6 +76,7 @@ class ChildSettings:
     max_slowness: float = 60.0
     memory_mb: int = 4096
     max_pixels: int = 50_000_000
+    stream: int | None = None
     module: str = f"{__package__}.server"
 
 
@@ -269,9 +271,7 @@ def _divided(windows: SegmentWindows) -> tuple[SegmentWindows, Segment]:
     whole, seam = windows.segment, windows.seam
     if seam is None or not whole.owns(seam.pts) or seam.pts == whole.own_start_pts:
         raise ValueError(f"a piece of {whole.own_start_pts} to {whole.own_stop_pts} ends at {seam}")
-    own = dataclasses.replace(whole, own_stop_pts=seam.pts)
-    rest = dataclasses.replace(whole, own_start_pts=seam.pts)
-    return dataclasses.replace(windows, segment=own), rest
+    return dataclasses.replace(windows, segment=whole.until(seam.pts)), whole.after(seam.pts)
 
 
 def _uri_of(argument: Video | Segment) -> str:

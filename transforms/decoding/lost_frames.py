@@ -30,9 +30,9 @@ _CONTAINERS: Final = ("mov", "matroska", "flv")
 class LostFrames:
     """Accounts for the frames that a segment owns."""
 
-    def __init__(self, segment: Segment, container_name: str, step_pts: int) -> None:
+    def __init__(self, segment: Segment, container_name: str) -> None:
         self._segment = segment
-        self._step = step_pts
+        self._step = segment.metadata.step_pts
         self._counts = segment.metadata.codec in _CODECS and container_name.startswith(_CONTAINERS)
         self._inside: list[tuple[int, int]] = []  # a heap of (pts, stop)
         self._first_pts: int | None = None
@@ -54,9 +54,9 @@ class LostFrames:
         """The decoder refused a packet."""
         if packet.pts is None:  # its place is after the frame that was shown last
             at = self._shown_pts if self._shown_pts is not None else self._first_place()
-            if self._segment.owns(at):
+            if self._segment.reports(at):
                 self._bad.append(at)
-        elif self._segment.owns(packet.pts):
+        elif self._segment.reports(packet.pts):
             self._bad.append(packet.pts)
             self._lost.append((packet.pts, self._stop(packet)))
 
@@ -78,7 +78,7 @@ class LostFrames:
             pts, stop = heapq.heappop(self._inside)
             if pts < frame.pts:
                 self._lose(pts, stop)
-        if frame.is_corrupt and self._segment.owns(frame.pts):
+        if frame.is_corrupt and self._segment.reports(frame.pts):
             self._bad.append(frame.pts)
             self._lost.append((frame.pts, frame.pts + self._step))
 
@@ -114,7 +114,7 @@ class LostFrames:
         return segment.own_start_pts
 
     def _lose(self, pts: int, stop: int) -> None:
-        if self._segment.owns(pts):
+        if self._segment.reports(pts):
             self._lost.append((pts, stop))
 
     def _stop(self, packet: Any) -> int:

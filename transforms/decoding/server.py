@@ -24,7 +24,6 @@ import sys
 import threading
 import time
 import traceback
-from fractions import Fraction
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any, Final
 
@@ -56,53 +55,57 @@ class Server:
 
     def plan(self, video: Video) -> bytes:
         """The packed plan of a video."""
-        from transforms.decoding.video_source import open_video, plan_segments
+        from transforms.decoding.segment_plan import plan_segments
+        from transforms.decoding.video_source import open_video
 
-        with open_video(video.uri, max_pixels=self._settings.max_pixels) as (container, stream):
-            numbered = False
-            if video.boxes_uri is not None:
-                boxes = self._given_boxes(video, stream.time_base, stream.average_rate or None)
-                numbered = boxes.by == "frame_index"
-            seconds = self._settings.segment_seconds
-            return pack_plan(
-                plan_segments(video, container, stream, seconds, counts_frames=numbered)
-            )
+        settings = self._settings
+        with open_video(
+            video.uri, max_pixels=settings.max_pixels, stream_index=settings.stream
+        ) as opened:
+            segments = plan_segments(video, opened, settings.segment_seconds)
+            given = None if video.boxes_uri is None else self._given_boxes(segments[0])
+            if given is not None and given.by == "frame_index":
+                # Only who decodes all frames knows their numbers.
+                segments = [dataclasses.replace(segments[0], count=1, own_stop_pts=None)]
+        return pack_plan(segments)
 
     def decode(self, segment: Segment) -> bytes:
         """The packed windows of a segment; all pieces but the last are sent beforehand."""
         from transforms.decoding.box_sources import BoxSource, DetectedBoxes
-        from transforms.decoding.video_source import FrameStream, open_video
+        from transforms.decoding.frame_stream import FrameStream
+        from transforms.decoding.video_source import open_video
         from transforms.decoding.window_builder import decode_windows
 
-        settings, metadata = self._settings, segment.metadata
+        settings = self._settings
         boxes: BoxSource
         if segment.video.boxes_uri is not None:
-            boxes = self._given_boxes(segment.video, metadata.time_base, metadata.average_fps)
+            boxes = self._given_boxes(segment)
         else:
-            boxes = DetectedBoxes(self._loaded_detector(), metadata.time_base)
+            boxes = DetectedBoxes(self._loaded_detector(), segment.metadata.time_base)
         uri, pixels = segment.video.uri, settings.max_pixels
-        with open_video(uri, max_pixels=pixels, segment=segment) as (container, stream):
-            frames = FrameStream(segment, container, stream, settings.decode_threads, pixels)
+        with open_video(uri, max_pixels=pixels, segment=segment) as opened:
+            frames = FrameStream(segment, opened, settings.decode_threads, pixels)
             for piece in decode_windows(
-                segment, frames, boxes, settings.crop, on_progress=self._progress
+                segment,
+                frames,
+                boxes,
+                settings.crop,
+                take_losses=frames.take_losses,
+                on_progress=self._progress,
             ):
-                stop_pts = piece.segment.own_stop_pts
-                is_last = stop_pts == segment.own_stop_pts
-                packets_bad, lost_pts = frames.take_losses(None if is_last else stop_pts)
-                rows = dataclasses.replace(piece.rows, lost_pts=lost_pts)
-                stats = dataclasses.replace(piece.stats, packets_bad=packets_bad)
-                answer = pack_windows(dataclasses.replace(piece, rows=rows, stats=stats))
-                if not is_last:
+                answer = pack_windows(piece)
+                if piece.segment.own_stop_pts != segment.own_stop_pts:
                     self._connection.send_bytes(b"W" + answer)  # waits for the worker
         return answer
 
-    def _given_boxes(self, video: Video, time_base: Fraction, fps: Fraction | None) -> GivenBoxes:
-        """The boxes given for a video; read once for all its segments."""
+    def _given_boxes(self, segment: Segment) -> GivenBoxes:
+        """The boxes given for a segment's video; read once for all its segments."""
         from transforms.decoding.box_sources import read_boxes
 
-        key = video.video_id, video.boxes_uri, time_base, fps
+        video, metadata = segment.video, segment.metadata
+        key = video.video_id, video.boxes_uri, metadata.time_base, metadata.step_pts
         if self._given is None or self._given[0] != key:
-            self._given = key, read_boxes(video, time_base, fps)
+            self._given = key, read_boxes(video, metadata.time_base, metadata.step_pts)
         return self._given[1]
 
     def _loaded_detector(self) -> Any:

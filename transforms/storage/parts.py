@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Final
 
 from schemas.records import Segment, SegmentLandmarks, SegmentPart
@@ -68,7 +67,7 @@ def saved_parts(staging: Folder, segment: Segment) -> list[SegmentPart]:
     start = _number(segment.own_start_pts, -math.inf)
     while start in stops:
         stop = stops[start]
-        own = replace(segment, own_start_pts=_pts(start), own_stop_pts=_pts(stop))
+        own = segment.after(_pts(start)).until(_pts(stop))
         parts.append(SegmentPart(own, part_url(staging, own)))
         start = stop
     return parts

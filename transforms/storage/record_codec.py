@@ -63,6 +63,8 @@ _ROW_ARRAYS: Final[dict[str, npt.DTypeLike]] = {
     "scores": np.float32,
     "cuts_pts": np.int64,
     "lost_pts": np.int64,
+    "repeat_pts": np.int64,
+    "repeat_of": np.int32,
 }
 #: Arrays of a SegmentLandmarks with the shape of each row.
 _POINT_ARRAYS: Final[dict[str, tuple[int, ...]]] = {

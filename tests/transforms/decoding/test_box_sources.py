@@ -13,6 +13,7 @@ from schemas.records import Video
 from transforms.decoding.box_sources import DetectedBoxes, GivenBoxes, read_boxes
 
 TB = Fraction(1, 100)
+STEP = 4  # 25 frames a second
 
 
 def video(path) -> Video:
@@ -77,7 +78,7 @@ def test_the_detector_sees_square_pixels_of_its_size(size, aspect, seen):
 
 def test_boxes_by_frame_number(tmp_path):
     source = read_boxes(
-        csv(tmp_path, "frame_index,x0,y0,x1,y1\n4,1,2,3,4\n4,5,6,7,8\n9,1,1,2,2"), TB
+        csv(tmp_path, "frame_index,x0,y0,x1,y1\n4,1,2,3,4\n4,5,6,7,8\n9,1,1,2,2"), TB, STEP
     )
     assert [source.is_key(i, 400, None) for i in (3, 4, 9)] == [False, True, True]
     boxes, scores = source.find(4, 0, pixels(), 1.0)
@@ -88,7 +89,7 @@ def test_boxes_by_frame_number(tmp_path):
 
 def test_boxes_of_a_frame_keep_their_order_wherever_they_stand(tmp_path):
     source = read_boxes(
-        csv(tmp_path, "pts,x0,y0,x1,y1\n9,7,1,8,2\n4,1,2,3,4\n9,5,1,6,2\n4,0,2,3,4"), TB
+        csv(tmp_path, "pts,x0,y0,x1,y1\n9,7,1,8,2\n4,1,2,3,4\n9,5,1,6,2\n4,0,2,3,4"), TB, STEP
     )
     assert source.find(0, 9, pixels(), 1.0)[0][:, 0].tolist() == [7, 5]
     assert source.find(0, 4, pixels(), 1.0)[0][:, 0].tolist() == [1, 0]
@@ -102,13 +103,13 @@ def test_frames_that_the_file_leaves_out_have_no_face():
 
 
 def test_boxes_by_pts_are_for_that_pts_alone(tmp_path):
-    source = read_boxes(csv(tmp_path, "pts,x0,y0,x1,y1\n29,1,2,3,4"), TB)
+    source = read_boxes(csv(tmp_path, "pts,x0,y0,x1,y1\n29,1,2,3,4"), TB, STEP)
     assert [source.is_key(29, p, None) for p in (28, 29, 30)] == [False, True, False]
 
 
 def test_boxes_by_seconds_are_for_the_frame_nearby(tmp_path):
     """Within 0.4 of a frame: at 25 frames a second 1.6 of the 100 pts."""
-    source = read_boxes(csv(tmp_path, "pts_seconds,x0,y0,x1,y1\n0.29,1,2,3,4"), TB, Fraction(25))
+    source = read_boxes(csv(tmp_path, "pts_seconds,x0,y0,x1,y1\n0.29,1,2,3,4"), TB, STEP)
     near = [source.is_key(7, p, None) for p in (27, 28, 29, 30, 31)]
     assert near == [False, True, True, True, False]
     assert source.find(7, 30, pixels(), 1.0)[0].tolist() == [[1, 2, 3, 4]]
@@ -125,18 +126,18 @@ def test_parquet_with_lists_as_in_our_own_track_files(tmp_path, suffix):
         }
     )
     pq.write_table(table, tmp_path / f"boxes{suffix}")
-    boxes, _ = read_boxes(video(tmp_path / f"boxes{suffix}"), TB).find(99, 7, pixels(), 1.0)
+    boxes, _ = read_boxes(video(tmp_path / f"boxes{suffix}"), TB, STEP).find(99, 7, pixels(), 1.0)
     assert boxes.tolist() == [[1, 2, 3, 4]]
 
 
 def test_no_rows_for_this_video_are_no_faces(tmp_path):
-    source = read_boxes(csv(tmp_path, "video_id,pts,x0,y0,x1,y1\nother,0,1,2,3,4"), TB)
+    source = read_boxes(csv(tmp_path, "video_id,pts,x0,y0,x1,y1\nother,0,1,2,3,4"), TB, STEP)
     assert not source.is_key(0, 0, None)
 
 
 def test_a_video_id_that_looks_like_a_number_still_chooses(tmp_path):
     given = csv(tmp_path, "video_id,pts,x0,y0,x1,y1\n17,0,1,2,3,4\n18,0,5,6,7,8")
-    source = read_boxes(Video("17", given.uri, boxes_uri=given.boxes_uri), TB)
+    source = read_boxes(Video("17", given.uri, boxes_uri=given.boxes_uri), TB, STEP)
     assert source.find(0, 0, pixels(), 1.0)[0].tolist() == [[1, 2, 3, 4]]
 
 
@@ -161,7 +162,7 @@ BAD_CSV = {
 def test_boxes_that_cannot_be_used_are_told(tmp_path, what):
     text, message = BAD_CSV[what]
     with pytest.raises(BoxesError, match=message) as told:
-        read_boxes(csv(tmp_path, text), TB)
+        read_boxes(csv(tmp_path, text), TB, STEP)
     assert told.value.reason == "bad_boxes"
     assert "/in/clip.mp4" in str(told.value)
     assert "boxes.csv" in str(told.value)
@@ -180,12 +181,12 @@ def test_lists_that_are_no_boxes_are_told(tmp_path, what):
     table = pa.table({"pts": range(len(lists)), "box_xyxy_px": pa.array(lists)})
     pq.write_table(table, tmp_path / "boxes.parquet")
     with pytest.raises(BoxesError, match="box"):
-        read_boxes(video(tmp_path / "boxes.parquet"), TB)
+        read_boxes(video(tmp_path / "boxes.parquet"), TB, STEP)
 
 
 def test_a_file_that_is_not_there_or_not_parquet_is_told(tmp_path):
     with pytest.raises(BoxesError, match="cannot be used"):
-        read_boxes(video(tmp_path / "none.csv"), TB)
+        read_boxes(video(tmp_path / "none.csv"), TB, STEP)
     (tmp_path / "boxes.parquet").write_bytes(b"text")
     with pytest.raises(BoxesError, match="cannot be used"):
-        read_boxes(video(tmp_path / "boxes.parquet"), TB)
+        read_boxes(video(tmp_path / "boxes.parquet"), TB, STEP)

@@ -7,7 +7,9 @@ from clips import drifting, write_clip
 from test_video_source import damaged, frames_of, plain_pts, plan, video_of
 
 from schemas.records import Segment
-from transforms.decoding.video_source import OVERHANG_SECONDS, FrameStream, open_video
+from transforms.decoding.frame_stream import FrameStream
+from transforms.decoding.reach import OVERHANG_SECONDS
+from transforms.decoding.video_source import open_video
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +42,8 @@ def test_losses_are_told_once_each_to_the_piece_that_owns_them(clips, tmp_path):
     (segment,) = plan(video_of(path), 1000.0)
 
     def losses(segment: Segment, bounds: list[int | None]) -> tuple[list[int], list]:
-        with open_video(str(path)) as (container, stream):
-            stream_of = FrameStream(segment, container, stream)
+        with open_video(str(path)) as opened:
+            stream_of = FrameStream(segment, opened)
             frames, counts, ranges = iter(stream_of), [], []
             for bound in bounds:
                 for pts, _ in frames:

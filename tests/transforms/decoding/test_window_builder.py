@@ -7,7 +7,8 @@ from segments import make_segment
 
 from schemas.records import Segment, StreamMetadata, Video
 from schemas.tracks import BOX_SOURCES
-from transforms.decoding.window_builder import WINDOW_SECONDS, CropSpec, decode_windows
+from transforms.decoding.reach import WINDOW_SECONDS
+from transforms.decoding.window_builder import CropSpec, decode_windows
 
 SPEC = CropSpec(size_px=8, scale=1.0, window_frames=3)
 
@@ -29,6 +30,9 @@ class Boxes:
         found = self.faces(pts) if callable(self.faces) else self.faces
         boxes = np.array(found, np.float32).reshape(-1, 4)
         return boxes, np.full(len(boxes), 0.9, np.float32)
+
+    def same_boxes(self, frame, pts, other_frame, other_pts):
+        return True
 
 
 def pictures(pts, *, shots=()):
@@ -154,7 +158,7 @@ def test_a_segment_ends_at_its_seam_and_reads_no_further():
     assert windows.seam.boxes_xyxy_px == pytest.approx(np.array(ONE_FACE))
     assert windows.seam.track.tolist() == [windows.rows.track[-1]]
     assert len(windows.crops) == 20
-    assert max(read) <= 32  # two key frames and a little past the seam
+    assert max(read) <= 35  # two key frames and a little past the seam
 
 
 def test_a_seam_without_faces_is_still_a_seam():

@@ -1,0 +1,130 @@
+"""Which frames repeat the one before, and that a later start finds the same ones."""
+
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+from clips import drifting
+
+from transforms.decoding.frame_samples import frame_samples
+from transforms.decoding.reach import CONTEXT_SECONDS, OVERHANG_SECONDS, REFRESH_SECONDS
+
+TB = Fraction(1, 100)  # a frame every 4 pts: 25 a second
+STEP = 4
+DRIFT = drifting(80, 128, 96)
+
+
+def noisy(pictures, amount, seed=0):
+    """The pictures with grain of its own on each, as a sensor adds it."""
+    rng = np.random.default_rng(seed)
+    grainy = (p + rng.normal(0, amount, (*p.shape[:2], 1)) for p in pictures)
+    return [np.rint(p).clip(0, 255).astype(np.uint8) for p in grainy]
+
+
+def at_steps(pictures, start=0):
+    """(pts, av.VideoFrame) of some pictures at 25 a second."""
+    return [
+        (start + STEP * i, av.VideoFrame.from_ndarray(p, format="rgb24").reformat(format="yuv420p"))
+        for i, p in enumerate(pictures)
+    ]
+
+
+def shown(pictures, times):
+    """Each picture as often as `times` says, in turn."""
+    return [p for i, p in enumerate(pictures) for _ in range(times[i % len(times)])]
+
+
+def repeats_of(frames, **options):
+    """{pts of a sample: pts of its repeats}."""
+    return {s.pts: s.repeats_pts for s in frame_samples(frames, TB, **options)}
+
+
+@pytest.mark.parametrize("times", [[2], [3], [2, 3], [3, 2, 2], [1, 2], [4]])
+def test_frames_shown_again_are_repeats(times):
+    pictures = DRIFT[:12]
+    expected, pts = {}, 0
+    for i in range(len(pictures)):
+        count = times[i % len(times)]
+        expected[pts] = [pts + STEP * n for n in range(1, count)]
+        pts += STEP * count
+    assert repeats_of(at_steps(shown(pictures, times))) == expected
+
+
+@pytest.mark.parametrize("times", [[2], [2, 3]])
+def test_an_encoder_changes_repeats_a_little(times):
+    """Grain of the codec's size on every frame, beside a movement that is larger."""
+    frames = at_steps(noisy(shown(DRIFT[::8], times), 0.35))
+    samples = list(frame_samples(frames, TB))
+    assert len(samples) == 10
+    assert sum(len(s.repeats_pts) for s in samples) == len(frames) - 10
+
+
+@pytest.mark.parametrize("amount", [1.0, 2.0, 4.0])
+def test_a_still_picture_with_noise_repeats_nothing(amount):
+    still = [DRIFT[0]] * 40
+    assert not any(repeats_of(at_steps(noisy(still, amount))).values())
+
+
+def test_movement_that_pauses_in_noise_repeats_nothing():
+    pauses = [*DRIFT[:30:3], *[DRIFT[30]] * 6, *DRIFT[30:60:3]]
+    assert not any(repeats_of(at_steps(noisy(pauses, 1.5))).values())
+
+
+def test_a_small_change_in_a_still_picture_is_new():
+    """A blink: some pixels of one corner."""
+    pictures = [DRIFT[0].copy() for _ in range(4)]
+    pictures[2][10:16, 20:30] += np.uint8(40)
+    assert repeats_of(at_steps(pictures)) == {0: [4], 8: [], 12: []}
+
+
+def test_a_picture_that_stands_still_is_looked_at_in_every_step_of_the_grid():
+    """25 frames a second, steps of 20 pts: the first refresh comes 20 pts after the picture."""
+    samples = list(frame_samples(at_steps([*DRIFT[:3], *[DRIFT[3]] * 20]), TB))
+    assert [s.pts for s in samples] == [0, 4, 8, 12, 40, 60, 80]
+    assert [s.number for s in samples] == [*range(7)]
+    assert [s.frame for s in samples] == [s.pts // STEP for s in samples]
+    assert [s.previous_pts for s in samples] == [None, 0, 4, 8, 12, 40, 60]
+
+
+def test_the_sample_before_a_gap_a_cut_and_the_end_is_an_end():
+    bright = [np.minimum(p.astype(int) + 120, 255).astype(np.uint8) for p in DRIFT[40:44]]
+    frames = at_steps(DRIFT[:4]) + at_steps(DRIFT[4:8], 38) + at_steps(bright, 54)
+    samples = list(frame_samples(frames, TB))
+    assert [s.pts for s in samples if s.ends] == [12, 50, 66]  # 25 pts are one window
+    assert [s.pts for s in samples if s.cut] == [54]
+    near = at_steps(DRIFT[:4]) + at_steps(DRIFT[4:8], 37)
+    assert [s.pts for s in frame_samples(near, TB) if s.ends] == [49]
+
+
+def test_a_frame_with_other_boxes_is_no_repeat():
+    frames = at_steps(shown(DRIFT[:3], [3]))
+    given = {4: False}
+
+    def same_boxes(frame, pts, other_frame, other_pts):
+        return given.get(other_pts, True)
+
+    assert repeats_of(frames, same_boxes=same_boxes) == {0: [], 4: [8], 12: [16, 20], 24: [28, 32]}
+
+
+def test_a_change_of_size_is_new():
+    small = [p[:48] for p in DRIFT[:2]]
+    assert repeats_of(at_steps([DRIFT[0], DRIFT[0], small[0], small[0]])) == {0: [4], 8: [12]}
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_later_start_finds_the_same_samples(seed):
+    """After the part of the overhang that repeats may take."""
+    rng = np.random.default_rng(seed)
+    times = rng.choice([1, 1, 2, 3, 8, 20], 40)
+    pictures = noisy(shown(DRIFT[:40], times), rng.choice([0.0, 0.4]))
+    frames = at_steps(pictures)
+    whole = repeats_of(frames)
+    reach = (CONTEXT_SECONDS + 2 * REFRESH_SECONDS) / TB
+    assert reach < OVERHANG_SECONDS / TB
+    for first in rng.integers(1, len(frames) - 40, 8).tolist():
+        late = repeats_of(frames[first:])
+        start = frames[first][0] + reach
+        settled = [pts for pts in whole if pts >= start]
+        assert [pts for pts in late if pts >= start] == settled
+        assert all(late[pts] == whole[pts] for pts in settled)

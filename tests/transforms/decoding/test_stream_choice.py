@@ -1,0 +1,150 @@
+"""Which of several video streams is taken, and what is said of it."""
+
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+from clips import drifting, write_clip
+
+from schemas.errors import ContainerError
+from transforms.decoding.frame_stream import FrameStream
+from transforms.decoding.segment_plan import whole_video
+from transforms.decoding.video_source import open_video
+
+Disposition = av.stream.Disposition
+SIZES = {"small": (64, 48), "large": (160, 120)}
+
+
+def write_streams(path, streams, container_format=None):
+    """A file with several streams: (pictures, codec, pixel format, disposition) of each."""
+    with av.open(str(path), "w", format=container_format) as container:
+        opened = []
+        for pictures, codec, pixel_format, disposition in streams:
+            height, width = pictures[0].shape[:2]
+            stream = container.add_stream(codec, rate=25)
+            stream.width, stream.height, stream.pix_fmt = width, height, pixel_format
+            stream.codec_context.thread_count = 1
+            if disposition is not None:
+                stream.disposition = disposition
+            opened.append((stream, pictures))
+        for number in range(max(len(pictures) for _, pictures in opened)):
+            for stream, pictures in opened:
+                if number < len(pictures):
+                    frame = av.VideoFrame.from_ndarray(pictures[number], format="rgb24")
+                    frame = frame.reformat(format=stream.pix_fmt)
+                    frame.pts, frame.time_base = number, Fraction(1, 25)
+                    container.mux(stream.encode(frame))
+        for stream, _ in opened:
+            container.mux(stream.encode(None))
+    return path
+
+
+def clip(size, count=20):
+    return drifting(count, *SIZES[size])
+
+
+def taken(path, stream_index=None):
+    """(index, streams, frames, width) of what is decoded."""
+    whole = whole_video(str(path), stream_index)
+    with open_video(str(path), segment=whole) as opened:
+        frames = [frame for _, frame in FrameStream(whole, opened)]
+    return whole.metadata.stream_index, whole.metadata.streams, len(frames), frames[0].width
+
+
+def test_a_still_picture_before_the_video(tmp_path):
+    path = write_streams(
+        tmp_path / "still.mkv",
+        [
+            (clip("large", 1), "mjpeg", "yuvj420p", None),
+            (clip("small"), "libx264", "yuv420p", None),
+        ],
+    )
+    assert taken(path) == (1, 2, 20, 64)
+
+
+def test_the_default_stream_before_a_larger_one(tmp_path):
+    path = write_streams(
+        tmp_path / "default.mkv",
+        [
+            (clip("large"), "libx264", "yuv420p", Disposition(0)),
+            (clip("small"), "libx264", "yuv420p", Disposition.default),
+        ],
+    )
+    assert taken(path) == (1, 2, 20, 64)
+    assert taken(path, 0) == (0, 2, 20, 160)
+
+
+def test_of_equals_the_larger(tmp_path):
+    path = write_streams(
+        tmp_path / "larger.ts",
+        [
+            (clip("small"), "libx264", "yuv420p", None),
+            (clip("large"), "libx264", "yuv420p", None),
+        ],
+    )
+    assert taken(path) == (1, 2, 20, 160)
+    assert taken(path, 0) == (0, 2, 20, 64)
+
+
+def test_an_alpha_plane_is_not_the_video(tmp_path):
+    path = write_streams(
+        tmp_path / "alpha.mkv",
+        [
+            (clip("small"), "ffv1", "gray", None),
+            (clip("small"), "libx264", "yuv420p", None),
+        ],
+    )
+    assert taken(path)[:3] == (1, 2, 20)
+
+
+def test_an_animated_avif_with_alpha(tmp_path):
+    path = write_streams(
+        tmp_path / "moving.avif",
+        [
+            (clip("small"), "libsvtav1", "yuv420p", None),
+            (clip("small"), "libaom-av1", "gray", None),
+        ]
+        if "libaom-av1" in av.codecs_available
+        else [(clip("small"), "libsvtav1", "yuv420p", None)],
+    )
+    assert taken(path)[2:] == (20, 64)
+
+
+@pytest.mark.parametrize("wanted", [1, 7])
+def test_a_stream_that_is_no_video(tmp_path, wanted):
+    path = write_clip(tmp_path / "one.mp4", clip("small"))
+    with pytest.raises(ContainerError, match=f"got stream {wanted}.*it has: 0") as told:
+        taken(path, wanted)
+    assert told.value.reason == "no_video_stream"
+
+
+def test_bytes_through_fsspec(tmp_path):
+    import fsspec
+
+    path = write_streams(
+        tmp_path / "two.mkv",
+        [
+            (clip("large", 1), "mjpeg", "yuvj420p", None),
+            (clip("small"), "libx264", "yuv420p", None),
+        ],
+    )
+    fsspec.filesystem("memory").pipe("/streams/two.mkv", path.read_bytes())
+    assert taken("memory://streams/two.mkv") == (1, 2, 20, 64)
+
+
+def test_no_stream_without_frames(tmp_path):
+    """A stream that is announced and never sends a packet, beside one that does."""
+    path = tmp_path / "silent.ts"
+    pictures = [np.ascontiguousarray(p) for p in clip("large")]
+    with av.open(str(path), "w") as container:
+        silent = container.add_stream("mpeg2video", rate=25)
+        silent.width, silent.height, silent.pix_fmt = 320, 240, "yuv420p"
+        stream = container.add_stream("mpeg2video", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
+        for number, picture in enumerate(pictures):
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format="yuv420p")
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    assert taken(path) == (1, 2, 20, 160)

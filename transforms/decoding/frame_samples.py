@@ -1,0 +1,152 @@
+"""A segment's frames without those that repeat the one before: what detectors and filters see.
+
+    frames    A A B B B C C ...     rate conversion, telecine, screen capture
+    samples   A   B     C   ...     each with the pts of its repeats, which get its rows
+
+Whether a frame is a repeat follows from how much it and its neighbours differ from the frame
+before each, and from the boxes given for it. A picture that stands still for longer than
+REFRESH_SECONDS is looked at again in every step of a grid. So nothing leans on frames further
+back than `reach` says, and a segment finds the samples that the whole video has.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any, Final
+
+from models.frame_pixels import NOTHING_ALIKE, FrameChange, FramePixels
+from models.shot_cuts import is_cut
+from transforms.decoding.reach import CONTEXT_SECONDS, REFRESH_SECONDS, WINDOW_SECONDS
+
+__all__ = ["Sample", "frame_samples"]
+
+#: Frames that differ no more show the same: what an encoder makes of a picture sent twice.
+_ALIKE: Final = FrameChange(mean=0.05, largest_block=0.85)
+#: A coarser encoder's repeats differ up to this much, and then by this share of the changes
+#: around them. Noise and small movements go on at one size, so they are none.
+_NEARLY_ALIKE: Final = FrameChange(mean=0.6, largest_block=4.0)
+_SHARE: Final = FrameChange(mean=0.4, largest_block=0.3)
+#: How many frames ahead the next change may lie.
+_LOOKAHEAD: Final = 3
+
+
+@dataclass(slots=True)
+class Sample:
+    """A frame that shows something new.
+
+    number: among the samples, from 0.
+    frame: among all frames that were decoded, from 0.
+    cut: a new shot starts with it.
+    ends: no sample follows it in its shot, or none for longer than WINDOW_SECONDS.
+    """
+
+    number: int
+    frame: int
+    pts: int
+    pixels: FramePixels
+    thumbnail: Any
+    previous_pts: int | None
+    cut: bool = False
+    ends: bool = False
+    repeats_pts: list[int] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Frame:
+    number: int
+    pts: int
+    pixels: FramePixels
+    change: FrameChange
+
+
+def frame_samples(
+    frames: Iterable[tuple[int, Any]],
+    time_base: Fraction,
+    *,
+    same_boxes: Callable[[int, int, int, int], bool] = lambda *places: True,
+    on_progress: Callable[[int], None] = lambda frames: None,
+) -> Iterator[Sample]:
+    """The samples among some frames; each comes when the next one is known.
+
+    Args:
+        frames: (pts, av.VideoFrame) in display order.
+        time_base: seconds per unit of pts.
+        same_boxes: whether the boxes given for a frame are those of another, by number and
+            pts of each.
+        on_progress: called with the number of frames decoded so far.
+    """
+    last: Sample | None = None
+    new_pts = last_pts = 0  # of the last frame unlike the one before, and of the last of all
+    window_pts = WINDOW_SECONDS / time_base
+    for frame, alike in _compared(frames, time_base, on_progress):
+        if last is not None and alike and same_boxes(last.frame, last.pts, frame.number, frame.pts):
+            before, now = (pts * time_base // REFRESH_SECONDS for pts in (last_pts, frame.pts))
+            stands = (frame.pts - new_pts) * time_base >= REFRESH_SECONDS
+            if not stands or before == now:
+                last.repeats_pts.append(frame.pts)
+                last_pts = frame.pts
+                continue
+        else:
+            new_pts = frame.pts
+        last_pts = frame.pts
+        thumbnail = frame.pixels.luma_thumbnail()
+        number, previous_pts, cut = 0, None, False
+        if last is not None:
+            number, previous_pts = last.number + 1, last.pts
+            cut = is_cut(last.thumbnail, thumbnail)
+            last.ends = cut or frame.pts - last.pts > window_pts
+            yield last
+        sample = Sample(number, frame.number, frame.pts, frame.pixels, thumbnail, previous_pts, cut)
+        last = sample
+    if last is not None:
+        last.ends = True
+        yield last
+
+
+def _compared(
+    frames: Iterable[tuple[int, Any]], time_base: Fraction, on_progress: Callable[[int], None]
+) -> Iterator[tuple[_Frame, bool]]:
+    """Every frame, and whether it looks like the one before it."""
+    context_pts = CONTEXT_SECONDS / time_base
+    past: deque[tuple[int, FrameChange]] = deque(maxlen=_LOOKAHEAD)
+    ahead: deque[_Frame] = deque()
+
+    def settled() -> tuple[_Frame, bool]:
+        frame = ahead.popleft()
+        near = [change for pts, change in past if frame.pts - pts <= context_pts]
+        alike = _is_alike(frame.change, near, [f.change for f in ahead])
+        past.append((frame.pts, frame.change))
+        return frame, alike
+
+    before: FramePixels | None = None
+    for number, (pts, picture) in enumerate(frames):
+        pixels = FramePixels(picture)
+        change = NOTHING_ALIKE if before is None else pixels.change_since(before)
+        before = pixels
+        ahead.append(_Frame(number, pts, pixels, change))
+        on_progress(number + 1)
+        if len(ahead) > _LOOKAHEAD:
+            yield settled()
+    while ahead:
+        yield settled()
+
+
+def _is_alike(change: FrameChange, past: list[FrameChange], ahead: list[FrameChange]) -> bool:
+    """Whether a frame looks like the one before it, by its change and those around it."""
+    if change.mean <= _ALIKE.mean and change.largest_block <= _ALIKE.largest_block:
+        return True
+    if change.mean > _NEARLY_ALIKE.mean or change.largest_block > _NEARLY_ALIKE.largest_block:
+        return False
+    around = [
+        FrameChange(max(c.mean for c in side), max(c.largest_block for c in side))
+        for side in (past, ahead)
+        if side
+    ]
+    return bool(around) and all(
+        change.mean <= _SHARE.mean * other.mean
+        and change.largest_block <= _SHARE.largest_block * other.largest_block
+        for other in around
+    )

@@ -1,0 +1,134 @@
+"""The frames of a segment, packet by packet: what a bad one held is lost, the rest is saved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import av
+import numpy as np
+import numpy.typing as npt
+from av.error import FFmpegError
+
+from models.timestamps import PtsCounter
+from schemas.errors import ContainerError, DecodingError
+from schemas.records import Segment
+from transforms.decoding.lost_frames import LostFrames
+from transforms.decoding.reach import OVERHANG_SECONDS
+from transforms.decoding.video_source import OpenVideo, check_size, first_packet_at
+
+__all__ = ["FrameStream"]
+
+
+@dataclass(slots=True)
+class FrameStream:
+    """The frames of a segment in display order, with strictly increasing pts.
+
+    Packets are decoded one by one: what a bad one held is lost and counted, the rest is
+    saved. Frames before the keyframe that was sought, or outside the video's
+    [start_seconds, stop_seconds), are left out; so are those before the last one that is
+    OVERHANG_SECONDS before the segment's own: nothing of its own depends on them, unless
+    boxes are given, perhaps by frame number.
+    """
+
+    segment: Segment
+    opened: OpenVideo
+    threads: int = 1
+    max_pixels: int | None = None
+    _lost: LostFrames = field(init=False)
+
+    def __iter__(self) -> Iterator[tuple[int, Any]]:
+        """Yields (pts, av.VideoFrame).
+
+        Raises DecodingError where the source fails while it is being read.
+        """
+        segment, metadata = self.segment, self.segment.metadata
+        context = self.opened.stream.codec_context
+        context.thread_count = self.threads
+        context.thread_type = "SLICE" if self.threads == 1 else "FRAME"
+        low_pts, high_pts = segment.range_pts
+        counter = PtsCounter(metadata.step_pts)
+        self._lost = LostFrames(segment, self.opened.container.format.name)
+        last_pts, started = None, segment.seek_pts is None
+        warm_up_pts = None
+        if segment.own_start_pts is not None and segment.video.boxes_uri is None:
+            warm_up_pts = segment.own_start_pts - int(OVERHANG_SECONDS / metadata.time_base)
+        before: tuple[int, Any] | None = None
+        in_range = False
+        for frame in self._decoded():
+            check_size(segment.video.uri, frame, self.max_pixels)
+            if not started and (frame.pts is None or frame.pts < (segment.seek_pts or 0)):
+                continue  # leading frames of an open GOP: the segment before owns them
+            started = True
+            pts = last_pts = counter.next(frame.pts)
+            self._lost.frame_shown(pts)
+            if high_pts is not None and pts >= high_pts:
+                break
+            if low_pts is not None and pts < low_pts:
+                continue
+            in_range = True
+            if warm_up_pts is not None and pts <= warm_up_pts:
+                before = pts, frame
+                continue
+            if before is not None:
+                yield before
+                before = None
+            yield pts, frame
+        else:
+            self._lost.end(None if last_pts is None else last_pts + metadata.step_pts)
+        if before is not None:
+            yield before
+        if last_pts is not None and not in_range and segment.own_start_pts is None:
+            raise ContainerError("empty_range", self._outside(last_pts))
+
+    def _outside(self, last_pts: int) -> str:
+        """Why no frame is in the video's range; `last_pts` is the last one that was read."""
+        video, metadata = self.segment.video, self.segment.metadata
+        start, stop = video.start_seconds or 0.0, video.stop_seconds
+        asked = f"from {start:g} s on" if stop is None else f"in [{start:g}, {stop:g}) s"
+        at = float((last_pts - metadata.start_pts) * metadata.time_base)
+        return f"{video.uri}: no frame {asked}; the last one read is at {at:.3f} s"
+
+    def take_losses(self, before_pts: int | None = None) -> tuple[int, npt.NDArray[np.int64]]:
+        """What is known to be lost of owned frames before a pts, or of all; each but once.
+
+        Once a frame has come, all is known of those before it. Returns how many packets
+        were rejected or decoded in part, and (L, 2) int64: [start, stop) of lost frames.
+        """
+        return self._lost.take(before_pts)
+
+    def _decoded(self) -> Iterator[Any]:
+        for packet in self._packets():
+            self._lost.packet_in(packet)
+            try:
+                for frame in packet.decode():
+                    self._lost.frame_out(frame)
+                    yield frame
+            except FFmpegError:
+                self._lost.packet_rejected(packet)
+
+    def _packets(self) -> Iterator[Any]:
+        seek_pts = self.segment.seek_pts
+        if seek_pts is not None:
+            first = first_packet_at(self.opened, seek_pts)
+            if first is None or first.pts != seek_pts:
+                # The container did not lead here a second time: read from the beginning.
+                self.opened.container.seek(0, stream=self.opened.stream)
+            else:
+                yield first
+        packets = self.opened.packets()
+        while True:
+            try:
+                packet = next(packets)
+            except (StopIteration, IndexError):
+                return  # PyAV raises IndexError for a stream that appears midway
+            except FFmpegError as error:
+                if isinstance(error, OSError) and not isinstance(error, av.error.EOFError):
+                    uri = self.segment.video.uri
+                    what = getattr(error, "strerror", None) or error
+                    message = f"{uri}: reading stopped midway: {what}"
+                    raise DecodingError("unreadable", message) from error
+                self._lost.reading_failed()
+                return
+            yield packet

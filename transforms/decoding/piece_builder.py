@@ -1,0 +1,257 @@
+"""Own samples of a segment become crops, windows and rows, in pieces of bounded size.
+
+    segment  |------------------------- owns -------------------------|. .
+    pieces   |--- 8 MiB of crops ---|--- 8 MiB of crops ---|-- rest --|. .
+
+    windows  [t-2, t-1, t] of one track; the first samples repeat the first crop
+
+Each piece owns a stretch of the segment; its seam is the first sample of the next one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from models.crops import Affine, square_affine
+from models.face_tracking import FrameFaces
+from models.frame_pixels import FramePixels, upright_aspect
+from schemas.records import FrameGeometry, Seam, Segment, SegmentRows, SegmentStats, SegmentWindows
+from schemas.tracks import BOX_SOURCES
+from transforms.decoding.frame_samples import Sample
+from transforms.decoding.reach import OVERHANG_SECONDS, WINDOW_SECONDS
+
+__all__ = ["PIECE_BYTES", "CropSpec", "PieceBuilder", "TakeLosses", "WorkClock", "no_losses"]
+
+#: A piece ends when its crops fill so many bytes (683 crops of 64 x 64 px): a few network
+#: calls, and little beside the libraries of the two processes that hold it.
+PIECE_BYTES: Final = 8 << 20
+#: It also ends after so many frames, however few faces they have.
+_PIECE_FRAMES: Final = 16_384
+
+#: (packets rejected, (L, 2) int64 [start, stop) of lost frames) before a pts, or all that is left.
+TakeLosses: TypeAlias = Callable[[int | None], tuple[int, npt.NDArray[np.int64]]]
+
+
+def no_losses(before_pts: int | None) -> tuple[int, npt.NDArray[np.int64]]:
+    """Nothing was lost."""
+    return 0, np.empty((0, 2), np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class CropSpec:
+    """What the landmark network wants to see."""
+
+    size_px: int
+    scale: float
+    window_frames: int
+
+
+@dataclass(slots=True)
+class WorkClock:
+    """Seconds spent since the last piece."""
+
+    decode_seconds: float = 0.0
+    detect_seconds: float = 0.0
+    crop_seconds: float = 0.0
+
+    def timed(self, items: Iterable[Any]) -> Iterator[Any]:
+        """The items of an iterable; waiting for it counts as decoding."""
+        iterator = iter(items)
+        while True:
+            start = time.perf_counter()
+            try:
+                item = next(iterator)
+            except StopIteration:
+                return
+            finally:
+                self.decode_seconds += time.perf_counter() - start
+            yield item
+
+    def lap(self) -> SegmentStats:
+        """What was spent; counts from zero again."""
+        spent = SegmentStats(self.decode_seconds, self.detect_seconds, self.crop_seconds)
+        self.decode_seconds = self.detect_seconds = self.crop_seconds = 0.0
+        return spent
+
+
+@dataclass(slots=True)
+class _Crop:
+    index: int
+    sample: int
+    pts: int
+
+
+@dataclass(slots=True)
+class _Piece:
+    """The rows and pixels of the piece in the making."""
+
+    frame_pts: list[int] = field(default_factory=list)
+    repeats: list[tuple[int, int]] = field(default_factory=list)  # (pts, index of its frame)
+    cuts: list[int] = field(default_factory=list)
+    rows: list[tuple[int, int, int, float]] = field(default_factory=list)
+    boxes: list[Any] = field(default_factory=list)
+    affines: list[Affine] = field(default_factory=list)
+    crops: list[Any] = field(default_factory=list)
+    windows: list[list[int]] = field(default_factory=list)
+
+    def segment_rows(self, lost_pts: npt.NDArray[np.int64]) -> SegmentRows:
+        columns = np.array([r[:3] for r in self.rows], np.int32).reshape(-1, 3)
+        return SegmentRows(
+            frame_pts=np.array(self.frame_pts, np.int64),
+            frame=columns[:, 0],
+            track=columns[:, 1],
+            boxes_xyxy_px=np.array(self.boxes, np.float32).reshape(-1, 4),
+            box_source=columns[:, 2].astype(np.uint8),
+            scores=np.array([r[3] for r in self.rows], np.float32),
+            cuts_pts=np.array(self.cuts, np.int64),
+            repeat_pts=np.array([pts for pts, _ in self.repeats], np.int64),
+            repeat_of=np.array([frame for _, frame in self.repeats], np.int32),
+            lost_pts=lost_pts,
+        )
+
+
+@dataclass(slots=True)
+class PieceBuilder:
+    """Takes a segment's samples with their faces, in order, from the warm-up on.
+
+    `segment` is what is left of it: from the start of the piece in the making.
+    """
+
+    segment: Segment
+    source: str
+    spec: CropSpec
+    clock: WorkClock
+    take_losses: TakeLosses
+    piece_bytes: int
+    complete: bool = False
+    _piece: _Piece = field(default_factory=_Piece)
+    _geometry: FrameGeometry | None = None
+    _seam: Seam | None = None
+    _recent: dict[int, deque[_Crop]] = field(default_factory=dict)
+
+    def add(self, sample: Sample, faces: FrameFaces) -> SegmentWindows | None:
+        """Takes a sample before the segment's end; gives the piece that ends before it."""
+        self._geometry = self._geometry or self._geometry_of(sample.pixels)
+        ended = None
+        piece = self._piece
+        if self.segment.owns(sample.pts):
+            if self._is_full(sample.pts):
+                ended = self._end_piece(sample, faces)
+                piece = self._piece
+            frame = len(piece.frame_pts)
+            piece.frame_pts.append(sample.pts)
+            piece.repeats += [(pts, frame) for pts in sample.repeats_pts]
+            if sample.cut:
+                piece.cuts.append(sample.pts)
+        if self._is_near(sample.pts):
+            start = time.perf_counter()
+            self._crop(sample, faces)
+            self.clock.crop_seconds += time.perf_counter() - start
+        return ended
+
+    def close(self, seam: Seam) -> None:
+        """The segment's own samples are all there; `seam` is the first after them."""
+        self._seam, self.complete = seam, True
+
+    def last_piece(self) -> SegmentWindows:
+        """What is left, when all samples were taken."""
+        return self._built(self.segment, self._seam, None)
+
+    def _built(self, segment: Segment, seam: Seam | None, before: int | None) -> SegmentWindows:
+        size, window, piece = self.spec.size_px, self.spec.window_frames, self._piece
+        packets_bad, lost_pts = self.take_losses(before)
+        stats = self.clock.lap()
+        return SegmentWindows(
+            segment=segment,
+            geometry=self._geometry,
+            rows=piece.segment_rows(lost_pts),
+            seam=seam,
+            crops=np.array(piece.crops, np.uint8).reshape(-1, size, size, 3),
+            windows=np.array(piece.windows, np.int32).reshape(-1, window),
+            affines=np.array(piece.affines, np.float64).reshape(-1, 2, 3),
+            stats=SegmentStats(
+                stats.decode_seconds,
+                stats.detect_seconds,
+                stats.crop_seconds,
+                packets_bad=packets_bad,
+            ),
+        )
+
+    def _end_piece(self, sample: Sample, faces: FrameFaces) -> SegmentWindows:
+        """Ends a piece before `sample`; the next one keeps the crops that it may look at."""
+        seam = Seam(sample.pts, faces.track, faces.boxes_xyxy_px)
+        ended = self._built(self.segment.until(seam.pts), seam, seam.pts)
+        self.segment = self.segment.after(seam.pts)
+        last, crops = sample.number - 1, self._piece.crops
+        self._recent = {t: kept for t, kept in self._recent.items() if kept[-1].sample == last}
+        self._piece = _Piece()
+        for crop in (crop for kept in self._recent.values() for crop in kept):
+            self._piece.crops.append(crops[crop.index])
+            crop.index = len(self._piece.crops) - 1
+        return ended
+
+    def _crop(self, sample: Sample, faces: FrameFaces) -> None:
+        size, piece, aspect = self.spec.size_px, self._piece, float(self._aspect(sample.pixels))
+        for i in np.argsort(faces.boxes_xyxy_px[:, 0], kind="stable"):
+            box = faces.boxes_xyxy_px[i]
+            affine = square_affine(box, scale=self.spec.scale, size_px=size, pixel_aspect=aspect)
+            crop = _Crop(len(piece.crops), sample.number, sample.pts)
+            piece.crops.append(sample.pixels.sample(affine, size, size))
+            track = int(faces.track[i])
+            recent = self._recent.setdefault(track, deque(maxlen=self.spec.window_frames))
+            recent.append(crop)
+            if self.segment.owns(sample.pts):
+                source = self.source if faces.detected[i] else "interpolated"
+                row = len(piece.frame_pts) - 1
+                piece.rows.append((row, track, BOX_SOURCES.index(source), float(faces.scores[i])))
+                piece.boxes.append(box)
+                piece.affines.append(affine)
+                piece.windows.append(self._window(recent))
+
+    def _window(self, recent: deque[_Crop]) -> list[int]:
+        """Indices of the crops [t-T+1, ..., t]; a missing neighbour repeats the one after it."""
+        newest = recent[-1]
+        window = [newest.index]
+        limit = newest.pts - WINDOW_SECONDS / self.segment.metadata.time_base
+        expected = newest.sample - 1
+        for crop in reversed(list(recent)[:-1]):
+            if crop.sample != expected or crop.pts < limit:
+                break
+            window.append(crop.index)
+            expected -= 1
+        window += [window[-1]] * (self.spec.window_frames - len(window))
+        return window[::-1]
+
+    def _is_full(self, next_pts: int) -> bool:
+        """Whether a piece may end here; a segment that begins here must have its warm-up."""
+        piece = self._piece
+        crops_bytes = 3 * self.spec.size_px**2 * len(piece.rows)
+        if crops_bytes < self.piece_bytes and len(piece.frame_pts) < _PIECE_FRAMES:
+            return False
+        warm_up_pts = OVERHANG_SECONDS / self.segment.metadata.time_base
+        return next_pts - piece.frame_pts[0] >= warm_up_pts
+
+    def _is_near(self, pts: int) -> bool:
+        """Own samples, and those that an own sample's window may look back to."""
+        start = self.segment.own_start_pts
+        return start is None or pts >= start - WINDOW_SECONDS / self.segment.metadata.time_base
+
+    def _geometry_of(self, pixels: FramePixels) -> FrameGeometry:
+        return FrameGeometry(
+            pixels.width_px,
+            pixels.height_px,
+            pixels.rotation_deg,
+            self._aspect(pixels),
+            pixels.mirrored,
+        )
+
+    def _aspect(self, pixels: FramePixels) -> Any:
+        stored = self.segment.metadata.sample_aspect_ratio
+        return upright_aspect(stored, pixels.rotation_deg)

@@ -1,0 +1,160 @@
+"""Planning: a video is cut at keyframes, found by seeking; nothing is decoded.
+
+Durations, rates and counts in headers are hints: seeks go no further than the last keyframe
+that a seek finds, and their number grows with the keyframes that are there, not with what a
+header claims.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+from statistics import median
+from typing import Any, Final
+
+from av.error import FFmpegError
+
+from schemas.records import Segment, Video
+from transforms.decoding.reach import OVERHANG_SECONDS
+from transforms.decoding.video_source import (
+    OpenVideo,
+    first_packet_at,
+    open_video,
+    read_stream_metadata,
+)
+
+__all__ = ["plan_segments", "whole_video"]
+
+#: Containers without an index.
+_BISECTED: Final = ("mpegts", "mpeg")
+#: Packets whose times tell where a stream starts and how far its frames are apart.
+_TIMED_PACKETS: Final = 24
+#: Steps without a new keyframe after which the steps grow.
+_PATIENCE: Final = 8
+
+
+def whole_video(uri: str, stream_index: int | None = None) -> Segment:
+    """All of a video as one segment; raises as `open_video` does."""
+    with open_video(uri, stream_index=stream_index) as opened:
+        return plan_segments(Video(uri, uri), opened, math.inf)[0]
+
+
+def plan_segments(video: Video, opened: OpenVideo, segment_seconds: float) -> list[Segment]:
+    """Cuts a video at keyframes at least `segment_seconds` apart, reading one packet a cut.
+
+    Seeks to a grid of times and looks at the first packet there. A grid point that does
+    not lead to a keyframe gives no cut, so a container that cannot seek truthfully (a raw
+    stream, an unknown duration, a broken index) stays one segment. With infinite seconds every
+    video does. Leaves the container anywhere: open the video again to decode it.
+    """
+    first_pts, step_pts = _first_times(opened)
+    metadata = read_stream_metadata(opened, first_pts=first_pts, step_pts=step_pts)
+    time_base = metadata.time_base
+    whole = Segment(video, metadata, 0, 1)
+    low_pts, high_pts = whole.range_pts
+    start_pts = metadata.start_pts if low_pts is None else low_pts
+    end_pts = metadata.end_pts
+    if end_pts is not None and high_pts is not None:
+        end_pts = min(end_pts, high_pts)
+    places = 4
+    if end_pts is not None:
+        places = int(min(32, 4 + (end_pts - start_pts) * time_base / segment_seconds))
+    sound = _times_rise(opened, places)
+    keyframes: list[int] = []
+    is_long = end_pts is not None and segment_seconds < (end_pts - start_pts) * time_base
+    if end_pts is not None and is_long and sound:
+        least_pts = max(1, round(Fraction(segment_seconds) / time_base))
+        keyframes = _keyframes(opened, start_pts, end_pts, least_pts)
+    overhang = int(OVERHANG_SECONDS / time_base)
+    first = None
+    if low_pts is not None and low_pts > metadata.start_pts and sound:
+        first = _keyframe_before(opened, start_pts)
+    seeks = [first, *keyframes]
+    owned = [None, *(pts + overhang for pts in keyframes), None]
+    if end_pts is not None:  # what limits of time are measured by
+        seconds = float(max(0, end_pts - start_pts) * time_base)
+        metadata = replace(metadata, duration_seconds=seconds)
+    return [
+        Segment(video, metadata, i, len(seeks), seek, owned[i], owned[i + 1])
+        for i, seek in enumerate(seeks)
+    ]
+
+
+def _keyframes(opened: OpenVideo, start_pts: int, end_pts: int, least_pts: int) -> list[int]:
+    """Keyframes in (start_pts, end_pts) that are `least_pts` apart or more."""
+    final_pts = _keyframe_before(opened, end_pts)
+    if final_pts is None:
+        final_pts = end_pts
+    found: list[int] = []
+    last, goal, stride, misses = start_pts, start_pts + least_pts, least_pts, 0
+    while goal < end_pts and final_pts - last >= least_pts:
+        pts = _keyframe_before(opened, goal)
+        if pts is None or pts - last < least_pts:
+            misses += 1
+            stride *= 2 if misses > _PATIENCE else 1
+            goal += stride
+            continue
+        if stride > least_pts:  # other keyframes may lie between here and the goal before
+            pts = goal = _earliest(opened, last, goal - stride, goal, least_pts) or pts
+        found.append(pts)
+        last, goal, stride, misses = pts, max(goal, pts) + least_pts, least_pts, 0
+    return found
+
+
+def _earliest(opened: OpenVideo, last: int, low: int, high: int, least_pts: int) -> int | None:
+    """The first keyframe `least_pts` after `last`: a seek to `low` finds none, to `high` one."""
+    found = None
+    while high - low > least_pts:
+        middle = (low + high) // 2
+        pts = _keyframe_before(opened, middle)
+        if pts is not None and pts - last >= least_pts:
+            found, high = pts, middle
+        else:
+            low = middle
+    return found
+
+
+def _keyframe_before(opened: OpenVideo, pts: int) -> int | None:
+    packet = first_packet_at(opened, pts)
+    return None if packet is None else int(packet.pts)
+
+
+def _first_times(opened: OpenVideo) -> tuple[int | None, int | None]:
+    """The first pts of a stream and the usual distance of its frames, by its first packets."""
+    times: set[int] = set()
+    lengths: list[int] = []
+    with contextlib.suppress(FFmpegError, IndexError):
+        for packet in itertools.islice(opened.packets(), _TIMED_PACKETS):
+            if packet.pts is not None and not packet.is_discard:
+                times.add(packet.pts)
+            if packet.duration:
+                lengths.append(packet.duration)
+    ordered = sorted(times)
+    steps = [b - a for a, b in itertools.pairwise(ordered)]
+    step = int(median(steps)) if steps else int(median(lengths)) if lengths else None
+    return (ordered[0] if ordered else None), step or None
+
+
+def _times_rise(opened: OpenVideo, places: int) -> bool:
+    """Whether times rise with the bytes, where seeks look for times by bisecting bytes.
+
+    Recordings joined end to end start their times again; a seek would land in either.
+    """
+    container = opened.container
+    if container.format.name not in _BISECTED or container.size <= 0:
+        return True
+    times: list[int] = []
+    with contextlib.suppress(FFmpegError, IndexError):
+        for place in range(places):
+            container.seek(container.size * place // places, unsupported_byte_offset=True)
+            times += [p.pts for p in itertools.islice(_with_pts(opened), 1)]
+        container.seek(0, unsupported_byte_offset=True)  # as it was
+    return len(times) == places and times == sorted(times)
+
+
+def _with_pts(opened: OpenVideo) -> Iterator[Any]:
+    return (packet for packet in opened.packets() if packet.pts is not None)
