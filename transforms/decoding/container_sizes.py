@@ -10,28 +10,47 @@ from typing import Any, Final
 __all__ = ["HEAD_BYTES", "declared_bytes"]
 
 #: How much of a file's beginning `declared_bytes` wants to see.
-HEAD_BYTES: Final = 4096
+HEAD_BYTES: Final = 16 << 10
 
 _EBML: Final = b"\x1a\x45\xdf\xa3"
 _SEGMENT: Final = b"\x18\x53\x80\x67"
 _RIFF_HEADER_BYTES: Final = 8
+#: Writers get sizes wrong by some chunk headers.
+_RIFF_SLACK_BYTES: Final = 64
+#: Sizes from here on stand for one that was not known yet; real lists end at 1 or 2 GB.
+_RIFF_PLACEHOLDER: Final = 0x7FFF_0000
 
 
 def declared_bytes(head: bytes, stream: Any = None) -> int | None:
     """Bytes that a file needs by its own account; None where it gives none.
 
-    RIFF (avi): the size of the first chunk. Matroska and WebM: the size of the Segment
-    element, unless it is unknown (live). MP4 and MOV: the end of the furthest sample in
-    the index of `stream`, an av.VideoStream.
+    RIFF (avi): the end of the list of pictures, where the sizes of that and of the whole agree;
+    a writer to a pipe, or one that was stopped, leaves placeholders. Matroska and WebM: the
+    size of the Segment element, unless it is unknown (live). MP4 and MOV: the end of the
+    furthest sample in the index of `stream`, an av.VideoStream.
     """
     if head[:4] == b"RIFF" and len(head) >= _RIFF_HEADER_BYTES:
-        size = int.from_bytes(head[4:8], "little")
-        return _RIFF_HEADER_BYTES + size if size else None
+        return _riff_bytes(head)
     if head[:4] == _EBML:
         return _matroska_bytes(head)
     if stream is not None and stream.container.format.name.startswith("mov"):
         ends = [entry.pos + entry.size for entry in stream.index_entries]
         return max(ends, default=None)
+    return None
+
+
+def _riff_bytes(head: bytes) -> int | None:
+    """The end of the `movi` list, less what sizes may be off; None where nothing is sure."""
+    whole = _RIFF_HEADER_BYTES + int.from_bytes(head[4:8], "little")
+    at = 12  # after RIFF, its size, and its kind
+    while at + 12 <= len(head):
+        size = int.from_bytes(head[at + 4 : at + 8], "little")
+        stop = at + _RIFF_HEADER_BYTES + size
+        if head[at : at + 4] == b"LIST" and head[at + 8 : at + 12] == b"movi":
+            known = _RIFF_SLACK_BYTES < size < _RIFF_PLACEHOLDER
+            trusted = known and stop <= whole + _RIFF_SLACK_BYTES
+            return stop - _RIFF_SLACK_BYTES if trusted else None
+        at = stop + size % 2
     return None
 
 

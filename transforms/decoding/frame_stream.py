@@ -100,6 +100,8 @@ class FrameStream:
 
     def _decoded(self) -> Iterator[Any]:
         for packet in self._packets():
+            if not packet.size and packet.pts is not None:
+                continue  # the picture before is shown on; to a decoder it would be the end
             self._lost.packet_in(packet)
             try:
                 for frame in packet.decode():

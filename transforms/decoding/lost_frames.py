@@ -1,17 +1,26 @@
 """Frames that went into a decoder and did not come out.
 
 Decoders drop pictures whose references are gone, and say nothing. But in most containers
-a packet is a frame, and both have a pts: what was handed in, and is passed by a later
-frame, is lost.
+a packet is a picture, and both have a pts: what was handed in, and is passed by later
+frames, may be lost.
 
     packets in (decoding order)   0 3 1 2 6 4 5 ...
     frames out (display order)    0 1 . 3 4 5 6      2 is lost: 3 came without it
+
+It is claimed only where the frames about it leave a hole that is longer than their steps, and
+where it does not come late. So no loss is claimed for the second field of a frame that comes in
+two packets, for packets that hold two pictures or none, nor where the times of a file start
+again. Nor for what comes before the first key frame: nobody could show it, so a recording that
+begins in the middle of a group of pictures begins with its first key frame.
 """
 
 from __future__ import annotations
 
 import heapq
+import itertools
 import math
+from collections import deque
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -27,31 +36,52 @@ _CODECS: Final = ("h264", "hevc", "mpeg4", "mjpeg", "mpeg1video", "mpeg2video", 
 _CONTAINERS: Final = ("mov", "matroska", "flv")
 
 
+#: A packet of fewer bytes holds no picture: it says that the one before is shown on.
+_MIN_PICTURE_BYTES: Final = 10
+#: A hole is longer than this times the shortest step of the frames about it.
+_HOLE_STEPS: Final = 1.5
+#: So many frames before and after a hole tell how long their steps are.
+_FRAMES_ABOUT: Final = 3
+
+
 class LostFrames:
     """Accounts for the frames that a segment owns."""
 
     def __init__(self, segment: Segment, container_name: str) -> None:
         self._segment = segment
         self._step = segment.metadata.step_pts
-        self._counts = segment.metadata.codec in _CODECS and container_name.startswith(_CONTAINERS)
+        codec = segment.metadata.codec
+        self._counts = codec in _CODECS and container_name.startswith(_CONTAINERS)
+        self._begun = segment.seek_pts is not None  # a key frame was read, or a frame shown
         self._inside: list[tuple[int, int]] = []  # a heap of (pts, stop)
         self._first_pts: int | None = None
+        self._last_dts: int | None = None
+        self._out: deque[int] = deque(maxlen=2 * _FRAMES_ABOUT + 2)  # pts of the last frames
+        self._passed: list[_Passed] = []
         self._lost: list[tuple[int, int]] = []
         self._bad: list[int] = []  # pts of packets that were rejected, or decoded in part
         self._shown_pts: int | None = None
 
     def packet_in(self, packet: Any) -> None:
         """A packet goes into the decoder."""
-        if packet.pts is None or packet.is_discard or not packet.size:
+        self._begun |= bool(packet.is_keyframe)
+        if packet.pts is None or packet.is_discard or not self._begun:
             return
+        if packet.dts is not None:
+            if self._last_dts is not None and packet.dts < self._last_dts:
+                self._stop_counting()  # times start again
+            self._last_dts = packet.dts
         if self._first_pts is None:
             self._first_pts = packet.pts
         # Pictures shown before the first one lean on what was never read; they are not lost.
-        if self._counts and packet.pts >= self._first_pts:
+        is_picture = packet.size >= _MIN_PICTURE_BYTES
+        if self._counts and is_picture and packet.pts >= self._first_pts:
             heapq.heappush(self._inside, (packet.pts, self._stop(packet)))
 
     def packet_rejected(self, packet: Any) -> None:
         """The decoder refused a packet."""
+        if not self._begun:
+            return
         if packet.pts is None:  # its place is after the frame that was shown last
             at = self._shown_pts if self._shown_pts is not None else self._first_place()
             if self._segment.reports(at):
@@ -61,7 +91,7 @@ class LostFrames:
             self._lost.append((packet.pts, self._stop(packet)))
 
     def reading_failed(self) -> None:
-        """The container could not be read on; whoever meets it tells."""
+        """The container could not be read on."""
         self._bad.append(self._shown_pts if self._shown_pts is not None else self._first_place())
 
     def frame_shown(self, pts: int) -> None:
@@ -69,29 +99,55 @@ class LostFrames:
         self._shown_pts = pts
 
     def frame_out(self, frame: Any) -> None:
-        """A frame comes out; what should have come before it is lost."""
+        """A frame comes out; what should have come before it may be lost."""
+        self._begun = True
         if frame.pts is None:
-            self._counts = False
-            self._inside.clear()
+            self._stop_counting()
             return
+        passed = []
         while self._inside and self._inside[0][0] <= frame.pts:
             pts, stop = heapq.heappop(self._inside)
             if pts < frame.pts:
-                self._lose(pts, stop)
+                passed.append((pts, stop))
+        if passed:
+            self._passed.append(_Passed(passed, list(self._out), frame.pts))
+        for group in self._passed:
+            group.frame_out(frame.pts)
+        settled = [group for group in self._passed if len(group.after) > _FRAMES_ABOUT]
+        self._settle(settled)
+        self._out.append(frame.pts)
         if frame.is_corrupt and self._segment.reports(frame.pts):
             self._bad.append(frame.pts)
             self._lost.append((frame.pts, frame.pts + self._step))
 
     def end(self, last_stop_pts: int | None) -> None:
         """The stream has ended: what is inside is lost, and what a cut-off file lacks."""
+        self._settle(list(self._passed))
         for pts, stop in self._inside:
-            self._lose(pts, stop)
+            if not self._out or pts > self._out[-1] + _HOLE_STEPS * self._usual_step() / 2:
+                self._lose(pts, stop)
         self._inside.clear()
         metadata = self._segment.metadata
         if metadata.bytes_missing and self._segment.own_stop_pts is None:
             start = last_stop_pts if last_stop_pts is not None else metadata.start_pts
             stop = max(start + self._step, metadata.end_pts or 0)
             self._lost.append((start, stop))
+
+    def _usual_step(self) -> int:
+        steps = _steps(list(self._out))
+        return min(steps) if steps else self._step
+
+    def _settle(self, groups: list[_Passed]) -> None:
+        for group in groups:
+            self._passed.remove(group)
+            if group.is_hole(self._step):
+                for pts, stop in group.packets:
+                    self._lose(pts, stop)
+
+    def _stop_counting(self) -> None:
+        self._counts = False
+        self._inside.clear()
+        self._passed.clear()
 
     def take(self, before_pts: int | None = None) -> tuple[int, npt.NDArray[np.int64]]:
         """What was found of owned frames before a pts, or of all, and was not taken yet.
@@ -119,6 +175,33 @@ class LostFrames:
 
     def _stop(self, packet: Any) -> int:
         return int(packet.pts + (packet.duration or self._step))
+
+
+@dataclass(slots=True)
+class _Passed:
+    """Packets that a later frame passed, and the frames about them."""
+
+    packets: list[tuple[int, int]]  # (pts, stop)
+    before: list[int]  # pts of the frames before
+    passed_by: int
+    after: list[int] = field(default_factory=list)  # pts of the frames from `passed_by` on
+
+    def frame_out(self, pts: int) -> None:
+        """What comes late is not lost."""
+        self.packets = [packet for packet in self.packets if packet[0] != pts]
+        self.after.append(pts)
+
+    def is_hole(self, usual_step: int) -> bool:
+        """Whether the frames about the packets leave a hole for one of them."""
+        if not self.before:
+            return True
+        steps = _steps(self.before) + _steps(self.after)
+        length = self.passed_by - self.before[-1]
+        return length > _HOLE_STEPS * (min(steps) if steps else usual_step)
+
+
+def _steps(pts: list[int]) -> list[int]:
+    return [b - a for a, b in itertools.pairwise(pts) if b > a]
 
 
 def merged_ranges(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:

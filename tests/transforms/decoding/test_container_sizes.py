@@ -1,0 +1,54 @@
+"""How long files say they are."""
+
+import struct
+
+import pytest
+
+from transforms.decoding.container_sizes import declared_bytes
+
+MOVI = 100_000
+
+
+def riff(whole: int, movi: int) -> bytes:
+    """The head of an AVI with these two sizes."""
+    header = struct.pack("<4sI4s", b"LIST", 40, b"hdrl") + bytes(36)
+    return (
+        struct.pack("<4sI4s", b"RIFF", whole, b"AVI ")
+        + header
+        + struct.pack("<4sI4s", b"LIST", movi, b"movi")
+    )
+
+
+#: Where the list of pictures begins, behind RIFF and LIST hdrl.
+START = 12 + 48 + 8
+
+
+def test_the_pictures_end_where_their_list_does():
+    got = declared_bytes(riff(START + MOVI + 500, MOVI))
+    assert START + MOVI - 64 <= got <= START + MOVI
+
+
+@pytest.mark.parametrize("off", [-60, -8, 0, 8])
+def test_the_whole_may_be_off_by_some_bytes(off):
+    got = declared_bytes(riff(START + MOVI - 8 + off, MOVI))
+    assert got <= START + MOVI
+
+
+@pytest.mark.parametrize(
+    ("whole", "movi"),
+    [
+        (0xFFFF_FFFF, 0xFFFF_FFFF),
+        (0x7FFF_FFFF, 0x7FFF_FFFF),
+        (0xFFFF_FFFF, 0x7FFF_F000),
+        (0, 0),
+        (0, MOVI),
+        (START + MOVI, 0),
+        (1000, MOVI),
+    ],
+)
+def test_placeholders_say_nothing(whole, movi):
+    assert declared_bytes(riff(whole, movi)) is None
+
+
+def test_a_head_without_pictures_says_nothing():
+    assert declared_bytes(b"RIFF" + bytes(8)) is None

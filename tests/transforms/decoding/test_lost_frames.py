@@ -1,0 +1,136 @@
+"""Losses are claimed on proof: a hole in the times of frames that nothing explains."""
+
+import itertools
+from types import SimpleNamespace
+
+import av
+import pytest
+from clips import drifting, write_clip
+from segments import make_segment
+
+from transforms.decoding.frame_stream import FrameStream
+from transforms.decoding.lost_frames import LostFrames
+from transforms.decoding.segment_plan import whole_video
+from transforms.decoding.video_source import open_video
+
+
+def packet(pts, *, dts=None, size=500, key=False):
+    return SimpleNamespace(
+        pts=pts, dts=dts, size=size, is_keyframe=key, is_discard=False, duration=1
+    )
+
+
+def frame(pts):
+    return SimpleNamespace(pts=pts, is_corrupt=False)
+
+
+def lost_after(packets, frames):
+    """[start, stop) that are claimed; a frame comes when its packet, or all, went in."""
+    losses = LostFrames(make_segment(), "matroska,webm")
+    waiting, inside = list(packets), set()
+    for out in frames:
+        while waiting and out not in inside:
+            inside.add(waiting[0].pts)
+            losses.packet_in(waiting.pop(0))
+        losses.frame_out(frame(out))
+        losses.frame_shown(out)
+    for left in waiting:
+        losses.packet_in(left)
+    losses.end(None)
+    return losses.take()[1].tolist()
+
+
+def in_order(pts, **options):
+    return [packet(p, key=i == 0, **options) for i, p in enumerate(pts)]
+
+
+def test_a_hole_is_a_loss():
+    assert lost_after(in_order(range(20)), [*range(7), *range(8, 20)]) == [[7, 8]]
+    assert lost_after(in_order(range(20)), [*range(7), *range(10, 20)]) == [[7, 10]]
+
+
+def test_the_last_frames_may_be_lost():
+    assert lost_after(in_order(range(20)), range(17)) == [[17, 20]]
+
+
+def test_reordered_frames_are_there():
+    packets = [packet(p, key=p == 0) for p in (0, 3, 1, 2, 6, 4, 5, 9, 7, 8)]
+    assert lost_after(packets, range(10)) == []
+
+
+def test_packed_frames_come_late():
+    """Two pictures in one packet, and a packet that only says so: times change places."""
+    sizes = [9000, *[1000, 6] * 8, 700]
+    packets = [packet(p, size=s, key=p == 0) for p, s in enumerate(sizes)]
+    frames = [0, *itertools.chain(*([i + 1, i] for i in range(1, 16, 2))), 17]
+    assert lost_after(packets, frames) == []
+
+
+def test_two_fields_are_one_frame():
+    assert lost_after(in_order(range(40)), range(0, 40, 2)) == []
+
+
+def test_a_frame_of_two_fields_may_be_lost():
+    shown = [p for p in range(0, 40, 2) if p != 14]
+    assert lost_after(in_order(range(40)), shown) == [[13, 16]]
+
+
+def test_a_picture_that_is_not_coded_is_no_loss():
+    packets = [packet(p, size=7 if p in (5, 11) else 500, key=p == 0) for p in range(20)]
+    assert lost_after(packets, [p for p in range(20) if p not in (5, 11)]) == []
+
+
+def test_times_that_start_again_are_no_loss():
+    """Two files in one: the decoder still holds the end of the first."""
+    losses = LostFrames(make_segment(), "matroska,webm")
+    delayed = [*range(20), *range(20)]
+    for number, pts in enumerate([*range(20), *range(20)]):
+        losses.packet_in(packet(pts, dts=pts, key=pts == 0))
+        if number >= 2:
+            losses.frame_out(frame(delayed.pop(0)))
+    for pts in delayed:
+        losses.frame_out(frame(pts))
+    losses.end(None)
+    assert losses.take()[1].tolist() == []
+
+
+def test_what_comes_before_the_first_key_frame_is_no_loss():
+    losses = LostFrames(make_segment(), "matroska,webm")
+    for pts in range(5):
+        losses.packet_in(packet(pts))
+        losses.packet_rejected(packet(pts))
+    for pts in range(5, 12):
+        losses.packet_in(packet(pts, key=pts == 5))
+        losses.frame_out(frame(pts))
+        losses.frame_shown(pts)
+    losses.packet_in(packet(12))
+    losses.packet_rejected(packet(12))
+    losses.end(None)
+    count, ranges = losses.take()
+    assert (count, ranges.tolist()) == (1, [[12, 13]])
+
+
+CONTAINERS = ("mkv", "mp4", "flv", "ts", "mov")
+
+
+@pytest.mark.parametrize("b_frames", [0, 2])
+@pytest.mark.parametrize("suffix", CONTAINERS)
+def test_a_recording_that_begins_in_the_middle(tmp_path, suffix, b_frames):
+    """The same packets in every container: sound from the first key frame on."""
+    whole = write_clip(tmp_path / "whole.mp4", drifting(60, 96, 64), keyint=20, b_frames=b_frames)
+    path = tmp_path / f"middle.{suffix}"
+    with av.open(str(whole)) as source, av.open(str(path), "w") as out:
+        (stream,) = source.streams.video
+        copy = out.add_stream_from_template(stream)
+        packets = [p for p in source.demux(stream) if p.pts is not None][7:]
+        shift = packets[0].dts
+        for p in packets:
+            p.pts, p.dts, p.stream = p.pts - shift, p.dts - shift, copy
+            out.mux(p)
+    segment = whole_video(str(path))
+    with open_video(str(path), segment=segment) as opened:
+        frames = FrameStream(segment, opened)
+        count = sum(1 for _ in frames)
+        packets_bad, lost = frames.take_losses()
+    assert (packets_bad, lost.tolist()) == (0, [])
+    assert count >= 40

@@ -1,0 +1,102 @@
+"""Planning works in proportion to what is there, whatever headers and timestamps say."""
+
+import struct
+from fractions import Fraction
+
+import pytest
+from clips import drifting, write_clip
+
+from schemas.records import Video
+from tests.hostile.damage import overwrite
+from transforms.decoding.frame_stream import FrameStream
+from transforms.decoding.segment_plan import plan_segments, whole_video
+from transforms.decoding.video_source import OpenVideo, open_video
+
+EPOCH = 1_700_000_000
+
+
+class CountedSeeks:
+    """A container that counts how often it is asked to seek."""
+
+    def __init__(self, container):
+        self._container, self.seeks = container, 0
+
+    def seek(self, *args, **options):
+        self.seeks += 1
+        return self._container.seek(*args, **options)
+
+    def __getattr__(self, name):
+        return getattr(self._container, name)
+
+
+def planned(path, seconds, **options):
+    """The segments of a video, and how many seeks they took."""
+    with open_video(str(path)) as opened:
+        container = CountedSeeks(opened.container)
+        counted = OpenVideo(opened.uri, container, opened.stream)
+        segments = plan_segments(Video("v", str(path), **options), counted, seconds)
+    return segments, container.seeks
+
+
+def owned_seconds(segments):
+    """Times of the frames from the video's start, by the segments that own them."""
+    found = []
+    for segment in segments:
+        metadata = segment.metadata
+        with open_video(segment.video.uri, segment=segment) as opened:
+            found += [
+                float((pts - metadata.start_pts) * metadata.time_base)
+                for pts, _ in FrameStream(segment, opened)
+                if segment.owns(pts)
+            ]
+    return found
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "mp4", "ts"])
+@pytest.mark.parametrize("start", [0, 90_000, EPOCH])
+def test_timestamps_may_start_anywhere(tmp_path, suffix, start):
+    if start == EPOCH and suffix != "mkv":
+        pytest.skip("its timestamps have fewer bits")
+    pts = range(25 * start, 25 * start + 100)
+    path = write_clip(tmp_path / f"late.{suffix}", drifting(100, 64, 48), pts=pts, keyint=25)
+    segments, seeks = planned(path, 1.0)
+    assert len(segments) == 4
+    assert seeks < 30
+    assert owned_seconds(segments) == pytest.approx([i / 25 for i in range(100)])
+
+
+@pytest.mark.parametrize("claimed", [0.1, 60.0, 1e9])
+def test_a_length_that_a_header_claims_is_a_hint(tmp_path, claimed):
+    path = write_clip(tmp_path / "lie.mkv", drifting(100, 64, 48), keyint=25)
+    overwrite(path, b"\x44\x89\x88", 3, struct.pack(">d", claimed * 1000))
+    segments, seeks = planned(path, 1.0)
+    assert seeks < 40
+    assert len(segments) == (1 if claimed < 1 else 4)
+    assert len(owned_seconds(segments)) == 100
+
+
+def test_a_pause_of_a_week_costs_few_seeks(tmp_path):
+    week = 7 * 86_400 * 25
+    pts = [*range(100), *range(week, week + 100)]
+    path = write_clip(tmp_path / "pause.mkv", drifting(200, 64, 48), pts=pts, keyint=25)
+    segments, seeks = planned(path, 1.0)
+    assert len(segments) == 8
+    assert seeks < 100
+    assert owned_seconds(segments) == pytest.approx([p / 25 for p in pts])
+
+
+@pytest.mark.parametrize("start", [0, 50, 2500])
+def test_a_range_counts_from_the_first_pts(tmp_path, start):
+    pts = range(start, start + 75)
+    path = write_clip(tmp_path / "late.ts", drifting(75, 64, 48), pts=pts, keyint=25)
+    segments, _ = planned(path, 10.0, start_seconds=1.0, stop_seconds=2.2)
+    assert owned_seconds(segments) == pytest.approx([i / 25 for i in range(25, 55)])
+
+
+def test_steps_come_from_timestamps(tmp_path):
+    """Whatever rate the encoder was told."""
+    for every in (1, 2, 25):
+        pts = range(0, 30 * every, every)
+        path = write_clip(tmp_path / f"{every}.mp4", drifting(30, 64, 48), pts=pts)
+        metadata = whole_video(str(path)).metadata
+        assert metadata.step_pts * metadata.time_base == Fraction(every, 25)
