@@ -189,7 +189,10 @@ class TrackAssembler:
         before, self._active = self._active, {}
         going_on: dict[int, int] = {}
         rows = part.rows
-        if self._seam is not None and len(rows.frame_pts) and rows.frame_pts[0] == self._seam.pts:
+        joins = self._seam is not None and rows.frame_pts[:1].tolist() == [self._seam.pts]
+        if not joins:
+            self._unbroken = self._samples  # frames are missing: they say nothing of a pause
+        if self._seam is not None and joins:
             first = np.flatnonzero(rows.frame == 0)
             boxes = rows.boxes_xyxy_px[first]
             pairs = match_boxes(self._seam.boxes_xyxy_px, boxes, min_iou=_SEAM_IOU)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from schemas.landmarks import FLIP_PERMUTATION, OUTER_EYE_CORNERS
+from transforms.storage.atomic_files import file_stem
 
 pytestmark = pytest.mark.realdata
 
@@ -41,13 +43,21 @@ class Run:
         return np.stack([np.stack(table[c + suffix].to_numpy()) for c in columns], axis=-1)
 
     def _path(self, kind: str, name: str) -> Path:
-        return self._output / kind / f"{name}.parquet"
+        return self._output / kind / f"{file_stem(name)}.parquet"
 
 
 @pytest.fixture(scope="module")
 def run(shared_data, tmp_path_factory) -> Run:
     output = tmp_path_factory.mktemp("cases") / "out"
-    command = [sys.executable, "-m", "pipeline.cli", "annotate", str(shared_data / "cases")]
+    ranges = output.parent / "ranges.jsonl"
+    late = {"uri": str(shared_data / "cases" / "late_start.ts"), "start_seconds": 0}
+    ranges.write_text(
+        json.dumps(late | {"video_id": "first second.ts", "stop_seconds": 1})
+        + "\n"
+        + json.dumps(late | {"video_id": "past.ts", "start_seconds": 60})
+    )
+    command = [sys.executable, "-m", "pipeline.commands.cli", "annotate"]
+    command += [str(shared_data / "cases"), str(ranges)]
     command += ["--output", str(output), "--workers", "1", "--device", "cpu"]
     environment = dict(os.environ, OMP_NUM_THREADS="1", PYTHONPATH=str(ROOT))
     subprocess.run(
@@ -81,3 +91,76 @@ def test_frames_turned_upside_down_by_a_mirroring(run):
         plain, turned = run.points("face.mp4"), run.points("m_vflip.mp4")
         centre = plain.mean((0, 1)) * [1, -1] + [0, HEIGHT_PX - 1]
         assert np.abs(turned.mean((0, 1)) - centre).max() < 0.5 * eye_distance(plain)
+
+
+#: What is true of the frames: how many, and whether every one has the face.
+SOUND = {
+    "face.mp4": 50,
+    "still_first.mkv": 50,
+    "first_stream_silent.ts": 50,
+    "epoch.mkv": 50,
+    "packed.mkv": 50,
+    "cat.mkv": 100,
+    "piped.avi": 50,
+    "freezes.mp4": 174,
+    "repeated_frames.mp4": 150,
+    "repeated_frames_source.mp4": 75,
+}
+
+
+@pytest.mark.parametrize("name", SOUND)
+def test_every_frame_is_there_with_its_face(run, name):
+    row = run.row(name)
+    assert (row["status"], row["reason"]) == ("ok", None)
+    assert (row["packets_bad"], row["lost_pts"], row["segments_failed"]) == (0, [], 0)
+    assert row["frames_decoded"] == row["face_frames"] == SOUND[name]
+    table = run.tracks(name)
+    assert table["frame_index"].to_pylist() == list(range(SOUND[name]))
+    assert set(table["face_id"].to_pylist()) == {0}
+    assert (np.diff(table["pts"].to_numpy()) > 0).all()
+
+
+@pytest.mark.parametrize("name", ["still_first.mkv", "first_stream_silent.ts"])
+def test_the_stream_of_the_face_is_chosen(run, name):
+    row = run.row(name)
+    assert (row["stream_index"], row["streams"]) == (1, 2)
+    assert (row["width"], row["height"]) == (WIDTH_PX, HEIGHT_PX)
+    assert (run.row("face.mp4")["stream_index"], run.row("face.mp4")["streams"]) == (0, 1)
+
+
+def test_repeats_by_empty_packets(run):
+    row = run.row("theora_repeats.ogv")
+    assert (row["status"], row["packets_bad"], row["frames_decoded"]) == ("ok", 0, 7)
+
+
+def test_times_since_the_epoch(run):
+    row, pts = run.row("epoch.mkv"), run.tracks("epoch.mkv")["pts"].to_pylist()
+    assert pts == [1_700_000_000_000 + 40 * i for i in range(50)]
+    assert row["duration_seconds"] == pytest.approx(2.0)
+    assert row["average_fps"] == pytest.approx(25)
+
+
+def test_a_range_of_a_video_that_starts_late(run):
+    row, table = run.row("first second.ts"), run.tracks("first second.ts")
+    assert (row["status"], row["frames_decoded"]) == ("ok", 25)
+    assert table["pts"].to_pylist() == list(range(133_200, 133_200 + 25 * 3600, 3600))
+    assert run.row("past.ts")["reason"] == "empty_range"
+
+
+def test_repeated_frames_are_one_sample(run):
+    """Coded again, the pictures differ a little from the source's; what sees them does, too."""
+    doubled, source = run.tracks("repeated_frames.mp4"), run.tracks("repeated_frames_source.mp4")
+    assert run.row("repeated_frames.mp4")["repeats"] == 75
+    assert run.row("repeated_frames_source.mp4")["repeats"] == 0
+    for name in doubled.schema.names:
+        values = doubled[name].to_pylist()
+        if name not in ("frame_index", "pts", "pts_seconds"):
+            assert values[0::2] == values[1::2], name
+        if name in ("face_id", "box_source", "pts_seconds"):
+            assert values[0::2] == source[name].to_pylist(), name
+    for suffix in ("", "_raw"):
+        ours = run.points("repeated_frames.mp4", suffix=suffix)
+        apart = np.abs(ours[::2] - run.points("repeated_frames_source.mp4", suffix=suffix))
+        assert apart.mean() < 0.1
+    boxes = [np.stack(t["box_xyxy_px"].to_numpy()) for t in (doubled, source)]
+    assert np.abs(boxes[0][::2] - boxes[1]).max() < 1.0

@@ -36,7 +36,7 @@ _CODECS: Final = ("h264", "hevc", "mpeg4", "mjpeg", "mpeg1video", "mpeg2video", 
 _CONTAINERS: Final = ("mov", "matroska", "flv")
 
 
-#: A packet of fewer bytes holds no picture: it says that the one before is shown on.
+#: MPEG-4 packets of fewer bytes hold no picture: they say that the one before is shown on.
 _MIN_PICTURE_BYTES: Final = 10
 #: A hole is longer than this times the shortest step of the frames about it.
 _HOLE_STEPS: Final = 1.5
@@ -52,6 +52,7 @@ class LostFrames:
         self._step = segment.metadata.step_pts
         codec = segment.metadata.codec
         self._counts = codec in _CODECS and container_name.startswith(_CONTAINERS)
+        self._min_bytes = _MIN_PICTURE_BYTES if codec == "mpeg4" else 1
         self._begun = segment.seek_pts is not None  # a key frame was read, or a frame shown
         self._inside: list[tuple[int, int]] = []  # a heap of (pts, stop)
         self._first_pts: int | None = None
@@ -74,7 +75,7 @@ class LostFrames:
         if self._first_pts is None:
             self._first_pts = packet.pts
         # Pictures shown before the first one lean on what was never read; they are not lost.
-        is_picture = packet.size >= _MIN_PICTURE_BYTES
+        is_picture = packet.size >= self._min_bytes
         if self._counts and is_picture and packet.pts >= self._first_pts:
             heapq.heappush(self._inside, (packet.pts, self._stop(packet)))
 

@@ -91,15 +91,17 @@ def _keyframes(opened: OpenVideo, start_pts: int, end_pts: int, least_pts: int) 
         final_pts = end_pts
     found: list[int] = []
     last, goal, stride, misses = start_pts, start_pts + least_pts, least_pts, 0
+    below = start_pts
     while goal < end_pts and final_pts - last >= least_pts:
         pts = _keyframe_before(opened, goal)
         if pts is None or pts - last < least_pts:
             misses += 1
             stride *= 2 if misses > _PATIENCE else 1
-            goal += stride
+            below = goal
+            goal = min(goal + stride, final_pts) if goal < final_pts else goal + stride
             continue
         if stride > least_pts:  # other keyframes may lie between here and the goal before
-            pts = goal = _earliest(opened, last, goal - stride, goal, least_pts) or pts
+            pts = goal = _earliest(opened, last, below, goal, least_pts) or pts
         found.append(pts)
         last, goal, stride, misses = pts, max(goal, pts) + least_pts, least_pts, 0
     return found

@@ -54,7 +54,7 @@ def test_frames_shown_again_are_repeats(times):
 @pytest.mark.parametrize("times", [[2], [2, 3]])
 def test_an_encoder_changes_repeats_a_little(times):
     """Grain of the codec's size on every frame, beside a movement that is larger."""
-    frames = at_steps(noisy(shown(DRIFT[::8], times), 0.35))
+    frames = at_steps(noisy(shown(DRIFT[::8], times), 0.25))
     samples = list(frame_samples(frames, TB))
     assert len(samples) == 10
     assert sum(len(s.repeats_pts) for s in samples) == len(frames) - 10

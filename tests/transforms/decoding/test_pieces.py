@@ -68,11 +68,11 @@ def test_pieces_are_the_segment(piece_rows, shots):
 
 
 def test_a_piece_that_is_full_ends_soon_and_a_short_one_goes_on():
-    """19 pts of 25 a second are the first to reach the warm-up of 0.75 s."""
-    sizes = [len(p.rows.frame_pts) for p in pieces_of(make_segment(), range(60), piece_rows=1)]
-    assert sizes == [19, 19, 19, 3]
-    rows = [len(p.windows) for p in pieces_of(make_segment(), range(100), piece_rows=80)]
-    assert all(80 <= count < 84 for count in rows[:-1])
+    """32 pts of 25 a second are the first to reach the warm-up of 1.25 s."""
+    sizes = [len(p.rows.frame_pts) for p in pieces_of(make_segment(), range(100), piece_rows=1)]
+    assert sizes == [32, 32, 32, 4]
+    rows = [len(p.windows) for p in pieces_of(make_segment(), range(120), piece_rows=100)]
+    assert all(100 <= count < 104 for count in rows[:-1])
 
 
 @pytest.mark.parametrize("done", [1, 2, 3])
