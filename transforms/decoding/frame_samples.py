@@ -140,6 +140,8 @@ def _is_alike(change: FrameChange, past: list[FrameChange], ahead: list[FrameCha
         return True
     if change.mean > _NEARLY_ALIKE.mean or change.largest_block > _NEARLY_ALIKE.largest_block:
         return False
+    if len(ahead) < _LOOKAHEAD:
+        ahead = []  # the video ends: who knows what would have come
     around = [
         FrameChange(max(c.mean for c in side), max(c.largest_block for c in side))
         for side in (past, ahead)
