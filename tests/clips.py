@@ -95,6 +95,48 @@ def drifting(count: int, width: int = 160, height: int = 120, seed: int = 0) -> 
     return pictures
 
 
+def write_streams(path: Path, streams: Iterable[tuple[list[np.ndarray], str, str, Any]]) -> Path:
+    """A file of several streams: (pictures, codec, pixel format, disposition or None) of each.
+
+    A stream without pictures is announced, 320 x 240 px, and sends nothing.
+    """
+    with av.open(str(path), "w") as container:
+        opened = []
+        for pictures, codec, pixel_format, disposition in streams:
+            height, width = pictures[0].shape[:2] if pictures else (240, 320)
+            stream = container.add_stream(codec, rate=25)
+            stream.width, stream.height, stream.pix_fmt = width, height, pixel_format
+            stream.codec_context.thread_count = 1
+            if disposition is not None:
+                stream.disposition = disposition
+            opened.append((stream, pictures))
+        for number in range(max(len(pictures) for _, pictures in opened)):
+            for stream, pictures in opened:
+                if number < len(pictures):
+                    frame = av.VideoFrame.from_ndarray(pictures[number], format="rgb24")
+                    frame = frame.reformat(format=stream.pix_fmt)
+                    frame.pts, frame.time_base = number, Fraction(1, 25)
+                    container.mux(stream.encode(frame))
+        for stream, pictures in opened:
+            if pictures:
+                container.mux(stream.encode(None))
+    return path
+
+
+def write_from_packet(path: Path, clip: Path, first: int) -> Path:
+    """The packets of a clip from one on, in a container by the name of `path`; times from 0."""
+    with av.open(str(clip)) as source, av.open(str(path), "w") as out:
+        (stream,) = source.streams.video
+        copy = out.add_stream_from_template(stream)
+        packets = [p for p in source.demux(stream) if p.pts is not None][first:]
+        shift = packets[0].dts
+        for packet in packets:
+            packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
+            packet.stream = copy
+            out.mux(packet)
+    return path
+
+
 def write_sound(path: Path, seconds: float = 0.5) -> Path:
     """A file with an audio stream and no video stream."""
     with av.open(str(path), "w") as container:

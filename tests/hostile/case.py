@@ -33,6 +33,8 @@ class HostileCase:
         faces: faces on every frame; None where the pictures are not meant to have any.
         segments: into how many segments a run may cut it; None for any number.
         counted: whether the file tells how many frames it should have.
+        repeats: frames that show what the one before does; None where nobody counted.
+        stream: the index of the stream that a player shows, and how many there are.
         listed: given by a manifest, because a folder could not hold it or would hide it.
         video_id: the one that the manifest gives.
     """
@@ -53,6 +55,8 @@ class HostileCase:
     faces: int | None = None
     segments: int | None = None
     counted: bool = True
+    repeats: int | None = None
+    stream: tuple[int, int] | None = None
     listed: bool = False
     video_id: str | None = None
 

@@ -27,6 +27,7 @@ from tests.hostile.case import HostileCase
 from tests.hostile.no_videos import write_no_videos
 from tests.hostile.odd_files import write_odd_files
 from tests.hostile.odd_names import write_odd_names
+from tests.hostile.odd_streams import write_odd_streams
 from tests.hostile.odd_times import write_lying_headers, write_odd_times
 
 __all__ = ["HostileCase", "markdown_table", "write_corpus"]
@@ -37,6 +38,9 @@ _TITLES: Final = {
     "sizes": "Sizes and lengths",
     "faces": "Turned and squeezed",
     "times": "Times",
+    "repeats": "Repeated frames",
+    "streams": "More than one stream",
+    "begun": "Begun in the middle",
     "lies": "Headers that lie",
     "cut": "Cut short",
     "packets": "Bad packets",
@@ -59,6 +63,7 @@ def write_corpus(folder: Path) -> list[HostileCase]:
             *write_odd_files(found),
             *write_odd_times(found / "times"),
             *write_lying_headers(found / "lies"),
+            *write_odd_streams(found),
             *write_broken_files(found),
             *write_no_videos(found, listed),
             *write_odd_names(found, listed),
@@ -98,6 +103,13 @@ def markdown_table(cases: list[HostileCase]) -> str:
         "",
         "`tests/long/test_seams.py` cuts those that are sound in segments of 1, 3 and 10 s, with a",
         "box on every frame, and finds the tables of the run that does not cut.",
+        "",
+        "A recording that begins in the middle of a group of pictures is sound from its first key",
+        "frame on, in whatever container: what comes before it nobody can show, so it is neither",
+        "lost nor bad. A loss is claimed where a packet was rejected, where a picture came out",
+        "damaged, or where frames leave a hole for a packet that went in; never for the second",
+        "field of a frame, a packet with two pictures or none, or times that start again.",
+        "",
         "`tests/hostile/test_exact.py` draws a spot at a known place: turned, squeezed, enlarged,",
         "shrunk or at the edge, a landmark on it comes out within 0.05 px of the source image.",
     ]

@@ -132,6 +132,21 @@ def test_geometry(run, corpus, subtests):
             assert row["sample_aspect_ratio"] == aspect
 
 
+def test_repeats_are_counted(run, corpus, subtests):
+    for case in corpus[1]:
+        if case.repeats is not None:
+            with subtests.test(str(case)):
+                assert run.row(case)["repeats"] == case.repeats
+
+
+def test_the_stream_that_a_player_shows(run, corpus, subtests):
+    for case in corpus[1]:
+        if case.stream is not None:
+            with subtests.test(str(case)):
+                row = run.row(case)
+                assert (row["stream_index"], row["streams"]) == case.stream
+
+
 def test_frames_that_are_lost_are_named(run, corpus, subtests):
     """A frame that did not come out is in a missing range; one that did is in none."""
     for case in corpus[1]:

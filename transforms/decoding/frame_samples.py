@@ -27,7 +27,7 @@ __all__ = ["Sample", "frame_samples"]
 _ALIKE: Final = FrameChange(mean=0.05, largest_block=0.85)
 #: A coarser encoder's repeats differ up to this much, and then by this share of the changes
 #: around them. Noise and small movements go on at one size, so they are none.
-_NEARLY_ALIKE: Final = FrameChange(mean=0.6, largest_block=4.0)
+_NEARLY_ALIKE: Final = FrameChange(mean=1.2, largest_block=4.0)
 _SHARE: Final = FrameChange(mean=0.4, largest_block=0.3)
 #: How many frames ahead the next change may lie.
 _LOOKAHEAD: Final = 3

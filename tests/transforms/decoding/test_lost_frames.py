@@ -4,9 +4,8 @@ import itertools
 from dataclasses import replace
 from types import SimpleNamespace
 
-import av
 import pytest
-from clips import drifting, write_clip
+from clips import drifting, write_clip, write_from_packet
 from segments import make_segment
 
 from transforms.decoding.frame_stream import FrameStream
@@ -123,15 +122,7 @@ CONTAINERS = ("mkv", "mp4", "flv", "ts", "mov")
 def test_a_recording_that_begins_in_the_middle(tmp_path, suffix, b_frames):
     """The same packets in every container: sound from the first key frame on."""
     whole = write_clip(tmp_path / "whole.mp4", drifting(60, 96, 64), keyint=20, b_frames=b_frames)
-    path = tmp_path / f"middle.{suffix}"
-    with av.open(str(whole)) as source, av.open(str(path), "w") as out:
-        (stream,) = source.streams.video
-        copy = out.add_stream_from_template(stream)
-        packets = [p for p in source.demux(stream) if p.pts is not None][7:]
-        shift = packets[0].dts
-        for p in packets:
-            p.pts, p.dts, p.stream = p.pts - shift, p.dts - shift, copy
-            out.mux(p)
+    path = write_from_packet(tmp_path / f"middle.{suffix}", whole, 7)
     segment = whole_video(str(path))
     with open_video(str(path), segment=segment) as opened:
         frames = FrameStream(segment, opened)

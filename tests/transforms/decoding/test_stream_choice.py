@@ -1,11 +1,8 @@
 """Which of several video streams is taken, and what is said of it."""
 
-from fractions import Fraction
-
 import av
-import numpy as np
 import pytest
-from clips import drifting, write_clip
+from clips import drifting, write_clip, write_streams
 
 from schemas.errors import ContainerError
 from transforms.decoding.frame_stream import FrameStream
@@ -14,30 +11,6 @@ from transforms.decoding.video_source import open_video
 
 Disposition = av.stream.Disposition
 SIZES = {"small": (64, 48), "large": (160, 120)}
-
-
-def write_streams(path, streams, container_format=None):
-    """A file with several streams: (pictures, codec, pixel format, disposition) of each."""
-    with av.open(str(path), "w", format=container_format) as container:
-        opened = []
-        for pictures, codec, pixel_format, disposition in streams:
-            height, width = pictures[0].shape[:2]
-            stream = container.add_stream(codec, rate=25)
-            stream.width, stream.height, stream.pix_fmt = width, height, pixel_format
-            stream.codec_context.thread_count = 1
-            if disposition is not None:
-                stream.disposition = disposition
-            opened.append((stream, pictures))
-        for number in range(max(len(pictures) for _, pictures in opened)):
-            for stream, pictures in opened:
-                if number < len(pictures):
-                    frame = av.VideoFrame.from_ndarray(pictures[number], format="rgb24")
-                    frame = frame.reformat(format=stream.pix_fmt)
-                    frame.pts, frame.time_base = number, Fraction(1, 25)
-                    container.mux(stream.encode(frame))
-        for stream, _ in opened:
-            container.mux(stream.encode(None))
-    return path
 
 
 def clip(size, count=20):
@@ -135,16 +108,11 @@ def test_bytes_through_fsspec(tmp_path):
 
 def test_no_stream_without_frames(tmp_path):
     """A stream that is announced and never sends a packet, beside one that does."""
-    path = tmp_path / "silent.ts"
-    pictures = [np.ascontiguousarray(p) for p in clip("large")]
-    with av.open(str(path), "w") as container:
-        silent = container.add_stream("mpeg2video", rate=25)
-        silent.width, silent.height, silent.pix_fmt = 320, 240, "yuv420p"
-        stream = container.add_stream("mpeg2video", rate=25)
-        stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
-        for number, picture in enumerate(pictures):
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format="yuv420p")
-            frame.pts, frame.time_base = number, Fraction(1, 25)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
+    path = write_streams(
+        tmp_path / "silent.ts",
+        [
+            ([], "mpeg2video", "yuv420p", None),
+            (clip("large"), "mpeg2video", "yuv420p", None),
+        ],
+    )
     assert taken(path) == (1, 2, 20, 160)
