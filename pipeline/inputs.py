@@ -91,7 +91,8 @@ def read_manifest(url: str) -> list[Video]:
     """Reads a manifest: .csv, .jsonl or .parquet, a row a video.
 
     `uri` is required (relative ones start at the manifest's folder), `video_id`,
-    `start_seconds`, `stop_seconds` and `boxes` are optional.
+    `start_seconds`, `stop_seconds` and `boxes` are optional. The range counts from the video's
+    first timestamp.
 
     Raises ManifestError naming the file, the row and the column.
     """

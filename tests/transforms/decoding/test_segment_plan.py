@@ -8,6 +8,8 @@ from clips import drifting, write_clip
 
 from schemas.records import Video
 from tests.hostile.damage import overwrite
+from tests.hostile.encoding import Recipe, encode, moving
+from transforms.decoding.box_sources import read_boxes
 from transforms.decoding.frame_stream import FrameStream
 from transforms.decoding.segment_plan import plan_segments, whole_video
 from transforms.decoding.video_source import OpenVideo, open_video
@@ -100,3 +102,17 @@ def test_steps_come_from_timestamps(tmp_path):
         path = write_clip(tmp_path / f"{every}.mp4", drifting(30, 64, 48), pts=pts)
         metadata = whole_video(str(path)).metadata
         assert metadata.step_pts * metadata.time_base == Fraction(every, 25)
+
+
+def test_dv_says_60000_frames_a_second(tmp_path):
+    """And boxes by time find their frames all the same."""
+    recipe = Recipe("dvvideo", pixel_format="yuv420p")
+    clip = encode(tmp_path / "tape.dv", moving(8, 720, 576), recipe)
+    metadata = whole_video(str(clip.path)).metadata
+    assert metadata.average_fps == 60_000
+    assert metadata.step_pts * metadata.time_base == Fraction(1, 25)
+    rows = [f"{i / 25:.2f},1,2,3,4" for i in range(8)]
+    (tmp_path / "boxes.csv").write_text("\n".join(["pts_seconds,x0,y0,x1,y1", *rows]))
+    video = Video("tape", str(clip.path), boxes_uri=str(tmp_path / "boxes.csv"))
+    boxes = read_boxes(video, metadata.time_base, metadata.step_pts)
+    assert [boxes.is_key(i, 2400 * i + 100, None) for i in range(9)] == [True] * 8 + [False]
