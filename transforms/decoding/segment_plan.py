@@ -97,8 +97,9 @@ def _keyframes(opened: OpenVideo, start_pts: int, end_pts: int, least_pts: int) 
         if pts is None or pts - last < least_pts:
             misses += 1
             stride *= 2 if misses > _PATIENCE else 1
-            below = goal
-            goal = min(goal + stride, final_pts) if goal < final_pts else goal + stride
+            below, goal = goal, goal + stride
+            if stride > least_pts and below < final_pts:
+                goal = min(goal, final_pts)
             continue
         if stride > least_pts:  # other keyframes may lie between here and the goal before
             pts = goal = _earliest(opened, last, below, goal, least_pts) or pts
