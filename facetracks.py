@@ -1,12 +1,78 @@
 """Annotates video corpora with 68-point facial landmark tracks.
 
+    import facetracks
+
+    facetracks.annotate("clips/", "out")
+    tracks = facetracks.read_tracks("out")    # one row a face a frame
+
 This module is what `import facetracks` gives. It loads neither torch nor Beam by itself: a
 name of `__all__` is imported when it is first used.
 """
 
 from __future__ import annotations
 
-__all__ = ["__version__"]
+import importlib
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from pipeline.align_image import AlignedFaces, align
+    from pipeline.annotate import RunSummary, annotate
+    from pipeline.annotate_clip import annotate_clip
+    from pipeline.annotate_videos import AnnotateVideos
+    from pipeline.manifests import ReadManifests
+    from pipeline.settings import AnnotateSettings
+    from schemas.errors import FacetracksError
+    from schemas.landmarks import LANDMARKS
+    from schemas.records import Video
+    from transforms.storage.output_tables import read_tracks, read_videos
+
+__all__ = [
+    "LANDMARKS",
+    "AlignedFaces",
+    "AnnotateSettings",
+    "AnnotateVideos",
+    "FacetracksError",
+    "ReadManifests",
+    "RunSummary",
+    "Video",
+    "__version__",
+    "align",
+    "annotate",
+    "annotate_clip",
+    "read_tracks",
+    "read_videos",
+]
 
 #: The version of this package.
 __version__ = "0.1.0"
+
+
+_HOMES: Final = {
+    "LANDMARKS": ("schemas", "landmarks"),
+    "AlignedFaces": ("pipeline", "align_image"),
+    "AnnotateSettings": ("pipeline", "settings"),
+    "AnnotateVideos": ("pipeline", "annotate_videos"),
+    "FacetracksError": ("schemas", "errors"),
+    "ReadManifests": ("pipeline", "manifests"),
+    "RunSummary": ("pipeline", "annotate"),
+    "Video": ("schemas", "records"),
+    "align": ("pipeline", "align_image"),
+    "annotate": ("pipeline", "annotate"),
+    "annotate_clip": ("pipeline", "annotate_clip"),
+    "read_tracks": ("transforms.storage", "output_tables"),
+    "read_videos": ("transforms.storage", "output_tables"),
+}
+#: Installed, this is a package and the folders are in it; in the repository they are beside it.
+_INSIDE: Final = f"{__name__}." if "__path__" in globals() else ""
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a name of `__all__` from where it is defined."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    folder, module = _HOMES[name]
+    return getattr(importlib.import_module(f"{_INSIDE}{folder}.{module}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import apache_beam as beam
 
 from schemas.records import Video, VideoFailure
+from transforms.account_videos import AccountVideos
 from transforms.align_faces import AlignFaces, LandmarkModelHandler
 from transforms.decode_windows import DecodeWindows
 from transforms.decoding.child import ChildSettings
@@ -24,7 +26,7 @@ from transforms.stabilize_tracks import SaveParts, StabilizeTracks
 from transforms.storage.run_output import RunOutput
 from transforms.write_tracks import WriteTracks
 
-__all__ = ["GraphSettings", "annotate_videos"]
+__all__ = ["AnnotateGraph", "GraphSettings"]
 
 
 @dataclass(frozen=True)
@@ -45,30 +47,32 @@ class GraphSettings:
     align_hints: Mapping[str, str] = field(default_factory=dict)
 
 
-def annotate_videos(
-    pipeline: beam.Pipeline,
-    videos: list[Video],
-    failures: list[VideoFailure],
-    settings: GraphSettings,
-) -> beam.PCollection[str]:
-    """Builds the graph; gives back the video_ids that were written.
+@dataclass
+class AnnotateGraph(beam.PTransform):  # type: ignore[misc]
+    """Videos, and inputs that failed before there was a video to read, become status rows."""
 
-    `failures` are inputs that came to nothing before there was a video to read.
-    """
-    place, child = settings.run_output, settings.child
-    read = pipeline | "SelectVideos" >> SelectVideos(
-        videos, place, settings.overwrite, settings.retry
-    )
-    planned = read.videos | "PlanSegments" >> PlanSegments(child)
-    decoded = planned["segments"] | "DecodeWindows" >> DecodeWindows(child, place)
-    windows = decoded.windows
-    if settings.separate_decode:
-        windows = windows | "SeparateDecode" >> SeparateDecode()
-    align = AlignFaces(settings.handler).with_resource_hints(**settings.align_hints)
-    aligned = windows | "AlignFaces" >> align
-    parts = aligned | "SaveParts" >> SaveParts(place)
-    outcomes = (parts, decoded.saved, decoded.failed) | "Outcomes" >> beam.Flatten()
-    tracks = outcomes | "StabilizeTracks" >> StabilizeTracks(place, settings.stabilizer)
-    unreadable = pipeline | "Unreadable" >> beam.Create(failures)
-    failed = (read.failed, planned["failed"], unreadable) | "Failures" >> beam.Flatten()
-    return (tracks, failed) | "WriteTracks" >> WriteTracks(place)
+    settings: GraphSettings
+
+    def expand(
+        self, inputs: tuple[beam.PCollection[Video], beam.PCollection[VideoFailure]]
+    ) -> beam.PCollection[dict[str, Any]]:
+        """Builds the graph; every input gives one row, read back from OUTPUT."""
+        settings, (videos, unreadable) = self.settings, inputs
+        place, child = settings.run_output, settings.child
+        selected = videos | "SelectVideos" >> SelectVideos(
+            place, settings.overwrite, settings.retry
+        )
+        planned = selected.videos | "PlanSegments" >> PlanSegments(child)
+        decoded = planned["segments"] | "DecodeWindows" >> DecodeWindows(child, place)
+        windows = decoded.windows
+        if settings.separate_decode:
+            windows = windows | "SeparateDecode" >> SeparateDecode()
+        align = AlignFaces(settings.handler).with_resource_hints(**settings.align_hints)
+        aligned = windows | "AlignFaces" >> align
+        parts = aligned | "SaveParts" >> SaveParts(place)
+        outcomes = (parts, decoded.saved, decoded.failed) | "Outcomes" >> beam.Flatten()
+        tracks = outcomes | "StabilizeTracks" >> StabilizeTracks(place, settings.stabilizer)
+        failed = (selected.failed, planned["failed"], unreadable) | "Failures" >> beam.Flatten()
+        written = (tracks, failed) | "WriteTracks" >> WriteTracks(place)
+        ended = (written, selected.done) | "Ended" >> beam.Flatten()
+        return ((videos, unreadable), ended) | "AccountVideos" >> AccountVideos(place)

@@ -15,7 +15,8 @@ from models.landmarks.model import LandmarkModel
 from models.stabilization.stabilizers import STABILIZERS, stabilizer_sha256
 from schemas.errors import UsageError
 from schemas.landmarks import COORDINATE_CONVENTION, LANDMARK_LAYOUT
-from transforms.storage.atomic_files import Folder, write_bytes
+from transforms.storage.atomic_files import write_bytes
+from transforms.storage.output_tables import OutputFolder
 
 __all__ = ["check_same_config", "describe_run", "tracks_config", "write_run_record"]
 
@@ -60,7 +61,7 @@ def describe_run(runner: str) -> dict[str, Any]:
 
 def check_same_config(output: str, config: Mapping[str, Any]) -> None:
     """Raises UsageError, with the difference, when `output` is of another configuration."""
-    record = Folder(output) / "run.json"
+    record = OutputFolder(output).run_record
     if not record.exists():
         return
     before = json.loads(record.read_bytes()).get("config", {})
@@ -80,7 +81,7 @@ def check_same_config(output: str, config: Mapping[str, Any]) -> None:
 def write_run_record(output: str, record: Mapping[str, Any]) -> None:
     """Publishes OUTPUT/run.json."""
     text = json.dumps(dict(record), indent=2, ensure_ascii=False, default=str)
-    write_bytes(f"{output}/run.json", text.encode(errors="backslashreplace"))
+    write_bytes(str(OutputFolder(output).run_record), text.encode(errors="backslashreplace"))
 
 
 def _version(package: str) -> str | None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from pipeline.inputs import Inputs
+from transforms.sum_videos import VideoTotals
 
 __all__ = ["RunTotals", "run_in_waves"]
 
@@ -37,12 +38,13 @@ class RunTotals:
     waves: int = 0
     videos_done: int = 0
     staging_peak_bytes: int = 0  # of any wave: nothing is removed before its last stage
+    videos: VideoTotals = field(default_factory=VideoTotals)
 
     def add(self, inputs: Inputs, counters: Counter[str]) -> None:
         """A wave has ended."""
         self.counters.update(counters)
         self.waves += 1
-        self.videos_done += len(inputs.all_videos())
+        self.videos_done += len(inputs)
         self.staging_peak_bytes = max(self.staging_peak_bytes, counters["staging_bytes"])
 
 

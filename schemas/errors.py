@@ -35,7 +35,11 @@ __all__ = [
 
 
 class FacetracksError(Exception):
-    """Base of every error this package raises on purpose."""
+    """Base of every error this package raises on purpose.
+
+    The message says what happened, what was got, what was expected, and which video. The tree
+    is in `schemas/errors.py`.
+    """
 
 
 class UsageError(FacetracksError):

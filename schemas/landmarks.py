@@ -13,6 +13,7 @@ top-left pixel at (0, 0).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -23,9 +24,11 @@ __all__ = [
     "CONTOURS",
     "COORDINATE_CONVENTION",
     "FLIP_PERMUTATION",
+    "LANDMARKS",
     "LANDMARK_COUNT",
     "LANDMARK_LAYOUT",
     "OUTER_EYE_CORNERS",
+    "LandmarkGroups",
 ]
 
 LANDMARK_COUNT: Final = 68
@@ -36,17 +39,50 @@ OUTER_EYE_CORNERS: Final = (36, 45)
 #: eyes, the tip of the nose, the corners of the mouth.
 COMMON_LANDMARKS: Final = (36, 39, 42, 45, 30, 48, 54)
 
+
+@dataclass(frozen=True, slots=True)
+class LandmarkGroups:
+    """The parts of the face as places among the 68 landmarks, to index arrays with.
+
+        eyes = landmarks_px[..., LANDMARKS.left_eye, :]  # (..., 6, 2) px
+
+    Left and right are the face's own. Each group is a range of indices: jaw 0-16, right_brow
+    17-21, left_brow 22-26, nose 27-35 (nose_bridge 27-30, nostrils 31-35), right_eye 36-41,
+    left_eye 42-47, mouth 48-67 (outer_lip 48-59, inner_lip 60-67). `names()` gives all 68 names.
+    """
+
+    jaw: range = range(17)
+    right_brow: range = range(17, 22)
+    left_brow: range = range(22, 27)
+    nose: range = range(27, 36)
+    nose_bridge: range = range(27, 31)
+    nostrils: range = range(31, 36)
+    right_eye: range = range(36, 42)
+    left_eye: range = range(42, 48)
+    mouth: range = range(48, 68)
+    outer_lip: range = range(48, 60)
+    inner_lip: range = range(60, 68)
+
+    def names(self) -> tuple[str, ...]:
+        """The 68 landmarks by name, `jaw_0` to `inner_lip_7`: the smallest group and the place."""
+        groups = sorted(CONTOURS, key=lambda group: getattr(self, group).start)
+        return tuple(f"{g}_{place}" for g in groups for place in range(len(getattr(self, g))))
+
+
+#: The groups of the 68-point layout.
+LANDMARKS: Final = LandmarkGroups()
+
 #: Point sequences to draw, with whether the sequence closes on itself.
 CONTOURS: Final[dict[str, tuple[range, bool]]] = {
-    "jaw": (range(17), False),
-    "right_brow": (range(17, 22), False),
-    "left_brow": (range(22, 27), False),
-    "nose_bridge": (range(27, 31), False),
-    "nostrils": (range(31, 36), False),
-    "right_eye": (range(36, 42), True),
-    "left_eye": (range(42, 48), True),
-    "outer_lip": (range(48, 60), True),
-    "inner_lip": (range(60, 68), True),
+    "jaw": (LANDMARKS.jaw, False),
+    "right_brow": (LANDMARKS.right_brow, False),
+    "left_brow": (LANDMARKS.left_brow, False),
+    "nose_bridge": (LANDMARKS.nose_bridge, False),
+    "nostrils": (LANDMARKS.nostrils, False),
+    "right_eye": (LANDMARKS.right_eye, True),
+    "left_eye": (LANDMARKS.left_eye, True),
+    "outer_lip": (LANDMARKS.outer_lip, True),
+    "inner_lip": (LANDMARKS.inner_lip, True),
 }
 
 _MIRRORED_PAIRS: Final = (

@@ -38,10 +38,14 @@ __all__ = [
 class Video:
     """One input video.
 
-    `start_seconds` and `stop_seconds` choose the frames in [start, stop), counted from the
-    video's first pts; None is open.
-    `boxes_uri` names a file of boxes to use in place of the detector. `fingerprint`
-    tells one version of the bytes from another (size and etag or mtime).
+    Attributes:
+        video_id: names the video in the tables, and its track file.
+        uri: a path or any fsspec URL.
+        start_seconds: only the frames from here on, counted from the first pts; None is all.
+        stop_seconds: only the frames before, counted likewise; None is to the last.
+        boxes_uri: a Parquet or CSV of face boxes to use in place of the detector.
+        fingerprint: tells one version of the bytes from another: size and etag or modification
+            time. SelectVideos fills it in.
     """
 
     video_id: str

@@ -15,33 +15,18 @@ import torch
 from apache_beam.ml.inference.base import ModelHandler, RunInference
 
 from models.crops import crop_to_image, pixel_size
+from models.devices import resolve_device
 from models.landmarks.model import LandmarkModel, load_landmark_model
 from models.weights_digest import check_digest
 from schemas.landmarks import LANDMARK_COUNT
 from schemas.records import SegmentLandmarks, SegmentWindows
 from transforms.run_metrics import record_align
 
-__all__ = ["AlignFaces", "LandmarkModelHandler", "align_windows", "resolve_device"]
+__all__ = ["AlignFaces", "LandmarkModelHandler", "align_windows"]
 
 _LOGGER = logging.getLogger(__name__)
 #: Windows that a segment counts for at least, so that few segments wait for a full batch.
 _LEAST_WEIGHT = 16
-
-
-def resolve_device(device: str) -> str:
-    """`auto` becomes cuda where there is one, else cpu.
-
-    Raises RuntimeError when CUDA is asked for and there is none: a silent fallback would
-    cost the user a hundredfold.
-    """
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if device.startswith("cuda"):
-        count = torch.cuda.device_count()
-        index = int(device.partition(":")[2] or 0)
-        if index >= count:
-            raise RuntimeError(f"device: got {device}, but this machine has {count} CUDA devices")
-    return device
 
 
 def align_windows(

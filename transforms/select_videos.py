@@ -1,4 +1,4 @@
-"""SelectVideos: inputs become videos; what is done already, or cannot be reached, is told apart."""
+"""SelectVideos: which videos are to be annotated, which are done, which cannot be read."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class _InspectFn(beam.DoFn):  # type: ignore[misc]
             BOARD.video_ended(video)
             if not self._overwrite and self._run_output.has_tracks(video):
                 self._skipped.inc()  # finished work outlives its source
-                return []
+                return [beam.pvalue.TaggedOutput("done", video.video_id)]
             failure = VideoFailure(video, error.reason, str(error))
             return [beam.pvalue.TaggedOutput("failed", failure)]
         if self._overwrite:
@@ -48,27 +48,27 @@ class _InspectFn(beam.DoFn):  # type: ignore[misc]
         elif self._run_output.is_done(inspected, self._retry):
             self._skipped.inc()
             BOARD.video_ended(video)
-            return []
+            return [beam.pvalue.TaggedOutput("done", video.video_id)]
         return [inspected]
 
 
 @dataclass
 class SelectVideos(beam.PTransform):  # type: ignore[misc]
-    """A list of videos becomes the videos to do (main output) and VideoFailures (`failed`)."""
+    """Videos become the videos to annotate (main output), the video_ids that are done already
+    (`done`), and VideoFailures (`failed`).
+    """
 
-    videos: list[Video]
     run_output: RunOutput
     overwrite: bool = False
     retry: frozenset[str] = frozenset()
 
-    def expand(self, pipeline: beam.Pipeline) -> Any:
-        """Creates the videos, spreads them over the workers, looks each up."""
+    def expand(self, videos: beam.PCollection[Video]) -> Any:
+        """Spreads the videos over the workers and looks each up."""
         return (
-            pipeline
-            | "Create" >> beam.Create(self.videos, reshuffle=False)
+            videos
             | "Spread" >> beam.Reshuffle()
             | "Inspect"
             >> beam.ParDo(_InspectFn(self.run_output, self.overwrite, self.retry)).with_outputs(
-                "failed", main="videos"
+                "failed", "done", main="videos"
             )
         )

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from models.atomic_write import atomic_write
+from models.devices import resolve_device
 from models.landmarks.card import LandmarkCard, card_from_metadata, card_metadata
 from models.landmarks.external.external_model import EXTERNAL_SUFFIXES, read_external_model
 from models.landmarks.networks.fast_inference import compile_form, fast_form, in_bfloat16
@@ -61,7 +62,7 @@ class LandmarkModel:
     Args:
         network: any network of either paper, or an external one; it is left as it is.
         card: what the weights file says about itself.
-        device: cpu, cuda or cuda:N.
+        device: auto, cpu, cuda or cuda:i.
         weights_sha256: hex digest of the weights file.
         bfloat16: compute in half the precision; see `models.landmarks.precision`.
         compiled: by torch.compile, at the first predictions; needs a C++ compiler.
@@ -83,7 +84,7 @@ class LandmarkModel:
         compiled: bool = False,
     ) -> None:
         self.card = card
-        self.device = _checked_device(device)
+        self.device = resolve_device(device)
         self.weights_sha256 = weights_sha256
         self._form = fast_form(network).to(self.device)
         self._dtype = torch.bfloat16 if bfloat16 else torch.float32
@@ -319,17 +320,3 @@ def _check_shapes(
                 f"{path}: tensor {name!r} has shape {tuple(tensor.shape)}, "
                 f"expected {tuple(expected[name].shape)}"
             )
-
-
-def _checked_device(device: str | torch.device) -> torch.device:
-    try:
-        checked = torch.device(device)
-    except RuntimeError as error:
-        raise UsageError(f"device {str(device)!r}: expected cpu, cuda or cuda:N") from error
-    if checked.type == "cuda":
-        count = torch.cuda.device_count()
-        if (checked.index or 0) >= count:
-            raise UsageError(f"device {str(device)!r}: this machine has {count} CUDA devices")
-    elif checked.type != "cpu":
-        raise UsageError(f"device {str(device)!r}: expected cpu, cuda or cuda:N")
-    return checked

@@ -4,31 +4,20 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import os
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Final
-
-from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
-from apache_beam.transforms.resources import parse_resource_hints
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
 
 from models.landmarks.precision import PRECISIONS
-from models.stabilization.stabilizers import STABILIZERS, stabilizer_factory
-from pipeline.inputs import ALLOWED_PROTOCOLS
-from schemas.errors import UsageError, WeightsError
-from schemas.videos import REASONS
-from transforms.decoding.child import ChildSettings
+from models.stabilization.stabilizers import STABILIZERS
+from pipeline.settings import ALLOWED_PROTOCOLS, AnnotateSettings, check_setting
+from schemas.errors import UsageError
 
-__all__ = ["add_options", "align_hints", "beam_options"]
-
-#: Prism splits slow bundles, if need be between elements of one key, and then runs both halves
-#: at the same time: a video's state would be in two places.
-_WHOLE_BUNDLES: Final = "--experiments=prism_disable_sdf_split"
-_MAY_BE_PRISM: Final = ("PrismRunner", "DirectRunner")
+__all__ = ["add_options", "check_beam_options"]
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Adds INPUT and every option of ours."""
+    """Adds INPUT and an option for every field of AnnotateSettings, with its default."""
+    defaults = AnnotateSettings()
     parser.add_argument(
         "inputs",
         nargs="+",
@@ -46,21 +35,21 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--detector",
-        default="default",
+        default=defaults.detector,
         metavar="SPEC",
         help="face detector: default, yunet:ONNX_FILE, or a weights file (default: %(default)s)",
     )
     add(
         "--device",
-        default="auto",
-        type=_device,
+        default=defaults.device,
+        type=_setting("device"),
         metavar="auto|cpu|cuda[:i]",
         help="where the landmark network runs (default: %(default)s)",
     )
     add(
         "--precision",
         choices=PRECISIONS,
-        default=PRECISIONS[0],
+        default=defaults.precision,
         help="numbers that the landmark network computes with; `evaluate landmarks --precision "
         "bfloat16` tells what the shorter ones cost (default: %(default)s)",
     )
@@ -72,8 +61,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--batch-windows",
-        type=_positive_int,
-        default=256,
+        type=_setting("batch_windows", int),
+        default=defaults.batch_windows,
         metavar="N",
         help="frame windows in a network call (default: %(default)s)",
     )
@@ -84,79 +73,79 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--align-accelerator",
-        type=_resource_hint("accelerator"),
+        type=_setting("align_accelerator"),
         metavar="SPEC",
         help="what workers that align must have, where the runner reads resource hints: "
         "type:nvidia-l4;count:1;install-nvidia-driver, say",
     )
     add(
         "--align-ram",
-        type=_resource_hint("min_ram"),
+        type=_setting("align_ram"),
         metavar="SIZE",
         help="memory that workers that align must have, where the runner reads resource hints: "
         "16GB, say",
     )
     add(
         "--segment-seconds",
-        type=_positive_float,
-        default=10.0,
+        type=_setting("segment_seconds", float),
+        default=defaults.segment_seconds,
         metavar="S",
         help="videos are cut in pieces at least this long (default: %(default)s)",
     )
     add(
         "--stabilizer",
-        type=_stabilizer,
-        default="rts",
+        type=_setting("stabilizer"),
+        default=defaults.stabilizer,
         metavar="|".join([*STABILIZERS, "FILE"]),
         help="filter for x and y, or weights of fit-stabilizer; x_raw and y_raw stay as they are "
         "(default: %(default)s)",
     )
     add(
         "--workers",
-        type=_positive_int,
-        default=max(1, min(8, os.cpu_count() or 1)),
+        type=_setting("workers", int),
+        default=defaults.workers,
         metavar="N",
         help="parallel workers on this machine (default: %(default)s, its cores up to 8)",
     )
     add(
         "--stall-seconds",
-        type=_positive_float,
-        default=60.0,
+        type=_setting("stall_seconds", float),
+        default=defaults.stall_seconds,
         metavar="S",
         help="a decoder that makes no progress for so long is killed (default: %(default)s)",
     )
     add("--overwrite", action="store_true", help="do everything again, whatever is there")
     add(
         "--retry",
-        type=_reasons,
-        default=frozenset(),
+        type=_setting("retry", _names),
+        default=defaults.retry,
         metavar="REASON,...",
         help="do again what ended for these reasons; what is done otherwise stays",
     )
     add(
         "--max-slowness",
-        type=_positive_float,
-        default=ChildSettings.max_slowness,
+        type=_setting("max_slowness", float),
+        default=defaults.max_slowness,
         metavar="S",
         help="seconds that decoding may take a second of video (default: %(default)s)",
     )
     add(
         "--max-memory-mb",
-        type=_positive_int,
-        default=ChildSettings.memory_mb,
+        type=_setting("max_memory_mb", int),
+        default=defaults.max_memory_mb,
         metavar="MB",
         help="memory that a decoding process may take (default: %(default)s)",
     )
     add(
         "--max-pixels",
-        type=_positive_int,
-        default=ChildSettings.max_pixels,
+        type=_setting("max_pixels", int),
+        default=defaults.max_pixels,
         metavar="N",
         help="pixels that a frame may have (default: %(default)s)",
     )
     add(
         "--stream",
-        type=_stream_index,
+        type=_setting("stream", int),
         metavar="N",
         help="which stream to annotate, counted as FFmpeg counts those of a file (the videos table "
         "says which one was); default: the one that a player would show",
@@ -164,100 +153,49 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add(
         "--allow-protocols",
         type=_protocols,
-        default=ALLOWED_PROTOCOLS,
+        default=defaults.allow_protocols,
         metavar="NAME,...",
         help="protocols that inputs may use; `chain` allows chained URLs (default: "
         f"{','.join(ALLOWED_PROTOCOLS)})",
     )
-    add("--limit", type=_positive_int, metavar="N", help="only the first N videos")
+    add("--limit", type=_setting("limit", int), metavar="N", help="only the first N videos")
     add("--timings", action="store_true", help="print each stage's speed beside a raw decode")
 
 
-def beam_options(args: argparse.Namespace) -> tuple[PipelineOptions, str]:
-    """Beam's options, with the runner of one machine where none is named."""
-    flags: Sequence[str] = args.beam_options
-    known = [f"--{name.replace('_', '-')}" for name in vars(args)]
+def check_beam_options(flags: Sequence[str], ours: Collection[str]) -> None:
+    """Raises UsageError where what is left for Beam looks like a mistyped option of `ours`."""
+    known = [f"--{name.replace('_', '-')}" for name in ours]
     for flag in flags:
         close = difflib.get_close_matches(flag.partition("=")[0], known, n=1, cutoff=0.85)
         if close:
             raise UsageError(f"got the option {flag}; did you mean {close[0]}?")
         if not flag.startswith("-") and flag == flags[0]:
             raise UsageError(f"got {flag!r} among the options; inputs come before the options")
-    runner = PipelineOptions(list(flags)).view_as(StandardOptions).runner
-    if runner is not None:
-        name = str(runner).rpartition(".")[2]
-        whole_bundles = [_WHOLE_BUNDLES] if name in _MAY_BE_PRISM else []
-        return PipelineOptions([*flags, *whole_bundles]), name
-    # Named, because DirectRunner chooses its engine by the content of the graph.
-    mode = "multi_threading" if args.workers > 1 else "in_memory"
-    ours = ["--runner=FnApiRunner", f"--direct_num_workers={args.workers}"]
-    ours += [f"--direct_running_mode={mode}"]
-    return PipelineOptions([*ours, *flags]), "FnApiRunner"  # the last word is the user's
 
 
-def _resource_hint(name: str) -> Callable[[str], str]:
-    def checked(text: str) -> str:
+def _setting(name: str, convert: Callable[[str], Any] = str) -> Callable[[str], Any]:
+    """A type of argparse that checks a text as the setting of this name."""
+
+    def checked(text: str) -> Any:
+        value = None
         try:
-            parse_resource_hints({name: text})
+            value = convert(text)
+            check_setting(name, value)
+        except UsageError as error:
+            message = str(error).partition(": ")[2].replace(f"got {value!r}", f"got {text!r}", 1)
+            raise argparse.ArgumentTypeError(message) from error
         except ValueError as error:
-            raise argparse.ArgumentTypeError(f"got {text!r} ({error})") from error
-        return text
+            least = 0 if name == "stream" else 1
+            kind = f"a whole number from {least} up" if convert is int else "a number above 0"
+            raise argparse.ArgumentTypeError(f"got {text!r}, expected {kind}") from error
+        return value
 
     return checked
 
 
-def align_hints(args: argparse.Namespace) -> dict[str, str]:
-    """The resource hints of AlignFaces."""
-    hints = {"accelerator": args.align_accelerator, "min_ram": args.align_ram}
-    return {name: value for name, value in hints.items() if value is not None}
-
-
-def _device(text: str) -> str:
-    kind, colon, index = text.partition(":")
-    if kind not in ("auto", "cpu", "cuda") or (colon and not (kind == "cuda" and index.isdigit())):
-        raise argparse.ArgumentTypeError(f"got {text!r}, expected auto, cpu, cuda or cuda:i")
-    return text
-
-
-def _stabilizer(text: str) -> str:
-    try:
-        stabilizer_factory(text)
-    except (ValueError, WeightsError) as error:
-        raise argparse.ArgumentTypeError(f"invalid choice: {text!r} ({error})") from error
-    return text if text in STABILIZERS else str(Path(text).absolute())
+def _names(text: str) -> frozenset[str]:
+    return frozenset(part.strip() for part in text.split(",") if part.strip())
 
 
 def _protocols(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
-def _reasons(text: str) -> frozenset[str]:
-    reasons = frozenset(part.strip() for part in text.split(",") if part.strip())
-    unknown = sorted(reasons - set(REASONS))
-    if unknown or not reasons:
-        got, known = ", ".join(unknown) or repr(text), ", ".join(REASONS)
-        raise argparse.ArgumentTypeError(f"got {got}, expected some of {known}")
-    return reasons
-
-
-def _positive_int(text: str) -> int:
-    number = int(text) if text.isdigit() else 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"got {text!r}, expected a whole number from 1 up")
-    return number
-
-
-def _stream_index(text: str) -> int:
-    if not text.isdigit():
-        raise argparse.ArgumentTypeError(f"got {text!r}, expected a whole number from 0 up")
-    return int(text)
-
-
-def _positive_float(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"got {text!r}, expected a number above 0")
-    return number

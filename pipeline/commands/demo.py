@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from pipeline.annotate import annotate
+from pipeline.commands.annotate import EXIT_INCOMPLETE, summary_lines
 from pipeline.commands.render import render_contact_sheet, render_video
 from pipeline.commands.sample import compare_with_truth, write_sample
 from pipeline.data.track_file import find_track_file, read_track_file
+from pipeline.progress import ProgressDisplay
+from pipeline.settings import AnnotateSettings
 
 __all__ = ["add_parser", "run"]
 
@@ -29,7 +32,7 @@ def add_parser(subparsers: Any) -> None:
         metavar="DIR",
         help="folder for all of it (default: %(default)s)",
     )
-    parser.set_defaults(run=run, subcommand=subparsers.choices)
+    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -39,9 +42,11 @@ def run(args: argparse.Namespace) -> int:
     clip, output = folder / "sample.mp4", folder / "output"
     overlay, sheet = folder / "overlay.mp4", folder / "contact-sheet.png"
     truth = write_sample(clip)
-    status = _annotate(args.subcommand["annotate"], clip, output)
-    if status != 0:
-        return status
+    settings = AnnotateSettings(overwrite=True)
+    summary = annotate(clip, output, settings, watch=ProgressDisplay)
+    print(summary_lines(summary))
+    if not summary.complete:
+        return EXIT_INCOMPLETE
     track_file = find_track_file(str(output), str(clip))
     tracks = read_track_file(track_file)
     render_video(str(clip), tracks, overlay)
@@ -61,12 +66,4 @@ def run(args: argparse.Namespace) -> int:
         f"  stabilized  {error.nrmse_percent_mean:.2f} mean, "
         f"{error.nrmse_percent_max:.2f} worst frame; jitter {error.stability_percent:.2f} a frame"
     )
-    return status
-
-
-def _annotate(parser: argparse.ArgumentParser, clip: Path, output: Path) -> int:
-    """Runs `annotate` as the command line would, anew each time."""
-    args = parser.parse_args([str(clip), "--output", str(output), "--overwrite"])
-    args.beam_options = []
-    annotate: Callable[[argparse.Namespace], int] = args.run
-    return annotate(args)
+    return 0

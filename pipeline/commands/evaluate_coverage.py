@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import fsspec
 from tqdm import tqdm
 
 from models.detection.face_detector import load_face_detector
@@ -20,7 +19,7 @@ from transforms.decoding.box_sources import DetectedBoxes
 from transforms.decoding.frame_stream import FrameStream
 from transforms.decoding.segment_plan import whole_video
 from transforms.decoding.video_source import open_video
-from transforms.storage.parquet_reading import read_parquet
+from transforms.storage.output_tables import OutputFolder
 
 __all__ = ["Coverage", "add_parser", "measure_coverage", "run"]
 
@@ -70,7 +69,7 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Prints a line a video and the sum; returns the exit status."""
     detector = load_face_detector(args.detector)
-    uris = [row["uri"] for row in _annotated(args.output)]
+    uris = list(_annotated(args.output))
     if not uris:
         raise UsageError(f"{args.output}: no annotated video there; expected an output folder")
     found = {
@@ -111,12 +110,10 @@ def measure_coverage(uri: str, track_file: str, detector: Any, min_size_px: floa
     return total
 
 
-def _annotated(output: str) -> Iterator[dict[str, Any]]:
-    fs, root = fsspec.core.url_to_fs(output)
-    for path in sorted(fs.glob(f"{root.rstrip('/')}/videos/*.parquet")):
-        with fs.open(path, "rb") as file:
-            rows = read_parquet(file, ["uri", "status"]).to_pylist()
-        yield from (row for row in rows if row["status"] in ("ok", "partial"))
+def _annotated(output: str) -> Iterator[str]:
+    """The uris of the videos that have tracks."""
+    for table in OutputFolder(output).status_tables(["uri", "status"]):
+        yield from (row["uri"] for row in table.to_pylist() if row["status"] in ("ok", "partial"))
 
 
 def _shares(coverage: Coverage) -> str:

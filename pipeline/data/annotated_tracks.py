@@ -15,7 +15,7 @@ from models.stabilization.fitting.track_batch import TrackBatch
 from models.stabilization.stabilizers import Stabilizer
 from models.synthesis.motion_tracks import MotionTrack
 from schemas.errors import UsageError
-from transforms.storage.parquet_reading import read_parquet
+from transforms.storage.output_tables import OutputFolder
 
 __all__ = ["annotated_tracks", "rest_table"]
 
@@ -33,11 +33,11 @@ def annotated_tracks(output: Path) -> Iterator[tuple[str, Array, Array]]:
     Raises:
         UsageError: the folder holds no tracks.
     """
-    files = sorted((output / "tracks").glob("*.parquet"))
-    if not files:
+    columns = ["video_id", "face_id", "pts_seconds", "x_raw", "y_raw"]
+    folder = OutputFolder(str(output))
+    if not folder.track_files():
         raise UsageError(f"{output}: got no tracks/*.parquet, expected what annotate wrote")
-    for file in files:
-        table = read_parquet(file, columns=["face_id", "pts_seconds", "x_raw", "y_raw"])
+    for table in folder.track_tables(columns):
         faces = table["face_id"].to_numpy()
         for face in np.unique(faces):
             rows = table.take(np.flatnonzero(faces == face))
@@ -45,7 +45,7 @@ def annotated_tracks(output: Path) -> Iterator[tuple[str, Array, Array]]:
                 continue
             xy = [np.stack(rows[name].to_numpy()) for name in ("x_raw", "y_raw")]
             seconds = rows["pts_seconds"].to_numpy()
-            yield f"{file.stem} face {face}", seconds, np.stack(xy, -1).astype(np.float64)
+            yield f"{rows['video_id'][0]} face {face}", seconds, np.stack(xy, -1).astype(np.float64)
 
 
 def rest_table(output: Path, kinds: Mapping[str, Callable[[], Stabilizer]]) -> str:

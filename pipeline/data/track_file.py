@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from schemas.errors import UsageError
+from schemas.errors import OutputError, UsageError
 from schemas.landmarks import LANDMARK_COUNT
 from schemas.tracks import TRACK_SCHEMA
-from transforms.storage.atomic_files import file_stem
-from transforms.storage.parquet_reading import open_parquet, read_parquet
+from transforms.storage.output_tables import OutputFolder
+from transforms.storage.parquet_reading import open_parquet
 
 __all__ = ["TrackRows", "find_track_file", "read_track_file"]
 
@@ -126,8 +126,8 @@ def find_track_file(tracks: str, video: str) -> str:
                 f"--tracks: got {tracks}, which is not there; expected the output folder of "
                 "`facetracks annotate` or a track file"
             )
-        inputs = list(_inputs(fs, root)) if is_folder else []
-    except (OSError, ValueError, ImportError, pa.ArrowException) as error:
+        inputs = list(_inputs(tracks)) if is_folder else []
+    except (OSError, ValueError, ImportError, OutputError) as error:
         raise UsageError(f"--tracks: {tracks} cannot be read: {error}") from error
     if not is_folder:
         return tracks
@@ -146,22 +146,17 @@ def find_track_file(tracks: str, video: str) -> str:
     if len(matches) > 1:
         found = ", ".join(i["uri"] for i in matches)
         raise UsageError(f"--tracks: got {len(matches)} videos like {video}, expected one: {found}")
-    stem = file_stem(matches[0]["video_id"])
-    track_file = f"{root.rstrip('/')}/tracks/{stem}.parquet"
-    if not fs.exists(track_file):
+    track_file = OutputFolder(tracks).tracks_of(matches[0]["video_id"])
+    if not track_file.exists():
         status, message = matches[0]["status"], matches[0]["message"] or "no message"
         raise UsageError(f"--tracks: {tracks} has no track file of {video}: {status} ({message})")
-    return str(fs.unstrip_protocol(track_file)) if "://" in tracks else track_file
+    return str(track_file)
 
 
-def _inputs(fs: Any, root: str) -> Iterator[dict[str, Any]]:
+def _inputs(output: str) -> Iterator[dict[str, Any]]:
     """The rows of the videos table of an output folder."""
-    for path in sorted(fs.glob(f"{root.rstrip('/')}/videos/*.parquet")):
-        with fs.open(path, "rb") as file:
-            columns = ["video_id", "uri", "status", "message"]
-            table = read_parquet(file, columns).select(columns)
-            rows = table.cast(pa.schema([(name, pa.string()) for name in columns])).to_pylist()
-            yield from (row for row in rows if row["uri"] and row["video_id"])
+    for table in OutputFolder(output).status_tables(["video_id", "uri", "status", "message"]):
+        yield from (row for row in table.to_pylist() if row["uri"] and row["video_id"])
 
 
 def _same_place(uri: str, video: str) -> bool:

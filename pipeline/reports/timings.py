@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections import Counter
 
 from av.error import FFmpegError
 
 from schemas.errors import VideoError
 from transforms.decoding.video_source import open_video
+from transforms.storage.output_tables import OutputFolder
 
 __all__ = ["raw_decode_seconds", "timings_table"]
 
@@ -23,26 +23,31 @@ _STAGES = {
 }
 
 
-def timings_table(rows: Sequence[dict[str, Any]], wall_seconds: float) -> str:
-    """A line a stage: seconds of work and frames a second, over all videos with frames.
+def timings_table(output: str, wall_seconds: float) -> str:
+    """A line a stage: seconds of work and frames a second, over all videos of an output.
 
     The frames are those of the videos; the raw decode is done here and now, one file
     after the other, by container.decode() with one thread.
     """
-    decoded = [row for row in rows if row["frames_decoded"]]
-    frames = sum(row["frames_decoded"] for row in decoded)
+    columns = ["uri", "frames_decoded", "face_frames", "elapsed_seconds", *_STAGES.values()]
+    sums: Counter[str] = Counter()
     raw_frames, raw_seconds = 0, 0.0
-    for row in decoded:
-        count, seconds = raw_decode_seconds(row["uri"])
-        raw_frames += count
-        raw_seconds += seconds
+    for table in OutputFolder(output).status_tables(columns):
+        for row in table.to_pylist():
+            uri = row.pop("uri")
+            sums.update(row)
+            if row["frames_decoded"]:
+                count, seconds = raw_decode_seconds(uri)
+                raw_frames += count
+                raw_seconds += seconds
+    frames = sums["frames_decoded"]
     lines = [f"{'stage':<22}{'seconds':>10}{'frames/s':>12}"]
     lines.append(_line("raw PyAV decode", raw_seconds, raw_frames))
     for stage, column in _STAGES.items():
-        lines.append(_line(stage, sum(row[column] for row in decoded), frames))
-    lines.append(_line("all stages, work", sum(r["elapsed_seconds"] for r in decoded), frames))
+        lines.append(_line(stage, sums[column], frames))
+    lines.append(_line("all stages, work", sums["elapsed_seconds"], frames))
     lines.append(_line("whole run, wall", wall_seconds, frames))
-    lines.append(f"{frames} frames, {sum(row['face_frames'] for row in decoded)} faces on them")
+    lines.append(f"{frames} frames, {sums['face_frames']} faces on them")
     return "\n".join(lines)
 
 

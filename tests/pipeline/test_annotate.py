@@ -197,7 +197,7 @@ def test_what_failed_is_tried_again(facetracks, faceless_clip, tmp_path):
         (["--detector", "yunet:/no/such.onnx"], ["/no/such.onnx"]),
         (["--segment-second", "5"], ["--segment-second", "did you mean --segment-seconds"]),
         (["--stabiliser", "none"], ["did you mean --stabilizer"]),
-        (["--stabilizer", "magic"], ["invalid choice: 'magic'", "one-euro"]),
+        (["--stabilizer", "magic"], ["got 'magic'", "one-euro"]),
         (["--device", "gpu"], ["got 'gpu', expected auto, cpu, cuda or cuda:i"]),
         (["--device", "cuda:99"], ["cuda:99", "CUDA devices"]),
         (["--workers", "0"], ["got '0', expected a whole number from 1 up"]),

@@ -13,8 +13,10 @@ from apache_beam.options.pipeline_options import (
 from apache_beam.transforms import environments
 from apache_beam.transforms.userstate import is_stateful_dofn
 
-from pipeline.commands.annotate_options import add_options, align_hints, beam_options
-from pipeline.graph import GraphSettings, annotate_videos
+from pipeline.commands.annotate import settings_of
+from pipeline.commands.annotate_options import add_options
+from pipeline.graph import AnnotateGraph, GraphSettings
+from pipeline.runner_options import runner_options
 from schemas.records import Video
 from transforms.align_faces import LandmarkModelHandler
 from transforms.decoding.child import ChildSettings
@@ -58,7 +60,7 @@ def args():
 
 @pytest.fixture(scope="module")
 def options(args) -> PipelineOptions:
-    options, runner = beam_options(args)
+    options, runner = runner_options(args.beam_options, args.workers)
     assert runner == "DataflowRunner"
     return options
 
@@ -73,9 +75,11 @@ def pipeline(args):
         LandmarkModelHandler(),
         args.stabilizer,
         separate_decode=args.separate_decode,
-        align_hints=align_hints(args),
+        align_hints=settings_of(args).align_hints,
     )
-    annotate_videos(pipeline, [Video("a.mp4", "gs://bucket/videos/a.mp4")], [], settings)
+    video = Video("a.mp4", "gs://bucket/videos/a.mp4")
+    videos, failures = pipeline | "A" >> beam.Create([video]), pipeline | "B" >> beam.Create([])
+    _ = (videos, failures) | "Annotate" >> AnnotateGraph(settings)
     return pipeline
 
 
@@ -109,7 +113,7 @@ def test_only_the_steps_of_align_faces_ask_for_an_accelerator(translated):
     for transform in components.transforms.values():
         environment = components.environments.get(transform.environment_id)
         hints = dict(environment.resource_hints) if environment is not None else {}
-        if transform.unique_name.startswith("AlignFaces"):
+        if transform.unique_name.startswith("Annotate/AlignFaces"):
             if transform.environment_id:
                 assert hints == {
                     "beam:resources:accelerator:v1": ACCELERATOR.encode(),
@@ -123,7 +127,9 @@ def test_only_the_steps_of_align_faces_ask_for_an_accelerator(translated):
 
 def test_decoding_and_aligning_have_a_shuffle_between_them(translated):
     names = {t.unique_name: t for t in translated[0].components.transforms.values()}
-    shuffle = next(n for n in names if n.startswith("SeparateDecode") and n.endswith("GroupByKey"))
+    shuffle = next(
+        n for n in names if n.startswith("Annotate/SeparateDecode") and n.endswith("GroupByKey")
+    )
     assert names[shuffle].spec.urn == GROUP_BY_KEY
 
 

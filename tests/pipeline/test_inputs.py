@@ -3,10 +3,12 @@ import logging
 
 import fsspec
 import pyarrow as pa
+import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.inputs import find_inputs, read_manifest
+from pipeline.inputs import find_inputs
+from pipeline.manifests import read_manifest
 from schemas.errors import ManifestError
 from schemas.records import Video
 
@@ -67,7 +69,7 @@ def test_what_holds_no_video_is_a_failure_of_its_own(folder, what):
     assert failure.reason == "no_match"
     assert str(folder / what) in failure.message
     assert [v.video_id for v in found.videos] == ["b.mp4"]
-    assert len(found.all_videos()) == 2
+    assert len(found) == 2
 
 
 def test_the_order_is_that_of_the_arguments_and_twice_is_once(folder, caplog):
@@ -141,7 +143,7 @@ def test_a_manifest_in_three_formats(tmp_path, suffix):
         Video("bee", "/abs/b.mp4", 1.5, 3.0),
         Video("c.mp4", "s3://bucket/c.mp4", boxes_uri=str(tmp_path / "boxes/c.parquet")),
     ]
-    assert read_manifest(url) == expected
+    assert list(read_manifest(url)) == expected
     assert find_inputs([url]).videos == expected
 
 
@@ -168,7 +170,7 @@ def test_a_manifest_may_name_one_video_twice_with_other_ranges(tmp_path):
 def test_columns_not_used_are_told(tmp_path, caplog):
     url = write_manifest(tmp_path / "m.csv", [{"uri": "a.mp4", "label": "x", "fold": "1"}])
     with caplog.at_level(logging.WARNING):
-        read_manifest(url)
+        list(read_manifest(url))
     assert "columns not used: fold, label" in caplog.text
 
 
@@ -193,7 +195,7 @@ BAD = {
     "before zero": ("m.csv", "uri,start_seconds\na,-1\n", r"start_seconds is -1.*expected seconds"),
     "infinite": ("m.csv", "uri,stop_seconds\na,inf\n", r"stop_seconds is inf, expected seconds"),
     "words": ("m.csv", "uri,stop_seconds\na,soon\n", r"row 1: stop_seconds is 'soon', exp"),
-    "an id twice": ("m.csv", "uri,video_id\na,x\nb,x\n", r"video_id 'x' stands in 2 rows"),
+    "an id twice": ("m.csv", "uri,video_id\na,x\nb,x\n", r"row 2: video_id 'x' stood before"),
     "nothing": ("m.csv", "", r"cannot be read as a manifest"),
     "no Parquet": ("m.parquet", "text", r"cannot be read as a manifest"),
     "no UTF-8": ("m.jsonl", b"\xff\xfe\x00", r"cannot be read as a manifest"),
@@ -207,7 +209,7 @@ def test_a_manifest_that_cannot_be_used_says_where_and_why(tmp_path, what):
     path = tmp_path / name
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(ManifestError, match=message) as told:
-        read_manifest(str(path))
+        list(read_manifest(str(path)))
     assert str(path) in str(told.value)
 
 

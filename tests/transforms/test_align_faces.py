@@ -11,7 +11,6 @@ from transforms.align_faces import (
     AlignFaces,
     LandmarkModelHandler,
     align_windows,
-    resolve_device,
 )
 
 
@@ -138,11 +137,3 @@ def test_the_model_that_ships_takes_what_stages_give():
     (landmarks,) = handler.run_inference([windows], model)
     assert landmarks.landmarks_px.shape == (3, 68, 2)
     assert all(np.diff(pair).any() for pair in pairwise(landmarks.landmarks_px[:, 0, 0]))
-
-
-def test_devices():
-    assert resolve_device("cpu") == "cpu"
-    available = torch.cuda.is_available()
-    assert resolve_device("auto") == ("cuda" if available else "cpu")
-    with pytest.raises(RuntimeError, match=r"got cuda:99, but this machine has \d+ CUDA devices"):
-        resolve_device("cuda:99")

@@ -15,6 +15,7 @@ from schemas.errors import SourceError
 from schemas.records import SegmentFailure, SegmentPart, SegmentStats, Video, VideoFailure
 from schemas.tracks import TRACK_SCHEMA
 from schemas.videos import REASONS, VIDEO_SCHEMA
+from transforms.account_videos import AccountVideos
 from transforms.decode_windows import DecodeWindows
 from transforms.decoding.child import ChildSettings
 from transforms.decoding.window_builder import CropSpec
@@ -26,6 +27,7 @@ from transforms.storage.atomic_files import Folder, write_bytes
 from transforms.storage.parts import part_url, save_part
 from transforms.storage.run_output import RunOutput, config_hash
 from transforms.storage.track_files import METADATA_KEY
+from transforms.sum_videos import IncompleteVideo, SumVideos, VideoTotals, read_totals
 from transforms.write_tracks import WriteTracks, failure_row, status_row, write_video
 
 CHILD = ChildSettings(CropSpec(16, 1.2, 3), segment_seconds=1.0)
@@ -84,22 +86,23 @@ def test_what_cannot_be_reached_is_told(tmp_path, uri, reason):
     assert told.value.reason == reason
 
 
-def test_read_videos_tells_the_reachable_from_the_failed(run_output, clip, tmp_path):
+def test_select_videos_tells_the_reachable_from_the_failed(run_output, clip, tmp_path):
     videos = [Video("a", str(clip)), Video("b", str(tmp_path / "none.mp4")), Video("c", str(clip))]
-    got = outputs_of(None, SelectVideos(videos, run_output), "videos", "failed")
+    got = outputs_of(videos, SelectVideos(run_output), "videos", "failed")
     assert sorted(v.video_id for v in got["videos"]) == ["a", "c"]
     assert all(v.fingerprint for v in got["videos"])
     (failure,) = got["failed"]
     assert (failure.video, failure.reason) == (videos[1], "not_found")
 
 
-def test_read_videos_leaves_out_what_is_done_unless_told_to_overwrite(run_output, clip):
+def test_select_videos_leaves_out_what_is_done_unless_told_to_overwrite(run_output, clip):
     video = Video("clip.mp4", str(clip))
     done = stabilized(run_output, inspect_video(video))
     write_video(done, run_output)
-    assert outputs_of(None, SelectVideos([video], run_output), "videos")["videos"] == []
-    again = outputs_of(None, SelectVideos([video], run_output, overwrite=True), "videos")["videos"]
-    assert again == [inspect_video(video)]
+    got = outputs_of([video], SelectVideos(run_output), "videos", "done")
+    assert got == {"videos": [], "done": ["clip.mp4"]}
+    got = outputs_of([video], SelectVideos(run_output, overwrite=True), "videos", "done")
+    assert got == {"videos": [inspect_video(video)], "done": []}
     assert not run_output.is_done(inspect_video(video))
 
 
@@ -260,3 +263,89 @@ def test_the_board_adds_up():
     assert (BOARD.read().videos_done, BOARD.read().seconds_done) == (2, 4.0)
     BOARD.clear()
     assert BOARD.read().videos_done == 0
+
+
+def account(inputs, failures, ended, run_output):
+    """What AccountVideos gives for these inputs and ends."""
+    rows = []
+    with beam.Pipeline(runner="FnApiRunner") as pipeline:
+        parts = [
+            pipeline | name >> beam.Create(elements, reshuffle=False)
+            for name, elements in (("a", inputs), ("b", failures), ("c", ended))
+        ]
+        found = ((parts[0], parts[1]), parts[2]) | AccountVideos(run_output)
+        _ = found | "Collect" >> beam.Map(collect_into(rows))
+    return rows
+
+
+_ROWS = {}
+
+
+def collect_into(rows):
+    _ROWS[id(rows)] = rows
+    return _Collect(id(rows))
+
+
+class _Collect:
+    """Pickles as a number, so that elements come back to the list of this process."""
+
+    def __init__(self, number):
+        self.number = number
+
+    def __call__(self, element):
+        _ROWS[self.number].append(element)
+
+
+def test_every_input_has_its_row_read_back(run_output, clip):
+    write_video(stabilized(run_output), run_output)
+    lost = VideoFailure(Video("gone.mp4", "/gone.mp4"), "not_found", "no such file")
+    outputs_of([lost], _WriteFailures(run_output))
+    rows = account(
+        [Video("clip.mp4", str(clip))], [lost], ["clip.mp4", "gone.mp4", "clip.mp4"], run_output
+    )
+    assert {row["video_id"]: row["status"] for row in rows} == {
+        "clip.mp4": "ok",
+        "gone.mp4": "failed",
+    }
+
+
+class _WriteFailures(beam.PTransform):
+    def __init__(self, run_output):
+        self.run_output = run_output
+
+    def expand(self, failures):
+        none = failures.pipeline | "None" >> beam.Create([])
+        return (none, failures) | WriteTracks(self.run_output)
+
+
+@pytest.mark.parametrize(
+    ("ended", "message"),
+    [
+        ([], "clip.mp4: never ended; expected a row"),
+        (["clip.mp4"], "clip.mp4: has no status row; expected one for every input"),
+        (["clip.mp4", "other.mp4"], "other.mp4: ended, but was never an input|has no status row"),
+    ],
+)
+def test_an_input_without_a_row_fails_the_run(run_output, ended, message):
+    with pytest.raises(Exception, match=message):
+        account([Video("clip.mp4", "/in/clip.mp4")], [], ended, run_output)
+
+
+def test_sums_of_rows_name_a_few_of_the_incomplete(tmp_path):
+    def row(number):
+        status = ("ok", "partial", "failed")[number % 3]
+        return {
+            "video_id": f"{number:03}", "status": status, "message": "why" if number % 3 else None,
+            "reason": None if status == "ok" else f"because {status}", "frames_decoded": number,
+            "face_frames": 2 * number,
+        }  # fmt: skip
+
+    url = str(tmp_path / "totals.json")
+    (totals,) = outputs_of([row(i) for i in reversed(range(90))], SumVideos(url))
+    assert totals == read_totals(url)
+    assert totals.statuses == {"ok": 30, "partial": 30, "failed": 30}
+    assert totals.reasons == {"because partial": 30, "because failed": 30}
+    assert (totals.videos, totals.frames, totals.face_frames) == (90, 4005, 8010)
+    assert [v.video_id for v in totals.incomplete] == [f"{i:03}" for i in range(30) if i % 3][:20]
+    assert totals.incomplete[1] == IncompleteVideo("002", "failed", "because failed", "why")
+    assert outputs_of([], SumVideos(url)) == [VideoTotals()] == [read_totals(url)]

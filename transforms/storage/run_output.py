@@ -1,18 +1,14 @@
-"""Where a run keeps things below OUTPUT, and how it knows what is done.
+"""What a run writes below OUTPUT for each video, and how it knows what is done.
 
-    OUTPUT/tracks/{stem}.parquet          a video's tracks
-    OUTPUT/videos/{stem}.parquet          its status row; written last: there means done
-    OUTPUT/run.json                       the run
-    OUTPUT/.staging/{stem}.{key}/         parts on the way, gone when the video is done
-
-`key` hashes everything the tracks depend on: the video's bytes (fingerprint), its range
-and boxes, and the configuration. A changed video or configuration never meets old parts.
+The parts of a video are in staging/{stem}.{key}. `key` hashes everything the tracks depend on:
+the video's bytes (fingerprint), its range and boxes, and the configuration. A changed video or
+configuration never meets old parts.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Final
@@ -23,6 +19,7 @@ import pyarrow.parquet as pq
 from schemas.records import Video
 from schemas.videos import VIDEO_SCHEMA
 from transforms.storage.atomic_files import Folder, atomic_file, file_stem
+from transforms.storage.output_tables import OutputFolder
 from transforms.storage.parquet_reading import read_parquet
 from transforms.storage.track_files import METADATA_KEY
 
@@ -52,32 +49,33 @@ class RunOutput:
         """The hash of the configuration, as written in every row and file."""
         return config_hash(self.config)
 
+    @property
+    def folder(self) -> OutputFolder:
+        """Where everything lies."""
+        return OutputFolder(self.output)
+
     def tracks_url(self, video: Video) -> str:
         """The video's track file."""
-        return f"{self.output}/tracks/{file_stem(video.video_id)}.parquet"
+        return str(self.folder.tracks_of(video.video_id))
 
     def status_url(self, video: Video) -> str:
         """The video's status row."""
-        return f"{self.output}/videos/{file_stem(video.video_id)}.parquet"
-
-    def staging_root(self) -> Folder:
-        """The folder of all parts."""
-        return Folder(self.output) / ".staging"
+        return str(self.folder.status_of(video.video_id))
 
     def staging(self, video: Video) -> Folder:
         """The folder of a video's parts."""
-        return self.staging_root() / f"{file_stem(video.video_id)}.{self.work_key(video)}"
+        return self.folder.staging / f"{file_stem(video.video_id)}.{self.work_key(video)}"
 
-    def clear_staging(self, videos: Iterable[Video]) -> None:
-        """Removes the parts of these videos; on a local output, which is locked, of all."""
-        root = self.staging_root()
-        if root.local_path() is not None:
-            root.remove()
+    def clear_staging(self) -> None:
+        """Removes the parts of videos that have a row; on a local output, which is locked, all."""
+        staging = self.folder.staging
+        if staging.local_path() is not None:
+            staging.remove()
             return
-        stems = {file_stem(video.video_id) for video in videos}
-        for name in root.names():
-            if name.rpartition(".")[0] in stems:
-                (root / name).remove()
+        for name in staging.names():
+            status = self._read_status(self.folder.status_file(name.rpartition(".")[0]))
+            if status is not None and status[0]["config_hash"] == self.config_hash():
+                (staging / name).remove()
 
     def work_key(self, video: Video) -> str:
         """What tells this work from that on other bytes or with another configuration."""
@@ -133,7 +131,9 @@ class RunOutput:
 
     def read_status(self, video: Video) -> tuple[dict[str, Any], str] | None:
         """The status row and its work key; None where there is none."""
-        file = Folder(self.status_url(video))
+        return self._read_status(self.folder.status_of(video.video_id))
+
+    def _read_status(self, file: Folder) -> tuple[dict[str, Any], str] | None:
         if not file.exists():
             return None
         table = read_parquet(pa.BufferReader(file.read_bytes()))

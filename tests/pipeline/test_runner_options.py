@@ -1,14 +1,11 @@
-import argparse
-
 import pytest
 from apache_beam.options.pipeline_options import DebugOptions
 
-from pipeline.commands.annotate_options import beam_options
+from pipeline.runner_options import runner_options
 
 
 def experiments(*flags: str) -> list[str]:
-    args = argparse.Namespace(beam_options=list(flags), workers=1)
-    return list(beam_options(args)[0].view_as(DebugOptions).experiments or [])
+    return list(runner_options(flags, 1)[0].view_as(DebugOptions).experiments or [])
 
 
 @pytest.mark.parametrize("runner", ["PrismRunner", "DirectRunner"])

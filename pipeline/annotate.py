@@ -1,0 +1,272 @@
+"""The whole job as one function: videos in, landmark tracks in Parquet out."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from models.devices import resolve_device
+from pipeline.annotate_videos import stage_settings
+from pipeline.graph import AnnotateGraph, GraphSettings
+from pipeline.inputs import DistinctVideos, Inputs, find_inputs
+from pipeline.manifests import ReadManifests
+from pipeline.output_lock import lone_run
+from pipeline.provenance import check_same_config, write_run_record
+from pipeline.runner_options import runner_options, runs_here
+from pipeline.settings import AnnotateSettings
+from pipeline.waves import RunTotals, run_in_waves
+from schemas.errors import OutputError
+from transforms.decoding.child_pool import kept_children
+from transforms.run_metrics import NAMESPACE
+from transforms.storage.atomic_files import Folder, write_bytes
+from transforms.sum_videos import IncompleteVideo, SumVideos, read_totals
+
+__all__ = ["RunSummary", "annotate"]
+
+#: Is given the number of inputs known, and entered while they are annotated.
+Watch: TypeAlias = Callable[[int], AbstractContextManager[object]]
+
+_INPUTS_TOLD: Final = 100
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """What became of a run.
+
+    Attributes:
+        output: where tracks/, videos/ and run.json are.
+        statuses: how many inputs ended ok, partial or failed.
+        reasons: how many inputs ended for each reason.
+        frames: frames decoded.
+        face_frames: rows in the tracks: faces, each on each of its frames.
+        incomplete: up to 20 of the partial and failed inputs, by video_id.
+        wall_seconds: how long the run took.
+        staging_peak_bytes: the most bytes that the parts of unfinished videos took.
+    """
+
+    output: str
+    statuses: Mapping[str, int]
+    reasons: Mapping[str, int]
+    frames: int
+    face_frames: int
+    incomplete: Sequence[IncompleteVideo]
+    wall_seconds: float
+    staging_peak_bytes: int
+
+    @property
+    def videos(self) -> int:
+        """How many inputs there were."""
+        return sum(self.statuses.values())
+
+    @property
+    def complete(self) -> bool:
+        """Whether every input ended ok."""
+        return set(self.statuses) <= {"ok"}
+
+
+def annotate(
+    inputs: str | Path | Sequence[str | Path],
+    output: str | Path,
+    settings: AnnotateSettings | None = None,
+    *,
+    beam_options: Sequence[str] = (),
+    watch: Watch | None = None,
+) -> RunSummary:
+    """Annotates videos with landmark tracks, and accounts for every input.
+
+        summary = annotate("clips/", "out", AnnotateSettings(device="cuda"))
+        tracks = read_tracks("out")
+
+    A run that was stopped goes on where it ended; what is done already is not done again.
+
+    Args:
+        inputs: files, folders, patterns, fsspec URLs, or manifests (.csv, .jsonl, .parquet).
+        output: folder or URL for tracks/, videos/ and run.json.
+        settings: None is the defaults.
+        beam_options: Beam's command line options, `--runner=...` among them. Without a runner
+            the job runs on this machine.
+        watch: shows the progress; given the number of inputs, entered while they are annotated.
+
+    Raises:
+        UsageError: inputs, settings or weights that cannot be used, or an `output` of another
+            configuration.
+        OutputError: `output` cannot be written, or another run is writing there.
+        AccountingError: an input ended without a status row.
+    """
+    settings = settings or AnnotateSettings()
+    given = [inputs] if isinstance(inputs, str | Path) else inputs
+    options, runner = runner_options(beam_options, settings.workers)
+    here = runs_here(runner)
+    location = _location(output)
+    _check_writable(location)
+    if here:
+        resolve_device(settings.device)
+    # On this machine the run goes in waves of known videos; a cluster reads manifests itself.
+    found = find_inputs(
+        [str(text) for text in given],
+        settings.limit,
+        settings.allow_protocols,
+        open_manifests=here or settings.limit is not None,
+    )
+    stages = stage_settings(location, settings, runner)
+    record = {
+        "started": _now(),
+        "inputs_given": [str(text) for text in islice(given, _INPUTS_TOLD)],
+        "settings": _plain(settings),
+        "beam_options": list(beam_options),
+        "config": dict(stages.run_output.config),
+        "config_hash": stages.run_output.config_hash(),
+        **stages.run_output.provenance,
+    }
+    with lone_run(stages.run_output):
+        if not settings.overwrite:
+            check_same_config(location, stages.run_output.config)
+        write_run_record(location, record)
+        start = time.monotonic()
+        with (watch or _unwatched)(len(found)), kept_children():
+            totals = _run(found, stages, settings, options, in_waves=here)
+        wall_seconds = time.monotonic() - start
+        stages.run_output.clear_staging()
+    videos = totals.videos
+    record |= {
+        "finished": _now(),
+        "wall_seconds": round(wall_seconds, 3),
+        "inputs": videos.videos,
+        "statuses": dict(videos.statuses),
+        "reasons": dict(videos.reasons),
+        "counters": dict(totals.counters),
+        "waves": totals.waves,
+        "staging_peak_bytes": totals.staging_peak_bytes,
+    }
+    write_run_record(location, record)
+    return RunSummary(
+        location,
+        videos.statuses,
+        videos.reasons,
+        videos.frames,
+        videos.face_frames,
+        tuple(videos.incomplete),
+        wall_seconds,
+        totals.staging_peak_bytes,
+    )
+
+
+def _run(
+    found: Inputs,
+    stages: GraphSettings,
+    settings: AnnotateSettings,
+    options: PipelineOptions,
+    *,
+    in_waves: bool,
+) -> RunTotals:
+    """Runs the inputs, where asked in waves; a cluster needs to see all of them at once."""
+    totals = RunTotals()
+    # A name of its own: on an object store two runs may be in one place.
+    sums = stages.run_output.folder.staging / f"totals-{uuid.uuid4().hex}.json"
+
+    def run_wave(wave: Inputs) -> Counter[str]:
+        counters = _run_pipeline(wave, stages, settings, options, str(sums))
+        totals.videos.merge(read_totals(str(sums)))
+        sums.remove()
+        return counters
+
+    try:
+        if in_waves:
+            run_in_waves(found, run_wave, totals)
+        else:
+            totals.add(found, run_wave(found))
+    except Exception as error:
+        error.add_note(
+            f"{totals.videos_done} of {len(found)} inputs were done before the run broke; "
+            "the same run, without overwrite, goes on from there"
+        )
+        raise
+    return totals
+
+
+def _run_pipeline(
+    wave: Inputs,
+    stages: GraphSettings,
+    settings: AnnotateSettings,
+    options: PipelineOptions,
+    totals_url: str,
+) -> Counter[str]:
+    """One pipeline over some inputs, to its end; returns its counters."""
+    pipeline = beam.Pipeline(options=options)
+    videos = pipeline | "Videos" >> beam.Create(wave.videos, reshuffle=False)
+    failures = pipeline | "Unreadable" >> beam.Create(wave.failures, reshuffle=False)
+    if wave.manifests:
+        rows = pipeline | "Manifests" >> beam.Create(wave.manifests) | "Rows" >> ReadManifests()
+        both = (videos, rows) | "Listed" >> beam.Flatten()
+        distinct = both | "DistinctVideos" >> DistinctVideos(tuple(settings.allow_protocols))
+        videos = distinct.videos
+        failures = (failures, distinct.refused) | "Refused" >> beam.Flatten()
+    rows = (videos, failures) | "Annotate" >> AnnotateGraph(stages)
+    _ = rows | "SumVideos" >> SumVideos(totals_url)
+    result = pipeline.run()
+    state = result.wait_until_finish()
+    if state not in (None, "DONE"):
+        raise RuntimeError(f"the runner ended the job as {state}, expected DONE")
+    return _counters(result)
+
+
+def _location(output: str | Path) -> str:
+    text = str(output)
+    return text.rstrip("/") if "://" in text else str(Path(text).absolute())
+
+
+def _check_writable(output: str) -> None:
+    try:
+        write_bytes(f"{output}/.writable", b"")
+        Folder(f"{output}/.writable").remove()
+    except Exception as error:  # each file system raises its own kinds
+        raise OutputError(
+            f"output {output} cannot be written: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _unwatched(inputs: int) -> AbstractContextManager[object]:
+    return contextlib.nullcontext()
+
+
+def _plain(settings: AnnotateSettings) -> dict[str, Any]:
+    """The settings as JSON holds them."""
+    sets = {"retry": sorted(settings.retry), "allow_protocols": list(settings.allow_protocols)}
+    return dataclasses.asdict(settings) | sets
+
+
+def _counters(result: Any) -> Counter[str]:
+    """The run's own counters, and counts and sums of its distributions, where there are any."""
+    try:
+        metrics = result.metrics().query()
+    except (AttributeError, NotImplementedError):
+        return Counter()
+    totals: Counter[str] = Counter()
+    for kind in ("counters", "distributions"):
+        for one in metrics[kind]:
+            name = one.key.metric.name
+            if one.key.metric.namespace != NAMESPACE:
+                continue
+            if kind == "counters":
+                totals[name] += one.result
+            else:
+                totals[f"{name}.count"] += one.result.count
+                totals[f"{name}.sum"] += one.result.sum
+    return totals
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

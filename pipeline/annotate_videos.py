@@ -1,0 +1,113 @@
+"""AnnotateVideos: the whole job as a step of any Beam pipeline."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import StandardOptions
+
+from models.detection.face_detector import load_face_detector
+from models.landmarks.model import load_landmark_model
+from pipeline.graph import AnnotateGraph, GraphSettings
+from pipeline.inputs import DistinctVideos
+from pipeline.provenance import check_same_config, describe_run, tracks_config
+from pipeline.runner_options import runs_here
+from pipeline.settings import AnnotateSettings
+from schemas.errors import UsageError, WeightsError
+from schemas.records import Video
+from transforms.align_faces import LandmarkModelHandler
+from transforms.decoding.child import ChildSettings
+from transforms.decoding.window_builder import CropSpec
+from transforms.storage.run_output import RunOutput
+
+__all__ = ["AnnotateVideos", "stage_settings"]
+
+
+@dataclass
+class AnnotateVideos(beam.PTransform):  # type: ignore[misc]
+    """Videos or uris become landmark tracks in OUTPUT; gives their status rows.
+
+        rows = (
+            pipeline
+            | beam.Create(["s3://bucket/a.mp4", "s3://bucket/b.mp4"])
+            | AnnotateVideos("s3://bucket/tracks")
+        )
+
+    The input is a bounded PCollection, in the global window, of `Video`, str or Path. Equal
+    inputs are one; where different ones share an id, each gets a hash. The output is one dict
+    an input with the columns of the videos table, as OUTPUT holds it then; what an earlier run
+    finished is not done again. run.json is written by `annotate` only.
+
+    Attributes:
+        output: a path or fsspec URL that all workers reach.
+        settings: `workers` and `limit` do nothing here, they are the pipeline's own business.
+
+    Raises:
+        UsageError: when the pipeline is built: weights that cannot be used, or an `output` of
+            another configuration without `settings.overwrite`.
+    """
+
+    output: str | Path
+    settings: AnnotateSettings = field(default_factory=AnnotateSettings)
+
+    def expand(self, videos: beam.PCollection[Video | str | Path]) -> beam.PCollection[Any]:
+        """Loads the weights once to learn their digests, and builds the graph."""
+        runner = str(videos.pipeline.options.view_as(StandardOptions).runner or "unnamed")
+        stages = stage_settings(str(self.output), self.settings, runner.rpartition(".")[2])
+        if not self.settings.overwrite:
+            check_same_config(stages.run_output.output, stages.run_output.config)
+        distinct = videos | "DistinctVideos" >> DistinctVideos(self.settings.allow_protocols)
+        return (distinct.videos, distinct.refused) | "Annotate" >> AnnotateGraph(stages)
+
+
+def stage_settings(output: str, settings: AnnotateSettings, runner: str) -> GraphSettings:
+    """What each stage is told.
+
+    Raises:
+        UsageError: weights that cannot be loaded.
+    """
+    try:
+        bfloat16 = settings.precision == "bfloat16"
+        model = load_landmark_model(settings.weights, "cpu", bfloat16=bfloat16)
+        detector = load_face_detector(settings.detector)
+    except WeightsError as error:
+        raise UsageError(str(error)) from error
+    card = model.card
+    config = tracks_config(
+        model, settings.precision, detector, settings.stabilizer, settings.stream
+    )
+    child = ChildSettings(
+        crop=CropSpec(card.crop_size_px, card.crop_scale, card.window_frames),
+        detector=settings.detector,
+        detector_sha256=detector.weights_sha256,
+        segment_seconds=settings.segment_seconds,
+        stall_seconds=settings.stall_seconds,
+        max_slowness=settings.max_slowness,
+        memory_mb=settings.max_memory_mb,
+        max_pixels=settings.max_pixels,
+        stream=settings.stream,
+    )
+    cores_a_worker = max(1, (os.cpu_count() or 1) // settings.workers)
+    handler = LandmarkModelHandler(
+        settings.weights,
+        device=settings.device,
+        batch_windows=settings.batch_windows,
+        threads=cores_a_worker if runs_here(runner) else None,
+        bfloat16=bfloat16,
+        compiled=settings.compile,
+        weights_sha256=model.weights_sha256,
+    )
+    return GraphSettings(
+        RunOutput(output, config, describe_run(runner)),
+        child,
+        handler,
+        settings.stabilizer,
+        settings.overwrite,
+        frozenset(settings.retry),
+        settings.separate_decode,
+        settings.align_hints,
+    )

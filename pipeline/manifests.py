@@ -1,0 +1,237 @@
+"""Manifests: tables that list videos, a row a video, read as a stream.
+
+`uri` is required (relative ones start at the manifest's folder), `video_id`, `start_seconds`,
+`stop_seconds` and `boxes` are optional; a range counts from the video's first timestamp. CSV,
+JSONL (both UTF-8) and Parquet.
+"""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import csv
+import json
+import logging
+import math
+import posixpath
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+import apache_beam as beam
+import pyarrow as pa
+
+from schemas.errors import ManifestError
+from schemas.records import Video
+from transforms.storage.parquet_reading import open_parquet
+from transforms.storage.source_files import resolve
+
+__all__ = ["MANIFEST_SUFFIXES", "ReadManifests", "is_manifest", "printable_id", "read_manifest"]
+
+_LOGGER = logging.getLogger(__name__)
+
+MANIFEST_SUFFIXES: Final = (".csv", ".jsonl", ".parquet")
+_COLUMNS: Final = ("uri", "video_id", "start_seconds", "stop_seconds", "boxes")
+_SHOWN: Final = 40
+
+_Row: TypeAlias = Mapping[str, Any]
+
+
+def is_manifest(text: str) -> bool:
+    """Whether an input is a manifest, by the end of its name."""
+    return text.lower().endswith(MANIFEST_SUFFIXES)
+
+
+def read_manifest(url: str) -> Iterator[Video]:
+    """Reads a manifest as a stream, a Video a row.
+
+    Raises ManifestError naming the file, the row and the column, also where two rows give
+    one video_id.
+    """
+    given: set[str] = set()
+    for part in _parts(url):
+        for number, row in _numbered_rows(part):
+            if not _missing(row.get("video_id")):
+                video_id = str(row["video_id"])
+                if video_id in given:
+                    raise ManifestError(f"{url}: row {number}: video_id {video_id!r} stood before")
+                given.add(video_id)
+            yield _manifest_video(url, number, row)
+
+
+@dataclass
+class ReadManifests(beam.PTransform):  # type: ignore[misc]
+    """URLs of manifests become Videos; the rows are read by workers, Parquet in parallel.
+
+        rows = (
+            pipeline
+            | beam.Create(["s3://bucket/corpus.parquet"])
+            | ReadManifests()
+            | AnnotateVideos("s3://bucket/tracks")
+        )
+
+    A manifest is a .csv, .jsonl (both UTF-8) or .parquet with `uri` and, if wanted, `video_id`,
+    `start_seconds`, `stop_seconds` and `boxes`; relative uris start at the manifest's folder.
+
+    Raises:
+        ManifestError: when it runs: a manifest that cannot be read, or a value that cannot be
+            used, with the file, the row and the column.
+    """
+
+    def expand(self, urls: beam.PCollection[str]) -> beam.PCollection[Video]:
+        """Finds the row groups of Parquet files, spreads them, reads each."""
+        return (
+            urls
+            | "Parts" >> beam.FlatMap(_parts)
+            | "SpreadParts" >> beam.Reshuffle()
+            | "ReadPart" >> beam.FlatMap(_read_part).with_output_types(Video)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A row group of a Parquet manifest, or the whole of another; its first row's number."""
+
+    url: str
+    row_group: int | None = None
+    first_row: int = 1
+
+
+def _parts(url: str) -> list[_Part]:
+    if not url.lower().endswith(".parquet"):
+        return [_Part(url)]
+    with _opened(url) as file:
+        parquet = open_parquet(file)
+        _check_columns(url, parquet.schema_arrow.names)
+        groups = [parquet.metadata.row_group(i).num_rows for i in range(parquet.num_row_groups)]
+    return [_Part(url, i, 1 + sum(groups[:i])) for i in range(len(groups))]
+
+
+def _read_part(part: _Part) -> Iterator[Video]:
+    for number, row in _numbered_rows(part):
+        yield _manifest_video(part.url, number, row)
+
+
+def _numbered_rows(part: _Part) -> Iterator[tuple[int, _Row]]:
+    with _opened(part.url) as file:
+        if part.row_group is not None:
+            rows: Iterable[_Row] = _parquet_rows(file, part.row_group)
+        elif part.url.lower().endswith(".csv"):
+            rows = _csv_rows(part.url, _lines(part.url, file))
+        else:
+            rows = _json_rows(part.url, _lines(part.url, file))
+        yield from enumerate(rows, start=part.first_row)
+
+
+@contextlib.contextmanager
+def _opened(url: str) -> Iterator[Any]:
+    """An open manifest; what cannot be read becomes a ManifestError."""
+    try:
+        fs, path = resolve(url)
+        with fs.open(path, "rb") as file:
+            yield file
+    except FileNotFoundError as error:
+        raise ManifestError(f"{url}: no such manifest") from error
+    except (OSError, ValueError, OverflowError, pa.ArrowException, csv.Error) as error:
+        raise ManifestError(f"{url}: cannot be read as a manifest: {error}") from error
+
+
+def _lines(url: str, file: Any) -> Iterator[str]:
+    """The lines of a UTF-8 file, which end with a line feed and nothing else (not U+2028, say)."""
+    for number, line in enumerate(file):
+        if number == 0 and line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            raise ManifestError(f"{url}: cannot be read as a manifest: got UTF-16, expected UTF-8")
+        yield line.removeprefix(codecs.BOM_UTF8 if number == 0 else b"").decode()
+
+
+def _parquet_rows(file: Any, row_group: int) -> Iterable[_Row]:
+    parquet = open_parquet(file)
+    columns = [name for name in _COLUMNS if name in parquet.schema_arrow.names]
+    rows: list[_Row] = parquet.read_row_group(row_group, columns, use_threads=False).to_pylist()
+    return rows
+
+
+def _csv_rows(url: str, text: Iterator[str]) -> Iterator[_Row]:
+    lines = csv.reader(text, strict=True)
+    names = next(lines, None)
+    if names is None:
+        raise ValueError("it is empty")
+    _check_columns(url, names)
+    for fields in lines:
+        if fields and len(fields) != len(names):
+            raise ValueError(
+                f"line {lines.line_num}: got {len(fields)} fields, expected {len(names)}"
+            )
+        if fields:
+            yield dict(zip(names, fields, strict=True))
+
+
+def _json_rows(url: str, text: Iterator[str]) -> Iterator[_Row]:
+    for number, line in enumerate(text, start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise ManifestError(f"{url}: line {number} is not JSON: {error}") from error
+        if not isinstance(row, dict):
+            shown = line[:_SHOWN].strip()
+            raise ManifestError(f"{url}: line {number}: got {shown}, expected an object")
+        if number == 1:
+            _warn_of_others(url, row)
+        yield row
+
+
+def _check_columns(url: str, names: Sequence[str]) -> None:
+    if "uri" not in names:
+        got, expected = ", ".join(sorted(names)) or "none", ", ".join(_COLUMNS)
+        raise ManifestError(f"{url}: no column uri; got {got}; expected {expected} (uri at least)")
+    _warn_of_others(url, names)
+
+
+def _warn_of_others(url: str, names: Iterable[str]) -> None:
+    if others := sorted(set(names) - set(_COLUMNS)):
+        _LOGGER.warning("%s: columns not used: %s", url, ", ".join(others))
+
+
+def _manifest_video(url: str, number: int, row: _Row) -> Video:
+    uri = row.get("uri")
+    if not isinstance(uri, str) or not uri.strip():
+        raise ManifestError(f"{url}: row {number}: uri is {uri!r}, expected a path or URL")
+    start, stop = (_seconds(url, number, row, c) for c in ("start_seconds", "stop_seconds"))
+    if stop is not None and stop <= (start or 0.0):
+        raise ManifestError(
+            f"{url}: row {number}: stop_seconds {stop:g} is not after start_seconds {start or 0:g}"
+        )
+    given, boxes = row.get("video_id"), row.get("boxes")
+    name = posixpath.basename(uri.partition("?")[0]) if _missing(given) else str(given)
+    boxes_uri = None if _missing(boxes) else _beside(url, str(boxes))
+    return Video(printable_id(name), _beside(url, uri), start, stop, boxes_uri)
+
+
+def printable_id(name: str) -> str:
+    """The name with bytes that are no UTF-8 escaped: tables and terminals need text."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
+def _seconds(url: str, number: int, row: _Row, column: str) -> float | None:
+    value = row.get(column)
+    if _missing(value):
+        return None
+    with contextlib.suppress(TypeError, ValueError):
+        value = float(value)  # type: ignore[arg-type]
+    if not isinstance(value, float) or not math.isfinite(value) or value < 0:
+        raise ManifestError(f"{url}: row {number}: {column} is {value!r}, expected seconds >= 0")
+    return value
+
+
+def _missing(value: Any) -> bool:
+    return value is None or value == "" or (isinstance(value, float) and math.isnan(value))
+
+
+def _beside(manifest: str, uri: str) -> str:
+    """A relative path starts at the manifest's folder."""
+    if "://" in uri or posixpath.isabs(uri):
+        return uri
+    folder = posixpath.dirname(manifest)
+    return posixpath.join(folder, uri) if folder else uri

@@ -1,0 +1,38 @@
+"""Beam's options of a run, with the runner of one machine where none is named."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+
+__all__ = ["runner_options", "runs_here"]
+
+#: Prism splits slow bundles, if need be between elements of one key, and then runs both halves
+#: at the same time: a video's state would be in two places.
+_WHOLE_BUNDLES: Final = "--experiments=prism_disable_sdf_split"
+_MAY_BE_PRISM: Final = ("PrismRunner", "DirectRunner")
+_LOCAL_RUNNERS: Final = ("FnApiRunner", "DirectRunner", "BundleBasedDirectRunner", "PrismRunner")
+
+
+def runner_options(flags: Sequence[str], workers: int) -> tuple[PipelineOptions, str]:
+    """Beam's options of these flags, and the name of the runner.
+
+    Without --runner it is the FnApiRunner with so many worker threads: DirectRunner would
+    choose its engine by the content of the graph.
+    """
+    runner = PipelineOptions(list(flags)).view_as(StandardOptions).runner
+    if runner is not None:
+        name = str(runner).rpartition(".")[2]
+        whole_bundles = [_WHOLE_BUNDLES] if name in _MAY_BE_PRISM else []
+        return PipelineOptions([*flags, *whole_bundles]), name
+    mode = "multi_threading" if workers > 1 else "in_memory"
+    ours = ["--runner=FnApiRunner", f"--direct_num_workers={workers}"]
+    ours += [f"--direct_running_mode={mode}"]
+    return PipelineOptions([*ours, *flags]), "FnApiRunner"  # the last word is the user's
+
+
+def runs_here(runner: str) -> bool:
+    """Whether a runner of this name keeps its workers on this machine."""
+    return runner in _LOCAL_RUNNERS

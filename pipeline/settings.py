@@ -1,0 +1,160 @@
+"""The settings of `annotate`: the command's options by name, with their defaults."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from models.devices import check_device_name
+from models.landmarks.precision import PRECISIONS
+from schemas.errors import UsageError, WeightsError
+from schemas.videos import REASONS
+
+__all__ = ["ALLOWED_PROTOCOLS", "AnnotateSettings", "check_setting"]
+
+#: Protocols that inputs may use unless the user says otherwise. `chain` would allow `::`.
+ALLOWED_PROTOCOLS: Final = tuple(
+    "file http https s3 gs gcs abfs abfss az adl memory".split()  # noqa: SIM905
+)
+_MAX_DEFAULT_WORKERS: Final = 8
+_STABILIZER: Final = "rts"
+
+
+def _default_workers() -> int:
+    return max(1, min(_MAX_DEFAULT_WORKERS, os.cpu_count() or 1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnnotateSettings:
+    """What `annotate` and `AnnotateVideos` are told; each field is an option of the command.
+
+    Attributes:
+        weights: landmark weights: `fast`, `accurate`, a weights file, or a network exported by
+            torch with its JSON card beside it. None is `fast`.
+        detector: `default`, `yunet:ONNX_FILE` or a weights file.
+        device: where the landmark network runs: auto, cpu, cuda or cuda:i.
+        precision: float32 or bfloat16, the landmark network's numbers.
+        compile: compile the landmark network in every worker first.
+        batch_windows: frame windows in a call of the landmark network.
+        separate_decode: decode and align on different workers; crops cross a shuffle.
+        align_accelerator: Beam's resource hint `accelerator` for the workers that align.
+        align_ram: Beam's resource hint `min_ram` for the workers that align.
+        segment_seconds: videos are cut in segments at least this long, in seconds.
+        stabilizer: one of `STABILIZERS`, or a weights file of `fit-stabilizer`.
+        workers: parallel workers on this machine; by default its cores, up to 8.
+        stall_seconds: a decoder that reports no progress for so long is killed.
+        overwrite: annotate again what is done.
+        retry: reasons; videos that ended for one of them are annotated again.
+        max_slowness: seconds that decoding may take a second of video.
+        max_memory_mb: memory that a decoding process may take, in MB.
+        max_pixels: pixels that a frame may have.
+        stream: index of the stream to annotate, as FFmpeg counts the streams of a file; None is
+            the one that a player would show.
+        allow_protocols: URL protocols that inputs may use; `chain` allows chained URLs.
+        limit: only the first so many videos; None is all.
+
+    Raises:
+        UsageError: a value that the option of that name would refuse.
+    """
+
+    weights: str | None = None
+    detector: str = "default"
+    device: str = "auto"
+    precision: str = PRECISIONS[0]
+    compile: bool = False
+    batch_windows: int = 256
+    separate_decode: bool = False
+    align_accelerator: str | None = None
+    align_ram: str | None = None
+    segment_seconds: float = 10.0
+    stabilizer: str = _STABILIZER
+    workers: int = field(default_factory=_default_workers)
+    stall_seconds: float = 60.0
+    overwrite: bool = False
+    retry: Collection[str] = frozenset()
+    max_slowness: float = 60.0
+    max_memory_mb: int = 4096
+    max_pixels: int = 50_000_000
+    stream: int | None = None
+    allow_protocols: Collection[str] = ALLOWED_PROTOCOLS
+    limit: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            check_setting(name, value)
+        if Path(self.stabilizer).is_file() and not _is_known_stabilizer(self.stabilizer):
+            object.__setattr__(self, "stabilizer", str(Path(self.stabilizer).absolute()))
+        object.__setattr__(self, "retry", frozenset(self.retry))
+
+    @property
+    def align_hints(self) -> dict[str, str]:
+        """The resource hints of AlignFaces."""
+        hints = {"accelerator": self.align_accelerator, "min_ram": self.align_ram}
+        return {name: value for name, value in hints.items() if value is not None}
+
+
+def check_setting(name: str, value: object) -> None:
+    """Raises UsageError, with the name of the setting, for a value that it cannot have."""
+    try:
+        _check(name, value)
+    except (ValueError, WeightsError) as error:
+        raise UsageError(f"{name}: {error}") from error
+
+
+def _check(name: str, value: object) -> None:
+    if value is None and name in ("weights", "align_accelerator", "align_ram", "limit", "stream"):
+        return
+    if name in ("batch_windows", "workers", "max_memory_mb", "max_pixels", "limit"):
+        if not isinstance(value, int) or value < 1:
+            raise ValueError(f"got {value!r}, expected a whole number from 1 up")
+    elif name == "stream":
+        if not isinstance(value, int) or value < 0:
+            raise ValueError(f"got {value!r}, expected a whole number from 0 up")
+    elif name in ("segment_seconds", "stall_seconds", "max_slowness"):
+        if not isinstance(value, int | float) or not 0 < value < math.inf:
+            raise ValueError(f"got {value!r}, expected a number above 0")
+    elif name == "device":
+        check_device_name(str(value))
+    elif name == "precision":
+        if value not in PRECISIONS:
+            raise ValueError(f"got {value!r}, expected one of {', '.join(PRECISIONS)}")
+    elif name == "stabilizer":
+        _check_stabilizer(str(value))
+    elif name == "retry":
+        _check_reasons(value)
+    elif name in ("align_accelerator", "align_ram"):
+        hint = "accelerator" if name == "align_accelerator" else "min_ram"
+        _check_resource_hint(hint, str(value))
+
+
+def _check_reasons(value: object) -> None:
+    if isinstance(value, str) or not isinstance(value, Collection):
+        raise ValueError(f"got {value!r}, expected a set of reasons")
+    if unknown := sorted(set(value) - set(REASONS)):
+        raise ValueError(f"got {', '.join(unknown)}, expected some of {', '.join(REASONS)}")
+
+
+# What checks these takes seconds to import; the defaults need no check.
+
+
+def _is_known_stabilizer(name: str) -> bool:
+    from models.stabilization.stabilizers import STABILIZERS
+
+    return name in STABILIZERS
+
+
+def _check_stabilizer(spec: str) -> None:
+    if spec != _STABILIZER:
+        from models.stabilization.stabilizers import stabilizer_factory
+
+        stabilizer_factory(spec)
+
+
+def _check_resource_hint(hint: str, text: str) -> None:
+    from apache_beam.transforms.resources import parse_resource_hints
+
+    parse_resource_hints({hint: text})

@@ -1,0 +1,81 @@
+"""AccountVideos: every input has a status row in OUTPUT, or the run fails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import apache_beam as beam
+
+from schemas.errors import AccountingError
+from schemas.records import Video, VideoFailure
+from transforms.storage.run_output import RunOutput
+
+__all__ = ["AccountVideos", "account_video"]
+
+_Inputs: TypeAlias = tuple[beam.PCollection[Video], beam.PCollection[VideoFailure]]
+
+
+def account_video(video: Video, run_output: RunOutput) -> dict[str, Any]:
+    """The status row of a video, as OUTPUT has it.
+
+    Raises AccountingError where there is none.
+    """
+    status = run_output.read_status(video)
+    if status is None:
+        raise AccountingError(f"{video.uri}: has no status row; expected one for every input")
+    return status[0]
+
+
+@dataclass
+class AccountVideos(beam.PTransform):  # type: ignore[misc]
+    """Inputs, and the video_ids that ended, become status rows: one an input."""
+
+    run_output: RunOutput
+
+    def expand(
+        self, inputs: tuple[_Inputs, beam.PCollection[str]]
+    ) -> beam.PCollection[dict[str, Any]]:
+        """Joins inputs and ends by video_id, and reads the rows back."""
+        (videos, failures), ended = inputs
+        return (
+            {
+                "videos": videos | "VideoById" >> beam.Map(_by_id).with_output_types(_Keyed),
+                "failures": failures
+                | "FailureById" >> beam.Map(_failure_by_id).with_output_types(_Keyed),
+                "ended": ended | "EndById" >> beam.Map(_end_by_id).with_output_types(_Ended),
+            }
+            | "Join" >> beam.CoGroupByKey()
+            | "ReadRows" >> beam.FlatMap(_rows, self.run_output)
+        )
+
+
+_Keyed: TypeAlias = tuple[str, Video]
+_Ended: TypeAlias = tuple[str, None]
+
+
+def _by_id(video: Video) -> _Keyed:
+    return video.video_id, video
+
+
+def _failure_by_id(failure: VideoFailure) -> _Keyed:
+    return _by_id(failure.video)
+
+
+def _end_by_id(video_id: str) -> _Ended:
+    return video_id, None
+
+
+def _rows(
+    keyed: tuple[str, dict[str, Iterable[Any]]], run_output: RunOutput
+) -> Iterator[dict[str, Any]]:
+    """The rows of an id. Reading waits for the join: everything with this id has ended."""
+    video_id, joined = keyed
+    inputs = [*joined["videos"], *joined["failures"]]
+    if not inputs:
+        raise AccountingError(f"{video_id}: ended, but was never an input")
+    if not list(joined["ended"]):
+        raise AccountingError(f"{inputs[0].uri}: never ended; expected a row for every input")
+    for video in inputs:
+        yield account_video(video, run_output)

@@ -1,0 +1,170 @@
+"""OUTPUT's layout, in one place, and its tables read back.
+
+    OUTPUT/tracks/{stem}.parquet          a video's tracks, sorted by face_id, frame_index
+    OUTPUT/videos/{stem}.parquet          its status row; written last: there means done
+    OUTPUT/run.json                       the run
+    OUTPUT/.staging/{stem}.{key}/         parts on the way, gone when the video is done
+
+`stem` is the video_id as a file name (`file_stem`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Final, TypeVar
+
+import pyarrow as pa
+
+from schemas.errors import OutputError
+from schemas.tracks import TRACK_SCHEMA
+from schemas.videos import VIDEO_SCHEMA
+from transforms.storage.atomic_files import Folder, file_stem
+from transforms.storage.parquet_reading import read_parquet
+
+__all__ = ["OutputFolder", "read_tracks", "read_videos"]
+
+#: Requests at a time: object stores answer slowly and in parallel.
+_READERS: Final = 16
+_READ_AHEAD: Final = 64
+_SUFFIX: Final = ".parquet"
+
+_In = TypeVar("_In")
+_Out = TypeVar("_Out")
+
+
+@dataclass(frozen=True)
+class OutputFolder:
+    """Where everything lies below OUTPUT, a path or any fsspec URL."""
+
+    url: str
+
+    @property
+    def run_record(self) -> Folder:
+        """run.json."""
+        return Folder(self.url) / "run.json"
+
+    @property
+    def staging(self) -> Folder:
+        """The folder of all parts."""
+        return Folder(self.url) / ".staging"
+
+    def tracks_of(self, video_id: str) -> Folder:
+        """A video's track file."""
+        return Folder(self.url) / "tracks" / f"{file_stem(video_id)}{_SUFFIX}"
+
+    def status_of(self, video_id: str) -> Folder:
+        """The file of a video's status row."""
+        return self.status_file(file_stem(video_id))
+
+    def status_file(self, stem: str) -> Folder:
+        """The file of the status row of the video with this `file_stem`."""
+        return Folder(self.url) / "videos" / f"{stem}{_SUFFIX}"
+
+    def track_files(self) -> list[Folder]:
+        """All track files, by name."""
+        return _tables_in(Folder(self.url) / "tracks")
+
+    def track_tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """The tracks table in pieces, a video each; raises OutputError as `status_tables`."""
+
+        def read(file: Folder) -> pa.Table:
+            return _read_table(file, columns, TRACK_SCHEMA)
+
+        return _in_parallel(read, self.track_files())
+
+    def status_tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """The videos table in pieces, by name of the video; memory does not grow with it.
+
+        Raises:
+            OutputError: a file cannot be read, or lacks a column.
+        """
+
+        def read(file: Folder) -> pa.Table:
+            return _read_table(file, columns, VIDEO_SCHEMA)
+
+        return _in_parallel(read, _tables_in(Folder(self.url) / "videos"))
+
+
+def read_videos(output: str | Path) -> pa.Table:
+    """The videos table: one row an input, what became of it.
+
+    Args:
+        output: the output location of a run, a path or any fsspec URL.
+
+    Returns: a pyarrow.Table with the columns of the README; `.to_pandas()` or
+        `polars.from_arrow` make it a data frame.
+
+    Raises:
+        OutputError: there is no videos table, or a file of it cannot be read.
+    """
+    tables = list(OutputFolder(str(output)).status_tables())
+    if not tables:
+        raise OutputError(f"{output}: got no videos/*.parquet, expected the output of annotate")
+    return pa.concat_tables(tables)
+
+
+def read_tracks(
+    output: str | Path,
+    video_ids: Iterable[str] | None = None,
+    columns: Sequence[str] | None = None,
+) -> pa.Table:
+    """The tracks of a run's videos: one row a face a frame.
+
+    Args:
+        output: the output location of a run, a path or any fsspec URL.
+        video_ids: only these videos, in this order; None is all that have tracks.
+        columns: only these columns; None is all.
+
+    Returns: a pyarrow.Table with the columns of the README. `x`, `y`, `x_raw`, `y_raw` are
+        lists of 68 float32 in pixels of the upright frame; pts are in the video's time_base.
+
+    Raises:
+        OutputError: there are no tracks, none of a video that was asked for, or a file cannot
+            be read.
+    """
+    folder = OutputFolder(str(output))
+    if video_ids is None:
+        files = folder.track_files()
+        if not files:
+            raise OutputError(f"{output}: got no tracks/*.parquet, expected the output of annotate")
+    else:
+        files = [folder.tracks_of(video_id) for video_id in video_ids]
+    if not files:
+        return TRACK_SCHEMA.empty_table().select(list(columns or TRACK_SCHEMA.names))
+
+    def read(file: Folder) -> pa.Table:
+        return _read_table(file, columns, TRACK_SCHEMA)
+
+    return pa.concat_tables(_in_parallel(read, files))
+
+
+def _tables_in(folder: Folder) -> list[Folder]:
+    return [folder / name for name in folder.names() if name.endswith(_SUFFIX)]
+
+
+def _read_table(file: Folder, columns: Sequence[str] | None, schema: pa.Schema) -> pa.Table:
+    """The table without the file's own metadata, so that tables of many runs concatenate."""
+    names = list(columns or schema.names)
+    if unknown := [name for name in names if name not in schema.names]:
+        raise OutputError(f"columns: got {', '.join(unknown)}, expected {', '.join(schema.names)}")
+    try:
+        table = read_parquet(pa.BufferReader(file.read_bytes()), names)
+        return table.select(names).cast(pa.schema([schema.field(name) for name in names]))
+    except FileNotFoundError as error:
+        raise OutputError(f"{file}: no such file; the video has no row there") from error
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise OutputError(f"{file}: got {error}, expected a table of annotate") from error
+
+
+def _in_parallel(action: Callable[[_In], _Out], items: Sequence[_In]) -> Iterator[_Out]:
+    """`action` of each item, in order, a few at a time and not far ahead of the reader."""
+    with ThreadPoolExecutor(_READERS, "facetracks-read") as pool:
+        left = iter(items)
+        waiting = [pool.submit(action, item) for item in islice(left, _READ_AHEAD)]
+        while waiting:
+            yield waiting.pop(0).result()
+            waiting += [pool.submit(action, item) for item in islice(left, 1)]

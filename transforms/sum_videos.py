@@ -1,0 +1,124 @@
+"""SumVideos: status rows become the totals of a run."""
+
+from __future__ import annotations
+
+import heapq
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
+
+import apache_beam as beam
+
+from transforms.storage.atomic_files import Folder, write_bytes
+
+__all__ = ["IncompleteVideo", "SumVideos", "VideoTotals", "read_totals"]
+
+_INCOMPLETE: Final = ("partial", "failed")
+_NAMED: Final = 20
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class IncompleteVideo:
+    """A video that ended partial or failed, and why."""
+
+    video_id: str
+    status: str
+    reason: str
+    message: str
+
+
+@dataclass(slots=True)
+class VideoTotals:
+    """What the status rows of a run add up to; of the incomplete ones it names a few."""
+
+    statuses: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    frames: int = 0
+    face_frames: int = 0
+    incomplete: list[IncompleteVideo] = field(default_factory=list)
+
+    @property
+    def videos(self) -> int:
+        """How many there are."""
+        return sum(self.statuses.values())
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Counts one row of the videos table."""
+        self.statuses[row["status"]] += 1
+        if row["reason"]:
+            self.reasons[row["reason"]] += 1
+        self.frames += row["frames_decoded"]
+        self.face_frames += row["face_frames"]
+        if row["status"] in _INCOMPLETE:
+            words = (row[name] or "" for name in ("video_id", "status", "reason", "message"))
+            self._name([IncompleteVideo(*words)])
+
+    def merge(self, other: VideoTotals) -> None:
+        """Adds another's."""
+        self.statuses.update(other.statuses)
+        self.reasons.update(other.reasons)
+        self.frames += other.frames
+        self.face_frames += other.face_frames
+        self._name(other.incomplete)
+
+    def _name(self, more: Iterable[IncompleteVideo]) -> None:
+        self.incomplete = heapq.nsmallest(_NAMED, [*self.incomplete, *more])
+
+
+class _SumFn(beam.CombineFn):  # type: ignore[misc]
+    def create_accumulator(self) -> VideoTotals:
+        return VideoTotals()
+
+    def add_input(self, totals: VideoTotals, row: Mapping[str, Any]) -> VideoTotals:
+        totals.add(row)
+        return totals
+
+    def merge_accumulators(self, parts: Iterable[VideoTotals]) -> VideoTotals:
+        totals = VideoTotals()
+        for part in parts:
+            totals.merge(part)
+        return totals
+
+    def extract_output(self, totals: VideoTotals) -> VideoTotals:
+        return totals
+
+
+@dataclass
+class SumVideos(beam.PTransform):  # type: ignore[misc]
+    """Rows of the videos table become one VideoTotals, also written to `url` as JSON."""
+
+    url: str
+
+    def expand(self, rows: beam.PCollection[Mapping[str, Any]]) -> beam.PCollection[VideoTotals]:
+        """Sums, so that the driver holds no row, and writes the sum."""
+        return (
+            rows
+            | "Sum" >> beam.CombineGlobally(_SumFn())
+            | "WriteTotals" >> beam.Map(_write, self.url)
+        )
+
+
+def _write(totals: VideoTotals, url: str) -> VideoTotals:
+    fields = {
+        "statuses": totals.statuses,
+        "reasons": totals.reasons,
+        "frames": totals.frames,
+        "face_frames": totals.face_frames,
+        "incomplete": [asdict(video) for video in totals.incomplete],
+    }
+    write_bytes(url, json.dumps(fields).encode())
+    return totals
+
+
+def read_totals(url: str) -> VideoTotals:
+    """What SumVideos wrote."""
+    fields = json.loads(Folder(url).read_bytes())
+    return VideoTotals(
+        Counter(fields["statuses"]),
+        Counter(fields["reasons"]),
+        fields["frames"],
+        fields["face_frames"],
+        [IncompleteVideo(**video) for video in fields["incomplete"]],
+    )
