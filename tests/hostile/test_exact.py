@@ -46,9 +46,12 @@ LOSSLESS = {"qp": "0", "crf": "0"}
 class SpotModel:
     """Stands in for the landmark network: all 68 points are the spot's centre in the crop."""
 
-    def predict(self, crops: np.ndarray, windows: np.ndarray) -> np.ndarray:
+    def predict_with_spread(
+        self, crops: np.ndarray, windows: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         centres = np.array([spot_centre(crop) for crop in crops])
-        return np.repeat(centres[windows[:, -1], None], 68, axis=1).astype(np.float32)
+        points = np.repeat(centres[windows[:, -1], None], 68, axis=1).astype(np.float32)
+        return points, np.zeros(points.shape[:2], np.float32)
 
 
 class SpotDetector:
