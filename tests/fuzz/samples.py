@@ -161,7 +161,9 @@ def _samples() -> Samples:
         stats=SegmentStats(0.1, 0.2, 0.3, 0.4, 1),
     )  # fmt: skip
     points = np.zeros((3, _LANDMARKS, 2), np.float32)
-    landmarks = SegmentLandmarks(segment, geometry, rows, seam, points, SegmentStats())
+    landmarks = SegmentLandmarks(
+        segment, geometry, rows, seam, points, points[..., 0], SegmentStats()
+    )
     second = Segment(video, metadata, 1, 2, 40, 50, None)
     manifest = [
         {"uri": "a.mp4", "video_id": "a", "start_seconds": 0.5, "stop_seconds": 2.0, "boxes": None},

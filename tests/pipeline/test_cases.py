@@ -155,7 +155,7 @@ def test_repeated_frames_are_one_sample(run):
     for name in doubled.schema.names:
         values = doubled[name].to_pylist()
         if name not in ("frame_index", "pts", "pts_seconds"):
-            assert values[0::2] == values[1::2], name
+            assert repr(values[0::2]) == repr(values[1::2]), name  # spreads may be nan
         if name in ("face_id", "box_source", "pts_seconds"):
             assert values[0::2] == source[name].to_pylist(), name
     for suffix in ("", "_raw"):

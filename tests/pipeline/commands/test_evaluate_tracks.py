@@ -40,6 +40,7 @@ def _row(video_id: str, number: int, pts: int, raw_off_px: float) -> dict:
     truth = disc_landmarks(number)
     raw = truth + [raw_off_px, 0]
     points = {"x": truth[:, 0], "y": truth[:, 1], "x_raw": raw[:, 0], "y_raw": raw[:, 1]}
+    points["spread_px"] = np.full(68, np.nan)
     return {
         "video_id": video_id, "face_id": 0, "frame_index": number, "pts": pts,
         "pts_seconds": pts / 25, "box_xyxy_px": box_from_landmarks(truth).tolist(),
