@@ -34,8 +34,9 @@ from models.stabilization.weights import (
     load_stabilizer_weights,
 )
 from models.synthesis.motion_tracks import MotionTrack
+from pipeline.commands.track_options import add_track_options, track_settings
 from pipeline.data.annotated_tracks import rest_table
-from pipeline.data.stabilizer_tracks import add_track_options, make_tracks
+from pipeline.data.stabilizer_tracks import make_tracks
 from pipeline.reports.stabilizer_plots import check_plots, draw_plots
 from schemas.errors import UsageError
 
@@ -118,33 +119,34 @@ def run(args: argparse.Namespace) -> int:
         check_plots()
     if args.draws < 1:
         raise UsageError(f"--draws: got {args.draws}, expected more")
+    settings = track_settings(args)
     tracks = [
         track
         for seed in range(args.seed, args.seed + args.draws)
-        for track in make_tracks(argparse.Namespace(**{**vars(args), "seed": seed}), "test")
+        for track in make_tracks(dataclasses.replace(settings, seed=seed), "test")
     ]
     batch = TrackBatch.of(tracks)
     steadied: dict[str, Array] = {"raw": batch.raw}
     steadied |= dict(_stabilized(batch, fitted, args.full))
     if args.ablations:
-        fit_args = argparse.Namespace(**{**vars(args), "tracks": args.fit_tracks})
-        training = TrackBatch.of(make_tracks(fit_args, "fit")).without_bias()
+        to_fit = dataclasses.replace(settings, tracks=args.fit_tracks)
+        training = TrackBatch.of(make_tracks(to_fit, "fit")).without_bias()
         steadied |= dict(_ablations(training, batch, args.steps))
     costs = _costs(tracks, fitted, args.full)
     rows = [_row(name, batch, x, costs.get(name)) for name, x in steadied.items()]
-    settings = list(_settings(batch)) if args.settings else []
+    swept = list(_settings(batch)) if args.settings else []
     if args.json:
-        results = {"weights_sha256": fitted.sha256, "results": rows, "settings": settings}
+        results = {"weights_sha256": fitted.sha256, "results": rows, "settings": swept}
         print(json.dumps(results, indent=2))
     else:
         print(f"{batch!r}, stabilizer weights {fitted.sha256[:12]}")
         print(_table(rows))
         batched = batched_cost_us(fitted.filter, _cost_track(tracks))
         print(f"sta, 50 tracks side by side: {batched:.1f} us a frame")
-        if settings:
-            print(_compare_settings(rows, settings))
+        if swept:
+            print(_compare_settings(rows, swept))
     if args.plots:
-        for path in draw_plots(args.plots, batch, steadied, rows, settings):
+        for path in draw_plots(args.plots, batch, steadied, rows, swept):
             print(path)
     return 0
 

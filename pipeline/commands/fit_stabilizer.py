@@ -38,7 +38,8 @@ from models.stabilization.weights import (
     save_stabilizer_weights,
 )
 from models.synthesis.motion_tracks import MotionTrack
-from pipeline.data.stabilizer_tracks import add_track_options, make_tracks
+from pipeline.commands.track_options import add_track_options, track_settings
+from pipeline.data.stabilizer_tracks import make_tracks
 
 __all__ = ["add_parser", "run"]
 
@@ -122,7 +123,9 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Fits, prints what came of it, writes the file; returns 0."""
-    tracks, held_out_tracks = make_tracks(args, "fit", args.labelled), make_tracks(args, "held-out")
+    settings = track_settings(args)
+    tracks = make_tracks(settings, "fit", args.labelled)
+    held_out_tracks = make_tracks(settings, "held-out")
     batch, held_out = TrackBatch.of(tracks).without_bias(), TrackBatch.of(held_out_tracks)
     cost_of = TuningCost(held_out)
     print(f"fit on {batch!r}; held out {held_out!r}")

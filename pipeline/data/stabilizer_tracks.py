@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -18,60 +18,77 @@ from models.synthesis.motion_tracks import MotionTrack
 from models.synthesis.track_sets import CLIP_FRAMES, Split, animate_split, clip_count, mix_split
 from schemas.errors import UsageError
 
-__all__ = ["add_track_options", "make_tracks"]
+__all__ = ["TrackSettings", "make_tracks"]
 
 
-def add_track_options(parser: argparse.ArgumentParser, *, tracks: int) -> None:
-    """The options that say which tracks."""
-    add = parser.add_argument
-    add(
-        "--data",
-        type=Path,
-        metavar="DIR",
-        help="labelled sets (images68, pseudo68, videos); without it only the animated astronaut",
-    )
-    add("--cache", type=Path, metavar="DIR", help="keep the animated clips here (5 s each to make)")
-    add("--weights", type=Path, metavar="FILE", help="landmark weights (default: the package's)")
-    add("--tracks", type=int, default=tracks, help="how many tracks (default: %(default)s)")
-    add("--frames", type=int, default=300, help="frames of a track (default: %(default)s)")
-    add(
-        "--clips",
-        type=int,
-        help="animated clips (default: 14 to fit, 12 held out, 9 to test)",
-    )
-    add("--seed", type=int, default=0, help="seed of every random choice (default: 0)")
-    add("--threads", type=int, default=1, help="CPU threads (default: 1)")
+@dataclass(frozen=True, kw_only=True)
+class TrackSettings:
+    """Which tracks to make.
+
+    Attributes:
+        data: folder of labelled sets (images68, pseudo68, videos); None: the photograph only.
+        cache: folder that keeps the animated clips.
+        weights: landmark weights; None is the default.
+        tracks: how many tracks. frames: frames of each.
+        clips: animated clips; None is what the split has by default.
+        seed: of every random choice.
+        threads: CPU threads.
+
+    Raises:
+        UsageError: a number that is too small.
+    """
+
+    data: Path | None = None
+    cache: Path | None = None
+    weights: Path | None = None
+    tracks: int = 50
+    frames: int = 300
+    clips: int | None = None
+    seed: int = 0
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("tracks", "clips", "frames", "threads"):
+            value = getattr(self, name)
+            least = 3 if name == "frames" else 1
+            if value is not None and value < least:
+                raise UsageError(f"--{name}: got {value}, expected {least} or more")
 
 
 def make_tracks(
-    args: argparse.Namespace, split: Split, labelled: Path | None = None
+    settings: TrackSettings, split: Split, labelled: Path | None = None
 ) -> list[MotionTrack]:
     """The tracks of a split, and of a folder in the layout of 300VW where one is given."""
-    for name in ("tracks", "clips", "frames", "threads"):
-        value = getattr(args, name)
-        if value is not None and value < (3 if name == "frames" else 1):
-            raise UsageError(f"--{name}: got {value}, expected more")
-    torch.set_num_threads(args.threads)
-    model, detector = load_landmark_model(args.weights), load_face_detector("default")
-    frames = min(args.frames, CLIP_FRAMES)
-    animate = animate_split(args.data, split, model.card, detector, seed=args.seed, frames=frames)
+    torch.set_num_threads(settings.threads)
+    model, detector = load_landmark_model(settings.weights), load_face_detector("default")
+    frames = min(settings.frames, CLIP_FRAMES)
+    animate = animate_split(
+        settings.data, split, model.card, detector, seed=settings.seed, frames=frames
+    )
     card = model.card
-    made_by = f"{detector.weights_sha256} {card.crop_size_px} {card.crop_scale} {args.seed} "
-    made_by += f"{frames} {split} {args.data}"
+    made_by = f"{detector.weights_sha256} {card.crop_size_px} {card.crop_scale} {settings.seed} "
+    made_by += f"{frames} {split} {settings.data}"
     kept: Path | None = None
-    if args.cache:
-        kept = args.cache / hashlib.sha256(made_by.encode()).hexdigest()[:12]
-    count = clip_count(split, args.clips)
+    if settings.cache:
+        kept = settings.cache / hashlib.sha256(made_by.encode()).hexdigest()[:12]
+    count = clip_count(split, settings.clips)
     animated = [
         _clip(animate, number, kept).track(model)
         for number in tqdm(range(count), f"animated stills ({split})", unit="clip")
     ]
     tracks = mix_split(
-        args.data, split, animated, seed=args.seed, tracks=args.tracks, frames=args.frames
+        settings.data,
+        split,
+        animated,
+        seed=settings.seed,
+        tracks=settings.tracks,
+        frames=settings.frames,
     )
     if labelled is not None:
         videos = read_300vw(labelled, "train").videos
-        found = labelled_video_clips(videos, card, detector, frames=args.frames, seed=args.seed)
+        found = labelled_video_clips(
+            videos, card, detector, frames=settings.frames, seed=settings.seed
+        )
         tracks += [clip.track(model) for clip in tqdm(found, "labelled videos", len(videos))]
     return tracks
 
