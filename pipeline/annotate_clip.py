@@ -73,8 +73,7 @@ def _outcomes(
     staging = stages.run_output.staging(segment.video)
     try:
         for windows in child.decode(segment):
-            size = max(1, len(windows.windows))
-            for landmarks in align_windows([windows], model, batch_windows=size):
+            for landmarks in align_windows([windows], model, batch_windows=model.batch_windows):
                 yield save_part(staging, landmarks)
             rest = rest_after(windows.segment, segment)
     except VideoError as error:

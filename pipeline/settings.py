@@ -22,6 +22,9 @@ ALLOWED_PROTOCOLS: Final = tuple(
 )
 _MAX_DEFAULT_WORKERS: Final = 8
 _STABILIZER: Final = "rts"
+_MAY_BE_NONE: Final = (
+    "weights", "batch_windows", "align_accelerator", "align_ram", "limit", "stream",
+)  # fmt: skip
 
 
 def _default_workers() -> int:
@@ -39,7 +42,8 @@ class AnnotateSettings:
         device: where the landmark network runs: auto, cpu, cuda or cuda:i.
         precision: float32 or bfloat16, the landmark network's numbers.
         compile: compile the landmark network in every worker first.
-        batch_windows: frame windows in a call of the landmark network.
+        batch_windows: frame windows in a call of the landmark network; None is what suits the
+            device: for crops of 64 px, 32 on a CPU and 256 on a GPU.
         separate_decode: decode and align on different workers; crops cross a shuffle.
         align_accelerator: Beam's resource hint `accelerator` for the workers that align.
         align_ram: Beam's resource hint `min_ram` for the workers that align.
@@ -66,7 +70,7 @@ class AnnotateSettings:
     device: str = "auto"
     precision: str = PRECISIONS[0]
     compile: bool = False
-    batch_windows: int = 256
+    batch_windows: int | None = None
     separate_decode: bool = False
     align_accelerator: str | None = None
     align_ram: str | None = None
@@ -106,7 +110,7 @@ def check_setting(name: str, value: object) -> None:
 
 
 def _check(name: str, value: object) -> None:
-    if value is None and name in ("weights", "align_accelerator", "align_ram", "limit", "stream"):
+    if value is None and name in _MAY_BE_NONE:
         return
     if name in ("batch_windows", "workers", "max_memory_mb", "max_pixels", "limit"):
         if not isinstance(value, int) or value < 1:

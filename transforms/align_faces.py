@@ -27,6 +27,8 @@ __all__ = ["AlignFaces", "LandmarkModelHandler", "align_windows"]
 _LOGGER = logging.getLogger(__name__)
 #: Windows that a segment counts for at least, so that few segments wait for a full batch.
 _LEAST_WEIGHT = 16
+#: Windows that are gathered where the device says how many a call gets.
+_GATHERED_WINDOWS = 256
 
 
 def align_windows(
@@ -86,7 +88,7 @@ class LandmarkModelHandler(ModelHandler[SegmentWindows, SegmentLandmarks, Landma
     Args:
         weights: a weights file, or None for the default.
         device: auto, cpu, cuda or cuda:i, resolved on the worker.
-        batch_windows: windows a network call.
+        batch_windows: windows in a call of the network; None: what suits the device.
         threads: CPU threads of a network call.
         bfloat16, compiled: see `LandmarkModel`.
         weights_sha256: hex digest that the loaded weights must have, if given.
@@ -97,7 +99,7 @@ class LandmarkModelHandler(ModelHandler[SegmentWindows, SegmentLandmarks, Landma
         weights: str | None = None,
         *,
         device: str = "auto",
-        batch_windows: int = 256,
+        batch_windows: int | None = None,
         threads: int | None = None,
         bfloat16: bool = False,
         compiled: bool = False,
@@ -107,7 +109,7 @@ class LandmarkModelHandler(ModelHandler[SegmentWindows, SegmentLandmarks, Landma
         self._device = device
         self._batch_windows = batch_windows
         self._threads = threads
-        self._form = {"bfloat16": bfloat16, "compiled": compiled}
+        self._bfloat16, self._compiled = bfloat16, compiled
         self._weights_sha256 = weights_sha256
 
     def load_model(self) -> LandmarkModel:
@@ -116,7 +118,13 @@ class LandmarkModelHandler(ModelHandler[SegmentWindows, SegmentLandmarks, Landma
         if self._threads is not None:
             torch.set_num_threads(self._threads)
         _LOGGER.info("landmark network on %s", device)
-        model = load_landmark_model(self._weights, device, **self._form)
+        model = load_landmark_model(
+            self._weights,
+            device,
+            bfloat16=self._bfloat16,
+            compiled=self._compiled,
+            batch_windows=self._batch_windows,
+        )
         check_digest("landmark weights", model.weights_sha256, self._weights_sha256)
         return model
 
@@ -127,13 +135,15 @@ class LandmarkModelHandler(ModelHandler[SegmentWindows, SegmentLandmarks, Landma
         inference_args: dict[str, Any] | None = None,
     ) -> Iterable[SegmentLandmarks]:
         """One SegmentLandmarks for each element, in order."""
-        return list(align_windows(batch, model, batch_windows=self._batch_windows))
+        batch_windows = self._batch_windows or model.batch_windows
+        return list(align_windows(batch, model, batch_windows=batch_windows))
 
     def batch_elements_kwargs(self) -> dict[str, Any]:
-        """Elements are gathered until their windows fill a network call."""
+        """Elements are gathered until their windows fill calls of the network."""
+        gathered = self._batch_windows or _GATHERED_WINDOWS
         return {
-            "min_batch_size": self._batch_windows,
-            "max_batch_size": self._batch_windows,
+            "min_batch_size": gathered,
+            "max_batch_size": gathered,
             "element_size_fn": _window_count,
         }
 

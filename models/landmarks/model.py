@@ -53,7 +53,7 @@ NAMED_WEIGHTS: Final[Mapping[str, Path]] = {
     "accurate": _WEIGHTS / "landmarks_hourglass.safetensors",
 }
 #: Pixels of crops that go through the network together: on a CPU few enough for its caches.
-_CHUNK_PIXELS: Final = {"cpu": 32 * 64 * 64, "cuda": 256 * 64 * 64}
+_BATCH_PIXELS: Final = {"cpu": 32 * 64 * 64, "cuda": 256 * 64 * 64}
 
 
 class LandmarkModel:
@@ -66,11 +66,13 @@ class LandmarkModel:
         weights_sha256: hex digest of the weights file.
         bfloat16: compute in half the precision; see `models.landmarks.precision`.
         compiled: by torch.compile, at the first predictions; needs a C++ compiler.
+        batch_windows: windows in a call of the network; None: what suits the device.
 
     Attributes:
         card: what the weights file says about itself.
         device: where it runs.
         weights_sha256: hex digest of the weights file.
+        batch_windows: windows in a call of the network.
     """
 
     def __init__(
@@ -82,9 +84,12 @@ class LandmarkModel:
         *,
         bfloat16: bool = False,
         compiled: bool = False,
+        batch_windows: int | None = None,
     ) -> None:
         self.card = card
         self.device = resolve_device(device)
+        suits = max(1, _BATCH_PIXELS[self.device.type] // card.crop_size_px**2)
+        self.batch_windows = batch_windows or suits
         self.weights_sha256 = weights_sha256
         self._form = fast_form(network).to(self.device)
         self._dtype = torch.bfloat16 if bfloat16 else torch.float32
@@ -182,14 +187,16 @@ class LandmarkModel:
         self, crops: npt.NDArray[np.uint8], windows: npt.NDArray[np.intp]
     ) -> npt.NDArray[np.float32]:
         """(M, 68, 3) x, y, spread where every crop is used and every window another."""
-        chunk = max(1, _CHUNK_PIXELS[self.device.type] // self.card.crop_size_px**2)
         shared = torch.from_numpy(np.ascontiguousarray(crops)).to(self.device)  # (N, S, S, 3)
         read_crops = self._form.read_crops
         if read_crops is not None:
-            read = [read_crops(self._normalized(part)) for part in torch.split(shared, chunk)]
+            read = [
+                read_crops(self._normalized(part))
+                for part in torch.split(shared, self.batch_windows)
+            ]
             shared = torch.cat(read)  # (N, ...)
         parts = []
-        for part in torch.split(torch.from_numpy(windows).to(self.device), chunk):
+        for part in torch.split(torch.from_numpy(windows).to(self.device), self.batch_windows):
             gathered = shared[part]  # (B, F, ...)
             if read_crops is None:
                 gathered = self._normalized(gathered)  # (B, F, 3, S, S)
@@ -229,6 +236,7 @@ def load_landmark_model(
     *,
     bfloat16: bool = False,
     compiled: bool = False,
+    batch_windows: int | None = None,
 ) -> LandmarkModel:
     """Loads a network for inference.
 
@@ -238,6 +246,7 @@ def load_landmark_model(
             the network runs in float32.
         device: where it runs.
         bfloat16, compiled: see `LandmarkModel`; not for networks from elsewhere.
+        batch_windows: see `LandmarkModel`.
 
     Raises:
         WeightsError: the file is missing, is not a landmark weights file, or does not hold what
@@ -250,14 +259,22 @@ def load_landmark_model(
         if bfloat16 or compiled:
             raise UsageError(f"{file}: networks from elsewhere run in the form they were saved in")
         external, card, sha256 = read_external_model(file)
-        return LandmarkModel(external, card, device, sha256)
+        return LandmarkModel(external, card, device, sha256, batch_windows=batch_windows)
     tensors, card = read_landmark_weights(file)
     network = card.build_network()
     network.load_state_dict(
         {name: tensor.to(torch.float32) for name, tensor in tensors.items()}, strict=False
     )
     sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
-    return LandmarkModel(network, card, device, sha256, bfloat16=bfloat16, compiled=compiled)
+    return LandmarkModel(
+        network,
+        card,
+        device,
+        sha256,
+        bfloat16=bfloat16,
+        compiled=compiled,
+        batch_windows=batch_windows,
+    )
 
 
 def read_landmark_weights(path: Path) -> tuple[dict[str, Tensor], LandmarkCard]:

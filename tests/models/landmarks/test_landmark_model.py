@@ -14,6 +14,7 @@ from models.landmarks.model import (
 )
 from models.landmarks.networks.coordinate_network import CoordinateNetwork2D
 from models.landmarks.networks.heatmap_codecs import CODECS
+from models.landmarks.networks.landmark_network import LandmarkNetwork
 from schemas.errors import UsageError, WeightsError
 
 
@@ -130,6 +131,37 @@ def test_a_failed_save_leaves_the_old_file(tmp_path: Path, network: CoordinateNe
         save_landmark_weights(path, network, LandmarkCard(training=b"no JSON"))  # type: ignore[arg-type]
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+class _Recording(LandmarkNetwork):
+    """Says the middle of every crop, and remembers the shapes of its calls."""
+
+    frames_seen = 3
+
+    def __init__(self) -> None:
+        super().__init__(68, 64)
+        self.calls: list[tuple[int, ...]] = []
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.calls.append(tuple(x.shape))
+        return torch.zeros(len(x), 68, 2)
+
+
+@pytest.mark.parametrize(
+    ("batch_windows", "expected"), [(5, [5, 5, 2]), (12, [12]), (100, [12]), (None, [12])]
+)
+def test_a_call_of_the_network_gets_a_batch(batch_windows: int | None, expected: list[int]) -> None:
+    network = _Recording()
+    model = LandmarkModel(network, LandmarkCard(), batch_windows=batch_windows)
+    assert model.batch_windows == (batch_windows or 32)
+    windows = np.arange(36, dtype=np.intp).reshape(12, 3)
+    assert model.predict(_crops(36), windows).shape == (12, 68, 2)
+    assert [call[0] for call in network.calls] == expected
+    assert {call[1:] for call in network.calls} == {(3, 3, 64, 64)}
+
+
+def test_larger_crops_come_in_smaller_batches() -> None:
+    assert LandmarkModel(_Recording(), LandmarkCard(crop_size_px=128)).batch_windows == 8
 
 
 @pytest.mark.parametrize("device", ["tpu?", "mps", "cuda:99"])
