@@ -1,4 +1,4 @@
-"""`facetracks evaluate decoders`: errors of the heatmap codecs on disturbed Gaussians."""
+"""`facetracks evaluate codecs`: errors of the heatmap codecs on disturbed Gaussians."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ __all__ = ["add_parser", "run"]
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Adds `decoders` to the group of `facetracks evaluate`."""
+    """Adds `codecs` to the group of `facetracks evaluate`."""
     parser = subparsers.add_parser(
-        "decoders",
+        "codecs",
+        aliases=["decoders"],
         help="measure how heatmaps are decoded",
         description="Mean error in heatmap pixels of each way to decode a heatmap, on Gaussians "
         f"of known centre, 64x64, decoded with sigma {SIGMA_PX:g}: with noise (white, blurred by "

@@ -1,4 +1,4 @@
-"""`facetracks networks` and `facetracks evaluate decoders`."""
+"""`facetracks networks` and `facetracks evaluate codecs`."""
 
 import json
 
@@ -30,7 +30,7 @@ def test_networks_beside_table_7(facetracks) -> None:
 
 
 def test_decoders(facetracks) -> None:
-    ended = facetracks("evaluate", "decoders", "--maps", 50, "--json")
+    ended = facetracks("evaluate", "codecs", "--maps", 50, "--json")
     assert ended.status == 0, ended.err
     errors = json.loads(ended.out)["mean_error_px"]
     assert errors["none"]["fractional"] < 1e-3 < errors["none"]["argmax"]
