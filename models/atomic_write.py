@@ -1,4 +1,4 @@
-"""Local files that are there whole or not at all."""
+"""Atomic writes of local files: a file is complete or absent."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 __all__ = ["TEMPORARY_PREFIX", "atomic_write"]
 
-#: Marks files in the making; the rest of the name is random.
+#: Marks temporary files; the rest of the name is random.
 TEMPORARY_PREFIX = ".facetracks-"
 
 

@@ -1,4 +1,4 @@
-"""Weights on a worker must be those that the run was started with."""
+"""Checks that weights on a worker are those that the run was started with."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from pipeline.annotate_videos import stage_settings
 from pipeline.graph import AnnotateGraph, GraphSettings
 from pipeline.inputs import DistinctVideos, Inputs, find_inputs
 from pipeline.manifests import ReadManifests
-from pipeline.output_lock import lone_run
+from pipeline.output_lock import exclusive_run
 from pipeline.provenance import check_same_config, write_run_record
 from pipeline.runner_options import runner_options, runs_here
 from pipeline.settings import AnnotateSettings
@@ -131,7 +131,7 @@ def annotate(
         "config_hash": stages.run_output.config_hash(),
         **stages.run_output.provenance,
     }
-    with lone_run(stages.run_output):
+    with exclusive_run(stages.run_output):
         if not settings.overwrite:
             check_same_config(location, stages.run_output.config)
         write_run_record(location, record)

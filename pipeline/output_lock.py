@@ -1,4 +1,4 @@
-"""One run at a time on a local output; elsewhere runs end alike whoever writes last."""
+"""A lock on local outputs. On object stores two runs of one configuration write equal files."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from schemas.errors import OutputError
 from transforms.storage.atomic_files import Folder, sweep_all_temporaries
 from transforms.storage.run_output import RunOutput
 
-__all__ = ["lone_run"]
+__all__ = ["exclusive_run"]
 
 
 @contextlib.contextmanager
-def lone_run(run_output: RunOutput) -> Iterator[None]:
+def exclusive_run(run_output: RunOutput) -> Iterator[None]:
     """Holds a local output for this run; clears what killed runs left unfinished.
 
-    The lock is the kernel's (flock), so a run that was killed holds nothing. Object
-    stores have no lock: every object is put whole under a name that its content decides,
-    so two runs of one configuration end with the same output.
+    The lock is the kernel's (flock): it ends with the process. Object stores have no lock;
+    names and contents depend on the inputs only, so two runs of one configuration end with
+    the same output.
 
     Raises OutputError when another run holds the output.
     """

@@ -1,4 +1,4 @@
-"""How far a run is: a bar on a terminal, plain lines elsewhere."""
+"""The progress display: a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 

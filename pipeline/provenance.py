@@ -1,4 +1,4 @@
-"""What a run was: the configuration that tracks depend on, and the versions that made them."""
+"""Provenance: the configuration that tracks depend on, and the versions that made them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from transforms.storage.output_tables import OutputFolder
 
 __all__ = ["check_same_config", "describe_run", "tracks_config", "write_run_record"]
 
-#: Raise it when the same inputs and weights give other tracks than before.
+#: To be raised when the same inputs and weights give other tracks than before.
 _METHOD_VERSION: Final = 3
 
 

@@ -1,4 +1,4 @@
-"""Beam's options of a run, with the runner of one machine where none is named."""
+"""Beam's options of a run; the default runner is the FnApiRunner."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ _GROWTH: Final = 2
 #: ... until waves leave so much in staging: about 8 hours of one face at 25 frames a second.
 _WAVE_BYTES: Final = 1 << 30
 #: Videos may be longer than those before; so many hours-long ones still fit on a disk.
-_MOST_VIDEOS: Final = 256
+_MAX_VIDEOS: Final = 256
 
 #: Runs the pipeline over some inputs; returns its counters.
 RunWave: TypeAlias = Callable[[Inputs], Counter[str]]
@@ -66,4 +66,4 @@ def run_in_waves(inputs: Inputs, run_wave: RunWave, totals: RunTotals) -> None:
 def next_size(videos: int, staged_bytes: int) -> int:
     """Videos of the next wave, after one of so many that left so much in staging."""
     room = videos * _WAVE_BYTES // max(1, staged_bytes)
-    return max(1, min(videos * _GROWTH, room, _MOST_VIDEOS))
+    return max(1, min(videos * _GROWTH, room, _MAX_VIDEOS))

@@ -26,7 +26,7 @@ __all__ = ["AlignFaces", "LandmarkModelHandler", "align_windows"]
 
 _LOGGER = logging.getLogger(__name__)
 #: Windows that a segment counts for at least, so that few segments wait for a full batch.
-_LEAST_WEIGHT = 16
+_MIN_WEIGHT = 16
 #: Windows that are gathered where the device says how many a call gets.
 _GATHERED_WINDOWS = 256
 
@@ -157,7 +157,7 @@ class LandmarkModelHandler(ModelHandler[SegmentWindows, SegmentLandmarks, Landma
 
 
 def _window_count(windows: SegmentWindows) -> int:
-    return max(_LEAST_WEIGHT, len(windows.windows))
+    return max(_MIN_WEIGHT, len(windows.windows))
 
 
 @dataclass

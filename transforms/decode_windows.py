@@ -1,4 +1,4 @@
-"""DecodeWindows: a segment becomes windows of face crops; pixels are born here."""
+"""DecodeWindows: a segment is decoded and becomes windows of face crops."""
 
 from __future__ import annotations
 

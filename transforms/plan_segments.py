@@ -1,4 +1,4 @@
-"""PlanSegments: a video becomes the segments it is decoded in; nothing is decoded yet."""
+"""PlanSegments: a video is cut into segments at keyframes, without decoding."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""How far the workers in this process are, for a progress display beside them.
+"""Progress of the workers in this process, for a progress display in the same process.
 
 The runners of one machine keep their workers in the driver's process, which reads the
-board while it waits. On a cluster nobody reads it; there, the counters tell.
+board while it waits. On a cluster the board is not read; the counters serve there.
 """
 
 from __future__ import annotations

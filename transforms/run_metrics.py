@@ -1,4 +1,4 @@
-"""What a run counts, as the runner's pages show it and run.json adds it up.
+"""Counters and distributions of a run: shown by the runner, summed up in run.json.
 
 Counters are named for what they count. Distributions of time are in milliseconds, because
 Beam's hold whole numbers; the name says so.

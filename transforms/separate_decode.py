@@ -1,4 +1,4 @@
-"""SeparateDecode: decoding and aligning become stages of their own, on workers of their own.
+"""SeparateDecode: a shuffle between decoding and aligning, so that they run on other workers.
 
     CPU workers   DecodeWindows --- crops, 12 kB a face a frame ---> AlignFaces   GPU workers
 
@@ -48,7 +48,7 @@ class SegmentWindowsCoder(Coder):  # type: ignore[misc]
         return unpack_windows(content[windows_at:], segment)
 
     def is_deterministic(self) -> bool:
-        """Yes."""
+        """True: equal windows have equal bytes."""
         return True
 
     def to_type_hint(self) -> type[SegmentWindows]:

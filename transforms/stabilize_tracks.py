@@ -1,4 +1,4 @@
-"""StabilizeTracks: a video's segments, whatever order they come in, become its tracks."""
+"""StabilizeTracks: a video's segments, in any order of arrival, become its tracks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From segments to tracks: faces joined across seams, frames numbered, landmarks steadied.
+"""Joins segments to tracks: matches faces across seams, numbers frames, filters landmarks.
 
     segment s      ... 7 7 7 7 | 7'                    '|' the seam: s owns up to here, and
     segment s+1          3 3 3 | 3 3 3 ...              also saw the first frame after it,

@@ -1,4 +1,4 @@
-"""Stabilizers on the raw landmarks of real video, as `annotate` wrote them: jitter at rest, lag."""
+"""Jitter at rest and lag of stabilizers on the raw landmarks of annotated videos."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from transforms.storage.output_tables import OutputFolder
 __all__ = ["annotated_tracks", "rest_table"]
 
 _SHORTEST: Final = 50
-_LEAST_RESTING: Final = 500
+_MIN_RESTING: Final = 500
 #: Frames of a face, from its first, that the lag is measured on.
 _LAG_FRAMES: Final = 300
 
@@ -61,7 +61,7 @@ def rest_table(output: Path, kinds: Mapping[str, Callable[[], Stabilizer]]) -> s
         rests = resting(raw, fps)
         before = score_rest(raw, rests)
         shown = f"{name[:40]:40} {before.landmark_frames:7}"
-        enough = before.landmark_frames >= _LEAST_RESTING
+        enough = before.landmark_frames >= _MIN_RESTING
         if enough:
             raw_jitters.append(before.jitter_percent)
             shown += f" {before.jitter_percent:6.3f}"

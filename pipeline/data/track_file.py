@@ -1,4 +1,4 @@
-"""Track files, read back: by their own name, or by video from an output folder."""
+"""Reads track files: by their own name, or by video from an output folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `facetracks evaluate landmarks` tells: rows of figures, and the tables made of them."""
+"""The report of `facetracks evaluate landmarks`: rows of figures, and tables of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""log.csv of a training: a row an epoch, whole and in order whatever was killed or resumed."""
+"""log.csv of a training: a row an epoch, in order, also after a kill and a resume."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from schemas.records import Segment, StreamMetadata
 from transforms.decoding.container_sizes import HEAD_BYTES, declared_bytes
 from transforms.decoding.stream_choice import choose_stream
 from transforms.storage.source_files import (
-    LEAST_READ_BYTES,
+    MIN_READ_BYTES,
     SourceFile,
     is_local,
     look_up,
@@ -115,7 +115,7 @@ def _open_container(uri: str, source: Any) -> Any:
     """An av.container.InputContainer."""
     options = {"protocol_whitelist": "file", "format_whitelist": _CONTAINERS}
     try:
-        return av.open(source, options=options, buffer_size=LEAST_READ_BYTES)
+        return av.open(source, options=options, buffer_size=MIN_READ_BYTES)
     except (FileNotFoundError, PermissionError) as error:
         raise SourceError("unreadable", f"{uri}: cannot be read: {error}") from error
     except (FFmpegError, ValueError) as error:

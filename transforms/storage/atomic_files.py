@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, on local disks and object stores.
+"""Atomic writes on local disks and object stores: a file is complete or absent.
 
 Local: written under a temporary name in the same folder, then os.replace. Elsewhere:
 written to a local temporary file, then one whole-object put. An exception inside the
@@ -29,7 +29,7 @@ __all__ = [
     "write_bytes",
 ]
 
-#: Those that this process has in the making now.
+#: Temporary files that this process is writing.
 _UNFINISHED: set[Path] = set()
 #: What a full or read-only disk says.
 _NO_ROOM = (

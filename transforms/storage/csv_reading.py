@@ -1,4 +1,4 @@
-"""CSV tables from bytes that no thread of Arrow can hold on to as a Python object.
+"""CSV tables, parsed from memory that Arrow owns.
 
 Arrow parses CSV in its own threads, whatever it is told. One that still holds a Python file or
 `bytes` as the interpreter ends aborts the process after all of its work is done.

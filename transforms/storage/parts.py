@@ -1,4 +1,4 @@
-"""Parts: SegmentLandmarks as files, which stand in for a segment's rows on the way.
+"""Parts: SegmentLandmarks as files; stages pass references to them instead of rows.
 
     landmarks-{segment}-{start}-{stop}.safetensors
 

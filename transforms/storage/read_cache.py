@@ -1,4 +1,4 @@
-"""What this process has read lately of remote files, so that it is not read again.
+"""A cache of the bytes that this process read last from remote files.
 
 Segments of one video read the same bytes: all of them the container's index when they
 open it, and neighbours the stretch at their seam. The longest unused go first, and the
@@ -14,7 +14,7 @@ from typing import Final
 
 __all__ = ["RECENT", "ReadCache"]
 
-_MOST_BYTES: Final = 64 << 20
+_MAX_BYTES: Final = 64 << 20
 
 
 class ReadCache:
@@ -52,4 +52,4 @@ class ReadCache:
 
 
 #: The bytes of this process.
-RECENT: Final = ReadCache(_MOST_BYTES)
+RECENT: Final = ReadCache(_MAX_BYTES)

@@ -1,4 +1,4 @@
-"""What a run writes below OUTPUT for each video, and how it knows what is done.
+"""What a run writes below OUTPUT for each video, and which videos are done.
 
 The parts of a video are in staging/{stem}.{key}. `key` hashes everything the tracks depend on:
 the video's bytes (fingerprint), its range and boxes, and the configuration. A changed video or
@@ -25,8 +25,8 @@ from transforms.storage.track_files import METADATA_KEY
 
 __all__ = ["RunOutput", "config_hash"]
 
-#: Reasons that the same bytes need not meet a second time.
-_MAY_PASS: Final = frozenset({"unreadable", "not_found", "segment_lost"})
+#: Reasons that may be transient: videos that ended for them are annotated again.
+_TRANSIENT: Final = frozenset({"unreadable", "not_found", "segment_lost"})
 
 
 def config_hash(config: Mapping[str, Any]) -> str:
@@ -107,13 +107,13 @@ class RunOutput:
     def is_done(self, video: Video, retry: frozenset[str] = frozenset()) -> bool:
         """Whether a run has finished exactly this work, for a reason that is not in `retry`.
 
-        Failures that may have passed (a source that could not be read) are never done.
+        Videos with transient errors (a source that could not be read) are never done.
         """
         status = self.read_status(video)
         if status is None:
             return False
         row, key = status
-        return key == self.work_key(video) and row["reason"] not in retry | _MAY_PASS
+        return key == self.work_key(video) and row["reason"] not in retry | _TRANSIENT
 
     def is_finished(self, video: Video) -> bool:
         """Whether exactly this work has its status row, whatever it says."""

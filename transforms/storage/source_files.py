@@ -1,4 +1,4 @@
-"""Bytes of videos, wherever they are: what can pass is tried again, what cannot is told.
+"""Bytes of videos, local or remote: transient errors are retried, permanent ones raised.
 
 A connection that breaks, a server that answers 503: each read is tried a few times, with
 a pause that doubles. What stays broken is a SourceError of that video.
@@ -19,7 +19,7 @@ from schemas.errors import SourceError
 from transforms.storage.read_cache import RECENT, ReadCache
 
 __all__ = [
-    "LEAST_READ_BYTES",
+    "MIN_READ_BYTES",
     "SourceFile",
     "fingerprint",
     "give_up_within",
@@ -32,8 +32,8 @@ __all__ = [
 
 _LOGGER = logging.getLogger(__name__)
 #: A jump costs so much at least: planning jumps to a keyframe every few seconds.
-LEAST_READ_BYTES: Final = 16 << 10
-_MOST_AHEAD_BYTES: Final = 4 << 20
+MIN_READ_BYTES: Final = 16 << 10
+_MAX_AHEAD_BYTES: Final = 4 << 20
 #: Read-ahead is this part of what was read on end so far.
 _AHEAD_SHARE: Final = 2
 #: What tells one version of a source from another, as the file systems call it.
@@ -42,8 +42,8 @@ _VERSION_KEYS: Final = (
 )  # fmt: skip
 #: A web server that is silent for so long is asked again.
 _answer_seconds = 10.0
-_LEAST_ANSWER_SECONDS: Final = 1.0
-#: What is left of a stall when all tries were in vain: for their pauses, and to tell.
+_MIN_ANSWER_SECONDS: Final = 1.0
+#: Left of the stall limit when all tries have failed: for the pauses and the report.
 _SPARE_SECONDS: Final = 10.0
 _TRIES: Final = 5
 _FIRST_PAUSE_SECONDS: Final = 0.25
@@ -78,7 +78,7 @@ def resolve(url: str) -> tuple[Any, str]:
 def give_up_within(stall_seconds: float) -> None:
     """From now on, all tries of a server that stays silent end before `stall_seconds` do."""
     global _answer_seconds
-    _answer_seconds = max(_LEAST_ANSWER_SECONDS, (stall_seconds - _SPARE_SECONDS) / _TRIES)
+    _answer_seconds = max(_MIN_ANSWER_SECONDS, (stall_seconds - _SPARE_SECONDS) / _TRIES)
 
 
 def look_up(uri: str) -> tuple[Any, str, dict[str, Any]]:
@@ -110,7 +110,7 @@ def read_head(uri: str, count: int) -> bytes:
 
 
 def retrying(action: Callable[[], _Result], uri: str, what: str) -> _Result:
-    """Does `action`; failures that may pass are tried again, the rest become SourceErrors."""
+    """Calls `action`; transient errors are retried, permanent ones raised as SourceErrors."""
     pause = _FIRST_PAUSE_SECONDS
     for left in reversed(range(_TRIES)):
         try:
@@ -234,12 +234,12 @@ class SourceFile(io.RawIOBase):
             self._recent.add(self._key, self._ahead_start, self._ahead)
 
     def _ahead_bytes(self) -> int:
-        """How much to read at the position, where nobody asks for more."""
+        """How many bytes to read ahead at the position."""
         if self._stop is not None and self._position >= self._stop:
             self._stop, self._run_bytes = None, 0
-        room = _MOST_AHEAD_BYTES if self._stop is None else self._stop - self._position
-        grown = max(self._run_bytes // _AHEAD_SHARE, LEAST_READ_BYTES)
-        return min(grown, room, _MOST_AHEAD_BYTES)
+        room = _MAX_AHEAD_BYTES if self._stop is None else self._stop - self._position
+        grown = max(self._run_bytes // _AHEAD_SHARE, MIN_READ_BYTES)
+        return min(grown, room, _MAX_AHEAD_BYTES)
 
     def _fill(self, size: int) -> None:
         try:

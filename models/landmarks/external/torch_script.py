@@ -45,7 +45,7 @@ _PRIMITIVES: Final = frozenset(
     f"ops.prim.{name}"
     for name in ("NumToTensor", "RaiseException", "data", "device", "dtype", "max", "min")
 )
-_MOST_BYTES: Final = 1 << 30
+_MAX_BYTES: Final = 1 << 30
 
 
 def read_torch_script(content: bytes) -> nn.Module:
@@ -83,7 +83,7 @@ def read_torch_script(content: bytes) -> nn.Module:
 def _members(archive: zipfile.ZipFile) -> dict[str, bytes]:
     infos = archive.infolist()
     size = sum(info.file_size for info in infos)
-    if not infos or size > _MOST_BYTES:
+    if not infos or size > _MAX_BYTES:
         raise WeightsError(f"{len(infos)} members of {size} bytes, expected some, up to 1 GiB")
     return {info.filename: archive.read(info) for info in infos}
 

@@ -1,7 +1,7 @@
 import pytest
 
 from transforms.storage.read_cache import ReadCache
-from transforms.storage.source_files import LEAST_READ_BYTES, SourceFile
+from transforms.storage.source_files import MIN_READ_BYTES, SourceFile
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
 
@@ -89,7 +89,7 @@ def test_another_version_is_another_file():
     for etag in ("1", "2"):
         with opened(fs, recent, etag) as file:
             read_range(file, 0, 1000)
-    assert fs.bytes_read == 2 * LEAST_READ_BYTES
+    assert fs.bytes_read == 2 * MIN_READ_BYTES
 
 
 @pytest.mark.parametrize("stop", [500_000, 500_001])
@@ -107,7 +107,7 @@ def test_who_reads_on_after_the_end_begins_small_again():
     with opened(fs, ReadCache(0)) as file:
         file.expect_stop(500_000)
         assert read_range(file, 100_000, 501_000) == CONTENT[100_000:501_000]
-    assert fs.reads[-1] == (500_000, LEAST_READ_BYTES)
+    assert fs.reads[-1] == (500_000, MIN_READ_BYTES)
 
 
 def test_a_jump_costs_little():
@@ -116,4 +116,4 @@ def test_a_jump_costs_little():
         read_range(file, 0, 600_000)
         before = fs.bytes_read
         read_range(file, 900_000, 900_100)
-    assert fs.bytes_read - before == LEAST_READ_BYTES
+    assert fs.bytes_read - before == MIN_READ_BYTES
