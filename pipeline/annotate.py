@@ -28,10 +28,9 @@ from pipeline.provenance import check_same_config, write_run_record
 from pipeline.runner_options import runner_options, runs_here
 from pipeline.settings import AnnotateSettings
 from pipeline.waves import RunTotals, run_in_waves
-from schemas.errors import OutputError
 from transforms.decoding.child_pool import kept_children
 from transforms.run_metrics import NAMESPACE
-from transforms.storage.atomic_files import Folder, write_bytes
+from transforms.storage.output_tables import OutputFolder
 from transforms.sum_videos import IncompleteVideo, SumVideos, read_totals
 
 __all__ = ["RunSummary", "annotate"]
@@ -111,7 +110,7 @@ def annotate(
     options, runner = runner_options(beam_options, settings.workers)
     here = runs_here(runner)
     location = _location(output)
-    _check_writable(location)
+    OutputFolder(location).check_writable()
     if here:
         resolve_device(settings.device)
     # On this machine the run goes in waves of known videos; a cluster reads manifests itself.
@@ -226,16 +225,6 @@ def _run_pipeline(
 def _location(output: str | Path) -> str:
     text = str(output)
     return text.rstrip("/") if "://" in text else str(Path(text).absolute())
-
-
-def _check_writable(output: str) -> None:
-    try:
-        write_bytes(f"{output}/.writable", b"")
-        Folder(f"{output}/.writable").remove()
-    except Exception as error:  # each file system raises its own kinds
-        raise OutputError(
-            f"output {output} cannot be written: {type(error).__name__}: {error}"
-        ) from error
 
 
 def _unwatched(inputs: int) -> AbstractContextManager[object]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from schemas.errors import OutputError
-from transforms.storage.atomic_files import Folder, sweep_all_temporaries
+from transforms.storage.atomic_files import sweep_all_temporaries
 from transforms.storage.run_output import RunOutput
 
 __all__ = ["exclusive_run"]
@@ -25,11 +25,11 @@ def exclusive_run(run_output: RunOutput) -> Iterator[None]:
 
     Raises OutputError when another run holds the output.
     """
-    folder = Folder(run_output.output).local_path()
-    if folder is None:
+    local = run_output.folder.lock.local_path()
+    if local is None:
         yield
         return
-    lock_path = Path(folder) / ".lock"
+    lock_path = Path(local)
     with lock_path.open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -39,7 +39,7 @@ def exclusive_run(run_output: RunOutput) -> Iterator[None]:
             message = f"{run_output.output}: another run is writing there; wait for it to end"
             raise OutputError(message) from error
         try:
-            sweep_all_temporaries(folder)
+            sweep_all_temporaries(str(lock_path.parent))
             yield
         finally:
             with contextlib.suppress(OSError):

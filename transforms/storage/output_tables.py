@@ -3,6 +3,7 @@
     OUTPUT/tracks/{stem}.parquet          a video's tracks, sorted by face_id, frame_index
     OUTPUT/videos/{stem}.parquet          its status row; written last: there means done
     OUTPUT/run.json                       the run
+    OUTPUT/.lock                          held by a run on a local disk
     OUTPUT/.staging/{stem}.{key}/         parts on the way, gone when the video is done
 
 `stem` is the video_id as a file name (`file_stem`).
@@ -22,7 +23,7 @@ import pyarrow as pa
 from schemas.errors import OutputError
 from schemas.tracks import TRACK_SCHEMA
 from schemas.videos import VIDEO_SCHEMA
-from transforms.storage.atomic_files import Folder, file_stem
+from transforms.storage.atomic_files import Folder, file_stem, write_bytes
 from transforms.storage.parquet_reading import read_parquet
 
 __all__ = ["OutputFolder", "read_tracks", "read_videos"]
@@ -46,6 +47,22 @@ class OutputFolder:
     def run_record(self) -> Folder:
         """run.json."""
         return Folder(self.url) / "run.json"
+
+    @property
+    def lock(self) -> Folder:
+        """The file that a run holds on a local disk."""
+        return Folder(self.url) / ".lock"
+
+    def check_writable(self) -> None:
+        """Writes and removes a file; raises OutputError where that fails."""
+        probe = Folder(self.url) / ".writable"
+        try:
+            write_bytes(str(probe), b"")
+            probe.remove()
+        except Exception as error:  # each file system raises its own kinds
+            raise OutputError(
+                f"output {self.url} cannot be written: {type(error).__name__}: {error}"
+            ) from error
 
     @property
     def staging(self) -> Folder:
