@@ -181,6 +181,24 @@ def test_an_empty_manifest_is_an_input_without_a_video(tmp_path):
     assert found.failures[0].reason == "no_match"
 
 
+def test_manifests_may_be_left_to_the_pipeline(tmp_path, folder):
+    """Their first rows are read, so that one that cannot be used shows at once."""
+    full = write_manifest(tmp_path / "full.csv", [{"uri": "a.mp4"}, {"uri": "c.mp4"}])
+    empty = write_manifest(tmp_path / "empty.jsonl", [])
+    found = find_inputs([full, empty, str(folder / "b.mp4")], open_manifests=False)
+    assert found.manifests == [full]
+    assert [video.video_id for video in found.videos] == ["b.mp4"]
+    assert [failure.video.uri for failure in found.failures] == [empty]
+    with pytest.raises(ManifestError, match="no such manifest"):
+        find_inputs([str(tmp_path / "none.csv")], open_manifests=False)
+
+
+def test_utf_16_is_told_by_its_name(tmp_path):
+    (tmp_path / "m.csv").write_bytes("uri\na.mp4\n".encode("utf-16"))
+    with pytest.raises(ManifestError, match="got UTF-16, expected UTF-8"):
+        list(read_manifest(str(tmp_path / "m.csv")))
+
+
 BAD = {
     "no uri column": ("m.csv", "path,video_id\na,b\n", r"no column uri; got path, video_id; exp"),
     "no uri": ("m.csv", "uri,video_id\na,b\n,c\n", r"row 2: uri is ''|row 2: uri is None"),

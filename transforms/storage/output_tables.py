@@ -174,7 +174,7 @@ def _read_table(file: Folder, columns: Sequence[str] | None, schema: pa.Schema) 
     except FileNotFoundError as error:
         raise OutputError(f"{file}: no such file; the video has no row there") from error
     except (OSError, ValueError, pa.ArrowException) as error:
-        raise OutputError(f"{file}: got {error}, expected a table of annotate") from error
+        raise OutputError(f"{file}: cannot be read as a table of annotate: {error}") from error
 
 
 def _in_parallel(action: Callable[[_In], _Out], items: Sequence[_In]) -> Iterator[_Out]:

@@ -92,6 +92,7 @@ def test_jitter_at_rest_of_annotated_video(facetracks, fitted, tmp_path, capsys)
     """A still face whose landmarks jitter: every stabilizer takes jitter away."""
     raw = make_face() + np.random.default_rng(0).normal(0, 0.3, (80, 68, 2))
     columns = {
+        "video_id": ["still.mp4"] * 80,
         "face_id": np.zeros(80, np.int32),
         "pts_seconds": np.arange(80) / 25,
         "x_raw": list(raw[..., 0].astype(np.float32)),
