@@ -18,7 +18,7 @@ from typing import Any, Final, TypeAlias
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from models.devices import resolve_device
+from models.landmarks.model import landmark_device
 from pipeline.annotate_videos import stage_settings
 from pipeline.graph import AnnotateGraph, GraphSettings
 from pipeline.inputs import DistinctVideos, Inputs, find_inputs
@@ -112,7 +112,7 @@ def annotate(
     location = _location(output)
     OutputFolder(location).check_writable()
     if here:
-        resolve_device(settings.device)
+        landmark_device(settings.weights, settings.device)
     # On this machine the run goes in waves of known videos; a cluster reads manifests itself.
     found = find_inputs(
         [str(text) for text in given],

@@ -15,8 +15,7 @@ import torch
 from apache_beam.ml.inference.base import ModelHandler, RunInference
 
 from models.crops import crop_to_image, pixel_size
-from models.devices import resolve_device
-from models.landmarks.model import LandmarkModel, load_landmark_model
+from models.landmarks.model import LandmarkModel, landmark_device, load_landmark_model
 from models.weights_digest import check_digest
 from schemas.landmarks import LANDMARK_COUNT
 from schemas.records import SegmentLandmarks, SegmentWindows
@@ -114,7 +113,7 @@ class LandmarkModelHandler(ModelHandler[SegmentWindows, SegmentLandmarks, Landma
 
     def load_model(self) -> LandmarkModel:
         """Loads the network once a worker; raises WeightsError where it is another one."""
-        device = resolve_device(self._device)
+        device = landmark_device(self._weights, self._device)
         if self._threads is not None:
             torch.set_num_threads(self._threads)
         _LOGGER.info("landmark network on %s", device)

@@ -11,7 +11,7 @@ import dataclasses
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +23,12 @@ from torch import Tensor, nn
 from models.atomic_write import atomic_write
 from models.devices import resolve_device
 from models.landmarks.card import LandmarkCard, card_from_metadata, card_metadata
-from models.landmarks.external.external_model import EXTERNAL_SUFFIXES, read_external_model
+from models.landmarks.external.onnx_network import (
+    ExternalNetwork,
+    is_onnx,
+    onnx_device,
+    read_external_network,
+)
 from models.landmarks.networks.fast_inference import compile_form, fast_form, in_bfloat16
 from models.landmarks.networks.heatmap_codecs import (
     decode_heatmaps,
@@ -39,6 +44,7 @@ __all__ = [
     "NAMED_WEIGHTS",
     "LandmarkCard",
     "LandmarkModel",
+    "landmark_device",
     "load_landmark_model",
     "read_landmark_weights",
     "save_landmark_weights",
@@ -52,6 +58,8 @@ NAMED_WEIGHTS: Final[Mapping[str, Path]] = {
     "fast": DEFAULT_WEIGHTS,
     "accurate": _WEIGHTS / "landmarks_hourglass.safetensors",
 }
+#: Torch's own formats, which hold pickles or code.
+_TORCH_SUFFIXES: Final = (".pt2", ".pt", ".pth", ".ts", ".torchscript")
 #: Pixels of crops that go through the network together: on a CPU few enough for its caches.
 _BATCH_PIXELS: Final = {"cpu": 32 * 64 * 64, "cuda": 256 * 64 * 64}
 
@@ -99,6 +107,7 @@ class LandmarkModel:
             compile_form(self._form)
         self._heatmap_stride = network.heatmap_stride
         self._makes_spread = network.makes_spread
+        self._layout = network.layout if isinstance(network, ExternalNetwork) else None
         self._trained_codec = card.codec
         self._mean = torch.tensor(card.pixel_mean_rgb, device=self.device)
         self._std = torch.tensor(card.pixel_std_rgb, device=self.device)
@@ -150,7 +159,8 @@ class LandmarkModel:
                 the columns those count that the network sees: all, or the last.
 
         Returns:
-            (M, 68, 2) float32 (x, y) crop pixels, the centre of the top-left one at (0, 0).
+            (M, 68, 2) float32 (x, y) crop pixels, the centre of the top-left one at (0, 0); NaN
+            where a network from elsewhere gives nothing finite.
             (M, 68) float32, the expected distance from the truth in crop pixels; NaN of networks
             that do not tell.
 
@@ -208,8 +218,16 @@ class LandmarkModel:
         normalized = (pixels.to(torch.float32) - self._mean) / self._std
         return normalized.to(self._dtype).movedim(-1, -3)
 
-    def _read_output(self, output: Tensor) -> Tensor:
-        """Coordinates (B, L, 2) or maps (B, L or 2 L, h, w) to (B, L, 3) x, y, spread; crop px."""
+    def _read_output(self, output: Any) -> Tensor:
+        """What a network gives to (B, 68, 3) x, y, spread in crop pixels.
+
+        Coordinates (B, L, 2), maps (B, L or 2 L, h, w), or a pair of one of them with the spread.
+        """
+        if self._layout is not None:
+            given, spread = output
+            missing = ~given.isfinite().flatten(2).all(-1, keepdim=True)
+            points = self._landmarks_px(given).masked_fill(missing, torch.nan)
+            return self._layout.to_ibug68(points, spread)
         if self._makes_spread:
             places, log_spreads = output.float().chunk(2, dim=1)
             points, log_share = soft_argmax(places)
@@ -228,6 +246,14 @@ class LandmarkModel:
             output = output.flatten(-2).softmax(-1).reshape(output.shape)
         points = decode_heatmaps(output, self.card.codec, self.card.sigma_px)
         return (points + 0.5) * self._heatmap_stride - 0.5
+
+
+def landmark_device(weights: str | Path | None, device: str | torch.device) -> torch.device:
+    """Where the weights run: `models.devices.resolve_device`, and `onnx_device` of ONNX.
+
+    Raises UsageError where they cannot.
+    """
+    return onnx_device(device) if is_onnx(weights) else resolve_device(device)
 
 
 def load_landmark_model(
@@ -255,11 +281,17 @@ def load_landmark_model(
             another form.
     """
     file = NAMED_WEIGHTS.get(str(path or "default")) or Path(str(path))
-    if file.suffix in EXTERNAL_SUFFIXES:
+    if is_onnx(file):
         if bfloat16 or compiled:
             raise UsageError(f"{file}: networks from elsewhere run in the form they were saved in")
-        external, card, sha256 = read_external_model(file)
+        device = onnx_device(device)
+        external, card, sha256 = read_external_network(file, device)
         return LandmarkModel(external, card, device, sha256, batch_windows=batch_windows)
+    if file.suffix in _TORCH_SUFFIXES:
+        raise WeightsError(
+            f"{file}: got a file of torch's own, expected .onnx: export the network with "
+            "torch.onnx.export"
+        )
     tensors, card = read_landmark_weights(file)
     network = card.build_network()
     network.load_state_dict(

@@ -30,8 +30,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add(
         "--weights",
         metavar="fast|accurate|FILE",
-        help="landmark weights: the ones that ship, by name; a file of ours; or a network exported "
-        "by torch (.pt2, TorchScript .pt) with its card (.json) beside it (default: fast)",
+        help="landmark weights: the ones that ship, by name; a file of ours; or a network from "
+        "elsewhere (.onnx) with its card (.json) beside it (default: fast)",
     )
     add(
         "--detector",

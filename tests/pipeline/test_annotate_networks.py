@@ -7,10 +7,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from torch import nn
 
-from models.landmarks.external.external_model import EXTERNAL_FORMAT
 from models.landmarks.model import LandmarkCard, save_landmark_weights
+from tests.models.landmarks.external.onnx_models import SIZE, mean_plus, saved
 
 FRAMES = 50
 
@@ -67,39 +66,25 @@ def test_half_precision(facetracks, boxed, tmp_path) -> None:
 
 
 def test_a_network_from_elsewhere(facetracks, boxed, tmp_path) -> None:
-    """It puts all landmarks in the middle of the crop, which is the middle of the box."""
-
-    class Middle(nn.Module):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return (0 * x.mean([1, 2, 3]) + 0.5)[:, None].expand(-1, 136)
-
-    example = torch.zeros(2, 3, 32, 32)
-    batch = torch.export.Dim("batch")
-    program = torch.export.export(Middle(), (example,), dynamic_shapes=({0: batch},))
-    weights = tmp_path / "middle.pt2"
-    torch.export.save(program, weights)
-    card = {
-        "format": EXTERNAL_FORMAT,
-        "crop_size_px": 32,
-        "output": "zero_to_one",
-        "landmark_layout": "ibug68",
-        "pixel_mean_rgb": [0, 0, 0],
-        "pixel_std_rgb": [255, 255, 255],
-        "crop_scale": 1.0,
-    }
-    weights.with_suffix(".json").write_text(json.dumps(card))
+    """It puts all 98 landmarks in the middle of the crop, which is the middle of the box."""
+    middle = mean_plus(np.full((1, 196), SIZE / 2 - 0.5, np.float32))
+    card = {"landmark_layout": "wflw98", "crop_scale": 1.0, "pixel_std_rgb": [1e9] * 3}
+    weights = saved(tmp_path, middle, **card)
     points = annotated(facetracks, boxed, tmp_path / "out", weights)
     np.testing.assert_allclose(points, np.broadcast_to([40, 30], (FRAMES, 68, 2)), atol=1e-3)
+    record = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert record["config"]["network"] == "external"
     command = ("annotate", boxed, "--output", tmp_path / "half", "--weights", weights)
     refused = facetracks(*command, "--precision", "bfloat16")
     assert refused.status == 2
     assert "networks from elsewhere run in the form they were saved in" in refused.err
 
 
-def test_a_wrong_card_is_wrong_usage(facetracks, boxed, tmp_path) -> None:
-    weights = tmp_path / "network.pt2"
-    weights.write_bytes(b"")
-    weights.with_suffix(".json").write_text(json.dumps({"format": "other"}))
-    ended = facetracks("annotate", boxed, "--output", tmp_path / "out", "--weights", weights)
+def test_a_wrong_network_is_wrong_usage(facetracks, boxed, tmp_path) -> None:
+    command = ("annotate", boxed, "--output", tmp_path / "out", "--weights")
+    ended = facetracks(*command, saved(tmp_path, b"", crop_scale=None))
     assert ended.status == 2
     assert "network.json: lacks 'crop_scale'" in ended.err
+    ended = facetracks(*command, saved(tmp_path, b"nothing"))
+    assert ended.status == 2
+    assert "network.onnx: not an ONNX model" in ended.err

@@ -1,1 +1,1 @@
-"""Landmark networks from elsewhere: exported by torch, checked, never unpickled."""
+"""Landmark networks from elsewhere: ONNX files with a card, checked, run by onnxruntime."""
