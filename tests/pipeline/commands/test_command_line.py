@@ -12,7 +12,10 @@ from pipeline.provenance import check_same_config, describe_run, write_run_recor
 from pipeline.reports.timings import raw_decode_seconds, timings_table
 from schemas.errors import UsageError
 from schemas.landmarks import LANDMARK_LAYOUT
+from schemas.records import Video, VideoFailure
 from transforms.progress_board import Progress
+from transforms.storage.run_output import RunOutput
+from transforms.write_tracks import failure_row
 
 COMMANDS = [
     ["annotate"], ["render"], ["sample"], ["demo"], ["train"], ["evaluate"],
@@ -110,9 +113,12 @@ def test_a_table_of_timings_by_hand(tmp_path):
     clip = write_clip(tmp_path / "a.mp4", drifting(10, 64, 48))
     stages = ("decode", "detect", "crop", "align", "stabilize", "write", "elapsed")
     row = {f"{s}_seconds": 0.5 * (i + 1) for i, s in enumerate(stages)}
-    row |= {"uri": str(clip), "frames_decoded": 10, "face_frames": 20}
-    failed = dict.fromkeys(row, 0) | {"uri": "/none.mp4"}
-    lines = timings_table([row, failed], wall_seconds=4.0).splitlines()
+    row |= {"frames_decoded": 10, "face_frames": 20, "status": "ok"}
+    run_output = RunOutput(str(tmp_path / "out"), {})
+    for video, more in ((Video("a.mp4", str(clip)), row), (Video("none.mp4", "/none.mp4"), {})):
+        blank = failure_row(VideoFailure(video, "not_found", "no such file"), "0" * 16)
+        run_output.write_status(video, blank | more)
+    lines = timings_table(run_output.output, wall_seconds=4.0).splitlines()
     words = {" ".join(line.split()[:-2]): line.split()[-2:] for line in lines[1:-1]}
     assert words["decode"] == ["0.50", "20"]
     assert words["write"] == ["3.00", "3"]
