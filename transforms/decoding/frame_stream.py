@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import av
 import numpy as np
@@ -19,6 +19,10 @@ from transforms.decoding.reach import OVERHANG_SECONDS
 from transforms.decoding.video_source import OpenVideo, check_size, first_packet_at
 
 __all__ = ["FrameStream"]
+
+#: A keyframe further from the beginning is not waited for: some streams have none.
+_MAX_LEADING_PACKETS: Final = 600
+_MAX_LEADING_BYTES: Final = 32 << 20
 
 
 @dataclass(slots=True)
@@ -99,9 +103,7 @@ class FrameStream:
         return self._lost.take(before_pts)
 
     def _decoded(self) -> Iterator[Any]:
-        for packet in self._packets():
-            if not packet.size and packet.pts is not None:
-                continue  # the picture before is shown on; to a decoder it would be the end
+        for packet in self._from_first_keyframe():
             self._lost.packet_in(packet)
             try:
                 for frame in packet.decode():
@@ -109,6 +111,28 @@ class FrameStream:
                     yield frame
             except FFmpegError:
                 self._lost.packet_rejected(packet)
+
+    def _from_first_keyframe(self) -> Iterator[Any]:
+        """The packets from the first keyframe on; all of them where none is near.
+
+        What comes before it leans on what is not there: some decoders show grey, others fail
+        for good.
+        """
+        # An empty packet shows the picture before on; to a decoder it would be the end.
+        packets = (p for p in self._packets() if p.size or p.pts is None)
+        leading: list[Any] = []
+        if self.segment.seek_pts is None:
+            size = 0
+            for packet in packets:
+                leading.append(packet)
+                size += packet.size
+                if packet.is_keyframe:
+                    leading = [packet]
+                    break
+                if len(leading) > _MAX_LEADING_PACKETS or size > _MAX_LEADING_BYTES:
+                    break
+        yield from leading
+        yield from packets
 
     def _packets(self) -> Iterator[Any]:
         seek_pts = self.segment.seek_pts
