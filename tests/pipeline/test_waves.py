@@ -140,4 +140,4 @@ def test_a_video_without_an_index_has_the_tracks_of_one_that_has_one(
             assert indexed[name].equals(raw[name]), name
         elif name not in ("video_id", "pts"):
             one, other = (np.array(table[name].to_pylist()) for table in (indexed, raw))
-            assert np.abs(one - other).max() < 0.01, name
+            np.testing.assert_allclose(one, other, rtol=0, atol=0.01, err_msg=name)
