@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-__all__ = ["HEAD_BYTES", "declared_bytes"]
+__all__ = ["HEAD_BYTES", "RIFF_HEAD_BYTES", "declared_bytes"]
 
 #: How much of a file's beginning `declared_bytes` wants to see.
-HEAD_BYTES: Final = 16 << 10
+HEAD_BYTES: Final = 4096
+#: And of one that begins with `RIFF`: its list of pictures comes later.
+RIFF_HEAD_BYTES: Final = 16 << 10
 
 _EBML: Final = b"\x1a\x45\xdf\xa3"
 _SEGMENT: Final = b"\x18\x53\x80\x67"

@@ -16,7 +16,7 @@ from av.error import FFmpegError
 
 from schemas.errors import ContainerError, DecodingError, SourceError
 from schemas.records import Segment, StreamMetadata
-from transforms.decoding.container_sizes import HEAD_BYTES, declared_bytes
+from transforms.decoding.container_sizes import HEAD_BYTES, RIFF_HEAD_BYTES, declared_bytes
 from transforms.decoding.stream_choice import choose_stream
 from transforms.storage.source_files import (
     MIN_READ_BYTES,
@@ -208,7 +208,10 @@ def _missing_bytes(opened: OpenVideo) -> int:
     size = opened.container.size
     if size <= 0:
         return 0
-    declared = declared_bytes(read_head(opened.uri, HEAD_BYTES), opened.stream) or 0
+    head = read_head(opened.uri, HEAD_BYTES)
+    if head.startswith(b"RIFF"):
+        head = read_head(opened.uri, RIFF_HEAD_BYTES)
+    declared = declared_bytes(head, opened.stream) or 0
     return max(0, declared - int(size))
 
 
