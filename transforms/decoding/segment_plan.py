@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from fractions import Fraction
 from statistics import median
@@ -127,7 +127,14 @@ def _keyframe_before(opened: OpenVideo, pts: int) -> int | None:
 
 
 def _first_times(opened: OpenVideo) -> tuple[int | None, int | None]:
-    """The first pts of a stream and the usual distance of its frames, by its first packets."""
+    """The first pts of a stream and the usual distance of its frames, by its first packets.
+
+    An MP4 has all of them in its index, from which its start is known without reading on.
+    """
+    entries = opened.stream.index_entries
+    if opened.container.format.name.startswith("mov") and len(entries) > 1:
+        stored = [entries[i].timestamp for i in range(min(_TIMED_PACKETS, len(entries)))]
+        return None, _usual_step(stored)
     times: set[int] = set()
     lengths: list[int] = []
     with contextlib.suppress(FFmpegError, IndexError):
@@ -136,10 +143,13 @@ def _first_times(opened: OpenVideo) -> tuple[int | None, int | None]:
                 times.add(packet.pts)
             if packet.duration:
                 lengths.append(packet.duration)
-    ordered = sorted(times)
-    steps = [b - a for a, b in itertools.pairwise(ordered)]
-    step = int(median(steps)) if steps else int(median(lengths)) if lengths else None
-    return (ordered[0] if ordered else None), step or None
+    step = _usual_step(times) or (int(median(lengths)) if lengths else None)
+    return min(times, default=None), step or None
+
+
+def _usual_step(times: Iterable[int]) -> int | None:
+    steps = [b - a for a, b in itertools.pairwise(sorted(times)) if b > a]
+    return int(median(steps)) if steps else None
 
 
 def _times_rise(opened: OpenVideo, places: int) -> bool:
