@@ -6,13 +6,24 @@ VENV := .venv
 PYTHON ?= python3
 SHELL := /bin/bash
 
-.PHONY: annotate test test-long test-engines flink check clean
+FAST := tests/schemas tests/models/test_*.py tests/models/landmarks/datasets \
+	tests/models/detection/test_detector_boxes.py tests/models/detection/test_detector_metrics.py \
+	tests/models/stabilization/test_bayesian_filter.py tests/transforms/test_progress_board.py \
+	tests/transforms/storage/test_atomic_files.py tests/transforms/storage/test_record_codec.py \
+	tests/transforms/storage/test_table_reading.py tests/pipeline/test_settings.py \
+	tests/pipeline/commands/test_mistakes.py
+
+.PHONY: annotate test test-fast test-long test-engines flink check clean
 
 annotate: $(VENV)/.installed
 	$(VENV)/bin/facetracks demo --output facetracks-sample
 
 test: $(VENV)/.installed
 	$(VENV)/bin/python -m pytest -q --numprocesses 2
+
+# About a minute: no real video, no Beam, no training.
+test-fast: $(VENV)/.installed
+	$(VENV)/bin/python -m pytest -q --numprocesses 2 -m 'not long and not engines and not realdata' $(FAST)
 
 test-long: $(VENV)/.installed
 	$(VENV)/bin/python -m pytest -q -m long
@@ -34,6 +45,8 @@ check: $(VENV)/.installed
 	$(VENV)/bin/hadolint Dockerfile
 
 $(VENV)/.installed: pyproject.toml constraints.txt
+	@echo "Installing facetracks and what it needs in $(VENV): up to 6 GB, 4.6 GB of it torch with"
+	@echo "its CUDA libraries (README, Without a GPU). Once; it takes some minutes."
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[demo,dev]'
 	touch $@
