@@ -15,7 +15,7 @@ from transforms.progress_board import BOARD, Progress
 __all__ = ["ProgressDisplay"]
 
 _BAR_SECONDS: Final = 0.5
-_LINE_SECONDS: Final = 15.0
+_LINE_SECONDS: Final = 30.0
 
 
 class ProgressDisplay:
@@ -51,7 +51,7 @@ class ProgressDisplay:
         if self._on_terminal:
             bar = tqdm(
                 unit="s",
-                bar_format="{desc} {percentage:3.0f}%|{bar}| {postfix} [{elapsed} < {remaining}]",
+                bar_format="{desc} {percentage:3.0f}%|{bar}| [{elapsed} < {remaining}]",
             )
         while not self._stop.wait(_BAR_SECONDS if bar is not None else _LINE_SECONDS):
             self._tick(bar)
@@ -67,18 +67,22 @@ class ProgressDisplay:
             return
         bar.total = progress.seconds_expected(self._videos) or None
         bar.n = round(progress.seconds_done, 1)
-        bar.set_description_str(f"{progress.videos_done}/{self._videos} videos", refresh=False)
-        speed = progress.seconds_done / elapsed if elapsed else 0.0
-        bar.set_postfix_str(f"{speed:.1f} s of video/s", refresh=False)
+        count = f"{progress.videos_done}/{self._videos} videos"
+        speed = f", {progress.seconds_done / elapsed:.1f} s of video/s" if bar.n else ""
+        bar.set_description_str(count + speed, refresh=False)
         bar.refresh()
 
 
 def progress_line(progress: Progress, videos: int, elapsed_seconds: float) -> str:
-    """The plain line: `3/52 videos, 40/610 s of video, 5.1 s of video/s, 112 s left`."""
-    done, planned = progress.seconds_done, progress.seconds_expected(videos)
-    speed = done / elapsed_seconds if elapsed_seconds else 0.0
-    left = f", {(planned - done) / speed:.0f} s left" if speed and planned > done else ""
-    return (
-        f"{progress.videos_done}/{videos} videos, {done:.0f}/{planned:.0f} s of video, "
-        f"{speed:.1f} s of video/s{left}"
-    )
+    """The plain line: `3/52 videos, 40 of 610 s of video, 5.0 s of video/s, 114 s left`."""
+    count = f"{progress.videos_done}/{videos} videos"
+    done, expected = progress.seconds_done, progress.seconds_expected(videos)
+    if not expected:
+        return f"{count}, no length known yet after {elapsed_seconds:.0f} s"
+    about = "" if progress.videos_known >= videos else "about "
+    line = f"{count}, {done:.0f} of {about}{expected:.0f} s of video"
+    if not done:
+        return f"{line} after {elapsed_seconds:.0f} s"
+    speed = done / elapsed_seconds
+    left = f", {(expected - done) / speed:.0f} s left" if expected > done else ""
+    return f"{line}, {speed:.1f} s of video/s{left}"

@@ -43,6 +43,7 @@ class ProgressBoard:
         self._seconds_planned = 0.0
         self._seconds_done = 0.0
         self._segments_done: Counter[str] = Counter()
+        self._seconds_underway: dict[tuple[str, int], float] = {}
 
     def video_planned(self, segments: list[Segment]) -> None:
         """A video was cut in segments."""
@@ -56,10 +57,19 @@ class ProgressBoard:
             self._videos_known += 1
             self._videos_done += 1
 
+    def segment_decoded(self, segment: Segment, frames: int) -> None:
+        """So many frames of a segment were decoded; it has not ended."""
+        fps = segment.metadata.average_fps
+        if fps:
+            seconds = min(float(frames / fps), _share_seconds(segment))
+            with self._lock:
+                self._seconds_underway[segment.video.video_id, segment.index] = seconds
+
     def segment_ended(self, segment: Segment) -> None:
         """A segment was decoded, saved before, or failed."""
         with self._lock:
-            self._seconds_done += (segment.metadata.duration_seconds or 0.0) / segment.count
+            self._seconds_underway.pop((segment.video.video_id, segment.index), None)
+            self._seconds_done += _share_seconds(segment)
             self._segments_done[segment.video.video_id] += 1
             self._videos_done += self._segments_done[segment.video.video_id] == segment.count
 
@@ -67,8 +77,16 @@ class ProgressBoard:
         """How far it is now."""
         with self._lock:
             return Progress(
-                self._videos_done, self._seconds_planned, self._seconds_done, self._videos_known
+                self._videos_done,
+                self._seconds_planned,
+                self._seconds_done + sum(self._seconds_underway.values()),
+                self._videos_known,
             )
+
+
+def _share_seconds(segment: Segment) -> float:
+    """The part of its video that a segment is taken to be."""
+    return (segment.metadata.duration_seconds or 0.0) / segment.count
 
 
 #: The board of this process.
