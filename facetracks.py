@@ -59,8 +59,8 @@ _HOMES: Final = {
     "align": ("pipeline", "align_image"),
     "annotate": ("pipeline", "annotate"),
     "annotate_clip": ("pipeline", "annotate_clip"),
-    "read_tracks": ("transforms.storage", "output_tables"),
-    "read_videos": ("transforms.storage", "output_tables"),
+    "read_tracks": ("transforms", "storage.output_tables"),
+    "read_videos": ("transforms", "storage.output_tables"),
 }
 #: Installed, this is a package and the folders are in it; in the repository they are beside it.
 _INSIDE: Final = f"{__name__}." if "__path__" in globals() else ""

@@ -49,6 +49,7 @@ class RunSummary:
         output: where tracks/, videos/ and run.json are.
         statuses: how many inputs ended ok, partial or failed.
         reasons: how many inputs ended for each reason.
+        done_before: how many inputs an earlier run had done; 0 where the runner does not count.
         frames: frames decoded.
         face_frames: rows in the tracks: faces, each on each of its frames.
         incomplete: up to 20 of the partial and failed inputs, by video_id.
@@ -59,6 +60,7 @@ class RunSummary:
     output: str
     statuses: Mapping[str, int]
     reasons: Mapping[str, int]
+    done_before: int
     frames: int
     face_frames: int
     incomplete: Sequence[IncompleteVideo]
@@ -155,6 +157,7 @@ def annotate(
         location,
         videos.statuses,
         videos.reasons,
+        totals.counters["videos_done_before"],
         videos.frames,
         videos.face_frames,
         tuple(videos.incomplete),

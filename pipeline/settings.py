@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from models.devices import check_device_name
-from models.landmarks.precision import PRECISIONS
+from schemas.choices import PRECISIONS, STABILIZERS
 from schemas.errors import UsageError, WeightsError
 from schemas.videos import REASONS
 
@@ -90,7 +90,7 @@ class AnnotateSettings:
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
             check_setting(name, value)
-        if Path(self.stabilizer).is_file() and not _is_known_stabilizer(self.stabilizer):
+        if Path(self.stabilizer).is_file() and self.stabilizer not in STABILIZERS:
             object.__setattr__(self, "stabilizer", str(Path(self.stabilizer).absolute()))
         object.__setattr__(self, "retry", frozenset(self.retry))
 
@@ -142,17 +142,11 @@ def _check_reasons(value: object) -> None:
         raise ValueError(f"got {', '.join(unknown)}, expected some of {', '.join(REASONS)}")
 
 
-# What checks these takes seconds to import; the defaults need no check.
-
-
-def _is_known_stabilizer(name: str) -> bool:
-    from models.stabilization.stabilizers import STABILIZERS
-
-    return name in STABILIZERS
+# What checks these takes seconds to import; names need no check.
 
 
 def _check_stabilizer(spec: str) -> None:
-    if spec != _STABILIZER:
+    if spec not in STABILIZERS:
         from models.stabilization.stabilizers import stabilizer_factory
 
         stabilizer_factory(spec)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 from typing import Final
 
+from schemas.choices import PRECISIONS
+
 __all__ = ["NRMSE_SHIFT_LIMIT_PERCENT", "PRECISIONS", "PrecisionCheck"]
 
-PRECISIONS: Final = ("float32", "bfloat16")
 NRMSE_SHIFT_LIMIT_PERCENT: Final = 0.02
 
 

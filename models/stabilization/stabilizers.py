@@ -20,6 +20,7 @@ from models.stabilization.bayesian_filter import BayesianFilter, Covariance, Fil
 from models.stabilization.landmark_guards import fill_missing, jumps
 from models.stabilization.mode_smoother import ModeSmoother
 from models.stabilization.weights import StabilizerWeights, load_stabilizer_weights
+from schemas.choices import STABILIZERS
 from schemas.errors import WeightsError
 
 __all__ = [
@@ -200,8 +201,6 @@ _FITTED: Final[dict[str, Callable[[StabilizerWeights], Stabilizer]]] = {
     "sta": lambda fitted: Sta(fitted.filter, fitted.covariance),
     "sta-offline": lambda fitted: StaOffline(fitted.filter, fitted.covariance),
 }
-#: What `--stabilizer` may name, beside the path of a weights file.
-STABILIZERS: Final = ("none", *sorted(_FITTED))
 
 
 def stabilizers_of(fitted: StabilizerWeights) -> dict[str, Callable[[], Stabilizer]]:

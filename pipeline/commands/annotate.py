@@ -4,37 +4,21 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from typing import Any, Final
+from typing import Final
 
 from pipeline.annotate import RunSummary, annotate
-from pipeline.commands.annotate_options import add_options, check_beam_options
 from pipeline.progress import ProgressDisplay
 from pipeline.reports.timings import timings_table
 from pipeline.settings import AnnotateSettings
 
-__all__ = ["EXIT_INCOMPLETE", "add_parser", "run", "settings_of"]
+__all__ = ["EXIT_INCOMPLETE", "run", "settings_of"]
 
 #: Exit status of a run that ended, with some videos partial or failed.
 EXIT_INCOMPLETE: Final = 3
 
 
-def add_parser(subparsers: Any) -> None:
-    """Adds the command to the `facetracks` parser."""
-    parser = subparsers.add_parser(
-        "annotate",
-        help="annotate videos with 68-point landmark tracks",
-        description="Annotates videos with 68-point facial landmark tracks, in Parquet. "
-        "Exit status: 0 all ok, 3 some videos partial or failed, 1 the run broke, 2 wrong usage.",
-        epilog="Every other option goes to Beam as it is, --runner=... among them.",
-        allow_abbrev=False,
-    )
-    add_options(parser)
-    parser.set_defaults(run=run, takes_beam_options=True)
-
-
 def run(args: argparse.Namespace) -> int:
     """Annotates, and prints what became of the inputs; returns the exit status."""
-    check_beam_options(args.beam_options, vars(args))
     summary = annotate(
         args.inputs,
         args.output,
@@ -66,5 +50,7 @@ def summary_lines(summary: RunSummary) -> str:
         f"{summary.videos} videos: {counts}; {summary.frames} frames, {summary.face_frames} faces "
         f"on them, in {summary.wall_seconds:.1f} s"
     )
+    if before := summary.done_before:
+        lines.append(f"{summary.videos - before} done now, {before} before")
     lines += [f"tracks: {summary.output}/tracks", f"videos: {summary.output}/videos"]
     return "\n".join(lines)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
+import importlib
 import io
 import logging
 import os
@@ -11,6 +11,9 @@ import sys
 import warnings
 from collections.abc import Sequence
 from typing import Any, Final, NoReturn
+
+from pipeline.commands.command_line import parse_command
+from schemas.errors import FacetracksError, OutputError, UsageError
 
 __all__ = ["main"]
 
@@ -22,8 +25,6 @@ _EXIT_INTERRUPTED: Final = 130
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Runs the command line and exits: 0 ok, 1 broke, 2 wrong usage, 3 not every video ok."""
     _quiet_libraries()
-    from schemas.errors import FacetracksError, OutputError, UsageError
-
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         status = _dispatch(arguments)
@@ -51,63 +52,14 @@ def _print_notes(error: Exception) -> None:
 
 
 def _dispatch(arguments: list[str]) -> int:
-    parser = _parser()
-    args, rest = parser.parse_known_args(arguments)
-    if rest and not getattr(args, "takes_beam_options", False):
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
-    args.beam_options = rest
-    if getattr(args, "takes_beam_options", False):
+    args = parse_command(arguments)
+    if args.takes_beam_options:
         # Not by KeyboardInterrupt: a runner would wrap it, or catch it in a worker thread.
         for signum in (signal.SIGINT, signal.SIGTERM):
             signal.signal(signum, _stop_annotating)
-    return int(args.run(args))
-
-
-def _parser() -> argparse.ArgumentParser:
-    from pipeline.commands import (
-        annotate,
-        demo,
-        evaluate_codecs,
-        evaluate_coverage,
-        evaluate_detector,
-        evaluate_landmarks,
-        evaluate_stabilizers,
-        evaluate_tracks,
-        fit_stabilizer,
-        networks,
-        render,
-        sample,
-        train_detector,
-        train_landmarks,
-    )
-
-    parser = argparse.ArgumentParser(
-        prog="facetracks",
-        description="Annotates video corpora with 68-point facial landmark tracks.",
-        allow_abbrev=False,
-    )
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for command in (annotate, render, sample, demo, networks, fit_stabilizer, evaluate_stabilizers):
-        command.add_parser(commands)
-    for name, text, members in (
-        ("train", "train a network", (train_landmarks, train_detector)),
-        (
-            "evaluate",
-            "measure a network or its tracks",
-            (
-                evaluate_landmarks,
-                evaluate_tracks,
-                evaluate_codecs,
-                evaluate_detector,
-                evaluate_coverage,
-            ),
-        ),
-    ):
-        group = commands.add_parser(name, help=text, description=f"{text}.".capitalize())
-        kinds: Any = group.add_subparsers(metavar="WHAT", required=True)
-        for member in members:
-            member.add_parser(kinds)
-    return parser
+    # Imported now: what commands run takes seconds to load.
+    command = importlib.import_module(f"{__package__}.{args.module}")
+    return int(command.run(args))
 
 
 def _quiet_libraries() -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
-from typing import Any
 
 from pipeline.annotate import annotate
 from pipeline.commands.annotate import EXIT_INCOMPLETE, summary_lines
@@ -14,25 +12,7 @@ from pipeline.data.track_file import find_track_file, read_track_file
 from pipeline.progress import ProgressDisplay
 from pipeline.settings import AnnotateSettings
 
-__all__ = ["add_parser", "run"]
-
-
-def add_parser(subparsers: Any) -> None:
-    """Adds the command to the `facetracks` parser."""
-    parser = subparsers.add_parser(
-        "demo",
-        help="annotate the embedded sample, draw it, and compare with its truth",
-        description="Makes the sample clip, annotates it, renders an overlay video and a "
-        "contact sheet, and prints how far the tracks are from the clip's exact landmarks.",
-    )
-    parser.add_argument(
-        "--output",
-        type=Path,
-        default=Path("facetracks-sample"),
-        metavar="DIR",
-        help="folder for all of it (default: %(default)s)",
-    )
-    parser.set_defaults(run=run)
+__all__ = ["run"]
 
 
 def run(args: argparse.Namespace) -> int:

@@ -21,7 +21,7 @@ from transforms.decoding.segment_plan import whole_video
 from transforms.decoding.video_source import open_video
 from transforms.storage.output_tables import OutputFolder
 
-__all__ = ["Coverage", "add_parser", "measure_coverage", "run"]
+__all__ = ["Coverage", "measure_coverage", "run"]
 
 _SAME_FACE_IOU = 0.4
 
@@ -47,23 +47,6 @@ class Coverage:
             self.faces_seen + other.faces_seen,
             self.faces_covered + other.faces_covered,
         )
-
-
-def add_parser(subparsers: Any) -> None:
-    """Adds `coverage` to the `evaluate` commands."""
-    parser = subparsers.add_parser(
-        "coverage",
-        help="share of a detector's faces that have rows",
-        description="Runs a detector on every frame of the videos of an output folder and "
-        "counts the frames and faces that have rows in the tracks.",
-    )
-    parser.add_argument("output", metavar="OUTPUT", help="output folder of `facetracks annotate`")
-    parser.add_argument("--detector", required=True, metavar="SPEC", help="yunet:ONNX_FILE, say")
-    parser.add_argument(
-        "--min-size", type=float, default=40.0, metavar="PX", help="of a face (default: 40)"
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

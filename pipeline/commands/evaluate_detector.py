@@ -28,43 +28,11 @@ from models.detection.training.labelled_images import (
 from models.detection.yunet import YuNetDetector
 from schemas.errors import UsageError
 
-__all__ = ["add_parser", "frames_per_second", "judge_images", "run"]
+__all__ = ["frames_per_second", "judge_images", "run"]
 
 _YUNET_UNDER_DATA = Path("detectors") / "yunet" / "yunet_n_640_640.onnx"
 _STILLS = "ytf68/val"
 _SPEED_RUNS = 60
-
-
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Adds `detector` to the `evaluate` group."""
-    parser = subparsers.add_parser(
-        "detector",
-        help="compare a face detector with YuNet",
-        description="Recall, precision and overlap of a face detector against YuNet's boxes of "
-        "40 px and more (in the video's pixels, IoU 0.5), on a frame every 0.2 s of the videos "
-        "that training never saw, and its speed on one thread.",
-    )
-    parser.add_argument(
-        "--data",
-        type=Path,
-        required=True,
-        metavar="DIR",
-        help="folder with videos/, detectors/yunet/ and, if there, ytf68/val",
-    )
-    parser.add_argument(
-        "--detector",
-        default="default",
-        metavar="SPEC",
-        help="'default' (ours), 'yunet:PATH', or a safetensors file (default: default)",
-    )
-    parser.add_argument(
-        "--videos",
-        choices=["validation", "all"],
-        default="validation",
-        help="which videos; 'all' includes those that training saw (default: validation)",
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -7,7 +7,6 @@ import dataclasses
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import torch
@@ -24,9 +23,8 @@ from models.landmarks.evaluation.measurement import (
     measure_faces,
 )
 from models.landmarks.model import LandmarkModel, load_landmark_model
-from models.landmarks.networks.heatmap_codecs import CODECS
-from models.landmarks.precision import NRMSE_SHIFT_LIMIT_PERCENT, PRECISIONS, PrecisionCheck
-from pipeline.data.labelled_sets import SET_HELP, read_labelled_sets
+from models.landmarks.precision import PrecisionCheck
+from pipeline.data.labelled_sets import read_labelled_sets
 from pipeline.reports.error_curves import draw_error_curves
 from pipeline.reports.landmark_report import (
     MISSED_NOTE,
@@ -41,75 +39,15 @@ from pipeline.reports.landmark_report import (
 from pipeline.reports.stabilizer_plots import check_plots
 from schemas.errors import UsageError
 
-__all__ = ["add_parser", "run"]
+__all__ = ["run"]
 
 _DRAWS_STILL, _DRAWS_VIDEO = 8, 1
 #: Ends the name of a network that computes in bfloat16.
 _SHORTER: Final = ", bfloat16"
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Adds `landmarks` to the group of `facetracks evaluate`."""
-    parser = subparsers.add_parser(
-        "landmarks",
-        help="measure landmark networks on labelled faces",
-        description="Mean and median error, AUC and failure rate at 8 and 4 percent, in percent "
-        "of the distance of the outer eye corners and, apart from that, of the diagonal of the "
-        "ground-truth box; by category, movement and expression, and by size of the face. Boxes "
-        "are those of the labelled landmarks, jittered as the detector scatters, or the "
-        "detector's own. In videos a network sees the frames before; a still is repeated. "
-        f"{MISSED_NOTE}.",
-    )
-    add = parser.add_argument
-    add("--data", type=Path, metavar="DIR", help=f"folder with {', '.join(EVALUATION_SETS)}")
-    add("--set", action="append", default=[], metavar="KIND[/SPLIT]:PATH", help=SET_HELP)
-    add(
-        "--weights",
-        action="append",
-        metavar="FILE",
-        help="weights to measure; repeatable (default: the package's)",
-    )
-    add(
-        "--detector",
-        metavar="SPEC",
-        help="also measure on detected boxes: 'default', 'yunet:PATH' or a weights file",
-    )
-    add(
-        "--draws",
-        type=int,
-        help="jittered boxes for each face; 0: the labels' boxes as they are "
-        f"(default: {_DRAWS_STILL} for stills, {_DRAWS_VIDEO} for videos)",
-    )
-    add("--seed", type=int, default=0, help="seed of the jitter (default: 0)")
-    add("--skip-broken", action="store_true", help="leave out broken annotations and count them")
-    add("--plots", type=Path, metavar="DIR", help="draw error curves; needs facetracks[plots]")
-    add(
-        "--precision",
-        choices=PRECISIONS,
-        default=PRECISIONS[0],
-        help="bfloat16: measure every network in both precisions, and say whether the shorter one "
-        f"moves its mean error by less than {NRMSE_SHIFT_LIMIT_PERCENT} (default: %(default)s)",
-    )
-    add(
-        "--codec",
-        nargs="+",
-        choices=CODECS,
-        metavar="NAME",
-        help=f"measure every heatmap network read by each of these, of {', '.join(CODECS)} "
-        "(default: what its card says)",
-    )
-    add("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")
-    add("--threads", type=int, default=1, help="CPU threads (default: 1)")
-    add("--json", action="store_true", help="print JSON instead of tables")
-    parser.set_defaults(run=run)
-
-
 def run(args: argparse.Namespace) -> int:
     """Measures and prints; returns 0."""
-    if args.draws is not None and args.draws < 0:
-        raise UsageError(f"--draws: got {args.draws}, expected 0 or more")
-    if args.data is None and not args.set:
-        raise UsageError("got no data set, expected --data or --set")
     if args.plots:
         check_plots()
     torch.set_num_threads(args.threads)

@@ -7,7 +7,6 @@ import dataclasses
 import functools
 import json
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -34,13 +33,12 @@ from models.stabilization.weights import (
     load_stabilizer_weights,
 )
 from models.synthesis.motion_tracks import MotionTrack
-from pipeline.commands.track_options import add_track_options, track_settings
+from pipeline.commands.track_options import track_settings
 from pipeline.data.annotated_tracks import rest_table
 from pipeline.data.stabilizer_tracks import make_tracks
 from pipeline.reports.stabilizer_plots import check_plots, draw_plots
-from schemas.errors import UsageError
 
-__all__ = ["add_parser", "run"]
+__all__ = ["run"]
 
 Array = npt.NDArray[np.float64]
 
@@ -57,68 +55,17 @@ _SETTINGS_PER_AXIS: Final = 7
 _COST_FRAMES: Final = 300
 
 
-def add_parser(subparsers: Any) -> None:
-    """Adds the command to the `facetracks` parser."""
-    parser = subparsers.add_parser(
-        "evaluate-stabilizers",
-        help="measure the stabilizers on tracks with truth",
-        description="Error, stability, lag and cost of every stabilizer on test tracks: other "
-        "people and other motions than those it was fitted on. NRMSE and stability in percent "
-        "of the distance of the outer eye corners; 'unbiased' leaves out each track's constant "
-        "error, which no filter can change.",
-    )
-    add_track_options(parser, tracks=40)
-    add = parser.add_argument
-    add(
-        "--stabilizer-weights",
-        type=Path,
-        default=DEFAULT_STABILIZER_WEIGHTS,
-        metavar="FILE",
-        help="weights of fit-stabilizer (default: the package's)",
-    )
-    add(
-        "--draws",
-        type=int,
-        default=1,
-        metavar="N",
-        help="so many sets of test tracks, of seeds from --seed on, judged as one",
-    )
-    add(
-        "--ablations",
-        action="store_true",
-        help="also fit without the time-delay term, with Eq. 15, and over lambda1 (minutes)",
-    )
-    add("--steps", type=int, default=100, help="gradient steps of --ablations")
-    add("--fit-tracks", type=int, default=50, help="tracks that --ablations fits on")
-    add(
-        "--settings",
-        action="store_true",
-        help="also the simpler filters over the whole range of their parameters (minutes)",
-    )
-    add("--full", action="store_true", help="also the full covariance (0.6 ms a frame)")
-    add("--plots", type=Path, metavar="DIR", help="draw PNG figures; needs facetracks[plots]")
-    add("--json", action="store_true", help="print JSON instead of a table")
-    add(
-        "--annotated",
-        type=Path,
-        metavar="OUT",
-        help="instead: jitter at rest and lag on the raw landmarks of real video that annotate "
-        "wrote to OUT",
-    )
-    parser.set_defaults(run=run)
-
-
 def run(args: argparse.Namespace) -> int:
     """Measures and prints; returns 0."""
-    fitted = load_stabilizer_weights(args.stabilizer_weights.absolute())
+    fitted = load_stabilizer_weights(
+        (args.stabilizer_weights or DEFAULT_STABILIZER_WEIGHTS).absolute()
+    )
     if args.annotated:
         print(f"stabilizer weights {fitted.sha256[:12]}")
         print(rest_table(args.annotated, stabilizers_of(fitted)))
         return 0
     if args.plots:
         check_plots()
-    if args.draws < 1:
-        raise UsageError(f"--draws: got {args.draws}, expected more")
     settings = track_settings(args)
     tracks = [
         track

@@ -16,7 +16,7 @@ from models.landmarks.datasets.labelled_face import FaceOrigin
 from models.landmarks.datasets.labelled_video import Frame, LabelledVideo, VideoFile
 from models.landmarks.evaluation.face_errors import LANDMARK_SUBSETS, FaceErrors
 from models.landmarks.evaluation.track_errors import MatchedFaces, match_boxes
-from pipeline.data.labelled_sets import SET_HELP, read_labelled_sets
+from pipeline.data.labelled_sets import read_labelled_sets
 from pipeline.data.labelled_tracks import AnnotatedVideo
 from pipeline.data.track_file import TrackRows, find_track_file, read_track_file
 from pipeline.reports.landmark_report import (
@@ -29,31 +29,7 @@ from pipeline.reports.landmark_report import (
 )
 from schemas.errors import UsageError
 
-__all__ = ["add_parser", "run"]
-
-
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Adds `tracks` to the group of `facetracks evaluate`."""
-    parser = subparsers.add_parser(
-        "tracks",
-        help="measure finished tracks on labelled videos",
-        description="Errors of the raw and the stabilized landmarks of an output folder on "
-        "labelled videos, as `evaluate landmarks` states them, and their stability: the mean of "
-        "|dx - dp| in percent of the distance of the outer eye corners, video by video. A row "
-        f"is a labelled face's own where their boxes overlap by 0.4 (IoU). {MISSED_NOTE}.",
-    )
-    add = parser.add_argument
-    add("output", metavar="OUTPUT", help="the output folder of `facetracks annotate`")
-    add(
-        "--set",
-        action="append",
-        required=True,
-        metavar="KIND[/SPLIT]:PATH",
-        help=SET_HELP + "; its videos are files that were annotated",
-    )
-    add("--skip-broken", action="store_true", help="leave out broken annotations and count them")
-    add("--json", action="store_true", help="print JSON instead of tables")
-    parser.set_defaults(run=run)
+__all__ = ["run"]
 
 
 def run(args: argparse.Namespace) -> int:

@@ -11,11 +11,9 @@ from typing import Final
 import torch
 from tqdm import tqdm
 
-from models.landmarks.networks.construction import NETWORK_NAMES
 from models.landmarks.networks.speed import NetworkCost, measure_network
-from schemas.errors import UsageError
 
-__all__ = ["add_parser", "run"]
+__all__ = ["run"]
 
 #: Millions of parameters, MB, frames a second on an Intel Xeon E5 3.5 GHz and a GTX 1080 Ti.
 _TABLE_7: Final = {
@@ -28,43 +26,8 @@ _TABLE_7: Final = {
 }
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Adds the command to the `facetracks` parser."""
-    parser = subparsers.add_parser(
-        "networks",
-        help="list the landmark networks, their size and speed",
-        description="Parameters, size, multiplications and speed of every landmark network on "
-        "this machine, beside Table 7 of the local-motion paper. Speeds are windows a second, "
-        "the best of some repetitions, of windows that follow each other.",
-    )
-    parser.add_argument(
-        "--network",
-        nargs="+",
-        choices=NETWORK_NAMES,
-        default=list(NETWORK_NAMES),
-        metavar="NAME",
-        help="only these (default: all)",
-    )
-    parser.add_argument(
-        "--threads",
-        type=int,
-        default=os.cpu_count() or 1,
-        help="CPU threads (default: %(default)s, all)",
-    )
-    parser.add_argument("--windows", type=int, default=16, help="windows a call (default: 16)")
-    parser.add_argument(
-        "--seconds", type=float, default=2.0, help="time for each measurement (default: 2)"
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    parser.set_defaults(run=run)
-
-
 def run(args: argparse.Namespace) -> int:
     """Measures and prints; returns 0."""
-    if args.windows < 1 or args.threads < 1:
-        raise UsageError(
-            f"--windows, --threads: got {args.windows} and {args.threads}, expected 1 or more"
-        )
     torch.set_num_threads(args.threads)
     devices = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
     load = os.getloadavg()[0]

@@ -31,7 +31,7 @@ from transforms.decoding.segment_plan import whole_video
 from transforms.decoding.video_source import open_video
 from transforms.storage.atomic_files import atomic_file
 
-__all__ = ["add_parser", "render_contact_sheet", "render_video", "run"]
+__all__ = ["render_contact_sheet", "render_video", "run"]
 
 _TILE_PX: Final = 360
 _TILE_MARGIN: Final = 1.25
@@ -42,47 +42,10 @@ _BT709: Final = 1
 _LIMITED_RANGE: Final = 1
 
 
-def add_parser(subparsers: Any) -> None:
-    """Adds `render` to the commands."""
-    parser = subparsers.add_parser(
-        "render",
-        help="draw tracks over their video, as a video or a contact sheet",
-        description="Draws tracks over their video: stabilized landmarks green, raw ones "
-        "orange, boxes blue (dashed where interpolated between detections).",
-    )
-    parser.add_argument("video", metavar="VIDEO", help="the video: a path or a URL")
-    parser.add_argument(
-        "--tracks",
-        required=True,
-        metavar="OUTPUT_OR_PARQUET",
-        help="the output folder of `facetracks annotate`, or one track file",
-    )
-    parser.add_argument(
-        "--to",
-        required=True,
-        type=Path,
-        metavar="FILE.mp4|FILE.png",
-        help="what to write: .mp4 draws every frame, .png a contact sheet of some",
-    )
-    parser.add_argument(
-        "--frames", type=int, default=12, metavar="N", help="tiles of a contact sheet (default: 12)"
-    )
-    parser.add_argument(
-        "--columns", type=int, default=4, metavar="N", help="of a contact sheet (default: 4)"
-    )
-    parser.add_argument(
-        "--raw", action="store_true", help="draw raw landmarks also where they hardly differ"
-    )
-    parser.set_defaults(run=run)
-
-
 def run(args: argparse.Namespace) -> int:
     """Runs `facetracks render`; returns the exit status."""
-    kind = args.to.suffix.lower()
-    if kind not in (".mp4", ".png"):
-        raise UsageError(f"--to: got {args.to.name!r}, expected a name that ends in .mp4 or .png")
     tracks = read_track_file(find_track_file(args.tracks, args.video))
-    if kind == ".mp4":
+    if args.to.suffix.lower() == ".mp4":
         frames = render_video(args.video, tracks, args.to, raw=args.raw)
         print(f"{args.to}: {frames} frames")
     else:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import av
 import numpy as np
@@ -36,34 +36,11 @@ from schemas.landmarks import (
 from schemas.tracks import TRACK_SCHEMA
 from transforms.storage.atomic_files import atomic_file
 
-__all__ = ["TruthComparison", "add_parser", "compare_with_truth", "run", "write_sample"]
+__all__ = ["TruthComparison", "compare_with_truth", "run", "write_sample"]
 
 FRAMES_PER_SECOND: Final = 25
 _BT709: Final = 1
 _LIMITED_RANGE: Final = 1
-
-
-def add_parser(subparsers: Any) -> None:
-    """Adds `sample` to the commands."""
-    parser = subparsers.add_parser(
-        "sample",
-        help="write a sample clip of a talking face with its exact landmarks",
-        description="Writes OUT.mp4, a photograph animated by known head motion and "
-        "expressions (H.264, 25 frames a second), and OUT.truth.parquet, the exact 68 "
-        "landmarks of every frame in the schema of a track. Needs facetracks[demo].",
-    )
-    parser.add_argument("out", metavar="OUT.mp4", type=Path, help="the clip to write")
-    parser.add_argument(
-        "--seconds", type=float, default=10.0, help="length of the clip (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--size",
-        type=int,
-        default=512,
-        metavar="PX",
-        help="width and height of the clip, an even number (default: %(default)s)",
-    )
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -39,7 +39,7 @@ from models.detection.training.trainer import DetectorTrainer, StepLosses, Train
 from models.detection.yunet import YuNetDetector
 from schemas.errors import UsageError
 
-__all__ = ["add_parser", "run"]
+__all__ = ["run"]
 
 _YUNET_UNDER_DATA = Path("detectors") / "yunet" / "yunet_n_640_640.onnx"
 _TEACHER_DOUBT = 0.3  # boxes from here to the teacher's threshold are taught neither way
@@ -48,53 +48,6 @@ _DEFAULT_MINUTES = 60.0
 _STEPS_PER_EPOCH = 256
 _LOG_STEPS = 20
 _SAVE_SECONDS = 60.0
-
-
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Adds `detector` to the `train` group."""
-    parser = subparsers.add_parser(
-        "detector",
-        help="train the face detector on what YuNet sees",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
-        "--data",
-        type=Path,
-        required=True,
-        metavar="DIR",
-        help="folder with videos/, detectors/yunet/ and, if there, ytf68/ and images68/",
-    )
-    parser.add_argument(
-        "--output",
-        type=Path,
-        required=True,
-        metavar="DIR",
-        help="where labels, checkpoint, log and weights go",
-    )
-    length = parser.add_mutually_exclusive_group()
-    length.add_argument(
-        "--minutes",
-        type=float,
-        metavar="N",
-        help=f"train for this long (default: {_DEFAULT_MINUTES:g})",
-    )
-    length.add_argument(
-        "--epochs",
-        type=float,
-        metavar="N",
-        help=f"train for this many times {_STEPS_PER_EPOCH} steps",
-    )
-    parser.add_argument(
-        "--threads", type=int, default=1, metavar="N", help="CPU threads (default: 1)"
-    )
-    parser.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="of all randomness (default: 0)"
-    )
-    parser.add_argument(
-        "--resume", action="store_true", help="go on from the checkpoint in --output"
-    )
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -23,142 +23,27 @@ from tqdm import tqdm
 
 from models.landmarks.card import LandmarkCard
 from models.landmarks.model import read_landmark_weights, save_landmark_weights
-from models.landmarks.networks.construction import NETWORK_NAMES, build_network
-from models.landmarks.networks.heatmap_codecs import CODECS, SIGMA_PX
+from models.landmarks.networks.construction import build_network
+from models.landmarks.networks.heatmap_codecs import SIGMA_PX
 from models.landmarks.networks.inflation import inflate
-from models.landmarks.networks.unet import UNET_CHANNELS
-from models.landmarks.training.recipes import RECIPES, Recipe, recipe_for
+from models.landmarks.training.recipes import Recipe, recipe_for
 from models.landmarks.training.trainer import LandmarkTrainer
-from pipeline.data.training_data import TrainingData, add_data_options, read_training_data
+from pipeline.data.training_data import TrainingData, read_training_data
 from pipeline.reports.training_curves import can_draw, draw_training_curves
 from pipeline.reports.training_log import add_epoch, read_log
+from schemas.choices import NETWORK_SETTINGS
 from schemas.errors import UsageError
 
-__all__ = ["add_parser", "run"]
+__all__ = ["run"]
 
 #: Heatmap pixels; a softmax that is wider than it must be loses detail.
 _SOFT_ARGMAX_SIGMA_PX: Final = 1.0
 _DEFAULT_MINUTES: Final = 60.0
-#: Options of one network only.
-_NETWORK_SETTINGS: Final = {"hourglass": ("stacks", "features"), "unet": ("channels", "blocks")}
 _LOG: Final = "log.csv"
-
-
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Adds `landmarks` to the group of `facetracks train`."""
-    parser = subparsers.add_parser(
-        "landmarks",
-        help="train landmark networks on labelled faces",
-        description="Trains landmark networks one after the other, on the same labelled faces: of "
-        "a data folder (--data), of data sets in their published layouts (--set), or of both. Can "
-        "be stopped at any time and resumed. In OUTPUT, for each network: landmarks.safetensors, "
-        "the best epoch by validation; last.safetensors, the last; log.csv, curves.png.",
-    )
-    parser.add_argument(
-        "--network",
-        nargs="+",
-        choices=NETWORK_NAMES,
-        default=["2d"],
-        metavar="NAME",
-        help=f"networks to train, of {', '.join(NETWORK_NAMES)} (default: 2d)",
-    )
-    parser.add_argument(
-        "--recipe",
-        choices=RECIPES,
-        default=RECIPES[0],
-        help="paper: the papers' protocols (Adam 1e-4, for the hourglass RMSprop 2.5e-4; squares; "
-        "reduced on plateaus; 100 epochs). modern: stronger (AdamW, cosine, distance, averaged "
-        "weights, varied boxes, shapes and colours; on a GPU bfloat16) (default: %(default)s)",
-    )
-    add_data_options(parser)
-    parser.add_argument(
-        "--output", type=Path, required=True, help="folder, with one for each network in it"
-    )
-    length = parser.add_mutually_exclusive_group()
-    length.add_argument(
-        "--minutes",
-        type=float,
-        help="train each network for this long, all sessions together (default of --recipe "
-        f"modern: {_DEFAULT_MINUTES:g})",
-    )
-    length.add_argument(
-        "--epochs",
-        type=int,
-        help="train for this many epochs, see --samples-per-epoch (default of --recipe paper: 100)",
-    )
-    parser.add_argument(
-        "--samples-per-epoch",
-        type=int,
-        metavar="N",
-        help="samples between two checkpoints (default of --recipe paper: 4 times the windows, for "
-        "the hourglass once; of modern: 4096)",
-    )
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
-    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")
-    parser.add_argument(
-        "--workers",
-        type=int,
-        default=0,
-        help="processes that make samples, 0: the one that trains (default: 0)",
-    )
-    parser.add_argument("--seed", type=int, default=0, help="seed of every random choice")
-    parser.add_argument(
-        "--crop-size", type=int, metavar="PX", help="side of the crop (default: the network's own)"
-    )
-    parser.add_argument(
-        "--bfloat16",
-        action="store_true",
-        default=None,
-        help="compute forward passes in half the precision: 1.6 to 1.9 times as fast on CPUs with "
-        "AVX-512 BF16, slower on others (default: with --recipe modern on a GPU)",
-    )
-    parser.add_argument(
-        "--channels",
-        type=int,
-        nargs=5,
-        metavar="C",
-        help=f"unet: widths of its maps, from half of the crop down "
-        f"(default: {' '.join(map(str, UNET_CHANNELS))})",
-    )
-    parser.add_argument("--blocks", type=int, help="unet: residual blocks at a size (default: 1)")
-    parser.add_argument("--stacks", type=int, help="hourglass: how many (default: 4)")
-    parser.add_argument("--features", type=int, help="hourglass: its channels (default: 256)")
-    parser.add_argument(
-        "--codec",
-        choices=CODECS,
-        default=LandmarkCard().codec,
-        help="how heatmaps become landmarks; soft_argmax is trained by the distance itself, with "
-        "--recipe modern, the others by the squares of heatmaps; the unet has no other "
-        "(default: %(default)s)",
-    )
-    parser.add_argument(
-        "--crop-scale",
-        type=float,
-        default=LandmarkCard().crop_scale,
-        help="side of the crop over the longer side of the face box",
-    )
-    parser.add_argument(
-        "--learning-rate",
-        type=float,
-        help="highest learning rate (default: the recipe's)",
-    )
-    parser.add_argument(
-        "--initial",
-        type=Path,
-        metavar="WEIGHTS",
-        help="start from these weights instead of from nothing: of the network itself, or of one "
-        "that it extends (2d for 3d, 2drnn and 3drnn; 2dfcn for 3dfcn, ...), whose layers are "
-        "taken or inflated as far as they have counterparts",
-    )
-    parser.add_argument(
-        "--resume", action="store_true", help="go on from the checkpoints in OUTPUT"
-    )
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Trains; returns 0."""
-    _check(args)
     torch.set_num_threads(args.threads)
     cv2.setNumThreads(1)
     cards = {name: _card(name, args) for name in args.network}
@@ -189,25 +74,6 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _check(args: argparse.Namespace) -> None:
-    if not 0.5 <= args.crop_scale <= 4:
-        raise UsageError(f"--crop-scale: got {args.crop_scale}, expected 0.5 to 4")
-    for network, options in _NETWORK_SETTINGS.items():
-        if network not in args.network and any(getattr(args, name) for name in options):
-            given = ", ".join(f"--{name}" for name in options)
-            raise UsageError(f"{given}: got them without --network {network}")
-    if "unet" in args.network and args.recipe == "paper":
-        raise UsageError("--network unet: got it with --recipe paper, expected modern")
-    if args.codec == "soft_argmax" and args.recipe == "paper":
-        raise UsageError("--codec soft_argmax: got it with --recipe paper, expected modern")
-    checkpoints = [args.output / network / "checkpoint.pt" for network in args.network]
-    there = [path for path in checkpoints if path.is_file()]
-    if args.resume and not there:
-        raise UsageError(f"--resume: no such file: {checkpoints[0]}")
-    if there and not args.resume:
-        raise UsageError(f"{there[0]} exists: add --resume to go on, or choose another OUTPUT")
-
-
 def _recipe(network: str, args: argparse.Namespace) -> Recipe:
     recipe = recipe_for(args.recipe, network)
     if args.learning_rate is None:
@@ -216,7 +82,7 @@ def _recipe(network: str, args: argparse.Namespace) -> Recipe:
 
 
 def _card(name: str, args: argparse.Namespace) -> LandmarkCard:
-    given = {key: getattr(args, key) for key in _NETWORK_SETTINGS.get(name, ())}
+    given = {key: getattr(args, key) for key in NETWORK_SETTINGS.get(name, ())}
     settings = {key: value for key, value in given.items() if value is not None}
     try:
         size = args.crop_size or build_network(name).crop_size_px

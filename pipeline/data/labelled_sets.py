@@ -28,7 +28,7 @@ from models.landmarks.datasets.talking_face import read_talking_face
 from pipeline.data.labelled_tracks import read_labelled_track
 from schemas.errors import UsageError
 
-__all__ = ["SET_HELP", "read_labelled_set", "read_labelled_sets"]
+__all__ = ["read_labelled_set", "read_labelled_sets"]
 
 Skipped = list[str] | None
 
@@ -70,14 +70,6 @@ _KINDS: Final[Mapping[str, _Kind]] = {
     "dlib": _Kind(_read_dlib),
     "tracks": _Kind(lambda path, split, skipped: read_labelled_track(path)),
 }
-SET_HELP: Final = (
-    "a labelled data set; KIND is one of "
-    + ", ".join(
-        kind + (f" (SPLIT {', '.join(found.splits)})" if len(found.splits) > 1 else "")
-        for kind, found in _KINDS.items()
-    )
-    + "; PATH its folder, for dlib the XML, for tracks OUTPUT_OR_PARQUET=VIDEO; repeatable"
-)
 
 
 def read_labelled_sets(

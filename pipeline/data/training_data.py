@@ -25,7 +25,7 @@ from models.landmarks.card import LandmarkCard
 from models.landmarks.datasets.labelled_face import LabelledFace
 from models.landmarks.datasets.labelled_set import LabelledSet
 from models.landmarks.datasets.points import leaving_out_broken
-from models.landmarks.datasets.sets import TRAINING_SETS, read_evaluation_set, read_training_sets
+from models.landmarks.datasets.sets import read_evaluation_set, read_training_sets
 from models.landmarks.evaluation.measurement import jittered_boxes, measure_faces
 from models.landmarks.model import LandmarkModel, load_landmark_model
 from models.landmarks.training.augmentation import cut_patch
@@ -33,17 +33,16 @@ from models.landmarks.training.label_convention import convention_offsets, moved
 from models.landmarks.training.labelled_windows import hold_out, windows_of_video
 from models.synthesis.animated_windows import animated_windows, can_be_animated
 from models.synthesis.expressive_stills import expressive_stills
-from pipeline.data.labelled_sets import SET_HELP, read_labelled_sets
+from pipeline.data.labelled_sets import read_labelled_sets
 from pipeline.reports.training_log import ERROR_SUFFIX
 from schemas.errors import UsageError
 from schemas.landmarks import COMMON_LANDMARKS
 
-__all__ = ["TrainingData", "add_data_options", "read_training_data"]
+__all__ = ["TrainingData", "read_training_data"]
 
 _DATA_LICENCE = "research use only: so are 300-W's labels and pictures, and what taught on videos"
 #: Of all samples, how many are stills with other expressions, where there are some.
 _EXPRESSIVE_SHARE = 0.16
-_DEFAULT_SPLIT = "; where no SPLIT is given, train"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, repr=False)
@@ -77,88 +76,12 @@ class TrainingData:
         return float(percent.mean())
 
 
-def add_data_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the options that `read_training_data` reads."""
-    add = parser.add_argument
-    add(
-        "--data",
-        type=Path,
-        metavar="DIR",
-        help="folder with faces68, pseudo68, videos and ytf68; validated on its ytf68/val",
-    )
-    add(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KIND[/SPLIT]:PATH",
-        help=SET_HELP + _DEFAULT_SPLIT,
-    )
-    add(
-        "--validation",
-        action="append",
-        default=[],
-        metavar="KIND[/SPLIT]:PATH",
-        help="validate on this data set; repeatable (default: ytf68/val of --data, else what "
-        "--validation-share holds out; where no SPLIT is given, validation)",
-    )
-    add(
-        "--validation-share",
-        type=float,
-        default=0.2,
-        help="how much of each --set is held out: of its videos, of its pictures, by the seed "
-        "(default: %(default)s)",
-    )
-    add(
-        "--windows-per-video",
-        type=int,
-        default=80,
-        metavar="N",
-        help="of each --set, about so many windows of a face of a video, evenly spaced; 0: all, as "
-        "in the papers; they are held in memory (default: %(default)s)",
-    )
-    add(
-        "--animated-windows",
-        type=int,
-        default=0,
-        metavar="N",
-        help="add so many windows of animated stills, for networks that see several frames: each "
-        "takes about 0.3 s to render at the start, and 0.4 MB for crops of 64 px (default: none)",
-    )
-    add(
-        "--expressive-stills",
-        type=int,
-        default=0,
-        metavar="N",
-        help="add so many stills whose eyes and mouths were animated open and shut, for networks "
-        "that see one frame: each takes about 0.3 s to render at the start; "
-        f"{100 * _EXPRESSIVE_SHARE:.0f} %% of the samples are drawn from them (default: none)",
-    )
-    add(
-        "--data-sets",
-        nargs="+",
-        choices=TRAINING_SETS,
-        default=TRAINING_SETS,
-        metavar="NAME",
-        help=f"of --data, train on these only, of {', '.join(TRAINING_SETS)}",
-    )
-    add(
-        "--convention",
-        type=Path,
-        metavar="WEIGHTS",
-        help="move the labels of --data's ytf68 by their median distance from what these weights "
-        "predict, in the frame of the eyes: sets that are trained on together should follow one "
-        "convention",
-    )
-    add("--skip-broken", action="store_true", help="leave out broken annotations and count them")
-
-
 def read_training_data(args: argparse.Namespace, cards: Collection[LandmarkCard]) -> TrainingData:
     """Patches that hold enough pixels, and earlier frames, for the most demanding network.
 
     Raises:
         UsageError: an option cannot be, a data set is not there, or an annotation is broken.
     """
-    _check(args)
     skipped: list[str] | None = [] if args.skip_broken else None
     reader = _Reader(
         crop_size_px=max(card.crop_size_px for card in cards),
@@ -303,19 +226,6 @@ def _in_one_convention(
 
 def _of_ytf68(face: LabelledFace) -> bool:
     return face.origin.data_set.startswith("ytf68/")
-
-
-def _check(args: argparse.Namespace) -> None:
-    if args.data is None and not args.set:
-        raise UsageError("got no data set, expected --data or --set")
-    if not 0 < args.validation_share < 1:
-        raise UsageError(
-            f"--validation-share: got {args.validation_share}, expected more than 0, less than 1"
-        )
-    for name in ("windows_per_video", "animated_windows", "expressive_stills"):
-        if getattr(args, name) < 0:
-            option = "--" + name.replace("_", "-")
-            raise UsageError(f"{option}: got {getattr(args, name)}, expected 0 or more")
 
 
 def _check_apart(trained_on: set[str], validated_on: set[str]) -> None:

@@ -1,7 +1,5 @@
 """The job as Dataflow would get it: translated here, never sent."""
 
-import argparse
-
 import apache_beam as beam
 import pytest
 from apache_beam.options.pipeline_options import (
@@ -14,7 +12,7 @@ from apache_beam.transforms import environments
 from apache_beam.transforms.userstate import is_stateful_dofn
 
 from pipeline.commands.annotate import settings_of
-from pipeline.commands.annotate_options import add_options
+from pipeline.commands.command_line import parse_command
 from pipeline.graph import AnnotateGraph, GraphSettings
 from pipeline.runner_options import runner_options
 from schemas.records import Video
@@ -52,10 +50,7 @@ class _Stateful(beam.pipeline.PipelineVisitor):
 
 @pytest.fixture(scope="module")
 def args():
-    parser = argparse.ArgumentParser(allow_abbrev=False)
-    add_options(parser)
-    args, args.beam_options = parser.parse_known_args([*OURS, *BEAMS])
-    return args
+    return parse_command(["annotate", *OURS, *BEAMS])
 
 
 @pytest.fixture(scope="module")

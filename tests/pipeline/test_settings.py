@@ -1,20 +1,17 @@
 """The settings are the options of the command, by name and by default."""
 
-import argparse
 import dataclasses
 
 import pytest
 
 from pipeline.commands.annotate import settings_of
-from pipeline.commands.annotate_options import add_options
+from pipeline.commands.command_line import parse_command
 from pipeline.settings import AnnotateSettings
 from transforms.decoding.child import ChildSettings
 
 
 def parsed(*options: str) -> AnnotateSettings:
-    parser = argparse.ArgumentParser(allow_abbrev=False)
-    add_options(parser)
-    return settings_of(parser.parse_args(["in.mp4", "--output", "out", *options]))
+    return settings_of(parse_command(["annotate", "in.mp4", "--output", "out", *options]))
 
 
 def test_the_options_have_the_defaults_of_the_settings():

@@ -32,6 +32,7 @@ from models.landmarks.datasets.landmark_csv import read_landmark_csv
 from models.landmarks.datasets.points import leaving_out_broken
 from models.landmarks.datasets.pseudo68 import LABELS_RIGHT, read_pseudo68
 from models.landmarks.evaluation.metrics import interocular_px
+from schemas.choices import EVALUATION_SETS, TRAINING_SETS
 from schemas.errors import UsageError
 
 __all__ = [
@@ -42,10 +43,8 @@ __all__ = [
     "read_ytf68",
 ]
 
-EVALUATION_SETS: Final = ("300w/common", "turned/held-out", "ytf68/val")
 #: How much of the training is drawn from each, in proportion.
 _SHARES: Final = {"300w": 0.46, "turned": 0.14, "pseudo68": 0.14, "ytf68": 0.10}
-TRAINING_SETS: Final = tuple(_SHARES)
 _HELD_OUT_EVERY: Final = 5
 #: The labels of ytf68 sit this much too far right, in units of the box's longer side: the median
 #: distance of 1,473 faces to predictions that were averaged with those on the mirror image. Left

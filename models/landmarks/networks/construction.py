@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from models.landmarks.networks.coordinate_network import (
     CoordinateNetwork,
@@ -12,22 +12,9 @@ from models.landmarks.networks.heatmap_network import HeatmapNetwork
 from models.landmarks.networks.hourglass import StackedHourglass
 from models.landmarks.networks.landmark_network import LandmarkNetwork
 from models.landmarks.networks.unet import UNet
+from schemas.choices import NETWORK_NAMES
 
 __all__ = ["NETWORK_NAMES", "build_network"]
-
-#: In the order of the local-motion paper's Table 7; then its plain FCNs, FHR's network, and ours.
-NETWORK_NAMES: Final = (
-    "2d",
-    "3d",
-    "2drnn",
-    "3drnn",
-    "2dfcrnn",
-    "3dfcrnn",
-    "2dfcn",
-    "3dfcn",
-    "hourglass",
-    "unet",
-)
 
 
 def build_network(name: str, landmark_count: int = 68, **settings: Any) -> LandmarkNetwork:

@@ -34,6 +34,8 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from schemas.choices import CODECS, GAUSSIAN_CODECS
+
 __all__ = [
     "CODECS",
     "GAUSSIAN_CODECS",
@@ -45,8 +47,6 @@ __all__ = [
 ]
 
 #: Of maps that look like those of `encode_heatmaps`.
-GAUSSIAN_CODECS: Final = ("argmax", "quarter", "fractional", "log_difference", "taylor")
-CODECS: Final = (*GAUSSIAN_CODECS, "soft_argmax")
 SIGMA_PX: Final = 3.0
 #: An offset is half a pixel at most, and one more where the stencil is moved in from the edge.
 #: What comes out larger is noise, or a landmark outside of the map.

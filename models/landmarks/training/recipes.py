@@ -29,10 +29,9 @@ import torch
 from models.face_box import BoxNoise
 from models.landmarks.training.augmentation import AugmentationStrength
 from models.landmarks.training.schedules import CosineSchedule, PlateauSchedule, Schedule
+from schemas.choices import RECIPES
 
 __all__ = ["MODERN", "RECIPES", "Recipe", "recipe_for"]
-
-RECIPES: Final = ("paper", "modern")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

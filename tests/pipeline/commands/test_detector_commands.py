@@ -9,14 +9,13 @@ import pytest
 from models.detection.face_detector import Detections, load_face_detector
 from models.detection.training.labelled_images import read_video_frames
 from pipeline.commands import evaluate_detector, train_detector
+from pipeline.commands.command_line import parse_command
 from pipeline.commands.evaluate_detector import frames_per_second, judge_images
 from schemas.errors import UsageError, WeightsError
 
 
-def parse(module, *words: str) -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    module.add_parser(parser.add_subparsers(required=True))
-    return parser.parse_args(["detector", *words])
+def parse(group: str, *words: str) -> argparse.Namespace:
+    return parse_command([group, "detector", *words])
 
 
 class BrightFaces:
@@ -66,35 +65,35 @@ def test_speed_is_a_number_of_frames_a_second():
 
 
 def test_defaults():
-    args = parse(evaluate_detector, "--data", "d")
+    args = parse("evaluate", "--data", "d")
     assert (args.detector, args.videos, args.json) == ("default", "validation", False)
-    args = parse(train_detector, "--data", "d", "--output", "o")
+    args = parse("train", "--data", "d", "--output", "o")
     assert (args.minutes, args.epochs, args.threads, args.seed) == (None, None, 1, 0)
 
 
 def test_minutes_and_epochs_exclude_each_other(capsys):
     with pytest.raises(SystemExit):
-        parse(train_detector, "--data", "d", "--output", "o", "--minutes", "1", "--epochs", "1")
+        parse("train", "--data", "d", "--output", "o", "--minutes", "1", "--epochs", "1")
     assert "not allowed with argument" in capsys.readouterr().err
 
 
 def test_evaluating_without_yunet_says_what_is_missing(tmp_path):
-    args = parse(evaluate_detector, "--data", str(tmp_path), "--detector", str(tmp_path / "none"))
+    args = parse("evaluate", "--data", str(tmp_path), "--detector", str(tmp_path / "none"))
     with pytest.raises(WeightsError, match="no file at"):
-        args.run(args)
+        evaluate_detector.run(args)
 
 
 def test_training_without_videos_says_so(tmp_path):
-    args = parse(train_detector, "--data", str(tmp_path), "--output", str(tmp_path / "out"))
+    args = parse("train", "--data", str(tmp_path), "--output", str(tmp_path / "out"))
     with pytest.raises(UsageError, match="no videos to learn from"):
-        args.run(args)
+        train_detector.run(args)
 
 
 def test_a_run_is_not_overwritten_by_accident(tmp_path):
     (tmp_path / "checkpoint.pt").write_bytes(b"")
-    args = parse(train_detector, "--data", str(tmp_path), "--output", str(tmp_path))
+    args = parse("train", "--data", str(tmp_path), "--output", str(tmp_path))
     with pytest.raises(UsageError, match="add --resume"):
-        args.run(args)
+        train_detector.run(args)
 
 
 @pytest.fixture
@@ -112,8 +111,8 @@ def small_data(shared_data: Path, tmp_path: Path) -> Path:
 def test_training_writes_weights_and_goes_on(small_data, tmp_path, capsys):
     output = tmp_path / "out"
     words = ("--data", str(small_data), "--output", str(output), "--epochs", str(4 / 256))
-    args = parse(train_detector, *words)
-    assert args.run(args) == 0
+    args = parse("train", *words)
+    assert train_detector.run(args) == 0
     detector = load_face_detector(str(output / "face_detector.safetensors"))
     frames = list(read_video_frames(small_data / "videos" / "intel_sample_videos__eat.mkv"))
     assert len(detector.detect(frames[0]).scores) >= 0
@@ -122,7 +121,7 @@ def test_training_writes_weights_and_goes_on(small_data, tmp_path, capsys):
     ]
     with (output / "log.csv").open() as file:
         assert [row["step"] for row in csv.DictReader(file)] == ["4"]
-    again = parse(train_detector, *words, "--resume")
+    again = parse("train", *words, "--resume")
     assert again.run(again) == 0
     assert "4 steps" in capsys.readouterr().out
 
@@ -130,8 +129,8 @@ def test_training_writes_weights_and_goes_on(small_data, tmp_path, capsys):
 @pytest.mark.realdata
 def test_evaluation_prints_json(small_data, capsys):
     yunet = f"yunet:{small_data / 'detectors' / 'yunet' / 'yunet_n_640_640.onnx'}"
-    args = parse(evaluate_detector, "--data", str(small_data), "--detector", yunet, "--json")
-    assert args.run(args) == 0
+    args = parse("evaluate", "--data", str(small_data), "--detector", yunet, "--json")
+    assert evaluate_detector.run(args) == 0
     report = json.loads(capsys.readouterr().out)
     assert list(report["rows"]) == ["spectre__PbgB2TaYhio_00007.mp4", "all videos"]
     assert report["rows"]["all videos"]["recall"] == 1.0
@@ -140,8 +139,8 @@ def test_evaluation_prints_json(small_data, capsys):
 
 @pytest.mark.realdata
 def test_evaluation_prints_a_table(small_data, capsys):
-    args = parse(evaluate_detector, "--data", str(small_data))
-    assert args.run(args) == 0
+    args = parse("evaluate", "--data", str(small_data))
+    assert evaluate_detector.run(args) == 0
     out = capsys.readouterr().out
     assert "recall" in out.splitlines()[0]
     assert "frames/s at 640x360 on one thread" in out.splitlines()[-1]

@@ -1,6 +1,5 @@
 """`facetracks evaluate landmarks`: its sets, its figures, its tables."""
 
-import argparse
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +21,7 @@ from models.landmarks.model import LandmarkCard, save_landmark_weights
 from models.landmarks.networks.construction import build_network
 from models.landmarks.precision import PrecisionCheck
 from pipeline.commands import evaluate_landmarks
+from pipeline.commands.command_line import parse_command
 from pipeline.reports.landmark_report import MISSED_NOTE
 from schemas.errors import UsageError, WeightsError
 
@@ -52,10 +52,8 @@ def evaluate(capsys: pytest.CaptureFixture[str]) -> Evaluate:
     """Runs the command and returns what it printed."""
 
     def run(*arguments: object) -> str:
-        parser = argparse.ArgumentParser()
-        evaluate_landmarks.add_parser(parser.add_subparsers())
-        args = parser.parse_args(["landmarks", *map(str, arguments)])
-        assert args.run(args) == 0
+        args = parse_command(["evaluate", "landmarks", *map(str, arguments)])
+        assert evaluate_landmarks.run(args) == 0
         return capsys.readouterr().out
 
     return run
@@ -219,8 +217,6 @@ def test_broken_annotations_are_counted_when_asked(tmp_path: Path, evaluate: Eva
 def test_what_it_refuses(data: Path, tmp_path: Path, evaluate: Evaluate) -> None:
     with pytest.raises(UsageError, match="got no data set, expected --data or --set"):
         evaluate()
-    with pytest.raises(UsageError, match="--draws: got -1, expected 0 or more"):
-        evaluate("--data", data, "--draws", "-1")
     with pytest.raises(WeightsError, match="no such file"):
         evaluate("--data", data, "--weights", tmp_path / "none.safetensors")
 

@@ -1,6 +1,5 @@
 """`facetracks evaluate tracks`: tracks of known errors against labelled videos."""
 
-import argparse
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ from published_layouts import disc_landmarks, write_300vw, write_300w, write_tal
 
 from models.face_box import box_from_landmarks
 from pipeline.commands import evaluate_tracks
+from pipeline.commands.command_line import parse_command
 from pipeline.data.labelled_tracks import AnnotatedVideo
 from schemas.errors import UsageError
 from schemas.tracks import TRACK_SCHEMA
@@ -27,10 +27,8 @@ def evaluate(capsys: pytest.CaptureFixture[str]) -> Evaluate:
     """Runs the command and returns what it printed."""
 
     def run(*arguments: object) -> str:
-        parser = argparse.ArgumentParser()
-        evaluate_tracks.add_parser(parser.add_subparsers())
-        args = parser.parse_args(["tracks", *map(str, arguments)])
-        assert args.run(args) == 0
+        args = parse_command(["evaluate", "tracks", *map(str, arguments)])
+        assert evaluate_tracks.run(args) == 0
         return capsys.readouterr().out
 
     return run

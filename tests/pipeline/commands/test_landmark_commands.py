@@ -15,6 +15,7 @@ from published_layouts import write_300w
 from models.landmarks.datasets.sets import read_evaluation_set, read_training_sets
 from models.landmarks.model import DEFAULT_WEIGHTS, read_landmark_weights
 from pipeline.commands import train_landmarks
+from pipeline.commands.command_line import parse_command
 from pipeline.data.training_data import read_training_data
 from schemas.errors import UsageError, WeightsError
 from schemas.landmarks import FLIP_PERMUTATION
@@ -84,28 +85,28 @@ def _write_video(data: Path) -> None:
     )
 
 
-def _parse(module: object, *arguments: str) -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    module.add_parser(parser.add_subparsers())  # type: ignore[attr-defined]
-    return parser.parse_args(["landmarks", *arguments])
+def _parse(*arguments: str) -> argparse.Namespace:
+    return parse_command(["train", "landmarks", *arguments])
 
 
 def _train(data: Path, output: Path, *more: str) -> int:
     base = ["--data", str(data), "--output", str(output), "--samples-per-epoch", "32"]
-    args = _parse(train_landmarks, *base, *more)
-    return int(args.run(args))
+    args = _parse(*base, *more)
+    return train_landmarks.run(args)
 
 
 def _kill_after_first_epoch(data: Path, output: Path) -> None:
     """Trains in a process of its own, which is killed (SIGKILL) once it has a checkpoint."""
-    code = (
-        "import argparse; from pipeline.commands import train_landmarks as command; "
-        "parser = argparse.ArgumentParser(); command.add_parser(parser.add_subparsers()); "
-        "args = parser.parse_args(); args.run(args)"
-    )
-    arguments = ["landmarks", "--data", data, "--output", output, "--epochs", "3"]
+    arguments = ["train", "landmarks", "--data", data, "--output", output, "--epochs", "3"]
     process = subprocess.Popen(
-        [sys.executable, "-c", code, *map(str, arguments), "--samples-per-epoch", "32"],
+        [
+            sys.executable,
+            "-m",
+            "pipeline.commands.cli",
+            *map(str, arguments),
+            "--samples-per-epoch",
+            "32",
+        ],
         cwd=Path(train_landmarks.__file__).parents[2],
         stderr=subprocess.DEVNULL,
     )
@@ -207,7 +208,7 @@ def test_people_label_further_right_than_a_mirror_would(data: Path) -> None:
 
 def test_labels_of_ytf68_are_moved_to_one_convention(data: Path) -> None:
     """By as much for training as for validation; the labels of other sets stay."""
-    args = _parse(train_landmarks, "--data", str(data), "--output", "unused")
+    args = _parse("--data", str(data), "--output", "unused")
     cards = [train_landmarks._card("2d", args)]
     plain = read_training_data(args, cards)
     args.convention = DEFAULT_WEIGHTS

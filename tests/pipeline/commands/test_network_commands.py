@@ -41,6 +41,6 @@ def test_decoders(facetracks) -> None:
 
 def test_wrong_numbers(facetracks) -> None:
     ended = facetracks("evaluate", "decoders", "--maps", 0)
-    assert (ended.status, "--maps: got 0" in ended.err) == (2, True)
+    assert (ended.status, "--maps: got '0'" in ended.err) == (2, True)
     ended = facetracks("networks", "--windows", 0)
     assert (ended.status, "--windows" in ended.err) == (2, True)

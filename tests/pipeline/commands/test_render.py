@@ -1,4 +1,3 @@
-import argparse
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -10,7 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.commands.render import add_parser, render_contact_sheet, render_video
+from pipeline.commands.command_line import parse_command
+from pipeline.commands.render import render_contact_sheet, render_video, run
 from pipeline.commands.sample import write_sample
 from pipeline.data.track_file import TrackRows, find_track_file, read_track_file
 from schemas.errors import ContainerError, SourceError, UsageError
@@ -58,10 +58,7 @@ def seconds_of(path: Path) -> list[float]:
 
 
 def command(*arguments: str) -> int:
-    parser = argparse.ArgumentParser()
-    add_parser(parser.add_subparsers())
-    args = parser.parse_args(["render", *arguments])
-    return int(args.run(args))
+    return run(parse_command(["render", *arguments]))
 
 
 def output_folder(root: Path, clip: Path, uris: dict[str, str]) -> Path:
@@ -207,8 +204,6 @@ def test_command(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str])
     to = tmp_path / "sheet.png"
     assert command(str(clip), "--tracks", tracks, "--to", str(to), "--frames", "2") == 0
     assert capsys.readouterr().out == f"{to}: 2 tiles\n"
-    with pytest.raises(UsageError, match=r"got 'a.gif', expected"):
-        command(str(clip), "--tracks", tracks, "--to", str(tmp_path / "a.gif"))
     with pytest.raises(SourceError, match="no such file"):
         command("nosuch.mp4", "--tracks", tracks, "--to", str(to))
     with pytest.raises(ContainerError, match="no video container"):

@@ -119,8 +119,8 @@ def test_an_output_without_tracks_is_told(facetracks, tmp_path, capsys):
     ("options", "words"),
     [
         (["--frames", 2], "--frames: got 2"),
-        (["--clips", 0], "--clips: got 0"),
-        (["--draws", 0], "--draws: got 0"),
+        (["--clips", 0], "--clips: got '0'"),
+        (["--draws", 0], "--draws: got '0'"),
         (["--stabilizer-weights", "nowhere.safetensors"], "no such file"),
     ],
 )

@@ -17,15 +17,14 @@ from published_layouts import (
 from models.landmarks.model import read_landmark_weights
 from models.synthesis.astronaut import ASTRONAUT_LANDMARKS_PX
 from pipeline.commands import train_landmarks
+from pipeline.commands.command_line import parse_command
 from pipeline.data.training_data import TrainingData, read_training_data
 from pipeline.reports.training_log import read_log
 from schemas.errors import UsageError
 
 
 def _parse(*arguments: str) -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    train_landmarks.add_parser(parser.add_subparsers())
-    return parser.parse_args(["landmarks", "--output", "unused", *arguments])
+    return parse_command(["train", "landmarks", "--output", "unused", *arguments])
 
 
 def _read(*arguments: str, network: str = "3d") -> TrainingData:
@@ -127,8 +126,6 @@ def test_what_cannot_be_trained_on(videos: Path, tmp_path: Path) -> None:
         _read()
     with pytest.raises(UsageError, match=r"--validation-share: got 1\.0"):
         _read("--set", spec, "--validation-share", "1")
-    with pytest.raises(UsageError, match="--windows-per-video: got -1"):
-        _read("--set", spec, "--windows-per-video", "-1")
     with pytest.raises(UsageError, match="which is trained on"):
         _read("--set", spec, "--validation", spec)
     alone = write_talking_face(tmp_path)

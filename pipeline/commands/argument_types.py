@@ -1,0 +1,117 @@
+"""Types of arguments: from text to a checked value, or one line that says what was expected."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from pipeline.commands.command_parser import nearest
+from schemas.choices import LANDMARK_WEIGHTS, STABILIZERS
+
+__all__ = [
+    "count",
+    "detector",
+    "device",
+    "file_name",
+    "positive_float",
+    "positive_int",
+    "reasons",
+    "stabilizer",
+    "weights",
+    "words",
+]
+
+
+def positive_int(text: str) -> int:
+    """A whole number from 1 up."""
+    return _whole(text, least=1)
+
+
+def count(text: str) -> int:
+    """A whole number from 0 up."""
+    return _whole(text, least=0)
+
+
+def positive_float(text: str) -> float:
+    """A finite number above 0."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected a number above 0")
+    return number
+
+
+def device(text: str) -> str:
+    """Where a network runs: auto, cpu, cuda or cuda:i."""
+    kind, colon, index = text.partition(":")
+    if kind not in ("auto", "cpu", "cuda") or (colon and not (kind == "cuda" and index.isdigit())):
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected auto, cpu, cuda or cuda:i")
+    return text
+
+
+def weights(text: str) -> str:
+    """`fast`, `accurate`, or an existing file, which is not read here."""
+    return text if text in LANDMARK_WEIGHTS else _existing(text, text, LANDMARK_WEIGHTS)
+
+
+def detector(text: str) -> str:
+    """`default`, or `yunet:FILE` or FILE of an existing file, which is not read here."""
+    return text if text == "default" else _existing(text, text.removeprefix("yunet:"), ("default",))
+
+
+def stabilizer(text: str) -> str:
+    """One of `STABILIZERS`, or the absolute path of a weights file, which is not read here."""
+    if text in STABILIZERS:
+        return text
+    return str(Path(_existing(text, text, STABILIZERS)).absolute())
+
+
+def words(text: str) -> tuple[str, ...]:
+    """Words between commas."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def reasons(text: str) -> frozenset[str]:
+    """Some of `REASONS`, between commas."""
+    from schemas.videos import REASONS  # loads pyarrow
+
+    given = frozenset(words(text))
+    unknown = sorted(given - set(REASONS))
+    if unknown or not given:
+        got = ", ".join(unknown) or repr(text)
+        raise argparse.ArgumentTypeError(f"got {got}, expected some of {', '.join(REASONS)}")
+    return given
+
+
+def file_name(*suffixes: str) -> Callable[[str], Path]:
+    """A type for the path of a file to write, whose name ends in one of `suffixes`."""
+
+    def checked(text: str) -> Path:
+        if Path(text).suffix.lower() not in suffixes:
+            expected = f"expected a name that ends in {' or '.join(suffixes)}"
+            raise argparse.ArgumentTypeError(f"got {Path(text).name!r}, {expected}")
+        return Path(text)
+
+    return checked
+
+
+def _existing(text: str, path: str, names: Sequence[str]) -> str:
+    """`text`, whose `path` exists; what looks like no path is taken for a name."""
+    if Path(path).is_file():
+        return text
+    if "/" in path or Path(path).suffix or path != text:
+        raise argparse.ArgumentTypeError(f"no such file: {path}")
+    meant = nearest(text, names)
+    told = f"; did you mean {meant}?" if meant else f", expected {', '.join(names)} or a file"
+    raise argparse.ArgumentTypeError(f"got {text!r}{told}")
+
+
+def _whole(text: str, *, least: int) -> int:
+    number = int(text) if text.isdecimal() else -1
+    if number < least:
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected a whole number from {least} up")
+    return number

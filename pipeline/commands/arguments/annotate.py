@@ -1,0 +1,277 @@
+"""The options of `facetracks annotate`: ours; whatever else is given goes to Beam."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Final
+
+from pipeline.commands.argument_types import (
+    count,
+    detector,
+    device,
+    positive_float,
+    positive_int,
+    reasons,
+    stabilizer,
+    weights,
+    words,
+)
+from pipeline.commands.command_parser import CommandParser, Subparsers, examples, nearest
+from pipeline.settings import ALLOWED_PROTOCOLS, AnnotateSettings
+from schemas.choices import PRECISIONS, STABILIZERS
+
+__all__ = ["add_parser"]
+
+_DEFAULTS: Final = AnnotateSettings()
+#: Options of ours that are so like another are mistyped, and not Beam's.
+_MISTYPED: Final = 0.85
+_DESCRIPTION: Final = """\
+Annotates videos with 68-point facial landmark tracks, in Parquet: a row per face per frame, \
+and a row per input that says what became of it. The same command again goes on where the \
+last one ended.
+"""
+_EPILOG: Final = """
+
+Options of Beam (--runner=... and those with underscores) go to Beam as they are.
+Exit status: 0 all ok, 3 some videos partial or failed, 1 the run broke, 2 wrong usage."""
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Adds `annotate` to the commands."""
+    parser = subparsers.add_parser(
+        "annotate",
+        help="annotate videos with landmark tracks",
+        usage="facetracks annotate INPUT... -o OUTPUT [options]",
+        description=_DESCRIPTION,
+        epilog=examples(
+            "facetracks annotate FOLDER -o OUT",
+            "facetracks annotate 'clips/*.mp4' https://HOST/video.webm -o s3://BUCKET/tracks",
+        )
+        + _EPILOG,
+    )
+    for add_group in (_input, _output, _quality, _machine, _cluster, _limits):
+        add_group(parser)
+    parser.set_defaults(module="annotate", takes_beam_options=True, check=_check_beam_options)
+
+
+def _group(parser: CommandParser, title: str, *commands: str) -> argparse._ArgumentGroup:
+    return parser.add_argument_group(title, "\n".join(f"  {command}" for command in commands))
+
+
+def _input(parser: CommandParser) -> None:
+    add = _group(
+        parser,
+        "input",
+        "facetracks annotate corpus.csv -o OUT",
+        "facetracks annotate s3://BUCKET/videos -o OUT --limit 10",
+    ).add_argument
+    add(
+        "inputs",
+        nargs="+",
+        metavar="INPUT",
+        help="a video, folder, pattern or URL, or a manifest (.csv, .jsonl, .parquet) with uri "
+        "and, if wanted, video_id, start_seconds, stop_seconds, boxes",
+    )
+    add("--limit", type=positive_int, metavar="N", help="only the first N videos")
+    add(
+        "--stream",
+        type=count,
+        metavar="N",
+        help="which stream to annotate, counted as FFmpeg counts those of a file (the videos table "
+        "says which one was); default: the one that a player would show",
+    )
+    add(
+        "--allow-protocols",
+        type=words,
+        default=_DEFAULTS.allow_protocols,
+        metavar="NAME,...",
+        help="protocols that inputs may use; `chain` allows chained URLs (default: "
+        f"{','.join(ALLOWED_PROTOCOLS)})",
+    )
+
+
+def _output(parser: CommandParser) -> None:
+    add = _group(
+        parser,
+        "output",
+        "facetracks annotate FOLDER -o OUT --overwrite",
+        "facetracks annotate FOLDER -o OUT --retry decoder_hung,time_limit",
+    ).add_argument
+    add(
+        "-o",
+        "--output",
+        required=True,
+        metavar="OUTPUT",
+        help="folder or URL for tracks/, videos/ and run.json",
+    )
+    add("--overwrite", action="store_true", help="do everything again, whatever is there")
+    add(
+        "--retry",
+        type=reasons,
+        default=_DEFAULTS.retry,
+        metavar="REASON,...",
+        help="do again what ended for these reasons; what is done otherwise stays",
+    )
+    add("--timings", action="store_true", help="print each stage's speed beside a raw decode")
+
+
+def _quality(parser: CommandParser) -> None:
+    add = _group(
+        parser,
+        "quality",
+        "facetracks annotate FOLDER -o OUT --weights accurate",
+        "facetracks annotate FOLDER -o OUT --detector yunet:FILE.onnx --stabilizer sta",
+    ).add_argument
+    add(
+        "--weights",
+        type=weights,
+        metavar="fast|accurate|FILE",
+        help="landmark weights: the ones that ship, by name; a file of ours; or a network from "
+        "elsewhere (.onnx) with its card (.json) beside it (default: fast)",
+    )
+    add(
+        "--detector",
+        type=detector,
+        default=_DEFAULTS.detector,
+        metavar="SPEC",
+        help="face detector: default, yunet:ONNX_FILE, or a weights file (default: %(default)s)",
+    )
+    add(
+        "--stabilizer",
+        type=stabilizer,
+        default=_DEFAULTS.stabilizer,
+        metavar="|".join([*STABILIZERS, "FILE"]),
+        help="filter for x and y, or weights of fit-stabilizer; x_raw and y_raw stay as they are "
+        "(default: %(default)s)",
+    )
+    add(
+        "--precision",
+        choices=PRECISIONS,
+        default=_DEFAULTS.precision,
+        help="numbers that the landmark network computes with; `evaluate landmarks --precision "
+        "bfloat16` tells what the shorter ones cost (default: %(default)s)",
+    )
+
+
+def _machine(parser: CommandParser) -> None:
+    add = _group(
+        parser,
+        "this machine",
+        "facetracks annotate FOLDER -o OUT --workers 4",
+        "facetracks annotate FOLDER -o OUT --device cuda --precision bfloat16 --compile",
+    ).add_argument
+    add(
+        "--workers",
+        type=positive_int,
+        default=_DEFAULTS.workers,
+        metavar="N",
+        help="parallel workers (default: %(default)s, the cores up to 8)",
+    )
+    add(
+        "--device",
+        default=_DEFAULTS.device,
+        type=device,
+        metavar="auto|cpu|cuda[:i]",
+        help="where the landmark network runs (default: %(default)s)",
+    )
+    add(
+        "--batch-windows",
+        type=positive_int,
+        metavar="N",
+        help="frame windows in a call of the landmark network (default: what suits the device, "
+        "for crops of 64 px 32 on a CPU and 256 on a GPU)",
+    )
+    add(
+        "--compile",
+        action="store_true",
+        help="compile the landmark network first, which takes a minute in every worker and a C++ "
+        "compiler",
+    )
+
+
+def _cluster(parser: CommandParser) -> None:
+    add = _group(
+        parser,
+        "cluster",
+        "facetracks annotate INPUT -o OUT --runner=FlinkRunner --job_endpoint=HOST:8099 ...",
+        "facetracks annotate INPUT -o OUT --runner=DataflowRunner --separate-decode ...",
+    ).add_argument
+    add(
+        "--separate-decode",
+        action="store_true",
+        help="decode and align on different workers: crops cross a shuffle in between",
+    )
+    add(
+        "--align-accelerator",
+        metavar="SPEC",
+        help="what workers that align must have, where the runner reads resource hints: "
+        "type:nvidia-l4;count:1;install-nvidia-driver, say",
+    )
+    add(
+        "--align-ram",
+        metavar="SIZE",
+        help="memory that workers that align must have, where the runner reads resource hints: "
+        "16GB, say",
+    )
+
+
+def _limits(parser: CommandParser) -> None:
+    add = _group(
+        parser,
+        "limits",
+        "facetracks annotate FOLDER -o OUT --max-memory-mb 2048 --stall-seconds 20",
+        "facetracks annotate FOLDER -o OUT --segment-seconds 60",
+    ).add_argument
+    add(
+        "--segment-seconds",
+        type=positive_float,
+        default=_DEFAULTS.segment_seconds,
+        metavar="S",
+        help="videos are cut in pieces at least this long; the tracks do not depend on it "
+        "(default: %(default)s)",
+    )
+    add(
+        "--stall-seconds",
+        type=positive_float,
+        default=_DEFAULTS.stall_seconds,
+        metavar="S",
+        help="a decoder that makes no progress for so long is killed (default: %(default)s)",
+    )
+    add(
+        "--max-slowness",
+        type=positive_float,
+        default=_DEFAULTS.max_slowness,
+        metavar="S",
+        help="seconds that decoding may take a second of video (default: %(default)s)",
+    )
+    add(
+        "--max-memory-mb",
+        type=positive_int,
+        default=_DEFAULTS.max_memory_mb,
+        metavar="MB",
+        help="memory that a decoding process may take (default: %(default)s)",
+    )
+    add(
+        "--max-pixels",
+        type=positive_int,
+        default=_DEFAULTS.max_pixels,
+        metavar="N",
+        help="pixels that a frame may have (default: %(default)s)",
+    )
+
+
+def _check_beam_options(args: argparse.Namespace) -> None:
+    """Ends the program where what is left for Beam is no option of Beam's.
+
+    Without --runner, Beam's options are those with underscores, and --experiments.
+    """
+    parser: CommandParser = args.parser
+    flags: list[str] = args.beam_options
+    names = [flag.partition("=")[0] for flag in flags]
+    if flags and not flags[0].startswith("-"):
+        parser.error(f"got {flags[0]!r} among the options; inputs come before the options")
+    for name in names:
+        is_beams = "--runner" in names or "_" in name or name == "--experiments"
+        is_mistyped = nearest(name, parser.options(), alike=_MISTYPED) is not None
+        if name.startswith("-") and (is_mistyped or not is_beams):
+            parser.refuse_options([name])

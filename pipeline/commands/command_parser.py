@@ -1,0 +1,90 @@
+"""Parsers of the command line: help with examples, mistakes told in one line with a suggestion."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import textwrap
+from collections.abc import Iterable, Sequence
+from typing import Any, NoReturn, TypeAlias
+
+__all__ = ["CommandParser", "Subparsers", "examples", "nearest"]
+
+_EXIT_USAGE = 2
+#: How alike a mistyped word and its suggestion are, from 0 to 1.
+_ALIKE = 0.7
+
+
+class CommandParser(argparse.ArgumentParser):
+    """An ArgumentParser that tells a mistake in one line and suggests the nearest word.
+
+    Options are not abbreviated: a new option would change what an abbreviation means.
+    Indented lines of descriptions are kept as they are, others are filled.
+    """
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        ours: dict[str, Any] = {"allow_abbrev": False, "formatter_class": _HelpFormatter}
+        super().__init__(*args, **ours | settings)
+        # What the innermost parser says holds: `parser`, whether unknown options are Beam's,
+        # and what raises UsageError for options that do not go together.
+        self.set_defaults(parser=self, takes_beam_options=False, check=_accept)
+
+    def error(self, message: str) -> NoReturn:
+        """Ends the program with status 2 and one line on stderr."""
+        line = " ".join(message.removeprefix("argument ").split())
+        self.exit(_EXIT_USAGE, f"{self.prog}: {line}; see {self.prog} --help\n")
+
+    def refuse_options(self, unknown: Sequence[str]) -> NoReturn:
+        """Ends the program: these words are no options of this command."""
+        first = unknown[0]
+        option = first.partition("=")[0]
+        if not first.startswith("-"):
+            self.error(f"got {first!r}, which is one argument too many")
+        self.error(f"got the unknown option {option}{_suggestion(option, self.options())}")
+
+    def options(self) -> list[str]:
+        """The names of the options of this command, with their dashes."""
+        return [name for action in self._actions for name in action.option_strings]
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is None or value in action.choices:
+            return
+        choices = [str(choice) for choice in action.choices]
+        help_for_it = _suggestion(str(value), choices) or f", expected one of {', '.join(choices)}"
+        raise argparse.ArgumentError(action, f"got {value!r}{help_for_it}")
+
+
+def _accept(args: argparse.Namespace) -> None:
+    """Any options go together."""
+
+
+#: What `add_subparsers` of a CommandParser gives.
+Subparsers: TypeAlias = "argparse._SubParsersAction[CommandParser]"
+
+
+def examples(*commands: str) -> str:
+    """The end of a command's help: the lines that show how it is used."""
+    return "\n".join(["examples:", *(f"    {command}" for command in commands)])
+
+
+def nearest(word: str, known: Iterable[str], alike: float = _ALIKE) -> str | None:
+    """The known word that `word` is probably meant to be, if any is like it."""
+    by_letters = {name.lstrip("-"): name for name in known}
+    close = difflib.get_close_matches(word.lstrip("-"), list(by_letters), n=1, cutoff=alike)
+    return by_letters[close[0]] if close else None
+
+
+def _suggestion(word: str, known: Iterable[str]) -> str:
+    meant = nearest(word, known)
+    return f"; did you mean {meant}?" if meant else ""
+
+
+class _HelpFormatter(argparse.HelpFormatter):
+    """Fills paragraphs, keeps indented lines."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        lines: list[str] = []
+        for line in text.splitlines():
+            kept = not line.strip() or line.startswith(" ")
+            lines += [line] if kept else textwrap.wrap(line, width)
+        return "\n".join(f"{indent}{line}".rstrip() for line in lines)

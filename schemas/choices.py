@@ -1,0 +1,66 @@
+"""Names that users choose by. The command line reads them, so they are here and not beside
+what they name: this module imports nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = [
+    "CODECS",
+    "EVALUATION_SETS",
+    "GAUSSIAN_CODECS",
+    "LANDMARK_WEIGHTS",
+    "NETWORK_NAMES",
+    "NETWORK_SETTINGS",
+    "PRECISIONS",
+    "RECIPES",
+    "SET_KINDS",
+    "STABILIZERS",
+    "TRAINING_SETS",
+]
+
+#: Landmark networks, in the order of the local-motion paper's Table 7; then its plain FCNs,
+#: FHR's network, and ours.
+NETWORK_NAMES: Final = (
+    "2d",
+    "3d",
+    "2drnn",
+    "3drnn",
+    "2dfcrnn",
+    "3dfcrnn",
+    "2dfcn",
+    "3dfcn",
+    "hourglass",
+    "unet",
+)
+
+#: Settings that one network has and the others have not.
+NETWORK_SETTINGS: Final = {"hourglass": ("stacks", "features"), "unet": ("channels", "blocks")}
+
+#: Ways to read a heatmap that expect a Gaussian.
+GAUSSIAN_CODECS: Final = ("argmax", "quarter", "fractional", "log_difference", "taylor")
+
+#: All ways to read a heatmap.
+CODECS: Final = (*GAUSSIAN_CODECS, "soft_argmax")
+
+#: How landmark networks are trained.
+RECIPES: Final = ("paper", "modern")
+
+#: Numbers that the landmark network computes with.
+PRECISIONS: Final = ("float32", "bfloat16")
+
+#: Landmark weights that ship, by name.
+LANDMARK_WEIGHTS: Final = ("fast", "accurate", "default")
+
+#: Filters of tracks, beside weights files.
+STABILIZERS: Final = ("none", "one-euro", "rts", "sta", "sta-offline")
+
+#: What a data folder may hold to measure landmark networks on.
+EVALUATION_SETS: Final = ("300w/common", "turned/held-out", "ytf68/val")
+
+#: What a data folder may hold to train landmark networks on.
+TRAINING_SETS: Final = ("300w", "turned", "pseudo68", "ytf68")
+
+#: Kinds of labelled data sets: `--set KIND[/SPLIT]:PATH`.
+SET_KINDS: Final = ("300vw", "snap", "300w", "talking-face", "ytf68", "dlib", "tracks")
