@@ -29,5 +29,6 @@ COPY --from=beam /opt/apache/beam /opt/apache/beam
 ENV LD_LIBRARY_PATH=/usr/local/nvidia/lib64 \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility \
     NVIDIA_VISIBLE_DEVICES=all \
-    OMP_NUM_THREADS=1
+    OMP_NUM_THREADS=1 \
+    PYTHONSAFEPATH=1
 ENTRYPOINT ["/opt/apache/beam/boot"]

@@ -28,6 +28,7 @@ from pipeline.provenance import check_same_config, write_run_record
 from pipeline.runner_options import runner_options, runs_here
 from pipeline.settings import AnnotateSettings
 from pipeline.waves import RunTotals, run_in_waves
+from pipeline.worker_errors import raised_by_worker
 from transforms.decoding.child_pool import kept_children
 from transforms.run_metrics import NAMESPACE
 from transforms.storage.output_tables import OutputFolder
@@ -191,11 +192,14 @@ def _run(
         else:
             totals.add(found, run_wave(found))
     except Exception as error:
-        error.add_note(
+        raised = raised_by_worker(error) or error
+        raised.add_note(
             f"{totals.videos_done} of {len(found)} inputs were done before the run broke; "
             "the same run, without overwrite, goes on from there"
         )
-        raise
+        if raised is error:
+            raise
+        raise raised from error
     return totals
 
 

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import logging
 import posixpath
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import apache_beam as beam
 import fsspec
 
 from pipeline.manifests import is_manifest, printable_id, read_manifest
 from pipeline.settings import ALLOWED_PROTOCOLS
-from schemas.errors import SourceError
+from schemas.errors import FacetracksError, SourceError, UsageError
 from schemas.records import Video, VideoFailure
-from transforms.storage.source_files import resolve
+from transforms.storage.local_listing import files_below, glob_files
+from transforms.storage.source_files import is_local, resolve
 
 __all__ = ["DistinctVideos", "Inputs", "check_protocol", "find_inputs", "video_of"]
 
@@ -33,6 +34,9 @@ _NOT_VIDEOS: Final = frozenset(
         ".wav .mp3 .aac .flac .m4a .opus .py .ipynb .sh .safetensors .onnx .pt .pth"
     ).split()
 )
+
+#: Where a video and its boxes lie, below what they were found in.
+_Place: TypeAlias = tuple[str, str | None]
 
 
 @dataclass
@@ -65,25 +69,28 @@ def find_inputs(
 
     Raises ManifestError for a manifest that cannot be read or used.
     """
-    found, empty, manifests = [], [], []
+    found: dict[Video, _Place] = {}
+    empty, manifests, count = [], [], 0
     for text in inputs:
         if is_manifest(text):
             rows = read_manifest(text)
             videos = list(islice(rows, limit if open_manifests else 1))
+            folder = posixpath.dirname(text)
             if videos and not open_manifests:
                 manifests.append(text)
                 continue
         else:
-            videos = _videos_of(text)
-        found += videos
+            videos, folder = _videos_of(text)
+        count += len(videos)
+        for video in videos:
+            found.setdefault(video, _place_below(folder, video))
         if not videos:
             message = f"{text}: no video there; expected a file, or a folder or pattern with some"
             empty.append(VideoFailure(Video(text, text), "no_match", message))
-    unique = list(dict.fromkeys(found))
-    if len(unique) < len(found):
-        _LOGGER.warning("%d inputs were given twice; each is done once", len(found) - len(unique))
+    if len(found) < count:
+        _LOGGER.warning("%d inputs were given twice; each is done once", count - len(found))
     found_inputs = Inputs(failures=empty, manifests=manifests)
-    for video in _with_distinct_ids(unique)[:limit]:
+    for video in _with_distinct_ids(found)[:limit]:
         refused = _refused(video, allowed_protocols)
         if refused is None:
             found_inputs.videos.append(video)
@@ -129,21 +136,45 @@ def _by_id(given: Video | str | Path) -> tuple[str, Video]:
 
 
 def _distinct(sharing: tuple[str, Iterable[Video]], allowed: Collection[str]) -> Iterator[Any]:
-    for video in _with_distinct_ids(dict.fromkeys(sharing[1])):
+    places = {video: _place_below("", video) for video in sharing[1]}
+    for video in _with_distinct_ids(places):
         refused = _refused(video, allowed)
         yield video if refused is None else beam.pvalue.TaggedOutput("refused", refused)
 
 
-def _videos_of(text: str) -> list[Video]:
+def _videos_of(text: str) -> tuple[list[Video], str]:
+    """The videos of one INPUT, and the folder that they were found in."""
     if text.startswith(("http://", "https://")):
-        return [video_of(text)]
+        return [video_of(text)], ""
+    try:
+        return _listed(text)
+    except FacetracksError:
+        raise
+    except Exception as error:  # each file system raises its own kinds: no credentials, say
+        message = f"{text}: cannot be listed: {type(error).__name__}: {error}"
+        raise UsageError(message) from error
+
+
+def _listed(text: str) -> tuple[list[Video], str]:
     fs, path = resolve(text)
     if not fs.exists(path) and fsspec.core.has_magic(path):
-        paths = [p for p in sorted(fs.glob(path)) if not fs.isdir(p) and not _is_hidden(p, path)]
-        return [Video(printable_id(posixpath.basename(p)), _url(fs, p, text)) for p in paths]
+        matches = glob_files(path) if is_local(fs) else sorted(fs.glob(path))
+        paths = [p for p in matches if _is_object(p) and not fs.isdir(p)]
+        videos = [
+            Video(printable_id(posixpath.basename(p)), _url(fs, p, text))
+            for p in paths
+            if not _is_hidden(p, path)
+        ]
+        fixed = takewhile(lambda part: not fsspec.core.has_magic(part), path.split("/"))
+        return videos, _url(fs, "/".join(fixed), text)
     if fs.isdir(path):
-        return _folder(fs, path, text)
-    return [Video(printable_id(posixpath.basename(path)), _url(fs, path, text))]
+        return _folder(fs, path, text), _url(fs, path, text)
+    return [Video(printable_id(posixpath.basename(path)), _url(fs, path, text))], ""
+
+
+def _is_object(key: str) -> bool:
+    """Whether it is more than the empty object that stands for a folder in some stores."""
+    return not key.endswith(("/", "_$folder$"))
 
 
 def check_protocol(video: Video, allowed: Collection[str]) -> None:
@@ -187,7 +218,7 @@ def _is_hidden(path: str, pattern: str) -> bool:
 
 def _folder(fs: Any, path: str, text: str) -> list[Video]:
     videos, left_out = [], 0
-    for file in sorted(fs.find(path)):
+    for file in sorted(files_below(path) if is_local(fs) else filter(_is_object, fs.find(path))):
         inside = posixpath.relpath(file, path)
         hidden = any(part.startswith(".") for part in inside.split("/"))
         if hidden or posixpath.splitext(file)[1].lower() in _NOT_VIDEOS:
@@ -201,19 +232,27 @@ def _folder(fs: Any, path: str, text: str) -> list[Video]:
 
 def _url(fs: Any, path: str, text: str) -> str:
     """The path as the user would write it: plain for local files, with its scheme elsewhere."""
-    return str(fs.unstrip_protocol(path)) if "://" in text else path
+    return str(fs.unstrip_protocol(path)) if "://" in text and not is_local(fs) else path
 
 
-def _with_distinct_ids(videos: Iterable[Video]) -> list[Video]:
+def _place_below(folder: str, video: Video) -> _Place:
+    """Where a video and its boxes lie inside a folder, which stays when all of it moves."""
+    start = f"{folder.rstrip('/')}/" if folder else ""
+    boxes = video.boxes_uri
+    return video.uri.removeprefix(start), None if boxes is None else boxes.removeprefix(start)
+
+
+def _with_distinct_ids(places: Mapping[Video, _Place]) -> list[Video]:
     """Where different videos share an id, each gets a hash of what tells them apart."""
-    videos = list(videos)
-    sharing: dict[str, list[Video]] = defaultdict(list)
-    for video in videos:
-        sharing[video.video_id].append(video)
-    return [video if len(sharing[video.video_id]) == 1 else _with_hash(video) for video in videos]
+    sharing = Counter(video.video_id for video in places)
+    return [
+        video if sharing[video.video_id] == 1 else _with_hash(video, place)
+        for video, place in places.items()
+    ]
 
 
-def _with_hash(video: Video) -> Video:
-    what = repr((video.uri, video.start_seconds, video.stop_seconds, video.boxes_uri))
+def _with_hash(video: Video, place: _Place) -> Video:
+    uri, boxes_uri = place
+    what = repr((uri, video.start_seconds, video.stop_seconds, boxes_uri))
     digest = sha256(what.encode("utf-8", "surrogatepass")).hexdigest()
     return replace(video, video_id=f"{video.video_id}-{digest[:8]}")

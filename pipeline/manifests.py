@@ -23,6 +23,7 @@ import pyarrow as pa
 
 from schemas.errors import ManifestError
 from schemas.records import Video
+from transforms.storage.csv_reading import check_utf8
 from transforms.storage.parquet_reading import open_parquet
 from transforms.storage.source_files import resolve
 
@@ -33,6 +34,7 @@ _LOGGER = logging.getLogger(__name__)
 MANIFEST_SUFFIXES: Final = (".csv", ".jsonl", ".parquet")
 _COLUMNS: Final = ("uri", "video_id", "start_seconds", "stop_seconds", "boxes")
 _SHOWN: Final = 40
+_MAX_FIELD_CHARACTERS: Final = 2**31 - 1
 
 _Row: TypeAlias = Mapping[str, Any]
 
@@ -139,8 +141,8 @@ def _opened(url: str) -> Iterator[Any]:
 def _lines(url: str, file: Any) -> Iterator[str]:
     """The lines of a UTF-8 file, which end with a line feed and nothing else (not U+2028, say)."""
     for number, line in enumerate(file):
-        if number == 0 and line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            raise ManifestError(f"{url}: cannot be read as a manifest: got UTF-16, expected UTF-8")
+        if number == 0:
+            check_utf8(line)
         yield line.removeprefix(codecs.BOM_UTF8 if number == 0 else b"").decode()
 
 
@@ -152,6 +154,7 @@ def _parquet_rows(file: Any, row_group: int) -> Iterable[_Row]:
 
 
 def _csv_rows(url: str, text: Iterator[str]) -> Iterator[_Row]:
+    csv.field_size_limit(_MAX_FIELD_CHARACTERS)
     lines = csv.reader(text, strict=True)
     names = next(lines, None)
     if names is None:

@@ -5,11 +5,12 @@ FacetracksError
 │   └── ManifestError     a manifest, a boxes file: names the file, the row, the column
 ├── WeightsError          a weights file is missing, damaged, or of another network
 ├── OutputError           OUTPUT cannot be written or read back
+├── HostError             this machine or installation fails, whatever the video: the run ends
 ├── AccountingError       inputs and status rows do not add up: the run fails
 └── VideoError            one video's failure: becomes a row with `reason`, never a crash
     ├── SourceError       reason not_found | no_match | protocol_refused | unreadable
-    ├── ContainerError    reason empty | not_a_video | no_video_stream | no_frames,
-    │                     empty_range
+    ├── ContainerError    reason empty | not_a_video | format_refused | encrypted,
+    │                     no_video_stream | no_frames | empty_range
     ├── DecodingError     reason decoder_error | decoder_hung | decoder_crashed,
     │                     time_limit | memory_limit | pixel_limit
     └── BoxesError        reason bad_boxes
@@ -25,6 +26,7 @@ __all__ = [
     "ContainerError",
     "DecodingError",
     "FacetracksError",
+    "HostError",
     "ManifestError",
     "OutputError",
     "SourceError",
@@ -56,6 +58,13 @@ class WeightsError(FacetracksError):
 
 class OutputError(FacetracksError):
     """The output location cannot be written, or holds something that is not ours."""
+
+
+class HostError(FacetracksError):
+    """This machine or installation fails, whatever the video: the run ends with one message.
+
+    It is never a video's verdict: after it is mended, the same command goes on.
+    """
 
 
 class AccountingError(FacetracksError):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +33,15 @@ __all__ = [
     "VideoFailure",
     "VideoTracks",
 ]
+
+#: What no video has more of; what comes from a decoding child is checked against it.
+_MAX_COUNT: Final = 2**53
+_MAX_PTS: Final = 2**63 - 1
+_MAX_SECONDS: Final = 1e12
+_MAX_SIDE_PX: Final = 2**24
+_MAX_STREAMS: Final = 2**31 - 1
+_MAX_SCORE: Final = 1.0 + 1e-5
+_NAME_CHARACTERS: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +84,23 @@ class StreamMetadata:
     stream_index: int = 0  # of the stream that was chosen, among all of the container
     streams: int = 1  # video streams that the container has, pictures among them
 
+    def __post_init__(self) -> None:
+        for name in ("codec", "pixel_format"):
+            if len(getattr(self, name)) > _NAME_CHARACTERS:
+                raise ValueError(f"{name}: got {getattr(self, name)[:80]!r}, expected a short name")
+        for name in ("time_base", "average_fps", "sample_aspect_ratio"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise ValueError(f"{name}: got {value}, expected more than 0")
+        _check_range("frames_expected", self.frames_expected, 0, _MAX_COUNT)
+        _check_range("duration_seconds", self.duration_seconds, 0, _MAX_SECONDS)
+        _check_range("start_pts", self.start_pts, -_MAX_PTS, _MAX_PTS)
+        _check_range("end_pts", self.end_pts, -_MAX_PTS, _MAX_PTS)
+        _check_range("bytes_missing", self.bytes_missing, 0, _MAX_COUNT)
+        _check_range("step_pts", self.step_pts, 1, _MAX_PTS)
+        _check_range("stream_index", self.stream_index, 0, _MAX_STREAMS)
+        _check_range("streams", self.streams, 1, _MAX_STREAMS)
+
 
 @dataclass(frozen=True, slots=True)
 class FrameGeometry:
@@ -84,6 +111,14 @@ class FrameGeometry:
     rotation_deg: int  # clockwise, 0 | 90 | 180 | 270
     sample_aspect_ratio: Fraction  # of an upright pixel
     mirrored: bool = False  # left to right, after the turn
+
+    def __post_init__(self) -> None:
+        for name in ("width_px", "height_px"):
+            _check_range(name, getattr(self, name), 1, _MAX_SIDE_PX)
+        if self.rotation_deg not in (0, 90, 180, 270):
+            raise ValueError(f"rotation_deg: got {self.rotation_deg}, expected a quarter turn")
+        if self.sample_aspect_ratio <= 0:
+            raise ValueError(f"sample_aspect_ratio: got {self.sample_aspect_ratio}, expected > 0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +181,16 @@ class Seam:
     track: npt.NDArray[np.int32]  # (K,) local track of each face
     boxes_xyxy_px: npt.NDArray[np.float32]  # (K, 4)
 
+    def __post_init__(self) -> None:
+        faces = len(self.track) if self.track.ndim == 1 else None
+        if faces is None or self.boxes_xyxy_px.shape != (faces, 4):
+            got = f"{self.track.shape} and {self.boxes_xyxy_px.shape}"
+            raise ValueError(f"seam: got tracks and boxes of shape {got}, expected (K,) and (K, 4)")
+        if not np.isfinite(self.boxes_xyxy_px).all():
+            raise ValueError("seam: got boxes that are not finite")
+        if len(np.unique(self.track)) != faces:
+            raise ValueError(f"seam: got the tracks {self.track}, expected each once")
+
 
 @dataclass(frozen=True, slots=True)
 class SegmentStats:
@@ -156,6 +201,12 @@ class SegmentStats:
     crop_seconds: float = 0.0
     align_seconds: float = 0.0
     packets_bad: int = 0
+
+    def __post_init__(self) -> None:
+        for stage in ("decode", "detect", "crop", "align"):
+            name = f"{stage}_seconds"
+            _check_range(name, getattr(self, name), 0, _MAX_SECONDS)
+        _check_range("packets_bad", self.packets_bad, 0, _MAX_COUNT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,11 +248,39 @@ class SegmentRows:
         of = self.repeat_of
         if len(of) and not 0 <= int(of.min()) <= int(of.max()) < len(self.frame_pts):
             raise ValueError(f"repeat_of: got {of.min()} to {of.max()}, expected an index")
+        self._check_order()
+        self._check_numbers()
 
     @property
     def frames(self) -> int:
         """Frames that these rows tell of, repeats among them."""
         return len(self.frame_pts) + len(self.repeat_pts)
+
+    def _check_order(self) -> None:
+        pts, frame = self.frame_pts, self.frame
+        if pts.ndim != 1 or (pts[1:] <= pts[:-1]).any():
+            raise ValueError("frame_pts: got some that do not rise, expected each above the last")
+        if len(frame) and not (frame[0] >= 0 and frame[-1] < len(pts)):
+            raise ValueError(f"frame: got {frame[0]} to {frame[-1]} of {len(pts)} frames")
+        if (frame[1:] < frame[:-1]).any():
+            raise ValueError("frame: got some that fall, expected rows in the order of frames")
+        rows = np.stack([frame, self.track], axis=1)
+        if len(rows) and (self.track.min() < 0 or len(np.unique(rows, axis=0)) < len(rows)):
+            raise ValueError("track: got some below 0, or twice on a frame")
+        if self.cuts_pts.ndim != 1 or not np.isin(self.cuts_pts, pts).all():
+            raise ValueError("cuts_pts: got some that are no frame's")
+        if (self.repeat_pts[1:] <= self.repeat_pts[:-1]).any():
+            raise ValueError("repeat_pts: got some that do not rise, expected each above the last")
+        if (self.lost_pts[:, 1:] <= self.lost_pts[:, :1]).any():
+            raise ValueError("lost_pts: got a range that ends before it starts")
+
+    def _check_numbers(self) -> None:
+        if not np.isfinite(self.boxes_xyxy_px).all():
+            raise ValueError("boxes_xyxy_px: got numbers that are not finite")
+        if not ((self.scores >= 0) & (self.scores <= _MAX_SCORE)).all():
+            raise ValueError(
+                f"scores: got {self.scores.min()} to {self.scores.max()}, expected 0..1"
+            )
 
     def __repr__(self) -> str:
         return f"SegmentRows({self.frames} frames, {len(self.frame)} rows)"
@@ -300,3 +379,8 @@ class VideoTracks:
     lost_pts: tuple[tuple[int, int], ...] = ()  # [start, stop) of missing frames, in order
     repeats: int = 0  # frames that repeat the one before
     face_ids: tuple[int, ...] | None = None  # the faces in the parts that count; None: all
+
+
+def _check_range(name: str, value: float | None, low: float, high: float) -> None:
+    if value is not None and not low <= value <= high:  # nan is in no range
+        raise ValueError(f"{name}: got {value}, expected {low:g} to {high:g}")

@@ -9,7 +9,7 @@ import pyarrow as pa
 from schemas.columns import Column, to_schema
 from schemas.landmarks import LANDMARK_COUNT
 
-__all__ = ["BOX_SOURCES", "FLOAT_COLUMNS", "TRACK_COLUMNS", "TRACK_SCHEMA"]
+__all__ = ["BOX_SOURCES", "TRACK_COLUMNS", "TRACK_SCHEMA"]
 
 #: Where a row's box comes from.
 BOX_SOURCES: Final = ("detected", "interpolated", "given")
@@ -34,10 +34,3 @@ TRACK_COLUMNS: Final = (
 )
 
 TRACK_SCHEMA: Final = to_schema(TRACK_COLUMNS)
-
-#: Parquet paths of the columns that hold floats: byte-stream-split, no dictionary.
-FLOAT_COLUMNS: Final = (
-    "pts_seconds",
-    "score",
-    *(f"{c.name}.list.element" for c in TRACK_COLUMNS if c.type in (_COORDINATES, _BOX)),
-)

@@ -23,6 +23,8 @@ REASONS: Final[dict[str, str]] = {
     "unreadable": "the bytes could not be read (permission, protocol, network)",
     "empty": "the file has no bytes",
     "not_a_video": "no container or stream that the decoder knows",
+    "format_refused": "a format that FFmpeg knows and that is not read: playlists, lists of files",
+    "encrypted": "its pictures are encrypted",
     "no_video_stream": "a container without a video stream",
     "no_frames": "a video stream from which no frame could be decoded",
     "empty_range": "no frame of it lies in the range that was asked for",

@@ -48,10 +48,11 @@ class Ended(NamedTuple):
 
 
 @pytest.fixture()
-def facetracks(capsys) -> Callable[..., Ended]:
+def facetracks(capsys, monkeypatch) -> Callable[..., Ended]:
     """Runs the command line in this process."""
     from pipeline.commands.cli import main
 
+    monkeypatch.setenv("PYTHONSAFEPATH", "1")  # as the command does, for this test only
     root = logging.getLogger()
     before = signal.getsignal(signal.SIGTERM), root.level, list(root.handlers), list(root.filters)
 

@@ -8,22 +8,34 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.metrics import Metrics
 
-from schemas.errors import VideoError
+from schemas.errors import SourceError, VideoError
 from schemas.records import Video, VideoFailure
 from transforms.progress_board import BOARD
 from transforms.storage.run_output import RunOutput
-from transforms.storage.source_files import fingerprint, look_up
+from transforms.storage.source_files import fingerprint, look_up, tells_versions
 
 __all__ = ["SelectVideos", "inspect_video"]
 
 
 def inspect_video(video: Video) -> Video:
-    """The video with the fingerprint of its bytes: size, and etag or modification time.
+    """The video with the fingerprint of its bytes, and of those of its boxes.
 
     Raises SourceError where there is nothing to read.
     """
-    _, _, info = look_up(video.uri)
-    return replace(video, fingerprint=fingerprint(info))
+    told = _identity(video.uri)
+    if video.boxes_uri is not None:
+        try:
+            told += f"; boxes {_identity(video.boxes_uri)}"
+        except SourceError:  # who reads the boxes tells what is wrong with them
+            told += f"; boxes at {video.boxes_uri}"
+    return replace(video, fingerprint=told)
+
+
+def _identity(uri: str) -> str:
+    """What tells the bytes at a place from others: where nothing does, the place itself."""
+    _, _, info = look_up(uri)
+    told, tells = fingerprint(info), tells_versions(info)
+    return told if tells else f"{told} at {uri}"
 
 
 class _InspectFn(beam.DoFn):  # type: ignore[misc]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeAlias
 
 import apache_beam as beam
-from apache_beam.coders import PickleCoder
+from apache_beam.coders import BytesCoder, PickleCoder
 from apache_beam.transforms.timeutil import TimeDomain
 from apache_beam.transforms.userstate import (
     BagStateSpec,
@@ -22,8 +22,10 @@ from apache_beam.utils.timestamp import MIN_TIMESTAMP
 from models.stabilization.stabilizers import (
     Stabilizer,
     stabilizer_factory,
+    stabilizer_parameters,
     stabilizer_sha256,
 )
+from models.stabilization.state_bytes import state_from_bytes, state_to_bytes
 from models.weights_digest import check_digest
 from schemas.records import (
     FrameGeometry,
@@ -179,7 +181,7 @@ class _StabilizeFn(beam.DoFn):  # type: ignore[misc]
     """
 
     EARLY = BagStateSpec("early", PickleCoder())
-    PROGRESS = ReadModifyWriteStateSpec("progress", PickleCoder())
+    PROGRESS = ReadModifyWriteStateSpec("progress", BytesCoder())
     END = TimerSpec("end", TimeDomain.WATERMARK)
 
     def __init__(self, run_output: RunOutput, stabilizer: str) -> None:
@@ -189,6 +191,7 @@ class _StabilizeFn(beam.DoFn):  # type: ignore[misc]
     def setup(self) -> None:
         expected = self._run_output.config.get("stabilizer_sha256")
         check_digest("stabilizer weights", stabilizer_sha256(self._stabilizer), expected)
+        self._parameters = stabilizer_parameters(self._stabilizer)
         self._walker = _Walker(self._run_output, stabilizer_factory(self._stabilizer))
 
     def process(
@@ -199,7 +202,7 @@ class _StabilizeFn(beam.DoFn):  # type: ignore[misc]
         end: Any = beam.DoFn.TimerParam(END),
     ) -> list[VideoTracks]:
         outcome = element[1]
-        progress: _Progress = state.read() or _Progress.of(outcome.segment)
+        progress = self._read(state) or _Progress.of(outcome.segment)
         done: list[VideoTracks] = []
         if not progress.done and progress.is_ahead(outcome):
             end.set(GlobalWindow().max_timestamp())
@@ -212,7 +215,7 @@ class _StabilizeFn(beam.DoFn):  # type: ignore[misc]
                 for held in waiting:
                     early.add(held)
                 done = [tracks] if tracks is not None else []
-            state.write(progress)
+            state.write(state_to_bytes(progress, self._parameters))
         return done  # nothing for a segment that a retry brings twice
 
     @on_timer(END)  # type: ignore[untyped-decorator]
@@ -221,7 +224,7 @@ class _StabilizeFn(beam.DoFn):  # type: ignore[misc]
         early: Any = beam.DoFn.StateParam(EARLY),
         state: Any = beam.DoFn.StateParam(PROGRESS),
     ) -> list[VideoTracks]:
-        progress: _Progress | None = state.read()
+        progress = self._read(state)
         done: list[VideoTracks] = []
         if progress is not None and not progress.done:
             _, tracks = self._unless_finished(
@@ -231,6 +234,14 @@ class _StabilizeFn(beam.DoFn):  # type: ignore[misc]
         early.clear()
         state.clear()
         return done
+
+    def _read(self, state: Any) -> _Progress | None:
+        """How far the video has been walked; None at its first segment."""
+        content: bytes | None = state.read()
+        if not content:
+            return None
+        progress: _Progress = state_from_bytes(content, self._parameters)
+        return progress
 
     def _unless_finished(self, progress: _Progress, walk: Callable[[], _Walked]) -> _Walked:
         try:

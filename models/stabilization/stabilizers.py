@@ -31,6 +31,7 @@ __all__ = [
     "StaOffline",
     "Stabilizer",
     "stabilizer_factory",
+    "stabilizer_parameters",
     "stabilizer_sha256",
     "stabilizers_of",
 ]
@@ -223,6 +224,14 @@ def stabilizer_factory(spec: str) -> Callable[[], Stabilizer]:
         return PassThrough
     fitted, name = _weights_of(spec)
     return functools.partial(_FITTED[name], fitted)
+
+
+def stabilizer_parameters(spec: str) -> tuple[object, ...]:
+    """What all stabilizers that `stabilizer_factory` makes share: their fitted parameters."""
+    if spec == "none":
+        return ()
+    fitted, _ = _weights_of(spec)
+    return fitted.smoother, fitted.filter
 
 
 def stabilizer_sha256(spec: str) -> str | None:

@@ -1,6 +1,6 @@
 """A Python worker for a runner that starts processes: Beam's boot program, without a container.
 
-    python -m pipeline.clusters.worker_boot --id=... --provision_endpoint=HOST:PORT ...
+    python -P -m pipeline.clusters.worker_boot --id=... --provision_endpoint=HOST:PORT ...
 
 The arguments are those of Beam's container contract. The runner's provision service tells
 the job's options and, where the arguments leave them out, the other endpoints. What a

@@ -1,6 +1,6 @@
 """Python workers for clusters without containers: Beam's EXTERNAL environment.
 
-    python -m pipeline.clusters.worker_pool --port 50000
+    python -P -m pipeline.clusters.worker_pool --port 50000
 
 One pool runs on every machine of the cluster, for as long as the cluster; the runner there
 asks it for workers (`--environment_type=EXTERNAL --environment_config=localhost:50000`).
@@ -24,6 +24,7 @@ import grpc  # type: ignore[import-untyped]
 from apache_beam.portability.api import beam_fn_api_pb2, beam_fn_api_pb2_grpc
 
 from pipeline.clusters.processes import end_signal
+from transforms.decoding.safe_python import python_command, python_environment
 
 __all__ = ["WorkerPool", "main", "serve"]
 
@@ -40,14 +41,14 @@ class WorkerPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):  # type
 
     def StartWorker(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Starts a worker; an answer without `error` says that it runs."""
-        command = [sys.executable, "-P", "-m", f"{__package__}.worker_boot"]
+        command = python_command(f"{__package__}.worker_boot")
         command += [f"--id={request.worker_id}", "--end_with_stdin"]
         for kind in ("control", "logging", "artifact", "provision"):
             endpoint = getattr(request, f"{kind}_endpoint").url
             command += [f"--{kind}_endpoint={endpoint}"]
         try:
             worker = subprocess.Popen(  # noqa: S603
-                command, stdin=subprocess.PIPE, stdout=sys.stderr
+                command, stdin=subprocess.PIPE, stdout=sys.stderr, env=python_environment()
             )
         except OSError as error:
             return beam_fn_api_pb2.StartWorkerResponse(error=str(error))

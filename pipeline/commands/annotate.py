@@ -10,6 +10,8 @@ from pipeline.annotate import RunSummary, annotate
 from pipeline.progress import ProgressDisplay
 from pipeline.reports.timings import timings_table
 from pipeline.settings import AnnotateSettings
+from transforms.decoding.child import ChildSettings
+from transforms.decoding.window_builder import CropSpec
 
 __all__ = ["EXIT_INCOMPLETE", "run", "settings_of"]
 
@@ -28,7 +30,15 @@ def run(args: argparse.Namespace) -> int:
     )
     print(summary_lines(summary))
     if args.timings:
-        print(timings_table(summary.output, summary.wall_seconds))
+        child = ChildSettings(
+            CropSpec(1, 1.0, 1),  # nothing is cropped
+            stall_seconds=args.stall_seconds,
+            max_slowness=args.max_slowness,
+            memory_mb=args.max_memory_mb,
+            max_pixels=args.max_pixels,
+            stream=args.stream,
+        )
+        print(timings_table(summary.output, summary.wall_seconds, child))
         print(f"staging: {summary.staging_peak_bytes / 1e6:.1f} MB at most")
     return 0 if summary.complete else EXIT_INCOMPLETE
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import io
 import logging
@@ -24,6 +25,9 @@ _EXIT_INTERRUPTED: Final = 130
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Runs the command line and exits: 0 ok, 1 broke, 2 wrong usage, 3 not every video ok."""
+    # Processes that libraries start (Beam's workers, data loaders) import nothing of this folder.
+    os.environ["PYTHONSAFEPATH"] = "1"
+    _open_standard_streams()
     _quiet_libraries()
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
@@ -72,9 +76,38 @@ def _quiet_libraries() -> None:
     logging.getLogger("apache_beam.runners").setLevel(logging.CRITICAL)
     warnings.simplefilter("ignore")
     os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
+
+
+def _open_standard_streams() -> None:
+    """Where one was closed (`2>&-`), what is written to it goes nowhere.
+
+    Otherwise the next file that is opened takes its number, and gets what is printed.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+    if sys.stdout is None:
+        sys.stdout = io.TextIOWrapper(io.FileIO(1, "w", closefd=False))
+    if sys.stderr is None or sys.stderr is sys.__stderr__:
+        sys.stderr = _Messages(io.FileIO(2, "w", closefd=False), line_buffering=True)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # file names may be no UTF-8
+
+
+class _Messages(io.TextIOWrapper):
+    """Standard error; a reader that has gone (a pipe, a terminal) does not break the run."""
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            super().write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            super().flush()
 
 
 def _stop_annotating(signum: int, frame: Any) -> NoReturn:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 
-from av.error import FFmpegError
-
 from schemas.errors import VideoError
-from transforms.decoding.video_source import open_video
+from schemas.records import Video
+from transforms.decoding.child import ChildSettings
+from transforms.decoding.child_pool import kept_children, lent_child
 from transforms.storage.output_tables import OutputFolder
 
 __all__ = ["raw_decode_seconds", "timings_table"]
@@ -23,23 +22,24 @@ _STAGES = {
 }
 
 
-def timings_table(output: str, wall_seconds: float) -> str:
+def timings_table(output: str, wall_seconds: float, child: ChildSettings) -> str:
     """A line a stage: seconds of work and frames a second, over all videos of an output.
 
-    The frames are those of the videos; the raw decode is done here and now, one file
-    after the other, by container.decode() with one thread.
+    The frames are those of the videos; the raw decode is done here and now, one file after
+    the other, by container.decode() with one thread, in a process with the limits of `child`.
     """
     columns = ["uri", "frames_decoded", "face_frames", "elapsed_seconds", *_STAGES.values()]
     sums: Counter[str] = Counter()
     raw_frames, raw_seconds = 0, 0.0
-    for table in OutputFolder(output).status_tables(columns):
-        for row in table.to_pylist():
-            uri = row.pop("uri")
-            sums.update(row)
-            if row["frames_decoded"]:
-                count, seconds = raw_decode_seconds(uri)
-                raw_frames += count
-                raw_seconds += seconds
+    with kept_children():
+        for table in OutputFolder(output).status_tables(columns):
+            for row in table.to_pylist():
+                uri = row.pop("uri")
+                sums.update(row)
+                if row["frames_decoded"]:
+                    count, seconds = raw_decode_seconds(uri, child)
+                    raw_frames += count
+                    raw_seconds += seconds
     frames = sums["frames_decoded"]
     lines = [f"{'stage':<22}{'seconds':>10}{'frames/s':>12}"]
     lines.append(_line("raw PyAV decode", raw_seconds, raw_frames))
@@ -51,18 +51,13 @@ def timings_table(output: str, wall_seconds: float) -> str:
     return "\n".join(lines)
 
 
-def raw_decode_seconds(uri: str) -> tuple[int, float]:
+def raw_decode_seconds(uri: str, settings: ChildSettings) -> tuple[int, float]:
     """Frames and seconds of a plain decode of the whole file; (0, 0) where it cannot be read."""
-    frames = 0
     try:
-        with open_video(uri) as opened:
-            opened.stream.codec_context.thread_count = 1
-            start = time.perf_counter()
-            for _ in opened.container.decode(opened.stream):
-                frames += 1
-    except (FFmpegError, VideoError):
+        with lent_child(settings) as child:
+            return child.measure(Video(uri, uri))
+    except VideoError:
         return 0, 0.0
-    return frames, time.perf_counter() - start
 
 
 def _line(name: str, seconds: float, frames: int) -> str:

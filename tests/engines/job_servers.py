@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 from importlib import metadata
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Final
 from pipeline.clusters.processes import ProcessGroup, answers, free_port
 from schemas.errors import UsageError
 from tests.engines.jars import JAVA_OPTIONS, cache_folder, gather_jars
+from transforms.decoding.safe_python import python_command, python_environment
 
 __all__ = [
     "build_prism",
@@ -38,15 +38,15 @@ def external_workers(address: str) -> list[str]:
 def start_worker_pool(group: ProcessGroup, port: int | None = None) -> str:
     """Starts `worker-pool` and waits until it listens; returns its address."""
     port = port or free_port()
-    command = [sys.executable, "-P", "-m", "pipeline.clusters.worker_pool", "--port", str(port)]
-    group.start("worker-pool", command)
+    command = python_command("pipeline.clusters.worker_pool", "--port", str(port))
+    group.start("worker-pool", command, python_environment())
     return _listening(group, "worker-pool", port)
 
 
 def start_portable_job_service(group: ProcessGroup) -> str:
     """Starts Beam's job service that is written in Python; returns its address."""
     port, module = free_port(), "apache_beam.runners.portability.local_job_service_main"
-    group.start("job-service", [sys.executable, "-P", "-m", module, "--port", str(port)])
+    group.start("job-service", python_command(module, "--port", str(port)), python_environment())
     return _listening(group, "job-service", port)
 
 

@@ -29,14 +29,15 @@ from typing import Final
 import pyarrow.parquet as pq
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
+from pipeline.track_file import find_track_file, read_track_file
 
-from pipeline.data.track_file import find_track_file, read_track_file
 from pipeline.inputs import find_inputs
 from schemas.errors import BoxesError, ManifestError, UsageError
 from schemas.records import Segment, Video
 from tests.fuzz.samples import SAMPLES, made_up_tables, made_up_text
 from transforms.decoding.box_sources import read_boxes
-from transforms.storage.record_codec import unpack_landmarks, unpack_plan, unpack_windows
+from transforms.decoding.messages import decode_answer
+from transforms.storage.record_codec import unpack_landmarks, unpack_windows
 
 __all__ = ["TARGETS", "Target", "main"]
 
@@ -236,7 +237,7 @@ def _targets() -> Iterator[Target]:
     rows = damaged(SAMPLES.videos) | made_up_tables(kind="videos")
     yield Target("videos table", _videos_table, (UsageError,), rows)
     unpack = {
-        "unpack_plan": (lambda c, _: unpack_plan(c, _segment().video), SAMPLES.plans),
+        "decode_answer": (lambda c, _: decode_answer(c), SAMPLES.plans),
         "unpack_windows": (lambda c, _: unpack_windows(c, _segment()), SAMPLES.windows),
         "unpack_landmarks": (lambda c, _: unpack_landmarks(c, _segment()), SAMPLES.landmarks),
     }

@@ -26,7 +26,8 @@ from schemas.records import (
 )
 from schemas.tracks import TRACK_SCHEMA
 from schemas.videos import VIDEO_SCHEMA
-from transforms.storage.record_codec import pack_landmarks, pack_plan, pack_windows
+from transforms.decoding.messages import Plan, encode_answer
+from transforms.storage.record_codec import pack_landmarks, pack_windows
 
 __all__ = ["SAMPLES", "Samples", "made_up_tables", "made_up_text"]
 
@@ -165,6 +166,7 @@ def _samples() -> Samples:
         segment, geometry, rows, seam, points, points[..., 0], SegmentStats()
     )
     second = Segment(video, metadata, 1, 2, 40, 50, None)
+    whole = Segment(video, metadata, 0, 1)
     manifest = [
         {"uri": "a.mp4", "video_id": "a", "start_seconds": 0.5, "stop_seconds": 2.0, "boxes": None},
         {"uri": "/abs/b.mp4", "video_id": None, "start_seconds": None, "stop_seconds": None,
@@ -199,7 +201,7 @@ def _samples() -> Samples:
         },
         tracks=[parquet_bytes(tracks), parquet_bytes(tracks, compression="none")],
         videos=[parquet_bytes(pa.Table.from_pylist([row], schema=VIDEO_SCHEMA))],
-        plans=[pack_plan([segment, second]), pack_plan([segment])],
+        plans=[encode_answer(Plan.of([segment, second])), encode_answer(Plan.of([whole]))],
         windows=[pack_windows(windows)],
         landmarks=[pack_landmarks(landmarks)],
     )

@@ -12,7 +12,10 @@ import time
 from multiprocessing.connection import Connection
 from typing import Any, NoReturn
 
+import msgspec
+
 from schemas.records import Segment, Video
+from transforms.decoding.messages import Progress, Windows, encode_answer
 from transforms.decoding.server import Server, main
 
 __all__ = ["Misbehaving"]
@@ -44,7 +47,7 @@ def misbehave(how: str, connection: Connection[Any, Any]) -> None:
             pass
     elif how == "chatters":  # progress for ever, and no result
         while True:
-            connection.send_bytes(b"P1")
+            connection.send_bytes(encode_answer(Progress(1)))
             time.sleep(0.02)
     elif how == "segfaults":
         os.kill(os.getpid(), signal.SIGSEGV)
@@ -66,16 +69,19 @@ def misbehave(how: str, connection: Connection[Any, Any]) -> None:
         sleep_for_ever()
 
 
+def framed(record: bytes) -> bytes:
+    return len(record).to_bytes(8, "little") + record + bytes(-len(record) % 8)
+
+
 #: Answers that are none.
 GARBAGE = {
     "garbage: nothing": b"",
-    "garbage: unknown kind": b"Zzzz",
-    "garbage: noise": os.urandom(1000).replace(b"D", b"d").replace(b"P", b"p").replace(b"B", b"b"),
-    "garbage: done with nothing": b"D",
-    "garbage: done with noise": b"D" + bytes(range(256)) * 40,
-    "garbage: error that is no JSON": b"V{not json",
-    "garbage: error of another shape": b"V[1, 2]",
-    "garbage: a pickle that touches a file": b"Dcposix\nsystem\n(S'touch pwned'\ntR.",
+    "garbage: noise": os.urandom(1000),
+    "garbage: a record that is none": framed(b"{not msgpack"),
+    "garbage: windows with noise": encode_answer(Windows(last=True), bytes(range(256)) * 40),
+    "garbage: windows with nothing": encode_answer(Windows(last=True)),
+    "garbage: an error of another shape": framed(msgspec.msgpack.encode([1, 2])),
+    "garbage: a pickle that touches a file": b"cposix\nsystem\n(S'touch pwned'\ntR.",
 }
 
 

@@ -17,6 +17,8 @@ from tests.hostile.encoding import encode, moving
 
 __all__ = ["write_no_videos"]
 
+#: Those that FFmpeg would open, were it allowed to.
+_KNOWN_POINTERS: Final = ("concat.mp4", "hls.m3u8", "lrc.mp4", "sdp.mp4")
 _NOT_A_VIDEO: Final[dict[str, Any]] = {"statuses": ("failed",), "reasons": ("not_a_video",)}
 _NO_STREAM: Final[dict[str, Any]] = {"statuses": ("failed",), "reasons": ("no_video_stream",)}
 
@@ -120,7 +122,9 @@ def _pointers(folder: Path, clip: Path) -> Iterator[HostileCase]:
             name = f"{kind}.{suffix}"
             (folder / name).write_text(text.format(clip=clip))
             what = f"a script or playlist ({kind}) named .{suffix} that points to another video"
-            yield HostileCase(f"other/{name}", what, **_NOT_A_VIDEO)
+            refused = {"statuses": ("failed",), "reasons": ("format_refused",)}
+            told = refused if name in _KNOWN_POINTERS else _NOT_A_VIDEO
+            yield HostileCase(f"other/{name}", what, **told)
 
 
 def _places(listed: Path) -> Iterator[HostileCase]:

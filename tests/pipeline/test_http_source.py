@@ -1,14 +1,18 @@
 """Videos from a web server of this machine: well served, and served badly in every way."""
 
-import time
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from clips import drifting, write_clip
 from track_tables import assert_same_tracks
 from video_server import Manners, Request, VideoServer, serve
 
 from schemas.errors import SourceError
 from schemas.records import Video
+from transforms.decoding.child import ChildSettings, DecodingChild
+from transforms.decoding.reachable_sources import Copies
+from transforms.decoding.window_builder import CropSpec
 from transforms.select_videos import inspect_video
 
 CLIP_FRAMES = 50
@@ -90,9 +94,7 @@ def test_errors_that_stay_fail_their_video_only(facetracks, server, tmp_path):
     )
     names = ("down.mp4", "gone.mp4", "secret.mp4", "vanishes.mp4", "clip.mp4")
     videos = manifest(tmp_path, server, *names)
-    start = time.monotonic()
     ended = facetracks("annotate", videos, "--output", tmp_path / "out", "--workers", 2)
-    assert time.monotonic() - start < 60
     assert ended.status == 3, ended.err
     got = {
         name: (row["status"], row["reason"])
@@ -117,18 +119,17 @@ def test_a_server_that_goes_silent_is_given_up(facetracks, server, tmp_path):
         (server.folder / name).write_bytes((server.folder / "clip.mp4").read_bytes())
         server.manners[name] = lambda request, silent=method: Manners(hang=request.method == silent)
     names = ("silent-HEAD.mp4", "silent-GET.mp4", "clip.mp4")
-    start = time.monotonic()
     ended = facetracks(
         "annotate", manifest(tmp_path, server, *names), "--output", tmp_path / "out",
         "--workers", 3, "--stall-seconds", 12,
     )  # fmt: skip
-    assert time.monotonic() - start < 60
     assert ended.status == 3, ended.err
     row = status_of(tmp_path / "out", "silent-GET.mp4")
     assert row["status"] == "failed"
     assert row["reason"] in ("unreadable", "decoder_hung")
     assert f"{server.url}/silent-GET.mp4" in row["message"]
-    assert status_of(tmp_path / "out", "silent-HEAD.mp4")["status"] == "ok"
+    row = status_of(tmp_path / "out", "silent-HEAD.mp4")
+    assert row["status"] == "ok", row["message"]
     assert status_of(tmp_path / "out", "clip.mp4")["status"] == "ok"
 
 
@@ -140,6 +141,50 @@ def test_looking_up_tells_errors_that_pass_from_those_that_stay(server):
     with pytest.raises(SourceError, match="no such file") as raised:
         inspect_video(video)
     assert raised.value.reason == "not_found"
+
+
+@pytest.mark.parametrize("given", [{"ranges": False}, {"sized": False}], ids=str)
+def test_a_server_without_ranges_or_sizes_is_read_from_a_copy(server, tmp_path, given):
+    """Its index at the end makes FFmpeg jump; the copy is read by plan and segments alike."""
+    write_clip(server.folder / "index-last.mp4", drifting(CLIP_FRAMES, 96, 64))
+    server.manners["index-last.mp4"] = lambda request: Manners(**given)
+    boxes = str(server.folder / "boxes.csv")
+    video = Video("v", f"{server.url}/index-last.mp4", boxes_uri=boxes)
+    child = DecodingChild(ChildSettings(CropSpec(16, 1.2, 3), segment_seconds=1.0))
+    try:
+        (segment,) = child.plan(video)
+        assert segment.video == video
+        pieces = list(child.decode(segment))
+    finally:
+        child.close()
+    assert sum(len(piece.rows.frame_pts) for piece in pieces) == CLIP_FRAMES
+    assert segment.metadata.bytes_missing == 0
+    whole = [r for r in server.asked("index-last.mp4") if r.method == "GET"]
+    assert len(whole) <= 8  # one copy, and what showed the need
+
+
+def test_copies_are_bounded_and_go_when_others_come(server, tmp_path):
+    for name in ("a.mp4", "b.mp4"):
+        (server.folder / name).write_bytes(bytes(1000))
+        server.manners[name] = lambda request: Manners(ranges=False)
+    copies = Copies(max_bytes=1500)
+    a, b = f"{server.url}/a.mp4", f"{server.url}/b.mp4"
+    with copies.lent(a) as path:
+        assert path is None
+    assert copies.want(a)
+    assert copies.want(b)
+    assert not copies.want(a)
+    with copies.lent(a) as first_path, copies.lent(a) as same_path, copies.lent(b) as other_path:
+        assert first_path == same_path
+        assert Path(first_path).stat().st_size == Path(other_path).stat().st_size == 1000
+    assert not Path(first_path).exists() or not Path(other_path).exists()
+    (server.folder / "large.mp4").write_bytes(bytes(2000))
+    copies.want(f"{server.url}/large.mp4")
+    with (
+        pytest.raises(SourceError, match="more than the 1500 bytes of a copy"),
+        copies.lent(f"{server.url}/large.mp4"),
+    ):
+        pytest.fail("it was copied")
 
 
 def first(count: int, manners: Manners):

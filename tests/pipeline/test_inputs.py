@@ -1,16 +1,19 @@
 import json
 import logging
+from typing import ClassVar
 
 import fsspec
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from pipeline.inputs import find_inputs
 from pipeline.manifests import read_manifest
-from schemas.errors import ManifestError
+from schemas.errors import HostError, ManifestError, UsageError
 from schemas.records import Video
+from transforms.select_videos import inspect_video
 
 
 @pytest.fixture()
@@ -234,3 +237,171 @@ def test_a_manifest_that_cannot_be_used_says_where_and_why(tmp_path, what):
 def test_a_manifest_that_is_not_there(tmp_path):
     with pytest.raises(ManifestError, match=r"none\.csv: no such manifest"):
         find_inputs([str(tmp_path / "none.csv")])
+
+
+def test_line_breaks_in_quoted_values_of_a_csv_of_any_size(tmp_path):
+    """Longer than Arrow's blocks of 1 MiB, with breaks in every row and one very long row."""
+    rows = [f'clips/{i}.mp4,"line {i}\nof a caption\r\nand more"' for i in range(40_000)]
+    rows.append('clips/long.mp4,"' + "x\n" * 1_000_000 + '"')
+    path = tmp_path / "m.csv"
+    path.write_bytes("\n".join(["uri,caption", *rows, ""]).encode())
+    videos = list(read_manifest(str(path)))
+    assert len(videos) == 40_001
+    assert videos[39_999].video_id == "39999.mp4"
+    assert videos[-1].uri == str(tmp_path / "clips/long.mp4")
+
+
+@pytest.mark.parametrize("break_", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c"])
+def test_only_line_feeds_end_the_lines_of_a_jsonl(tmp_path, break_):
+    path = tmp_path / "m.jsonl"
+    rows = [{"uri": "a.mp4", "caption": f"one{break_}two"}, {"uri": "b.mp4"}]
+    path.write_text("\r\n".join(json.dumps(r, ensure_ascii=False) for r in rows), newline="")
+    assert [v.video_id for v in read_manifest(str(path))] == ["a.mp4", "b.mp4"]
+
+
+@pytest.mark.parametrize("name", ["m.csv", "m.jsonl"])
+def test_a_mark_of_utf8_is_no_part_of_the_first_column(tmp_path, name):
+    text = "uri,video_id\na.mp4,x\n" if name == "m.csv" else '{"uri": "a.mp4", "video_id": "x"}\n'
+    (tmp_path / name).write_text(text, encoding="utf-8-sig")
+    (video,) = read_manifest(str(tmp_path / name))
+    assert (video.video_id, video.uri) == ("x", str(tmp_path / "a.mp4"))
+
+
+@pytest.mark.parametrize("name", ["m.csv", "m.jsonl"])
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_utf16_is_told_in_clear_words(tmp_path, name, encoding):
+    text = "uri\na.mp4\n" if name == "m.csv" else '{"uri": "a.mp4"}\n'
+    (tmp_path / name).write_text(text, encoding=encoding)
+    with pytest.raises(ManifestError, match="got UTF-16 or UTF-32, expected UTF-8"):
+        list(read_manifest(str(tmp_path / name)))
+
+
+@pytest.fixture()
+def linked(tmp_path):
+    """A corpus whose videos lie elsewhere, with links that lead back."""
+    elsewhere = tmp_path / "disk"
+    (elsewhere / "deep").mkdir(parents=True)
+    for name in ("a.mp4", "deep/b.mp4"):
+        (elsewhere / name).touch()
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
+    (corpus / "own.mp4").touch()
+    (corpus / "linked").symlink_to(elsewhere)
+    (corpus / "c.mp4").symlink_to(elsewhere / "a.mp4")
+    (corpus / "gone.mp4").symlink_to(tmp_path / "nowhere.mp4")
+    (elsewhere / "back").symlink_to(corpus)  # corpus/linked/back is corpus again
+    (corpus / "itself").symlink_to("itself")
+    return corpus
+
+
+def test_linked_folders_are_followed_and_loops_end(linked):
+    expected = ["c.mp4", "gone.mp4", "itself", "linked/a.mp4", "linked/deep/b.mp4", "own.mp4"]
+    assert ids(linked) == expected
+    assert ids(linked.parent / "disk") == ["a.mp4", *(f"back/{x}" for x in (
+        "c.mp4", "gone.mp4", "itself", "own.mp4")), "deep/b.mp4"]  # fmt: skip
+
+
+def test_patterns_go_into_linked_folders(linked):
+    def found(pattern: str) -> list[str]:
+        uris = [v.uri for v in find_inputs([str(linked / pattern)]).videos]
+        return [uri.removeprefix(f"{linked}/") for uri in uris]
+
+    assert found("*/*.mp4") == ["linked/a.mp4"]
+    assert found("lin?ed/deep/*") == ["linked/deep/b.mp4"]
+    assert found("**/b.mp4") == ["linked/deep/b.mp4"]
+    assert found("**/*.mp4") == [
+        "c.mp4", "gone.mp4", "linked/a.mp4", "linked/deep/b.mp4", "own.mp4",
+    ]  # fmt: skip
+    assert found("**") == sorted([
+        "c.mp4", "gone.mp4", "itself", "linked/a.mp4", "linked/deep/b.mp4", "own.mp4",
+    ])  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "uri", ["file://{}/a%20b%2520%C3%A9.mp4", "file://localhost{}/a%20b%2520%C3%A9.mp4"]
+)
+def test_escapes_of_a_file_uri_are_undone_once(tmp_path, uri):
+    path = tmp_path / "a b%20é.mp4"
+    path.touch()
+    (video,) = find_inputs([uri.format(tmp_path)]).videos
+    assert video == Video("a b%20é.mp4", str(path))
+    url = write_manifest(tmp_path / "m.csv", [{"uri": uri.format(tmp_path)}])
+    (video,) = read_manifest(url)
+    assert inspect_video(video).fingerprint.startswith("size=0 mtime=")
+
+
+def test_a_plain_path_keeps_its_percent_signs(tmp_path):
+    (tmp_path / "100%20.mp4").touch()
+    (video,) = find_inputs([str(tmp_path / "100%20.mp4")]).videos
+    assert inspect_video(video).fingerprint.startswith("size=0 mtime=")
+
+
+class Store(MemoryFileSystem):
+    """An object store that lists the empty objects which some tools make for folders."""
+
+    protocol = "markers"
+    store: ClassVar = {}
+    pseudo_dirs: ClassVar = [""]
+
+    @classmethod
+    def _strip_protocol(cls, path):
+        return super()._strip_protocol(path.replace("markers://", "memory://"))
+
+    def find(self, path, detail=False, **options):
+        found = super().find(path, detail=detail, **options)
+        return found if detail else [*found, f"{path}/deep/", f"{path}/old_$folder$"]
+
+    def glob(self, path, **options):
+        return [*super().glob(path, **options), "/bucket/deep/", "/bucket/old_$folder$"]
+
+
+def test_empty_objects_that_stand_for_folders_are_no_inputs():
+    fsspec.register_implementation("markers", Store, clobber=True)
+    Store().pipe("/bucket/a.mp4", b"x")
+    for text in ("markers://bucket", "markers://bucket/*"):
+        found = find_inputs([text], allowed_protocols=["markers"]).videos
+        assert [v.uri for v in found] == ["markers:///bucket/a.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("url", "extra"), [("gs://b/x.mp4", "gcs"), ("s3://b/x.mp4", "s3"), ("abfs://b/x.mp4", "azure")]
+)
+def test_a_package_that_is_missing_is_told_with_its_extra(monkeypatch, url, extra):
+    def missing(url, **options):
+        raise ImportError("Install it")
+
+    monkeypatch.setattr("fsspec.core.url_to_fs", missing)
+    with pytest.raises(HostError, match=rf"{url}: no package .*'facetracks\[{extra}\]"):
+        find_inputs([url])
+    with pytest.raises(HostError, match=rf"facetracks\[{extra}\]"):
+        inspect_video(Video("x", url))
+
+
+class Locked(MemoryFileSystem):
+    protocol = "locked"
+
+    def exists(self, path, **options):
+        raise PermissionError("Unable to locate credentials")
+
+
+def test_missing_credentials_are_told_without_a_trace():
+    fsspec.register_implementation("locked", Locked, clobber=True)
+    with pytest.raises(
+        UsageError, match=r"locked://b/x: cannot be listed: PermissionError: Unable"
+    ):
+        find_inputs(["locked://b/x"], allowed_protocols=["locked"])
+
+
+def test_ids_stay_when_a_corpus_moves(tmp_path):
+    def corpus(name: str):
+        folder = tmp_path / name
+        for part in ("one", "two"):
+            (folder / part).mkdir(parents=True)
+            (folder / part / "vid.avi").touch()
+        write_manifest(folder / "m.csv", [{"uri": "one/vid.avi"}, {"uri": "two/vid.avi"}])
+        return folder
+
+    here, there = corpus("here"), corpus("there")
+    for inside in ("*/vid.avi", "m.csv", ""):
+        assert ids(here / inside) == ids(there / inside)
+        assert len(set(ids(here / inside))) == 2

@@ -32,12 +32,16 @@ class Manners:
 
     status: an error instead of the file. cut_after: the connection breaks after so many
     bytes. bytes_a_second: no faster. hang: nothing comes, and the connection stays open.
+    ranges: else every request is answered with the whole file, as `python -m http.server`
+    does. sized: else nothing tells how long it is, and it comes in chunks.
     """
 
     status: int | None = None
     cut_after: int | None = None
     bytes_a_second: float | None = None
     hang: bool = False
+    ranges: bool = True
+    sized: bool = True
 
 
 @dataclass(slots=True)
@@ -84,6 +88,11 @@ def serve(folder: Path) -> Iterator[VideoServer]:
             thread.join()
 
 
+def _in_a_chunk(content: bytes) -> bytes:
+    """As HTTP sends what it does not know the length of; an empty one ends it."""
+    return b"%x\r\n%b\r\n" % (len(content), content)
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_told: VideoServer
@@ -117,12 +126,18 @@ class _Handler(BaseHTTPRequestHandler):
         if manners.status is not None:
             self._refuse(manners.status)
             return
+        if not (manners.ranges and manners.sized):
+            start, stop, partial = 0, size, False
         self.send_response(206 if partial else 200)
-        self.send_header("Accept-Ranges", "bytes")
+        if manners.ranges and manners.sized:
+            self.send_header("Accept-Ranges", "bytes")
         self.send_header("ETag", f'"{size}"')
         if partial:
             self.send_header("Content-Range", f"bytes {start}-{stop - 1}/{size}")
-        self.send_header("Content-Length", str(stop - start))
+        if manners.sized:
+            self.send_header("Content-Length", str(stop - start))
+        else:
+            self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         if self.command == "GET":
             with path.open("rb") as file:
@@ -134,13 +149,15 @@ class _Handler(BaseHTTPRequestHandler):
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             for begin in range(0, min(cut, len(content)), _CHUNK_BYTES):
                 chunk = content[begin : min(begin + _CHUNK_BYTES, cut)]
-                self.wfile.write(chunk)
+                self.wfile.write(chunk if manners.sized else _in_a_chunk(chunk))
                 with self.server_told.lock:
                     self.server_told.bytes_sent += len(chunk)
                 if manners.bytes_a_second and self.server_told.closing.wait(
                     len(chunk) / manners.bytes_a_second
                 ):
                     break
+            if not manners.sized and cut == len(content):
+                self.wfile.write(_in_a_chunk(b""))
         if cut < len(content):
             self.close_connection = True
 

@@ -144,13 +144,14 @@ def split_parts(
 def make_windows(segment: Segment, faces: int, *, crop_px: int = 4) -> SegmentWindows:
     """One frame with `faces` faces; crops hold the number of their face."""
     boxes = {i: box_at(30.0 * i) for i in range(faces)}
+    pts = segment.index if segment.own_start_pts is None else segment.own_start_pts
     crops = np.zeros((faces, crop_px, crop_px, 3), np.uint8)
     crops += np.arange(faces, dtype=np.uint8)[:, None, None, None] + 10 * segment.index
     affines = [[[2.0, 0, box_at(30.0 * i)[0]], [0, 2.0, 10]] for i in range(faces)]
     return SegmentWindows(
         segment=segment,
         geometry=GEOMETRY,
-        rows=make_rows({segment.index: boxes}),
+        rows=make_rows({pts: boxes}),
         seam=None,
         crops=crops,
         windows=np.repeat(np.arange(faces, dtype=np.int32)[:, None], 3, axis=1),

@@ -55,7 +55,7 @@ def test_reading_copies_no_pixels():
 
 def test_a_segment_comes_back_with_all_it_refers_to():
     assert unpack_segment(pack_segment(SEGMENT)) == SEGMENT
-    with pytest.raises(ValueError, match="no segment"):
+    with pytest.raises(ValueError, match="missing required field"):
         unpack_segment(b'{"video": {}}')
 
 

@@ -1,39 +1,51 @@
 """Decoding in a process of its own, which can hang, crash or be killed without harm.
 
-    worker thread                         child (python -m transforms.decoding.server)
+    worker thread                         child (python -P -m transforms.decoding.server)
     DecodingChild.plan / .decode  --->    opens, seeks, decodes, detects, crops
-                                  <---    progress, pieces, ... then the rest or a VideoError
+                                  <---    progress, windows, ... or why there are none
 
-One child serves one worker thread, one request at a time, and lives on between requests.
-It is started by exec, never by a bare fork: the worker may hold CUDA and locks. A child
-that makes no progress, takes too long or grows too large is killed; the next request gets
-a new one. The child ends by itself when its worker is gone, even from inside a decoder
-that hangs. Its answers are read without pickle: it handles untrusted video.
+One child serves one worker thread, one request at a time, and lives on between requests. A
+child that makes no progress, takes too long or grows too large is killed; the next request gets
+a new one. The child ends by itself when its worker is gone, even from inside a decoder that
+hangs.
+
+What goes wrong before a child has touched a video is no video's fault: libraries that cannot
+be imported, a limit of the system, a detector that cannot be loaded. Then a new child is tried,
+and if that fails too the run ends with a HostError.
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import json
 import logging
-import os
 import signal
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Iterator
-from multiprocessing.connection import Connection, Pipe
-from pathlib import Path, PurePosixPath
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TypeVar
 
-import fsspec
-
-from schemas.errors import DecodingError, VideoError
+from schemas.errors import DecodingError, HostError, VideoError
 from schemas.records import Segment, SegmentWindows, Video
+from transforms.decoding.child_process import ChildProcess, kill_all_children
+from transforms.decoding.messages import (
+    Answer,
+    Done,
+    Fault,
+    Measured,
+    NeedsCopy,
+    Plan,
+    Progress,
+    Raised,
+    Ready,
+    Refusal,
+    Request,
+    Windows,
+    decode_answer,
+)
+from transforms.decoding.reachable_sources import copy_from_now_on, within_reach
+from transforms.decoding.watchdog import Breach, Limits, Watchdog
 from transforms.decoding.window_builder import CropSpec
-from transforms.storage.record_codec import unpack_plan, unpack_windows
+from transforms.storage.record_codec import unpack_windows
+from transforms.storage.source_files import NoRangesError
 
 __all__ = ["ChildSettings", "DecodingChild", "kill_all_children"]
 
@@ -44,13 +56,12 @@ _WATCH_SECONDS: Final = 0.25
 _GRACE_SECONDS: Final = 120.0
 #: Length that a video without a known one is taken for.
 _UNKNOWN_SECONDS: Final = 3600.0
-_FAREWELL_SECONDS: Final = 2.0
-_START_SECONDS: Final = 60.0
+#: Silence allowed while a child reads its libraries, at least.
+_START_SECONDS: Final = 300.0
+_STARTS: Final = 2
 _LARGEST_ANSWER: Final = 2**31 - 1
-#: The kind of answer that more will follow.
-_PIECE: Final = b"W"
-#: The children of this process that are alive.
-_ALIVE: set[subprocess.Popen[bytes]] = set()
+
+_Expected = TypeVar("_Expected", bound=Answer)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,221 +96,241 @@ class DecodingChild:
 
     def __init__(self, settings: ChildSettings) -> None:
         self._settings = settings
-        self._process: subprocess.Popen[bytes] | None = None
-        self._connection: Connection[Any, Any] | None = None
-        self._stderr: Any = None
-        self._greeted = False
+        self._process: ChildProcess | None = None
         self._busy = False
+        self._prepared: set[bool] = set()  # without, with the detector
+        self._has_met_a_video = False
 
     def plan(self, video: Video) -> list[Segment]:
         """Cuts a video in segments.
 
-        Raises VideoError with the reason class when it cannot be opened, or when it takes
-        the child down or past a limit.
+        Raises:
+            VideoError: it cannot be opened, or takes the child down or past a limit.
+            HostError: no child can be started here.
         """
-        with _within_reach(video) as reachable:
-            _, plan = next(self._ask("plan", reachable, video, 0.0))
-        try:
-            return unpack_plan(plan, video)
-        except ValueError as error:
-            self._refuse_garbage(video, error)
+        while True:
+            try:
+                with within_reach(video) as reachable:
+                    plan, _ = next(self._answers(Request.PLAN, reachable, video, 0.0, Plan))
+                return plan.segments(video)
+            except NoRangesError:
+                if not copy_from_now_on(video):
+                    raise
 
     def decode(self, segment: Segment) -> Iterator[SegmentWindows]:
-        """Decodes one segment, in one piece or several; raises VideoError as `plan` does.
+        """Decodes one segment, in one piece or several; raises as `plan` does.
 
         The child works on the next piece while the caller has one, and no further.
         """
+        self._prepare(segment.video)
         seconds = (segment.metadata.duration_seconds or _UNKNOWN_SECONDS) / segment.count
-        rest = segment
-        with _within_reach(segment.video) as reachable:
-            request = dataclasses.replace(segment, video=reachable)
-            for is_last, answer in self._ask("decode", request, segment.video, seconds):
-                try:
-                    windows = unpack_windows(answer, rest)
-                    if not is_last:
-                        windows, rest = _divided(windows)
-                except ValueError as error:
-                    self._refuse_garbage(segment.video, error)
-                yield windows
+        rest: Segment | None = segment
+        while rest is not None:
+            try:
+                with within_reach(segment.video) as reachable:
+                    request = dataclasses.replace(rest, video=reachable)
+                    asked = Request.DECODE, request, segment.video, seconds
+                    for answer, body in self._answers(*asked, Windows):
+                        windows, rest = self._taken(body, segment, rest, last=answer.last)
+                        yield windows
+            except NoRangesError:
+                if not copy_from_now_on(segment.video):
+                    raise
+
+    def measure(self, video: Video) -> tuple[int, float]:
+        """Frames and seconds of a plain decode of the whole video; raises as `plan` does."""
+        with within_reach(video) as reachable:
+            asked = Request.MEASURE, reachable, video, _UNKNOWN_SECONDS
+            measured, _ = next(self._answers(*asked, Measured))
+        return measured.frames, measured.seconds
 
     def close(self) -> None:
         """Ends the child, whatever it is doing."""
         if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            _ALIVE.discard(self._process)
-        for resource in (self._connection, self._stderr):
-            if resource is not None:
-                resource.close()
-        self._process = self._connection = self._stderr = None
-        self._busy = False
+            self._process.close()
+        self._process = None
+        self._busy = self._has_met_a_video = False
+        self._prepared.clear()
 
-    def _ask(
-        self, request: str, argument: Video | Segment, video: Video, video_seconds: float
-    ) -> Iterator[tuple[bool, bytes]]:
-        """What the child answers: (whether it is the last, content) of each piece.
-
-        Raises VideoError where it fails.
-        """
-        if self._busy:  # nobody heard the last request out
-            self.close()
-        connection, self._busy = self._started(), True
-        time_limit = _GRACE_SECONDS + self._settings.max_slowness * video_seconds
-        waited = 0.0
+    def _taken(
+        self, body: memoryview, whole: Segment, rest: Segment | None, *, last: bool
+    ) -> tuple[SegmentWindows, Segment | None]:
+        """A piece with what it owns, and what is left of the segment after it."""
         try:
-            connection.send((request, argument))
-            while self._busy:
-                start = time.monotonic()
-                answer = self._answer(connection, video, time_limit, waited)
-                waited += time.monotonic() - start
-                self._busy = answer[:1] == _PIECE
-                yield not self._busy, self._content(answer, argument, video)
-        except (EOFError, OSError) as error:
-            message = f"{video.uri}: the decoder took its process down ({self._last_words()})"
+            if rest is None:
+                raise ValueError("a piece after the last one")
+            return self._checked(unpack_windows(body, rest), last=last)
+        except ValueError as error:
+            self._refuse_garbage(whole.video, error)
+
+    def _checked(
+        self, windows: SegmentWindows, *, last: bool
+    ) -> tuple[SegmentWindows, Segment | None]:
+        """As `_taken`; ValueError for a piece that does not fit."""
+        crop, geometry = self._settings.crop, windows.geometry
+        size, frames = (crop.size_px, crop.size_px), crop.window_frames
+        if windows.crops.shape[1:3] != size or windows.windows.shape[1] != frames:
+            got = f"crops {windows.crops.shape}, windows {windows.windows.shape}"
+            raise ValueError(f"got {got}, expected crops of {size} px in windows of {frames}")
+        if geometry and geometry.width_px * geometry.height_px > self._settings.max_pixels:
+            raise ValueError(f"got {geometry}, expected {self._settings.max_pixels} pixels at most")
+        whole, seam = windows.segment, windows.seam
+        if last:
+            if seam is not None and whole.owns(seam.pts):
+                raise ValueError(f"the last piece up to {whole.own_stop_pts} ends at {seam.pts}")
+            return windows, None
+        if seam is None or not whole.owns(seam.pts) or seam.pts == whole.own_start_pts:
+            bounds = f"{whole.own_start_pts} to {whole.own_stop_pts}"
+            raise ValueError(f"a piece of {bounds} ends at {seam and seam.pts}")
+        own = dataclasses.replace(whole, own_stop_pts=seam.pts)
+        rest = dataclasses.replace(whole, own_start_pts=seam.pts)
+        pts = windows.rows.frame_pts
+        if len(pts) and pts[-1] >= seam.pts:
+            raise ValueError(f"a piece that ends at {seam.pts} has a frame at {pts[-1]}")
+        return dataclasses.replace(windows, segment=own), rest
+
+    def _answers(
+        self,
+        request: Request,
+        argument: Video | Segment,
+        video: Video,
+        video_seconds: float,
+        expected: type[_Expected],
+    ) -> Iterator[tuple[_Expected, memoryview]]:
+        """The answers to one request, up to the last; raises what they tell."""
+        if self._busy:  # the last request was given up midway
             self.close()
+        process, self._busy = self._started(), True
+        settings = self._settings
+        self._has_met_a_video = True
+        total = _GRACE_SECONDS + settings.max_slowness * video_seconds
+        watchdog = Watchdog(Limits(settings.memory_mb, settings.stall_seconds, total))
+        try:
+            process.connection.send((request, argument))
+            while self._busy:
+                answer, body = self._received(process, watchdog, video)
+                self._busy = isinstance(answer, Windows) and not answer.last
+                self._tell(answer, argument, video)
+                if not isinstance(answer, expected):
+                    kinds = f"{type(answer).__name__}, expected {expected.__name__}"
+                    self._refuse_garbage(video, ValueError(f"got {kinds}"))
+                yield answer, body
+        except (EOFError, OSError) as error:
+            words, code = process.last_words(), process.exit_code
+            self.close()
+            if code == -signal.SIGXCPU:
+                raise HostError(f"a decoding process ran out of CPU time: {words}") from error
+            message = f"{video.uri}: the decoder took its process down ({words})"
             raise DecodingError("decoder_crashed", message) from error
 
-    def _content(self, answer: bytes, argument: Video | Segment, video: Video) -> bytes:
-        """What an answer brings; raises what it tells."""
-        kind, content = answer[:1], answer[1:]
-        if kind == b"V":
-            try:
-                told = json.loads(content)
-                reason, message = str(told["reason"]), str(told["message"])
-                message = message.replace(_uri_of(argument), video.uri)
-                if reason == "memory_limit":
-                    self.close()  # what filled its memory may still be there
-            except (ValueError, KeyError, TypeError) as error:
-                self._refuse_garbage(video, error)
-            raise VideoError(reason, message)
-        if kind == b"X":  # hostile bytes find bugs, ours and others': one video's failure
-            text = content.decode(errors="replace").strip()
-            _LOGGER.error("%s: the decoding process raised\n%s", video.uri, text)
-            message = f"{video.uri}: the decoding process raised {text.splitlines()[-1]}"
+    def _received(
+        self, process: ChildProcess, watchdog: Watchdog, video: Video
+    ) -> tuple[Answer, memoryview]:
+        """The next answer that is more than a sign of life."""
+        try:
+            received = _wait(process, watchdog)
+        except ValueError as error:
+            self._refuse_garbage(video, error)
+        if isinstance(received, Breach):
+            self.close()
+            message = f"{video.uri}: the decoder {received.what} and was killed"
+            raise DecodingError(received.reason, message)
+        return received
+
+    def _tell(self, answer: Answer, argument: Video | Segment, video: Video) -> None:
+        """Raises what an answer tells, if it tells of a failure."""
+        if isinstance(answer, Refusal):
+            if answer.reason == "memory_limit":
+                self.close()  # what filled its memory may still be there
+            asked = argument if isinstance(argument, Video) else argument.video
+            raise VideoError(answer.reason, answer.message.replace(asked.uri, video.uri))
+        if isinstance(answer, NeedsCopy):
+            raise NoRangesError.of(video.uri)
+        if isinstance(answer, Raised):  # hostile bytes find bugs, ours and others'
+            _LOGGER.error("%s: the decoding process raised\n%s", video.uri, answer.trace)
+            message = f"{video.uri}: the decoding process raised {answer.last_line}"
             raise DecodingError("decoder_error", message)
-        if kind == b"B":
-            text = content.decode(errors="replace")
-            raise RuntimeError(f"{video.uri}: the decoding child raised\n{text}")
-        if kind not in (_PIECE, b"D"):
-            self._refuse_garbage(video, ValueError(f"an answer of kind {kind!r}"))
-        return content
-
-    def _answer(
-        self, connection: Connection[Any, Any], video: Video, time_limit: float, waited: float
-    ) -> bytes:
-        """Waits for an answer, as it did for `waited` s; kills a child that breaks a limit."""
-        limits = self._settings
-        start = last_sign = time.monotonic()
-        while True:
-            if connection.poll(_WATCH_SECONDS):
-                answer = connection.recv_bytes(_LARGEST_ANSWER)
-                if answer[:1] != b"P":
-                    return answer
-                last_sign, self._greeted = time.monotonic(), True
-            now, memory_mb = time.monotonic(), self._memory_mb()
-            if memory_mb > limits.memory_mb:
-                self._kill(video, "memory_limit", f"needed more than {limits.memory_mb} MB")
-            if waited + now - start > time_limit:
-                self._kill(video, "time_limit", f"needed more than {time_limit:.0f} s")
-            patience = limits.stall_seconds
-            if not self._greeted:  # it is still reading its libraries
-                patience = max(patience, _START_SECONDS)
-            if now - last_sign > patience:
-                silent = f"made no progress for {patience:g} s"
-                self._kill(video, "decoder_hung", silent)
-
-    def _kill(self, video: Video, reason: str, what: str) -> NoReturn:
-        self.close()
-        raise DecodingError(reason, f"{video.uri}: the decoder {what} and was killed")
+        if isinstance(answer, Fault):
+            raise HostError(answer.message)
 
     def _refuse_garbage(self, video: Video, error: Exception) -> NoReturn:
         self.close()
         message = f"{video.uri}: the decoder answered with garbage: {error}"
         raise DecodingError("decoder_error", message) from error
 
-    def _memory_mb(self) -> float:
-        """Resident memory of the child; 0 where the system does not tell."""
-        assert self._process is not None
+    def _prepare(self, video: Video) -> None:
+        """Has the child import and load what decoding needs, before it opens the video."""
+        if self._busy:
+            self.close()
+        with_detector = video.boxes_uri is None
+        while with_detector not in self._prepared:
+            process, is_new = self._started(), not self._has_met_a_video
+            try:
+                process.connection.send((Request.LOAD, with_detector))
+                failure = self._waited_for(process, Done)
+            except (EOFError, OSError):
+                failure = process.last_words()
+            if failure is None:
+                self._prepared.add(with_detector)
+                continue
+            self.close()
+            if is_new:  # else a video may have left it in this state
+                raise HostError(f"a decoding process cannot load what it needs: {failure}")
+
+    def _started(self) -> ChildProcess:
+        """The child, which has read its libraries; HostError where that cannot be had."""
+        failure: str | None = None
+        if self._process is not None and self._process.exit_code is not None:
+            self.close()  # it died after its last answer: no fault of the next video
+        for _ in range(_STARTS):
+            if self._process is not None:
+                return self._process
+            try:
+                process = self._process = ChildProcess(self._settings.module)
+            except OSError as error:
+                failure = f"{type(error).__name__}: {error}"
+                continue
+            try:
+                process.connection.send(self._settings)
+                failure = self._waited_for(process, Ready)
+            except (EOFError, OSError):
+                failure = process.last_words()
+            if failure is None:
+                return process
+            self.close()
+        raise HostError(f"a decoding process cannot be started: {failure}")
+
+    def _waited_for(self, process: ChildProcess, expected: type[Answer]) -> str | None:
+        """Waits for a child that prepares itself; what went wrong, if anything did."""
+        settings = self._settings
+        stall_seconds = max(settings.stall_seconds, _START_SECONDS)
         try:
-            pages = Path(f"/proc/{self._process.pid}/statm").read_text().split()[1]
-        except (OSError, IndexError):
-            return 0.0
-        return int(pages) * os.sysconf("SC_PAGE_SIZE") / 2**20
-
-    def _started(self) -> Connection[Any, Any]:
-        if self._connection is not None:
-            return self._connection
-        ours, theirs = Pipe()
-        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the child
-        environment = dict(os.environ, OMP_NUM_THREADS="1")
-        environment["PYTHONPATH"] = os.pathsep.join(p for p in sys.path if p)
-        self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            [sys.executable, "-P", "-m", self._settings.module, str(theirs.fileno())],
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=self._stderr,
-            env=environment,
-            start_new_session=True,  # a terminal's Ctrl-C is for the worker, which ends us
-        )
-        _ALIVE.add(self._process)
-        theirs.close()
-        ours.send(self._settings)
-        self._connection = ours
-        self._greeted = False
-        return ours
-
-    def _last_words(self) -> str:
-        assert self._process is not None
-        try:
-            self._process.wait(timeout=_FAREWELL_SECONDS)
-        except subprocess.TimeoutExpired:  # it closed its end, and lives on
-            self._process.kill()
-            self._process.wait()
-        code = self._process.returncode
-        how = f"exit status {code}"
-        if code is not None and code < 0:
-            how = f"signal {signal.Signals(-code).name}"
-        self._stderr.seek(0, os.SEEK_END)
-        self._stderr.seek(max(0, self._stderr.tell() - 400))
-        words = self._stderr.read().decode(errors="replace").strip().splitlines()
-        return f"{how}: {words[-1]}" if words else how
+            received = _wait(process, Watchdog(Limits(settings.memory_mb, stall_seconds)))
+        except ValueError as error:
+            return f"it answered with garbage: {error}"
+        if isinstance(received, Breach):
+            hint = " (--max-memory-mb)" if received.reason == "memory_limit" else ""
+            return f"it {received.what}{hint}"
+        answer, _ = received
+        if isinstance(answer, Fault):
+            return answer.message
+        return None if isinstance(answer, expected) else f"it answered {answer!r:.200}"
 
 
-def _divided(windows: SegmentWindows) -> tuple[SegmentWindows, Segment]:
-    """A piece with what it owns, up to its seam, and what is left of the segment."""
-    whole, seam = windows.segment, windows.seam
-    if seam is None or not whole.owns(seam.pts) or seam.pts == whole.own_start_pts:
-        raise ValueError(f"a piece of {whole.own_start_pts} to {whole.own_stop_pts} ends at {seam}")
-    return dataclasses.replace(windows, segment=whole.until(seam.pts)), whole.after(seam.pts)
+def _wait(process: ChildProcess, watchdog: Watchdog) -> tuple[Answer, memoryview] | Breach:
+    """The next answer that is more than progress, or the limit that was broken before.
 
-
-def _uri_of(argument: Video | Segment) -> str:
-    return argument.uri if isinstance(argument, Video) else argument.video.uri
-
-
-def kill_all_children() -> None:
-    """Ends every child of this process; for a process about to end."""
-    for process in list(_ALIVE):
-        process.kill()
-
-
-@contextlib.contextmanager
-def _within_reach(video: Video) -> Iterator[Video]:
-    """The video as another process can read it: what is in our memory:// goes to a file."""
-    with contextlib.ExitStack() as stack:
-
-        def spooled(url: str | None) -> str | None:
-            if url is None or not url.startswith("memory://"):
-                return url
-            fs, path = fsspec.core.url_to_fs(url)
-            if not fs.exists(path):
-                return url
-            suffix = PurePosixPath(path).suffix
-            copy = stack.enter_context(tempfile.NamedTemporaryFile(suffix=suffix))
-            copy.write(fs.cat_file(path))
-            copy.flush()
-            return copy.name
-
-        uri = spooled(video.uri) or video.uri
-        yield dataclasses.replace(video, uri=uri, boxes_uri=spooled(video.boxes_uri))
+    Raises EOFError or OSError when the child hangs up, ValueError for garbage.
+    """
+    watchdog.wait_begins(time.monotonic())
+    while True:
+        if process.connection.poll(_WATCH_SECONDS):
+            received: tuple[Any, memoryview]
+            received = decode_answer(process.connection.recv_bytes(_LARGEST_ANSWER))
+            if not isinstance(received[0], Progress):
+                watchdog.wait_ends(time.monotonic())
+                return received
+            watchdog.sign(time.monotonic())
+        breach = watchdog.breach(time.monotonic(), process.memory_mb())
+        if breach is not None:
+            return breach

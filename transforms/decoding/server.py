@@ -1,23 +1,15 @@
 """The decoding child's side: answers one request at a time, on the pipe it was given.
 
-    python -m transforms.decoding.server FD
+    python -P -m transforms.decoding.server FD
 
-Run by DecodingChild. Requests are pickles from our worker; answers are bytes that cannot
-do anything but be read, because this process handles untrusted video:
-
-    P...   progress, frames decoded so far
-    W...   a piece of the result, packed; more follow
-    D...   done, the packed result, or the last piece of it
-    V...   a VideoError, as JSON {reason, message}
-    X...   an exception that nobody expected, its traceback as text
-    B...   what makes every video fail (the detector cannot be loaded, say), as text
+Run by DecodingChild. Requests are pickles from our worker; answers are records of `messages`,
+which cannot do anything but be read, because this process handles untrusted video.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import os
 import resource
 import sys
@@ -30,7 +22,22 @@ from typing import TYPE_CHECKING, Any, Final
 from schemas.errors import FacetracksError, VideoError
 from schemas.records import Segment, Video
 from transforms.decoding.child import ChildSettings
-from transforms.storage.record_codec import pack_plan, pack_windows
+from transforms.decoding.messages import (
+    Done,
+    Fault,
+    Measured,
+    NeedsCopy,
+    Plan,
+    Progress,
+    Raised,
+    Ready,
+    Refusal,
+    Request,
+    Windows,
+    encode_answer,
+)
+from transforms.storage.record_codec import pack_windows
+from transforms.storage.source_files import NoRangesError, give_up_within
 
 if TYPE_CHECKING:
     from transforms.decoding.box_sources import GivenBoxes
@@ -53,8 +60,18 @@ class Server:
         self._given: tuple[Any, GivenBoxes] | None = None
         self._last_progress = 0.0
 
+    def load(self, with_detector: bool) -> bytes:
+        """Imports what decoding needs and, where asked, loads the detector."""
+        import transforms.decoding.box_sources
+        import transforms.decoding.window_builder  # noqa: F401
+
+        if with_detector:
+            self._loaded_detector()
+        return encode_answer(Done())
+
     def plan(self, video: Video) -> bytes:
-        """The packed plan of a video."""
+        """The plan of a video."""
+        from transforms.decoding.encryption import refuse_encrypted
         from transforms.decoding.segment_plan import plan_segments
         from transforms.decoding.video_source import open_video
 
@@ -62,15 +79,16 @@ class Server:
         with open_video(
             video.uri, max_pixels=settings.max_pixels, stream_index=settings.stream
         ) as opened:
+            refuse_encrypted(video.uri, opened.container, opened.stream)
             segments = plan_segments(video, opened, settings.segment_seconds)
             given = None if video.boxes_uri is None else self._given_boxes(segments[0])
             if given is not None and given.by == "frame_index":
                 # Only who decodes all frames knows their numbers.
                 segments = [dataclasses.replace(segments[0], count=1, own_stop_pts=None)]
-        return pack_plan(segments)
+        return encode_answer(Plan.of(segments))
 
     def decode(self, segment: Segment) -> bytes:
-        """The packed windows of a segment; all pieces but the last are sent beforehand."""
+        """The windows of a segment; all pieces but the last are sent beforehand."""
         from transforms.decoding.box_sources import BoxSource, DetectedBoxes
         from transforms.decoding.frame_stream import FrameStream
         from transforms.decoding.video_source import open_video
@@ -93,10 +111,26 @@ class Server:
                 take_losses=frames.take_losses,
                 on_progress=self._progress,
             ):
-                answer = pack_windows(piece)
-                if piece.segment.own_stop_pts != segment.own_stop_pts:
-                    self._connection.send_bytes(b"W" + answer)  # waits for the worker
+                is_last = piece.segment.own_stop_pts == segment.own_stop_pts
+                answer = encode_answer(Windows(last=is_last), pack_windows(piece))
+                if not is_last:
+                    self._connection.send_bytes(answer)  # waits for the worker
         return answer
+
+    def measure(self, video: Video) -> bytes:
+        """Decodes a whole video as plainly as PyAV can, and tells frames and seconds."""
+        from transforms.decoding.video_source import open_video
+
+        settings, frames = self._settings, 0
+        with open_video(
+            video.uri, max_pixels=settings.max_pixels, stream_index=settings.stream
+        ) as opened:
+            opened.stream.codec_context.thread_count = 1
+            start = time.perf_counter()
+            for _ in opened.container.decode(opened.stream):
+                frames += 1
+                self._progress(frames)
+            return encode_answer(Measured(frames, time.perf_counter() - start))
 
     def _given_boxes(self, segment: Segment) -> GivenBoxes:
         """The boxes given for a segment's video; read once for all its segments."""
@@ -120,14 +154,13 @@ class Server:
             expected = self._settings.detector_sha256
             check_digest("face detector", detector.weights_sha256, expected)
             self._detector = detector
-            self._connection.send_bytes(b"P0")
         return self._detector
 
     def _progress(self, frames: int) -> None:
         now = time.monotonic()
         if now - self._last_progress > _PROGRESS_SECONDS:
             self._last_progress = now
-            self._connection.send_bytes(b"P%d" % frames)
+            self._connection.send_bytes(encode_answer(Progress(frames)))
 
 
 def main(descriptor: int, server_class: type[Server] = Server) -> None:
@@ -141,32 +174,48 @@ def _serve(connection: Connection[Any, Any], server_class: type[Server]) -> None
     import av
     import cv2
 
-    from transforms.storage.source_files import give_up_within
+    import transforms.decoding.video_source  # noqa: F401 - so that it fails now, if ever
 
     av.logging.set_level(None)
     cv2.setNumThreads(1)
     settings: ChildSettings = connection.recv()
-    limit = settings.memory_mb * _HARD_MEMORY_FACTOR << 20
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    _limit_memory(settings.memory_mb * _HARD_MEMORY_FACTOR << 20)
     give_up_within(settings.stall_seconds)
     server = server_class(connection, settings)
-    connection.send_bytes(b"P0")  # the imports are done
+    connection.send_bytes(encode_answer(Ready()))
     while True:
         request, argument = connection.recv()
-        connection.send_bytes(b"P0")
-        try:
-            answer = b"D" + getattr(server, request)(argument)
-        except VideoError as error:
-            answer = b"V" + json.dumps({"reason": error.reason, "message": str(error)}).encode()
-        except MemoryError:
+        connection.send_bytes(encode_answer(Progress(0)))
+        connection.send_bytes(_answer(server, request, argument, settings))
+
+
+def _answer(server: Server, request: Request, argument: Any, settings: ChildSettings) -> bytes:
+    """The last answer to a request, whatever becomes of it."""
+    try:
+        answer: bytes = getattr(server, request)(argument)
+        return answer
+    except NoRangesError:
+        return encode_answer(NeedsCopy())
+    except VideoError as error:
+        return encode_answer(Refusal.of(error.reason, str(error)))
+    except FacetracksError as error:
+        return encode_answer(Fault.of(str(error)))
+    except Exception as error:
+        if request == Request.LOAD:
+            return encode_answer(Fault.of(f"{type(error).__name__}: {error}"))
+        if isinstance(error, MemoryError):
             uri = argument.uri if isinstance(argument, Video) else argument.video.uri
             message = f"{uri}: the decoder needed more than {settings.memory_mb} MB"
-            answer = b"V" + json.dumps({"reason": "memory_limit", "message": message}).encode()
-        except FacetracksError:
-            answer = b"B" + traceback.format_exc().encode(errors="replace")
-        except Exception:
-            answer = b"X" + traceback.format_exc().encode(errors="replace")
-        connection.send_bytes(answer)
+            return encode_answer(Refusal.of("memory_limit", message))
+        return encode_answer(Raised.of(traceback.format_exc()))
+
+
+def _limit_memory(limit_bytes: int) -> None:
+    """Lets the system refuse memory beyond a limit, or beyond its own, where that is lower."""
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    if hard != resource.RLIM_INFINITY:
+        limit_bytes = min(limit_bytes, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit_bytes, limit_bytes))
 
 
 def _end_with_parent(parent: int) -> None:

@@ -20,6 +20,7 @@ from transforms.decoding.container_sizes import HEAD_BYTES, RIFF_HEAD_BYTES, dec
 from transforms.decoding.stream_choice import choose_stream
 from transforms.storage.source_files import (
     MIN_READ_BYTES,
+    NoRangesError,
     SourceFile,
     is_local,
     look_up,
@@ -36,8 +37,14 @@ _DEFAULT_FPS: Final = Fraction(25)
 _CONTAINERS: Final = (
     "3gp,asf,av1,avi,dv,flv,gif,h261,h263,h264,hevc,ivf,m4v,matroska,matroska,webm,mjpeg,mov,"
     "mov,mp4,m4a,3gp,3g2,mj2,mp4,mpeg,mpegts,mpegvideo,mxf,nut,obu,ogg,rm,vc1,vvc,webm,wtv,"
-    "yuv4mpegpipe,wav,mp3,aac,flac"
+    "yuv4mpegpipe,wav,mp3,aac,flac,apng,avs2,avs3,bink,cavsvideo,cine,dhav,dirac,dnxhd,evc,"
+    "film_cpk,flic,gxf,ipu,jpegxl_anim,live_flv,lxf,mjpeg_2000,mpjpeg,mxg,nsv,nuv,pva,roq,"
+    "smjpeg,smk,thp,ty"
 )
+#: What FFmpeg logs of a format that it knows and that is not among those.
+_NOT_ALLOWED: Final = "Format not on whitelist"
+#: How FFmpeg calls the formats of single pictures.
+_STILLS: Final = ("_pipe", "image2")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +88,8 @@ def open_video(
     which ends where `segment` does.
 
     Raises:
-        SourceError: the bytes cannot be reached.
+        SourceError: the bytes cannot be reached; NoRangesError, one of its kinds, where a copy
+            on a disk could be read.
         ContainerError: they hold no video stream that FFmpeg knows, or not the one asked for.
         DecodingError: its frames have more than `max_pixels` pixels.
     """
@@ -93,6 +101,8 @@ def open_video(
             raise ContainerError("empty", f"{uri}: the file has no bytes")
         source: Any = f"file:{path}"
         if not is_local(fs):
+            if info.get("size") is None or info.get("partial") is False:
+                raise NoRangesError.of(uri)
             source = stack.enter_context(contextlib.closing(SourceFile(fs, path, uri, info)))
         container = stack.enter_context(_open_container(uri, source))
         stream = choose_stream(uri, container, stream_index)
@@ -119,6 +129,10 @@ def _open_container(uri: str, source: Any) -> Any:
     except (FileNotFoundError, PermissionError) as error:
         raise SourceError("unreadable", f"{uri}: cannot be read: {error}") from error
     except (FFmpegError, ValueError) as error:
+        refused = _refused_format(source, options)
+        if refused is not None and not refused.endswith(_STILLS):
+            message = f"{uri}: its format, {refused}, is none of those that are read"
+            raise ContainerError("format_refused", message) from error
         message = f"{uri}: FFmpeg knows no video container in it ({_brief(error)})"
         raise ContainerError("not_a_video", message) from error
 
@@ -221,6 +235,20 @@ def check_size(uri: str, picture: Any, max_pixels: int | None) -> None:
         size = f"{picture.width}x{picture.height}"
         message = f"{uri}: frames of {size} pixels, expected at most {max_pixels} in all"
         raise DecodingError("pixel_limit", message)
+
+
+def _refused_format(source: Any, options: dict[str, str]) -> str | None:
+    """FFmpeg's name of the format of what it has not opened, where it would but for us."""
+    if isinstance(source, SourceFile):
+        source.seek(0)
+    level = av.logging.get_level()
+    av.logging.set_level(av.logging.ERROR)
+    try:
+        with av.logging.Capture() as logs, contextlib.suppress(Exception):
+            av.open(source, options=options, buffer_size=MIN_READ_BYTES).close()
+    finally:
+        av.logging.set_level(level)
+    return next((name for _, name, text in logs if _NOT_ALLOWED in text), None)
 
 
 def _brief(error: BaseException) -> str:

@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict
 from fractions import Fraction
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import safetensors.numpy
@@ -27,17 +27,15 @@ from schemas.records import (
     SegmentRows,
     SegmentStats,
     SegmentWindows,
-    StreamMetadata,
-    Video,
 )
 
 __all__ = [
+    "decode_fraction",
+    "encode_fraction",
     "pack_landmarks",
-    "pack_plan",
     "pack_segment",
     "pack_windows",
     "unpack_landmarks",
-    "unpack_plan",
     "unpack_segment",
     "unpack_windows",
 ]
@@ -52,7 +50,6 @@ _ARRAY_TYPES: Final[dict[str, npt.DTypeLike]] = {
     "F32": np.float32,
     "F64": np.float64,
 }
-_FRACTIONS: Final = ("time_base", "average_fps", "sample_aspect_ratio")
 #: Arrays of a SegmentRows with the type each must have.
 _ROW_ARRAYS: Final[dict[str, npt.DTypeLike]] = {
     "frame_pts": np.int64,
@@ -71,6 +68,61 @@ _POINT_ARRAYS: Final[dict[str, tuple[int, ...]]] = {
     "landmarks_px": (LANDMARK_COUNT, 2),
     "spread_px": (LANDMARK_COUNT,),
 }
+#: FFmpeg's fractions are two of 32 bits, signed.
+_MAX_FRACTION_TERM: Final = 2**31 - 1
+_MAX_FRACTION_TEXT: Final = 2 * len(str(_MAX_FRACTION_TERM)) + 1
+
+
+_Length: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**40)]
+
+
+class _ArrayHeader(msgspec.Struct, frozen=True):
+    """What a safetensors header tells of one array."""
+
+    dtype: Literal["U8", "I32", "I64", "F32", "F64"]
+    shape: Annotated[list[_Length], msgspec.Meta(max_length=4)]
+    data_offsets: tuple[_Length, _Length]
+
+
+class _Fields(msgspec.Struct, frozen=True):
+    """What a record holds beside its arrays."""
+
+    stats: SegmentStats
+    geometry: FrameGeometry | None = None
+    seam_pts: Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | None = None
+
+
+def encode_fraction(value: Any) -> str:
+    """A Fraction as text, for msgspec."""
+    if isinstance(value, Fraction):
+        return str(value)
+    raise NotImplementedError(f"got {type(value)}, expected a Fraction")
+
+
+def decode_fraction(kind: type, value: Any) -> Fraction:
+    """The Fraction that `encode_fraction` wrote, for msgspec; ValueError for anything else.
+
+    Zero denominators, and numbers that no FFmpeg fraction holds, are refused before they are
+    computed with.
+    """
+    if kind is not Fraction:
+        raise NotImplementedError(f"got {kind}, expected Fraction")
+    if not isinstance(value, str) or len(value) > _MAX_FRACTION_TEXT:
+        raise ValueError(f"got {value!r:.60}, expected a fraction as text")
+    numerator, _, denominator = value.partition("/")
+    try:
+        terms = int(numerator), int(denominator or "1")
+    except ValueError:
+        terms = (0, 0)
+    if abs(terms[0]) > _MAX_FRACTION_TERM or not 0 < terms[1] <= _MAX_FRACTION_TERM:
+        raise ValueError(f"got {value!r}, expected a fraction of 32-bit numbers")
+    return Fraction(*terms)
+
+
+_HEADER_DECODER: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_META_DECODER: Final = msgspec.json.Decoder(dict[str, str])
+_ARRAY_DECODER: Final = msgspec.json.Decoder(_ArrayHeader)
+_FIELDS_DECODER: Final = msgspec.json.Decoder(_Fields, dec_hook=decode_fraction)
 
 
 def pack_windows(windows: SegmentWindows) -> bytes:
@@ -81,10 +133,12 @@ def pack_windows(windows: SegmentWindows) -> bytes:
 
 def unpack_windows(content: bytes | memoryview, segment: Segment) -> SegmentWindows:
     """What `pack_windows` packed; ValueError for anything else."""
-    arrays, common = _unpack(content)
+    arrays, common = _unpack(content, segment)
     kinds = {"crops": np.uint8, "windows": np.int32, "affines": np.float64}
     extra: dict[str, Any] = {name: _typed(arrays, name, kind) for name, kind in kinds.items()}
     _check_shape("affines", extra["affines"], (len(common["rows"].frame), 2, 3))
+    if not np.isfinite(extra["affines"]).all():
+        raise ValueError("affines: got numbers that are not finite")
     used = extra["windows"]
     if used.size and not (used.min() >= 0 and used.max() < len(extra["crops"])):
         raise ValueError(f"windows: got indices to {used.max()} of {len(extra['crops'])} crops")
@@ -98,116 +152,70 @@ def pack_landmarks(landmarks: SegmentLandmarks) -> bytes:
 
 def unpack_landmarks(content: bytes, segment: Segment) -> SegmentLandmarks:
     """What `pack_landmarks` packed; ValueError for anything else."""
-    arrays, common = _unpack(content)
+    arrays, common = _unpack(content, segment)
     points: dict[str, Any] = {name: _typed(arrays, name, np.float32) for name in _POINT_ARRAYS}
     for name, shape in _POINT_ARRAYS.items():
         _check_shape(name, points[name], (len(common["rows"].frame), *shape))
     return SegmentLandmarks(segment=segment, **points, **common)
 
 
-def pack_plan(segments: list[Segment]) -> bytes:
-    """The segments of one video, without the video, which the asker has."""
-    metadata = _metadata_fields(segments[0].metadata)
-    cuts = [(s.seek_pts, s.own_start_pts, s.own_stop_pts) for s in segments]
-    return json.dumps({"metadata": metadata, "cuts": cuts}).encode()
-
-
-def unpack_plan(content: bytes, video: Video) -> list[Segment]:
-    """What `pack_plan` packed; ValueError for anything else."""
-    try:
-        plan = json.loads(content)
-        metadata = _metadata_of(plan["metadata"])
-        cuts = plan["cuts"]
-        if not cuts or not all(isinstance(cut, list) and len(cut) == 3 for cut in cuts):
-            raise ValueError(f"no plan: got the cuts {cuts!r}, expected lists of three pts")
-        return [
-            Segment(video, metadata, i, len(cuts), *(None if p is None else int(p) for p in cut))
-            for i, cut in enumerate(cuts)
-        ]
-    except (KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
-        raise ValueError(f"no plan: {error!r}") from error
-
-
 def pack_segment(segment: Segment) -> bytes:
     """One segment with all it refers to."""
-    fields = asdict(segment) | {"metadata": _metadata_fields(segment.metadata)}
-    return json.dumps(fields, sort_keys=True).encode()
+    # Not by msgspec's own JSON, which has no way to write a file name that is no UTF-8.
+    return json.dumps(msgspec.to_builtins(segment, enc_hook=encode_fraction)).encode()
 
 
 def unpack_segment(content: bytes) -> Segment:
     """What `pack_segment` packed; ValueError for anything else."""
-    try:
-        fields = json.loads(content)
-        parts = {"video": Video(**fields["video"]), "metadata": _metadata_of(fields["metadata"])}
-        return Segment(**fields | parts)
-    except (KeyError, TypeError, ZeroDivisionError) as error:
-        raise ValueError(f"no segment: {error!r}") from error
-
-
-def _metadata_fields(metadata: StreamMetadata) -> dict[str, Any]:
-    fields = asdict(metadata)
-    return fields | {n: None if fields[n] is None else str(fields[n]) for n in _FRACTIONS}
-
-
-def _metadata_of(told: Mapping[str, Any]) -> StreamMetadata:
-    fractions = {n: None if told[n] is None else Fraction(told[n]) for n in _FRACTIONS}
-    return StreamMetadata(**dict(told) | fractions)
+    return msgspec.convert(json.loads(content), Segment, dec_hook=decode_fraction)
 
 
 def _pack(record: SegmentWindows | SegmentLandmarks, extra: Mapping[str, Any]) -> bytes:
     arrays = {name: getattr(record.rows, name) for name in _ROW_ARRAYS} | dict(extra)
-    meta: dict[str, Any] = {"stats": asdict(record.stats)}
-    if record.geometry is not None:
-        aspect = str(record.geometry.sample_aspect_ratio)
-        meta["geometry"] = asdict(record.geometry) | {"sample_aspect_ratio": aspect}
-    if record.seam is not None:
-        meta["seam_pts"] = record.seam.pts
-        arrays["seam_track"] = record.seam.track
-        arrays["seam_boxes_xyxy_px"] = record.seam.boxes_xyxy_px
+    seam = record.seam
+    if seam is not None:
+        arrays["seam_track"] = seam.track
+        arrays["seam_boxes_xyxy_px"] = seam.boxes_xyxy_px
+    fields = _Fields(record.stats, record.geometry, None if seam is None else seam.pts)
+    meta = msgspec.json.encode(fields, enc_hook=encode_fraction).decode()
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    packed: bytes = safetensors.numpy.save(arrays, {_META_KEY: json.dumps(meta)})
+    packed: bytes = safetensors.numpy.save(arrays, {_META_KEY: meta})
     return packed
 
 
-def _unpack(content: bytes | memoryview) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
+def _unpack(
+    content: bytes | memoryview, segment: Segment
+) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
     """All arrays, and the fields that both kinds of record have."""
-    try:
-        header_size = int.from_bytes(content[:_HEADER_SIZE_BYTES], "little")
-        begin = _HEADER_SIZE_BYTES + header_size
-        header = json.loads(bytes(content[_HEADER_SIZE_BYTES:begin]))
-        meta = json.loads(header.pop("__metadata__")[_META_KEY])
-        arrays = {name: _view(content, begin, told) for name, told in header.items()}
-        geometry, seam = None, None
-        if "geometry" in meta:
-            aspect = Fraction(meta["geometry"].pop("sample_aspect_ratio"))
-            geometry = FrameGeometry(**meta["geometry"], sample_aspect_ratio=aspect)
-        if "seam_pts" in meta:
-            boxes = _typed(arrays, "seam_boxes_xyxy_px", np.float32)
-            seam = Seam(int(meta["seam_pts"]), _typed(arrays, "seam_track", np.int32), boxes)
-        rows = {name: _typed(arrays, name, kind) for name, kind in _ROW_ARRAYS.items()}
-        common = {
-            "geometry": geometry,
-            "rows": SegmentRows(**rows),
-            "seam": seam,
-            "stats": SegmentStats(**meta["stats"]),
-        }
-    except (KeyError, TypeError, AttributeError, OverflowError, ZeroDivisionError) as error:
-        raise ValueError(f"no record of ours: {error!r}") from error
+    header_size = int.from_bytes(content[:_HEADER_SIZE_BYTES], "little")
+    begin = _HEADER_SIZE_BYTES + header_size
+    header = _HEADER_DECODER.decode(bytes(content[_HEADER_SIZE_BYTES:begin]))
+    meta = _META_DECODER.decode(header.pop("__metadata__", b"{}"))
+    fields: _Fields = _FIELDS_DECODER.decode(meta.get(_META_KEY, ""))
+    arrays = {
+        name: _view(content, begin, _ARRAY_DECODER.decode(told)) for name, told in header.items()
+    }
+    rows = SegmentRows(**{n: _typed(arrays, n, kind) for n, kind in _ROW_ARRAYS.items()})
+    seam = None
+    if fields.seam_pts is not None:
+        boxes = _typed(arrays, "seam_boxes_xyxy_px", np.float32)
+        seam = Seam(fields.seam_pts, _typed(arrays, "seam_track", np.int32), boxes)
+    for pts in (rows.frame_pts[:1], rows.frame_pts[-1:]):
+        if len(pts) and not segment.owns(int(pts[0])):
+            bounds = f"{segment.own_start_pts} to {segment.own_stop_pts}"
+            raise ValueError(f"frame_pts: got {pts[0]}, expected some from {bounds}")
+    common = {"geometry": fields.geometry, "rows": rows, "seam": seam, "stats": fields.stats}
     return arrays, common
 
 
-def _view(content: bytes | memoryview, begin: int, told: Mapping[str, Any]) -> npt.NDArray[Any]:
+def _view(content: bytes | memoryview, begin: int, told: _ArrayHeader) -> npt.NDArray[Any]:
     """The array that a header tells of, where it lies."""
-    start, stop = told["data_offsets"]
-    shape = tuple(told["shape"])
-    size = math.prod(shape) * np.dtype(_ARRAY_TYPES[told["dtype"]]).itemsize
-    if (
-        not 0 <= start <= stop <= len(content) - begin
-        or size != stop - start
-        or min(shape, default=0) < 0
-    ):
+    start, stop = told.data_offsets
+    kind = np.dtype(_ARRAY_TYPES[told.dtype])
+    fits = start <= stop <= len(content) - begin
+    if not fits or math.prod(told.shape) * kind.itemsize != stop - start:
         raise ValueError(f"an array of {told} in {len(content) - begin} bytes")
-    return np.ndarray(shape, _ARRAY_TYPES[told["dtype"]], content, begin + start)
+    return np.ndarray(tuple(told.shape), kind, content, begin + start)
 
 
 def _check_shape(name: str, array: npt.NDArray[Any], expected: tuple[int, ...]) -> None:

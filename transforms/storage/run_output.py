@@ -27,6 +27,8 @@ __all__ = ["RunOutput", "config_hash"]
 
 #: Reasons that may be transient: videos that ended for them are annotated again.
 _TRANSIENT: Final = frozenset({"unreadable", "not_found", "segment_lost"})
+#: What the message of a decoding process says that failed before it had opened a video.
+_FAILED_START: Final = "(exit status 1"
 
 
 def config_hash(config: Mapping[str, Any]) -> str:
@@ -78,13 +80,17 @@ class RunOutput:
                 (staging / name).remove()
 
     def work_key(self, video: Video) -> str:
-        """What tells this work from that on other bytes or with another configuration."""
+        """What tells this work from that on other bytes or with another configuration.
+
+        Where the bytes lie is no part of it, so that a corpus may move; only a video whose
+        bytes nobody has looked at is known by its place.
+        """
+        place = repr((video.uri, video.boxes_uri))
         parts = [
             self.config_hash(),
             video.video_id,
-            video.uri,
-            repr((video.start_seconds, video.stop_seconds, video.boxes_uri)),
-            video.fingerprint,
+            repr((video.start_seconds, video.stop_seconds)),
+            video.fingerprint or place,
         ]
         return sha256("\n".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
@@ -96,8 +102,10 @@ class RunOutput:
         """Publishes the video's status row; from then on it counts as done."""
         note = json.dumps({"work_key": self.work_key(video)}).encode()
         schema = VIDEO_SCHEMA.with_metadata({METADATA_KEY: note})
-        with atomic_file(self.status_url(video)) as path:
-            pq.write_table(pa.Table.from_pylist([_printable(row)], schema=schema), path)
+        table = pa.Table.from_pylist([_printable(row)], schema=schema)
+        # Into an open file: Arrow takes no path that is no UTF-8.
+        with atomic_file(self.status_url(video)) as path, path.open("wb") as file:
+            pq.write_table(table, file)
 
     def forget(self, video: Video) -> None:
         """Removes the video's status row and parts, so that its work starts anew."""
@@ -113,6 +121,8 @@ class RunOutput:
         if status is None:
             return False
         row, key = status
+        if row["reason"] == "decoder_crashed" and _FAILED_START in (row["message"] or ""):
+            return False  # Python ended with an exception: a verdict on the machine it ran on
         return key == self.work_key(video) and row["reason"] not in retry | _TRANSIENT
 
     def is_finished(self, video: Video) -> bool:

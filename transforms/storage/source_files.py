@@ -11,15 +11,17 @@ import logging
 import time
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
+from urllib.parse import unquote
 
 import aiohttp
 import fsspec
 
-from schemas.errors import SourceError
+from schemas.errors import HostError, SourceError
 from transforms.storage.read_cache import RECENT, ReadCache
 
 __all__ = [
     "MIN_READ_BYTES",
+    "NoRangesError",
     "SourceFile",
     "fingerprint",
     "give_up_within",
@@ -28,6 +30,7 @@ __all__ = [
     "read_head",
     "resolve",
     "retrying",
+    "tells_versions",
 ]
 
 _LOGGER = logging.getLogger(__name__)
@@ -36,9 +39,10 @@ MIN_READ_BYTES: Final = 16 << 10
 _MAX_AHEAD_BYTES: Final = 4 << 20
 #: Read-ahead is this part of what was read on end so far.
 _AHEAD_SHARE: Final = 2
-#: What tells one version of a source from another, as the file systems call it.
+#: What tells one version of a source from another, as the file systems call it, best first.
 _VERSION_KEYS: Final = (
-    "size", "ETag", "etag", "mtime", "LastModified", "last_modified", "updated",
+    "md5Hash", "crc32c", "Content-MD5", "Digest", "ETag", "etag", "mtime", "LastModified",
+    "Last-Modified", "last_modified", "updated",
 )  # fmt: skip
 #: A web server that is silent for so long is asked again.
 _answer_seconds = 10.0
@@ -46,6 +50,13 @@ _MIN_ANSWER_SECONDS: Final = 1.0
 #: Left of the stall limit when all tries have failed: for the pauses and the report.
 _SPARE_SECONDS: Final = 10.0
 _TRIES: Final = 5
+_FILE_URI: Final = "file://"
+#: What fsspec says of a web server that answers a range request with the whole file.
+_NO_RANGES: Final = "range requests"
+#: The extra of ours that brings the package for a protocol.
+_EXTRAS: Final = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"} | dict.fromkeys(
+    ("abfs", "abfss", "az", "adl"), "azure"
+)
 _FIRST_PAUSE_SECONDS: Final = 0.25
 
 _Result = TypeVar("_Result")
@@ -60,19 +71,36 @@ def is_local(fs: Any) -> bool:
 def resolve(url: str) -> tuple[Any, str]:
     """The file system of a URL and the path in it.
 
-    An absolute path is a local file, whatever its name looks like. Web servers that do
-    not answer are given up after a while, so that they can be asked again.
+    An absolute path is a local file, whatever its name looks like; of a file:// URI, escapes
+    (%20) are undone. Web servers that do not answer are given up after a while, so that they
+    can be asked again.
+
+    Raises HostError where the package that speaks its protocol is not installed.
     """
     if url.startswith("/"):
         return fsspec.filesystem("file"), url
+    if url.startswith(_FILE_URI):
+        path = url.removeprefix(_FILE_URI).removeprefix("localhost")
+        if path.startswith("/"):
+            return fsspec.filesystem("file"), unquote(path, errors="surrogateescape")
     options: dict[str, Any] = {}
     if url.startswith(("http://", "https://")):
         wait = aiohttp.ClientTimeout(
             total=None, sock_connect=_answer_seconds, sock_read=_answer_seconds
         )
         options["client_kwargs"] = {"timeout": wait}
-    fs, path = fsspec.core.url_to_fs(url, **options)
+    try:
+        fs, path = fsspec.core.url_to_fs(url, **options)
+    except ImportError as error:
+        raise HostError(_missing_package(url, error)) from error
     return fs, path
+
+
+def _missing_package(url: str, error: ImportError) -> str:
+    protocol = url.partition("://")[0]
+    extra = _EXTRAS.get(protocol)
+    what = f"pip install 'facetracks[{extra}]'" if extra else str(error)
+    return f"{url}: no package is installed that reads {protocol}://; what it takes: {what}"
 
 
 def give_up_within(stall_seconds: float) -> None:
@@ -98,15 +126,33 @@ def look_up(uri: str) -> tuple[Any, str, dict[str, Any]]:
 
 
 def fingerprint(info: dict[str, Any]) -> str:
-    """What `look_up` told of a source's bytes: size, and etag or modification time."""
-    return " ".join(f"{key}={info[key]}" for key in _VERSION_KEYS if info.get(key) is not None)
+    """What `look_up` told of a source's bytes: size, and the best that tells versions apart.
+
+    A hash of the bytes where the store has one, else its etag, else the time of modification
+    in whole seconds, which copies keep. Nothing of it depends on where the source lies.
+    """
+    version = next((key for key in _VERSION_KEYS if info.get(key) is not None), None)
+    keys = ["size"] if info.get("size") is not None else []
+    told = {key: info[key] for key in [*keys, *([version] if version else [])]}
+    if isinstance(told.get("mtime"), float):
+        told["mtime"] = int(told["mtime"])
+    return " ".join(f"{key}={value}" for key, value in told.items())
+
+
+def tells_versions(info: dict[str, Any]) -> bool:
+    """Whether `fingerprint` has more than a size to go by."""
+    return any(info.get(key) is not None for key in _VERSION_KEYS)
 
 
 def read_head(uri: str, count: int) -> bytes:
     """The first `count` bytes of a source, or all it has; raises SourceError."""
-    fs, path, info = look_up(uri)
-    stop = min(count, info["size"]) if info.get("size") is not None else count
-    return bytes(retrying(lambda: fs.cat_file(path, 0, stop), uri, "cannot be read"))
+    fs, path, _ = look_up(uri)
+
+    def head() -> bytes:
+        with fs.open(path, "rb", cache_type="none") as file:
+            return bytes(file.read(count))
+
+    return retrying(head, uri, "cannot be read")
 
 
 def retrying(action: Callable[[], _Result], uri: str, what: str) -> _Result:
@@ -115,6 +161,8 @@ def retrying(action: Callable[[], _Result], uri: str, what: str) -> _Result:
     for left in reversed(range(_TRIES)):
         try:
             return action()
+        except (HostError, SourceError):
+            raise
         except Exception as raised:  # each file system raises its own kinds
             error = _underlying(raised)
             if isinstance(error, FileNotFoundError | NotADirectoryError):
@@ -145,6 +193,15 @@ def _is_final(error: Exception) -> bool:
         return status not in (408, 429)
     final = (PermissionError, IsADirectoryError, ValueError, ImportError, NotImplementedError)
     return isinstance(error, final)
+
+
+class NoRangesError(SourceError):
+    """A web server gives a source from its beginning only; a copy can be read anywhere."""
+
+    @classmethod
+    def of(cls, uri: str) -> NoRangesError:
+        """The error of one source."""
+        return cls("unreadable", f"{uri}: its server takes no range requests, or tells no size")
 
 
 class SourceFile(io.RawIOBase):
@@ -248,8 +305,10 @@ class SourceFile(io.RawIOBase):
             if self.seekable():
                 self._file.seek(self._position)
             content = bytes(self._file.read(size))
-        except Exception:
+        except Exception as error:
             self._file = None  # the next try starts from a new connection
+            if isinstance(error, ValueError) and _NO_RANGES in str(error):
+                raise NoRangesError.of(self._uri) from error
             raise
         self._ahead, self._ahead_start = content, self._position
         self._run_bytes += len(content)

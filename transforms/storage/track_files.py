@@ -9,7 +9,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from schemas.tracks import FLOAT_COLUMNS, TRACK_SCHEMA
+from schemas.tracks import TRACK_SCHEMA
 from transforms.storage.atomic_files import atomic_file
 from transforms.storage.parquet_reading import open_parquet
 from transforms.storage.source_files import resolve
@@ -20,10 +20,11 @@ __all__ = ["METADATA_KEY", "merge_track_parts", "write_track_part"]
 METADATA_KEY: Final = b"facetracks"
 
 _ROWS_A_GROUP: Final = 16_384
+#: Plain numbers: byte-stream-split would take 10 to 12 % off, but Spark 3.5 and fastparquet do
+#: not know it.
 _WRITE_OPTIONS: Final[dict[str, Any]] = {
     "compression": "zstd",
     "use_dictionary": ["video_id", "box_source"],
-    "use_byte_stream_split": list(FLOAT_COLUMNS),
     "write_statistics": True,
 }
 
@@ -33,7 +34,7 @@ def write_track_part(url: str, table: pa.Table) -> int:
     faces = table["face_id"].to_numpy()
     starts = [i for i in range(len(faces)) if i == 0 or faces[i] != faces[i - 1]]
     with atomic_file(url) as path:
-        with pq.ParquetWriter(path, TRACK_SCHEMA, **_WRITE_OPTIONS) as out:
+        with path.open("wb") as file, pq.ParquetWriter(file, TRACK_SCHEMA, **_WRITE_OPTIONS) as out:
             for start, stop in zip(starts, [*starts[1:], len(faces)], strict=True):
                 out.write_table(table.slice(start, stop - start), row_group_size=stop - start)
         return path.stat().st_size
@@ -55,7 +56,8 @@ def merge_track_parts(
     rows = 0
     with (
         atomic_file(url) as path,
-        pq.ParquetWriter(path, schema, sorting_columns=order, **_WRITE_OPTIONS) as out,
+        path.open("wb") as file,  # Arrow takes no path that is no UTF-8
+        pq.ParquetWriter(file, schema, sorting_columns=order, **_WRITE_OPTIONS) as out,
     ):
         waiting: list[pa.Table] = []
         for table in _row_groups_by_face(part_urls, face_ids):

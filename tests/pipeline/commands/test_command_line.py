@@ -13,9 +13,13 @@ from pipeline.reports.timings import raw_decode_seconds, timings_table
 from schemas.errors import UsageError
 from schemas.landmarks import LANDMARK_LAYOUT
 from schemas.records import Video, VideoFailure
+from transforms.decoding.child import ChildSettings
+from transforms.decoding.window_builder import CropSpec
 from transforms.progress_board import Progress
 from transforms.storage.run_output import RunOutput
 from transforms.write_tracks import failure_row
+
+CHILD = ChildSettings(CropSpec(16, 1.2, 3))
 
 COMMANDS = [
     ["annotate"], ["render"], ["sample"], ["demo"], ["train"], ["evaluate"],
@@ -99,17 +103,17 @@ def test_another_configuration_on_the_same_output_is_refused_with_the_difference
 
 def test_raw_decoding_counts_frames(tmp_path):
     clip = write_clip(tmp_path / "[a].mp4", drifting(12, 64, 48))
-    frames, seconds = raw_decode_seconds(str(clip))
+    frames, seconds = raw_decode_seconds(str(clip), CHILD)
     assert frames == 12
-    assert 0 < seconds < 5
+    assert seconds > 0
     text = tmp_path / "t.mp4"
     text.write_text("text")
-    assert raw_decode_seconds(str(text)) == (0, 0.0)
-    assert raw_decode_seconds(str(tmp_path / "none.mp4")) == (0, 0.0)
+    assert raw_decode_seconds(str(text), CHILD) == (0, 0.0)
+    assert raw_decode_seconds(str(tmp_path / "none.mp4"), CHILD) == (0, 0.0)
 
 
 def test_timings_of_a_file_that_has_lost_its_video_since(tmp_path):
-    assert raw_decode_seconds(str(write_sound(tmp_path / "s.mp4"))) == (0, 0.0)
+    assert raw_decode_seconds(str(write_sound(tmp_path / "s.mp4")), CHILD) == (0, 0.0)
 
 
 def test_a_table_of_timings_by_hand(tmp_path):
@@ -121,7 +125,7 @@ def test_a_table_of_timings_by_hand(tmp_path):
     for video, more in ((Video("a.mp4", str(clip)), row), (Video("none.mp4", "/none.mp4"), {})):
         blank = failure_row(VideoFailure(video, "not_found", "no such file"), "0" * 16)
         run_output.write_status(video, blank | more)
-    lines = timings_table(run_output.output, wall_seconds=4.0).splitlines()
+    lines = timings_table(run_output.output, 4.0, CHILD).splitlines()
     words = {" ".join(line.split()[:-2]): line.split()[-2:] for line in lines[1:-1]}
     assert words["decode"] == ["0.50", "20"]
     assert words["write"] == ["3.00", "3"]

@@ -3,23 +3,29 @@
 Chosen by what the video's uri begins with.
 """
 
-import json
 import sys
 import time
 from multiprocessing.connection import Connection
 
+import msgspec
+
+from transforms.decoding.messages import Done, Progress, Ready, Request, Windows, encode_answer
+
 
 def misbehave(connection: Connection) -> None:
     connection.recv()
-    connection.send_bytes(b"P0")
+    connection.send_bytes(encode_answer(Ready()))
     while True:
-        _, argument = connection.recv()
+        request, argument = connection.recv()
+        if request == Request.LOAD:
+            connection.send_bytes(encode_answer(Done()))
+            continue
         what = getattr(argument, "uri", None) or argument.video.uri
         if what.startswith("silent"):
             time.sleep(600)
         elif what.startswith("busy"):
             while True:
-                connection.send_bytes(b"P1")
+                connection.send_bytes(encode_answer(Progress(1)))
                 time.sleep(0.05)
         elif what.startswith("large"):
             hoard = [bytearray(b"x" * (1 << 20)) for _ in range(600)]
@@ -28,27 +34,54 @@ def misbehave(connection: Connection) -> None:
             sys.stderr.write("out of registers\n")
             sys.exit(7)
         elif what == "a piece without a seam":
-            connection.send_bytes(b"W" + windows_without_a_seam())
+            connection.send_bytes(encode_answer(Windows(last=False), windows_without_a_seam()))
         else:
             connection.send_bytes(ANSWERS[what])
 
 
 def windows_without_a_seam() -> bytes:
-    from segments import make_segment, make_windows
-
+    from tests.transforms.segments import make_segment, make_windows
     from transforms.storage.record_codec import pack_windows
 
     return pack_windows(make_windows(make_segment(), 1))
 
 
+def framed(record: object, body: bytes = b"") -> bytes:
+    """Any record, as an honest child would send its own."""
+    content = msgspec.msgpack.encode(record)
+    content = len(content).to_bytes(8, "little") + content
+    return content + bytes(-len(content) % 8) + body
+
+
+METADATA = {
+    "codec": "h264",
+    "pixel_format": "yuv420p",
+    "time_base": "1/25",
+    "average_fps": "25",
+    "frames_expected": 10,
+    "duration_seconds": 1.0,
+    "sample_aspect_ratio": "1",
+}
+PLAN = {"type": "plan", "metadata": METADATA, "cuts": [[None, None, None]]}
 ANSWERS = {
-    "no kind": b"",
-    "unknown kind": b"?yz",
-    "no JSON": b"V{",
-    "half an error": b"V" + json.dumps({"reason": "x"}).encode(),
-    "no record": b"D" + b"\x80\x04K\x01.",
-    "a list": b"D[]",
-    "a piece of nothing": b"W",
+    "no record": b"",
+    "half a record": framed(PLAN)[:40],
+    "a size beyond the end": (1 << 60).to_bytes(8, "little") + b"x",
+    "a pickle": b"\x80\x04K\x01.",
+    "an unknown record": framed({"type": "spell"}),
+    "a list": framed([]),
+    "half an error": framed({"type": "refusal", "reason": "no_frames"}),
+    "an unknown reason": framed({"type": "refusal", "reason": "x", "message": "y"}),
+    "no plan": framed({"type": "windows", "last": True}),
+    "a plan of nothing": framed(PLAN | {"cuts": []}),
+    "a long duration": framed(PLAN | {"metadata": METADATA | {"duration_seconds": "long"}}),
+    "an endless duration": framed(
+        PLAN | {"metadata": METADATA | {"duration_seconds": float("inf")}}
+    ),
+    "no time": framed(PLAN | {"metadata": METADATA | {"time_base": "1/0"}}),
+    "a time of many digits": framed(PLAN | {"metadata": METADATA | {"time_base": "1" * 9999}}),
+    "cuts that fall": framed(PLAN | {"cuts": [[None, None, 50], [40, 50, 30], [20, 30, None]]}),
+    "a piece of nothing": framed({"type": "windows", "last": False}),
 }
 
 if __name__ == "__main__":

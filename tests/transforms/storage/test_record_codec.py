@@ -1,27 +1,22 @@
 import json
 from dataclasses import replace
-from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import assume, example, given
+from hypothesis import given
 from hypothesis import strategies as st
 from segments import box_at, make_part, make_segment, make_windows
 
-from schemas.records import Video
 from transforms.storage.record_codec import (
     pack_landmarks,
-    pack_plan,
     pack_windows,
     unpack_landmarks,
-    unpack_plan,
     unpack_windows,
 )
 
 SEGMENT = make_segment(1, 3, seek=25, own=(43, 68))
 WINDOWS = pack_windows(make_windows(SEGMENT, 2))
 LANDMARKS = pack_landmarks(make_part(SEGMENT, {43: {0: box_at(3)}}, seam=(68, {0: box_at(4)})))
-PLAN = pack_plan([make_segment(0, 2, own=(None, 18)), make_segment(1, 2, seek=0, own=(18, None))])
 
 
 def test_windows_come_back_as_they_were():
@@ -37,30 +32,9 @@ def test_windows_come_back_as_they_were():
     assert np.array_equal(got.rows.boxes_xyxy_px, expected.rows.boxes_xyxy_px)
 
 
-def test_a_plan_comes_back_with_the_video_of_who_asked():
-    video = Video("other", "/other.mp4", fingerprint="size=1")
-    got = unpack_plan(PLAN, video)
-    assert {s.video for s in got} == {video}
-    assert [(s.index, s.count, s.seek_pts, s.own_start_pts, s.own_stop_pts) for s in got] == [
-        (0, 2, None, None, 18), (1, 2, 0, 18, None),
-    ]  # fmt: skip
-    assert got[0].metadata == make_segment().metadata
-    assert isinstance(got[0].metadata.time_base, Fraction)
-
-
-def test_no_frame_rate_stays_none():
-    segment = make_segment()
-    segment = replace(
-        segment, metadata=replace(segment.metadata, average_fps=None, frames_expected=None)
-    )
-    (got,) = unpack_plan(pack_plan([segment]), segment.video)
-    assert got.metadata == segment.metadata
-
-
 UNPACK = {
     "windows": (WINDOWS, unpack_windows),
     "landmarks": (LANDMARKS, unpack_landmarks),
-    "plan": (PLAN, lambda content, segment: unpack_plan(content, segment.video)),
 }
 
 
@@ -95,28 +69,90 @@ def test_a_flipped_byte_is_read_or_refused_and_nothing_else(kind, share, flip):
     readable(kind, bytes(content))
 
 
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers(-5, 5) | st.text(max_size=4) | st.just("1/0"),
+strange = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**65), 2**65)
+    | st.floats()
+    | st.text(max_size=4)
+    | st.sampled_from(["1/0", "long", "9" * 40]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner),
     max_leaves=6,
 )
 
 
-@given(st.sampled_from(["metadata", "cuts"]), json_values)
-@example("cuts", [])
-@example("cuts", {})
-def test_a_plan_of_another_shape_is_refused(key, value):
-    plan = json.loads(PLAN) | {key: value}
-    cuts = value if key == "cuts" and isinstance(value, list) else []
-    assume(not any(isinstance(cut, list) and len(cut) == 3 for cut in cuts))  # may be a plan
-    assert not readable("plan", json.dumps(plan).encode())
+def with_fields(content: bytes, **changes: object) -> bytes:
+    """The same arrays beside other fields."""
+    size = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + size])
+    fields = json.loads(header["__metadata__"]["facetracks"])
+    for path, value in changes.items():
+        *outer, name = path.split("__")
+        place = fields
+        for part in outer:
+            place = place[part]
+        place[name] = value
+    header["__metadata__"]["facetracks"] = json.dumps(fields)
+    encoded = json.dumps(header).encode()
+    encoded += b" " * (-len(encoded) % 8)
+    return len(encoded).to_bytes(8, "little") + encoded + content[8 + size :]
 
 
-@given(st.sampled_from(sorted(json.loads(PLAN)["metadata"])), json_values)
-def test_a_probe_of_another_shape_is_read_or_refused(key, value):
-    plan = json.loads(PLAN)
-    plan["metadata"][key] = value
-    readable("plan", json.dumps(plan).encode())
+@pytest.mark.parametrize("kind", sorted(UNPACK))
+@given(
+    st.sampled_from(
+        ["stats", "geometry", "seam_pts", "stats__decode_seconds", "stats__packets_bad"]
+        + ["geometry__width_px", "geometry__rotation_deg", "geometry__sample_aspect_ratio"]
+    ),
+    strange,
+)
+def test_a_strange_value_in_any_field_is_read_or_refused_and_nothing_else(kind, path, value):
+    readable(kind, with_fields(UNPACK[kind][0], **{path: value}))
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("stats__decode_seconds", "long"), ("stats__decode_seconds", -1),
+        ("stats__packets_bad", -1),
+        ("stats__packets_bad", 0.5), ("stats__align_seconds", 1e300), ("geometry__width_px", 0),
+        ("geometry__height_px", "96"), ("geometry__rotation_deg", 45), ("geometry", []),
+        ("geometry__sample_aspect_ratio", "0/1"), ("geometry__sample_aspect_ratio", "1/0"),
+        ("seam_pts", 2**63), ("seam_pts", 1.5), ("stats", None),
+    ],
+)  # fmt: skip
+def test_fields_of_another_type_or_range_are_refused(path, value):
+    assert readable("landmarks", with_fields(LANDMARKS, stats__packets_bad=3))
+    assert not readable("landmarks", with_fields(LANDMARKS, **{path: value}))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("frame_pts", [43, 43], "frame_pts"),
+        ("frame_pts", [44, 43], "frame_pts"),
+        ("frame", [0, 2], "frame: got 0 to 2 of 2 frames"),
+        ("frame", [1, 0], "frame"),
+        ("frame", [-1, 1], "frame"),
+        ("track", [0, -1], "track"),
+        ("scores", [0.5, np.nan], "scores"),
+        ("scores", [0.5, 1.5], "scores"),
+        ("boxes_xyxy_px", [[0, 0, 1, np.inf], [0, 0, 1, 1]], "boxes_xyxy_px"),
+        ("cuts_pts", [45], "cuts_pts"),
+        ("lost_pts", [[45, 45]], "lost_pts"),
+        ("box_source", [0, 9], "box_source"),
+    ],
+)
+def test_rows_that_contradict_themselves_are_refused(name, value, message):
+    rows = make_part(SEGMENT, {43: {0: box_at(3)}, 44: {0: box_at(3)}}).rows
+    with pytest.raises(ValueError, match=message):
+        replace(rows, **{name: np.array(value, getattr(rows, name).dtype)})
+
+
+def test_frames_of_another_segment_are_refused():
+    other = make_segment(2, 3, seek=50, own=(68, None))
+    with pytest.raises(ValueError, match="frame_pts: got 43, expected some from 68 to None"):
+        unpack_landmarks(LANDMARKS, other)
 
 
 def test_indices_out_of_range_are_refused():

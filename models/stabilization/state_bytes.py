@@ -1,0 +1,36 @@
+"""A stabilizer's state as bytes, without the parameters that every track shares.
+
+The parameters of `rts` are 148 kB, its state about 100 kB a face. A state that waits between
+two bundles names its parameters by a number; who reads it back has them.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+from collections.abc import Sequence
+from typing import Any
+
+__all__ = ["state_from_bytes", "state_to_bytes"]
+
+
+def state_to_bytes(state: Any, parameters: Sequence[object]) -> bytes:
+    """Any picklable state; where it refers to one of `parameters`, only which one is kept.
+
+    Args:
+        state: what to keep.
+        parameters: objects that who reads it back has too, in the same order.
+    """
+    numbers = {id(shared): number for number, shared in enumerate(parameters)}
+    content = io.BytesIO()
+    pickler = pickle.Pickler(content, protocol=pickle.HIGHEST_PROTOCOL)
+    pickler.persistent_id = lambda obj: numbers.get(id(obj))  # type: ignore[method-assign]
+    pickler.dump(state)
+    return content.getvalue()
+
+
+def state_from_bytes(content: bytes, parameters: Sequence[object]) -> Any:
+    """What `state_to_bytes` kept; for bytes of our own workers only: it is a pickle."""
+    reader = pickle.Unpickler(io.BytesIO(content))  # noqa: S301 - a runner's state, ours
+    reader.persistent_load = parameters.__getitem__  # type: ignore[assignment]
+    return reader.load()

@@ -1,0 +1,99 @@
+"""A Python process at the other end of a pipe: started, looked at, killed.
+
+It is started by exec, never by a bare fork: the worker may hold CUDA and locks. It imports the
+installed package only (`safe_python`), and a terminal's Ctrl-C does not reach it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import tempfile
+from multiprocessing.connection import Connection, Pipe
+from pathlib import Path
+from typing import Any, Final
+
+from transforms.decoding.safe_python import python_command, python_environment
+
+__all__ = ["ChildProcess", "kill_all_children"]
+
+_FAREWELL_SECONDS: Final = 2.0
+_LAST_WORDS_BYTES: Final = 400
+#: The children of this process that are alive.
+_ALIVE: set[subprocess.Popen[bytes]] = set()
+
+
+class ChildProcess:
+    """One process that runs `module FD`, and our end of its pipe, `connection`.
+
+    Raises OSError where the system gives no process, file or pipe.
+    """
+
+    def __init__(self, module: str) -> None:
+        with contextlib.ExitStack() as opened:
+            self._stderr: Any = opened.enter_context(tempfile.TemporaryFile())
+            ours, theirs = Pipe()
+            opened.enter_context(ours)
+            with theirs:
+                self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+                    python_command(module, str(theirs.fileno())),
+                    pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=self._stderr,
+                    env=python_environment(OMP_NUM_THREADS="1"),
+                    start_new_session=True,  # Ctrl-C is for the worker, which ends us
+                )
+            opened.pop_all()
+        self.connection: Connection[Any, Any] = ours
+        _ALIVE.add(self._process)
+
+    def memory_mb(self) -> float:
+        """Resident memory; 0 where the system does not tell."""
+        try:
+            pages = Path(f"/proc/{self._process.pid}/statm").read_text().split()[1]
+        except (OSError, IndexError):
+            return 0.0
+        return int(pages) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+    @property
+    def exit_code(self) -> int | None:
+        """What it ended with, negative for a signal; None while it lives."""
+        return self._process.poll()
+
+    def close(self) -> None:
+        """Ends it, whatever it is doing, and lets go of its files."""
+        self._process.kill()
+        self._process.wait()
+        _ALIVE.discard(self._process)
+        self.connection.close()
+        self._stderr.close()
+
+    def last_words(self) -> str:
+        """How a process that hung up has ended, and the last line it wrote to stderr."""
+        try:
+            self._process.wait(timeout=_FAREWELL_SECONDS)
+        except subprocess.TimeoutExpired:  # it closed its end, and lives on
+            self._process.kill()
+            self._process.wait()
+        code = self._process.returncode
+        how = f"exit status {code}" if code >= 0 else f"signal {_signal_name(-code)}"
+        end = self._stderr.seek(0, os.SEEK_END)
+        self._stderr.seek(max(0, end - _LAST_WORDS_BYTES))
+        words = self._stderr.read().decode(errors="replace").strip().splitlines()
+        return f"{how}: {words[-1]}" if words else how
+
+
+def kill_all_children() -> None:
+    """Ends every child of this process; for a process about to end."""
+    for process in list(_ALIVE):
+        process.kill()
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # one of the real-time signals between the named ones
+        return str(number)

@@ -1,0 +1,203 @@
+"""What a worker and its decoding child say to each other.
+
+    worker  --->  (Request, its argument)              pickled: it comes from our own worker
+    worker  <---  one of the records below, and bytes  read without pickle and checked in full
+
+The child handles untrusted video, so what it answers may come from a decoder that was taken
+over. An answer is 8 bytes that say how long the record is, the record in msgpack, padding, and
+a body of bytes (crops, pixels) that begins at a multiple of 8. Every field has its type and
+range; whatever else comes is a ValueError.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Annotated, Final, TypeAlias
+
+import msgspec
+
+from schemas.records import Segment, StreamMetadata, Video
+from schemas.videos import REASONS
+from transforms.storage.record_codec import decode_fraction, encode_fraction
+
+__all__ = [
+    "Answer",
+    "Done",
+    "Fault",
+    "Measured",
+    "NeedsCopy",
+    "Plan",
+    "Progress",
+    "Raised",
+    "Ready",
+    "Refusal",
+    "Request",
+    "Windows",
+    "decode_answer",
+    "encode_answer",
+]
+
+_SIZE_BYTES: Final = 8
+#: A body begins at a multiple of this: arrays are views of it.
+_ALIGNMENT_BYTES: Final = 8
+#: Characters of what is told of a failure.
+_TEXT_CHARACTERS: Final = 8_000
+#: Segments of a video: a year of video in segments of 10 s has 3 million.
+_MAX_SEGMENTS: Final = 10_000_000
+
+
+class Request(StrEnum):
+    """What a child is asked; the name of the server's method."""
+
+    PLAN = "plan"  # of a Video: answers Plan
+    LOAD = "load"  # whether the detector too: answers Done
+    DECODE = "decode"  # of a Segment: answers Windows until `last`
+    MEASURE = "measure"  # of a Video: answers Measured
+
+
+_Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+_Pts: TypeAlias = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+_Text: TypeAlias = Annotated[str, msgspec.Meta(max_length=_TEXT_CHARACTERS)]
+#: seek_pts, own_start_pts, own_stop_pts of a segment.
+_Cut: TypeAlias = tuple[_Pts | None, _Pts | None, _Pts | None]
+
+
+class Ready(msgspec.Struct, frozen=True, tag="ready", forbid_unknown_fields=True):
+    """The child has read its libraries and set its limits; no video has been touched."""
+
+
+class Progress(msgspec.Struct, frozen=True, tag="progress", forbid_unknown_fields=True):
+    """The child is alive and has decoded so many frames."""
+
+    frames: _Count
+
+
+class Done(msgspec.Struct, frozen=True, tag="done", forbid_unknown_fields=True):
+    """The request is fulfilled; there is nothing to bring."""
+
+
+class Plan(msgspec.Struct, frozen=True, tag="plan", forbid_unknown_fields=True):
+    """The segments of one video, without the video, which the asker has."""
+
+    metadata: StreamMetadata
+    cuts: Annotated[list[_Cut], msgspec.Meta(min_length=1, max_length=_MAX_SEGMENTS)]
+
+    def __post_init__(self) -> None:
+        if self.cuts[0][1] is not None or self.cuts[-1][2] is not None:
+            raise ValueError(f"cuts: got {self.cuts[0]} to {self.cuts[-1]}, expected open ends")
+        for (_, own_start, own_stop), (seek, next_start, _) in itertools.pairwise(self.cuts):
+            follows = (
+                own_stop is not None
+                and own_stop == next_start
+                and (own_start is None or own_start < own_stop)
+                and seek is not None
+                and seek <= own_stop
+            )
+            if not follows:
+                raise ValueError(
+                    f"cuts: got one that owns {own_start} to {own_stop} before one that owns from "
+                    f"{next_start} and decodes from {seek}; expected them to follow on each other"
+                )
+
+    @classmethod
+    def of(cls, segments: Sequence[Segment]) -> Plan:
+        """The plan that consists of these segments."""
+        cuts = [(s.seek_pts, s.own_start_pts, s.own_stop_pts) for s in segments]
+        return cls(segments[0].metadata, cuts)
+
+    def segments(self, video: Video) -> list[Segment]:
+        """The segments that the plan cuts a video into."""
+        count = len(self.cuts)
+        return [Segment(video, self.metadata, i, count, *cut) for i, cut in enumerate(self.cuts)]
+
+
+class Windows(msgspec.Struct, frozen=True, tag="windows", forbid_unknown_fields=True):
+    """A piece of a segment, packed in the body; more follow unless it is the last."""
+
+    last: bool
+
+
+class Refusal(msgspec.Struct, frozen=True, tag="refusal", forbid_unknown_fields=True):
+    """A VideoError: this video fails, for this reason."""
+
+    reason: str
+    message: _Text
+
+    def __post_init__(self) -> None:
+        if self.reason not in REASONS:
+            raise ValueError(f"reason: got {self.reason[:40]!r}, expected one of {list(REASONS)}")
+
+    @classmethod
+    def of(cls, reason: str, message: str) -> Refusal:
+        """One whose message fits; text that is no UTF-8 is escaped."""
+        return cls(reason, _fitting(message[:_TEXT_CHARACTERS]))
+
+
+class Measured(msgspec.Struct, frozen=True, tag="measured", forbid_unknown_fields=True):
+    """How many frames a plain decode of a whole video gave, and how long it took."""
+
+    frames: _Count
+    seconds: Annotated[float, msgspec.Meta(ge=0, le=1e12)]
+
+
+class NeedsCopy(msgspec.Struct, frozen=True, tag="needs_copy", forbid_unknown_fields=True):
+    """The source cannot be read from places other than its beginning."""
+
+
+class Raised(msgspec.Struct, frozen=True, tag="raised", forbid_unknown_fields=True):
+    """An exception that nobody expected, with its traceback: this video fails."""
+
+    trace: _Text
+
+    @classmethod
+    def of(cls, trace: str) -> Raised:
+        """One whose trace fits: its end."""
+        return cls(_fitting(trace[-_TEXT_CHARACTERS:]))
+
+    @property
+    def last_line(self) -> str:
+        """The exception itself."""
+        return (self.trace.strip().splitlines() or ["nothing"])[-1]
+
+
+class Fault(msgspec.Struct, frozen=True, tag="fault", forbid_unknown_fields=True):
+    """This machine or installation is at fault, not the video."""
+
+    message: _Text
+
+    @classmethod
+    def of(cls, message: str) -> Fault:
+        """One whose message fits."""
+        return cls(_fitting(message[-_TEXT_CHARACTERS:]))
+
+
+Answer: TypeAlias = (
+    Ready | Progress | Done | Plan | Windows | Measured | NeedsCopy | Refusal | Raised | Fault
+)
+
+
+def encode_answer(answer: Answer, body: bytes | memoryview = b"") -> bytes:
+    """An answer as bytes, followed by its body."""
+    record = msgspec.msgpack.encode(answer, enc_hook=encode_fraction)
+    padding = bytes(-(_SIZE_BYTES + len(record)) % _ALIGNMENT_BYTES)
+    return b"".join((len(record).to_bytes(_SIZE_BYTES, "little"), record, padding, body))
+
+
+def decode_answer(content: bytes) -> tuple[Answer, memoryview]:
+    """What `encode_answer` made, and its body; ValueError for anything else."""
+    view = memoryview(content)
+    size = int.from_bytes(view[:_SIZE_BYTES], "little")
+    body_at = _SIZE_BYTES + size + -(_SIZE_BYTES + size) % _ALIGNMENT_BYTES
+    if body_at > len(view):
+        raise ValueError(f"got {len(view)} bytes, expected {body_at} or more")
+    answer: Answer = _DECODER.decode(view[_SIZE_BYTES : _SIZE_BYTES + size])
+    return answer, view[body_at:]
+
+
+def _fitting(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()[:_TEXT_CHARACTERS]
+
+
+_DECODER: Final = msgspec.msgpack.Decoder(Answer, dec_hook=decode_fraction)

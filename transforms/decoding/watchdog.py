@@ -1,0 +1,63 @@
+"""When a busy decoding child is to be killed: a clock of its signs, and its memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Breach", "Limits", "Watchdog"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a child may take.
+
+    memory_mb: resident memory. stall_seconds: time without a sign. total_seconds: time that
+    the worker waits for it, over the whole request.
+    """
+
+    memory_mb: float
+    stall_seconds: float
+    total_seconds: float = float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """A limit that was broken: its reason class, and what the child did, in words."""
+
+    reason: str
+    what: str
+
+
+class Watchdog:
+    """Watches one request; only the time between `wait_begins` and `wait_ends` counts.
+
+    All times are seconds of one monotonic clock.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._waited = 0.0
+        self._began = self._last_sign = 0.0
+
+    def wait_begins(self, now: float) -> None:
+        """The worker waits for the child from now on; that counts as a sign."""
+        self._began = self._last_sign = now
+
+    def sign(self, now: float) -> None:
+        """The child has shown that it goes on."""
+        self._last_sign = now
+
+    def wait_ends(self, now: float) -> None:
+        """The child has answered."""
+        self._waited += now - self._began
+
+    def breach(self, now: float, memory_mb: float) -> Breach | None:
+        """The limit that the child breaks now, if any."""
+        limits = self._limits
+        if memory_mb > limits.memory_mb:
+            return Breach("memory_limit", f"needed more than {limits.memory_mb:g} MB")
+        if self._waited + now - self._began > limits.total_seconds:
+            return Breach("time_limit", f"needed more than {limits.total_seconds:.0f} s")
+        if now - self._last_sign > limits.stall_seconds:
+            return Breach("decoder_hung", f"made no progress for {limits.stall_seconds:g} s")
+        return None
