@@ -32,5 +32,5 @@ def state_to_bytes(state: Any, parameters: Sequence[object]) -> bytes:
 def state_from_bytes(content: bytes, parameters: Sequence[object]) -> Any:
     """What `state_to_bytes` kept; for bytes of our own workers only: it is a pickle."""
     reader = pickle.Unpickler(io.BytesIO(content))  # noqa: S301 - a runner's state, ours
-    reader.persistent_load = parameters.__getitem__  # type: ignore[assignment]
+    reader.persistent_load = parameters.__getitem__  # type: ignore[method-assign]
     return reader.load()

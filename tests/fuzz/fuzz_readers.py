@@ -29,8 +29,8 @@ from typing import Final
 import pyarrow.parquet as pq
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
-from pipeline.track_file import find_track_file, read_track_file
 
+from pipeline.data.track_file import find_track_file, read_track_file
 from pipeline.inputs import find_inputs
 from schemas.errors import BoxesError, ManifestError, UsageError
 from schemas.records import Segment, Video
