@@ -79,8 +79,8 @@ class Server:
         with open_video(
             video.uri, max_pixels=settings.max_pixels, stream_index=settings.stream
         ) as opened:
-            refuse_encrypted(video.uri, opened.container, opened.stream)
             segments = plan_segments(video, opened, settings.segment_seconds)
+            refuse_encrypted(video.uri, opened.container, opened.stream)  # moves on by packets
             given = None if video.boxes_uri is None else self._given_boxes(segments[0])
             if given is not None and given.by == "frame_index":
                 # Only who decodes all frames knows their numbers.
@@ -119,6 +119,8 @@ class Server:
 
     def measure(self, video: Video) -> bytes:
         """Decodes a whole video as plainly as PyAV can, and tells frames and seconds."""
+        from av.error import FFmpegError
+
         from transforms.decoding.video_source import open_video
 
         settings, frames = self._settings, 0
@@ -127,9 +129,10 @@ class Server:
         ) as opened:
             opened.stream.codec_context.thread_count = 1
             start = time.perf_counter()
-            for _ in opened.container.decode(opened.stream):
-                frames += 1
-                self._progress(frames)
+            with contextlib.suppress(FFmpegError):  # as far as a plain decode comes
+                for _ in opened.container.decode(opened.stream):
+                    frames += 1
+                    self._progress(frames)
             return encode_answer(Measured(frames, time.perf_counter() - start))
 
     def _given_boxes(self, segment: Segment) -> GivenBoxes:
