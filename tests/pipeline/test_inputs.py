@@ -198,7 +198,7 @@ def test_manifests_may_be_left_to_the_pipeline(tmp_path, folder):
 
 def test_utf_16_is_told_by_its_name(tmp_path):
     (tmp_path / "m.csv").write_bytes("uri\na.mp4\n".encode("utf-16"))
-    with pytest.raises(ManifestError, match="got UTF-16, expected UTF-8"):
+    with pytest.raises(ManifestError, match="got UTF-16 or UTF-32, expected UTF-8"):
         list(read_manifest(str(tmp_path / "m.csv")))
 
 
