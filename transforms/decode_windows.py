@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import apache_beam as beam
@@ -42,7 +43,7 @@ class _DecodeFn(beam.DoFn):  # type: ignore[misc]
         try:
             if rest is not None:
                 with lent_child(self._settings) as child:
-                    for windows in child.decode(rest):
+                    for windows in child.decode(rest, partial(BOARD.segment_decoded, segment)):
                         self._frames.inc(windows.rows.frames)
                         self._windows.inc(len(windows.windows))
                         record_decode(windows.stats)

@@ -20,7 +20,7 @@ import dataclasses
 import logging
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final, NoReturn, TypeVar
 
 from schemas.errors import DecodingError, HostError, VideoError
@@ -98,6 +98,7 @@ class DecodingChild:
         self._settings = settings
         self._process: ChildProcess | None = None
         self._busy = False
+        self._on_frames: Callable[[int], None] = _ignore
         self._prepared: set[bool] = set()  # without, with the detector
         self._has_met_a_video = False
 
@@ -117,12 +118,19 @@ class DecodingChild:
                 if not copy_from_now_on(video):
                     raise
 
-    def decode(self, segment: Segment) -> Iterator[SegmentWindows]:
+    def decode(
+        self, segment: Segment, on_frames: Callable[[int], None] | None = None
+    ) -> Iterator[SegmentWindows]:
         """Decodes one segment, in one piece or several; raises as `plan` does.
 
         The child works on the next piece while the caller has one, and no further.
+
+        Args:
+            segment: what to decode.
+            on_frames: called now and then with the number of its frames decoded so far.
         """
         self._prepare(segment.video)
+        self._on_frames = on_frames or _ignore
         seconds = (segment.metadata.duration_seconds or _UNKNOWN_SECONDS) / segment.count
         rest: Segment | None = segment
         while rest is not None:
@@ -228,7 +236,7 @@ class DecodingChild:
     ) -> tuple[Answer, memoryview]:
         """The next answer that is more than a sign of life."""
         try:
-            received = _wait(process, watchdog)
+            received = _wait(process, watchdog, self._on_frames)
         except ValueError as error:
             self._refuse_garbage(video, error)
         if isinstance(received, Breach):
@@ -317,7 +325,13 @@ class DecodingChild:
         return None if isinstance(answer, expected) else f"it answered {answer!r:.200}"
 
 
-def _wait(process: ChildProcess, watchdog: Watchdog) -> tuple[Answer, memoryview] | Breach:
+def _ignore(frames: int) -> None:
+    """What nobody asked to hear."""
+
+
+def _wait(
+    process: ChildProcess, watchdog: Watchdog, on_frames: Callable[[int], None] = _ignore
+) -> tuple[Answer, memoryview] | Breach:
     """The next answer that is more than progress, or the limit that was broken before.
 
     Raises EOFError or OSError when the child hangs up, ValueError for garbage.
@@ -331,6 +345,7 @@ def _wait(process: ChildProcess, watchdog: Watchdog) -> tuple[Answer, memoryview
                 watchdog.wait_ends(time.monotonic())
                 return received
             watchdog.sign(time.monotonic())
+            on_frames(received[0].frames)
         breach = watchdog.breach(time.monotonic(), process.memory_mb())
         if breach is not None:
             return breach

@@ -62,8 +62,7 @@ class Server:
 
     def load(self, with_detector: bool) -> bytes:
         """Imports what decoding needs and, where asked, loads the detector."""
-        import transforms.decoding.box_sources
-        import transforms.decoding.window_builder  # noqa: F401
+        from transforms.decoding import box_sources, window_builder  # noqa: F401
 
         if with_detector:
             self._loaded_detector()
@@ -177,7 +176,7 @@ def _serve(connection: Connection[Any, Any], server_class: type[Server]) -> None
     import av
     import cv2
 
-    import transforms.decoding.video_source  # noqa: F401 - so that it fails now, if ever
+    from transforms.decoding import video_source  # noqa: F401 - so that it fails now, if ever
 
     av.logging.set_level(None)
     cv2.setNumThreads(1)

@@ -90,6 +90,18 @@ def test_a_video_is_planned_and_decoded(steady, clip, boxed):
     assert windows.stats.packets_bad == 0
 
 
+def test_frames_are_heard_of_before_the_segment_is_there(boxed):
+    child, heard = DecodingChild(settings()), []
+    try:
+        (segment,) = child.plan(boxed)
+        for _ in child.decode(segment, heard.append):
+            assert heard
+    finally:
+        child.close()
+    assert all(0 <= frames <= FRAMES for frames in heard)
+    assert max(heard) > 0
+
+
 def test_one_child_serves_many_requests(steady, boxed):
     before = children_of(os.getpid())
     for _ in range(3):
