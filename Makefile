@@ -21,7 +21,7 @@ annotate: $(VENV)/.installed
 test: $(VENV)/.installed
 	$(VENV)/bin/python -m pytest -q --numprocesses 2
 
-# About a minute: no real video, no Beam, no training.
+# The quick part of the tests: no real video, no Beam, no training.
 test-fast: $(VENV)/.installed
 	$(VENV)/bin/python -m pytest -q --numprocesses 2 -m 'not long and not engines and not realdata' $(FAST)
 
