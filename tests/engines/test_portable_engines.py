@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,6 +42,16 @@ def test_portable_job_service(pool, five_inputs, local_output, tmp_path):
     endpoint = start_portable_job_service(pool.group)
     options = ("--runner=PortableRunner", f"--job_endpoint={endpoint}", *pool.options)
     assert_annotates(five_inputs, options, local_output, tmp_path / "out")
+
+
+def test_workers_read_the_manifest(pool, five_inputs, local_output, tmp_path):
+    """Elsewhere than on this machine the driver sees the first row only."""
+    rows = [{"uri": str(path)} for path in sorted(five_inputs.iterdir())]
+    manifest = tmp_path / "manifest.jsonl"
+    manifest.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    endpoint = start_portable_job_service(pool.group)
+    options = ("--runner=PortableRunner", f"--job_endpoint={endpoint}", *pool.options)
+    assert_annotates(manifest, options, local_output, tmp_path / "out")
 
 
 @pytest.mark.skipif(shutil.which("go") is None, reason="needs Go, which builds Prism")
