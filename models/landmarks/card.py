@@ -31,7 +31,7 @@ __all__ = [
 
 WEIGHTS_FORMAT: Final = "facetracks landmark weights 1"
 #: Fields that came later than the first weights files; they default where a file lacks them.
-_LATER_FIELDS: Final = ("settings", "codec", "sigma_px")
+_LATER_FIELDS: Final = ("settings", "codec", "sigma_px", "spread_scale")
 _FIXED_FIELDS: Final = ("landmark_layout", "crop_convention", "color")
 #: What networks are built with beside the crop's size.
 _SETTINGS: Final = {"hourglass": ("stacks", "features"), "unet": ("channels", "blocks")}
@@ -58,6 +58,8 @@ class LandmarkCard:
         see one frame take the last.
     codec, sigma_px: how heatmaps become landmarks, and the standard deviation in heatmap
         pixels that they were trained with; networks that give coordinates need neither.
+    spread_scale: what told spreads are multiplied by, so that their mean is that of the errors on
+        faces that were not trained on.
     pixel_mean_rgb, pixel_std_rgb: normalization of pixel values 0..255.
     licence: what the training data allows.
     training: where the weights come from, in a sentence.
@@ -70,6 +72,7 @@ class LandmarkCard:
     window_frames: int = 3
     codec: str = "taylor"
     sigma_px: float = SIGMA_PX
+    spread_scale: float = 1.0
     landmark_layout: str = LANDMARK_LAYOUT
     crop_convention: str = "(x, y) px of the crop, top-left pixel centre at (0, 0)"
     box_convention: str = "yunet: upright, hairline to just below the chin, ear to ear"
@@ -142,6 +145,7 @@ def check_crop_card(path: Path, card: LandmarkCard) -> None:
     require(_within(card.crop_scale, 0.5, 4.0), "crop_scale", "0.5 to 4.0")
     require(card.codec in CODECS, "codec", f"one of {', '.join(CODECS)}")
     require(_within(card.sigma_px, 0.3, 30.0), "sigma_px", "0.3 to 30.0")
+    require(_within(card.spread_scale, 0.01, 100.0), "spread_scale", "0.01 to 100.0")
     for name in ("pixel_mean_rgb", "pixel_std_rgb"):
         require(_three_numbers(getattr(card, name)), name, "three numbers")
     require(min(card.pixel_std_rgb) > 0, "pixel_std_rgb", "numbers above 0")

@@ -22,6 +22,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from models.landmarks.card import LandmarkCard
+from models.landmarks.evaluation.spread_errors import spread_scale
 from models.landmarks.model import read_landmark_weights, save_landmark_weights
 from models.landmarks.networks.construction import build_network
 from models.landmarks.networks.heatmap_codecs import SIGMA_PX
@@ -147,7 +148,11 @@ def _train(
         bar.set_postfix(loss=f"{loss:.2f}", val=f"{error:.2f}", best=f"{best:.2f}")
     bar.close()
     last = output / "last.safetensors"
-    save_landmark_weights(last, trainer.average, trainer.card)
+    scale = spread_scale(data.validation_errors(trainer.model()))
+    card = dataclasses.replace(trainer.card, spread_scale=scale)
+    save_landmark_weights(last, trainer.average, card)
+    if trainer.network.makes_spread:
+        print(f"{output.name}: told spreads are multiplied by {scale:.3f} (last.safetensors)")
     print(f"{output.name}: {trainer.epoch} epochs in {elapsed_s / 60:.1f} min; the last: {last}")
     print(f"{data.validated_on.replace('_', ' ')} {best:.2f}; weights: {weights}")
 

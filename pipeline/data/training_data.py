@@ -26,6 +26,7 @@ from models.landmarks.datasets.labelled_face import LabelledFace
 from models.landmarks.datasets.labelled_set import LabelledSet
 from models.landmarks.datasets.points import leaving_out_broken
 from models.landmarks.datasets.sets import read_evaluation_set, read_training_sets
+from models.landmarks.evaluation.face_errors import FaceErrors
 from models.landmarks.evaluation.measurement import jittered_boxes, measure_faces
 from models.landmarks.model import LandmarkModel, load_landmark_model
 from models.landmarks.training.augmentation import cut_patch
@@ -64,12 +65,13 @@ class TrainingData:
     licence: str
     skipped: list[str]
 
-    def validation_error(self, model: LandmarkModel) -> float:
-        """Mean NRMSE in percent on boxes that scatter as the detector's do.
+    def validation_errors(self, model: LandmarkModel) -> FaceErrors:
+        """Errors on boxes that scatter as the detector's do."""
+        return measure_faces(model, self.validation, jittered_boxes(draws=1, seed=0))
 
-        Of 7 landmarks where some labels have no others.
-        """
-        errors = measure_faces(model, self.validation, jittered_boxes(draws=1, seed=0))
+    def validation_error(self, model: LandmarkModel) -> float:
+        """Mean NRMSE in percent, of 7 landmarks where some labels have no others."""
+        errors = self.validation_errors(model)
         percent = errors.percent("interocular")
         if np.isnan(percent).any():
             percent = errors.percent("interocular", len(COMMON_LANDMARKS))

@@ -16,7 +16,7 @@ import scipy.stats
 
 from models.landmarks.evaluation.face_errors import FaceErrors
 
-__all__ = ["SpreadErrors", "spread_errors"]
+__all__ = ["SpreadErrors", "spread_errors", "spread_scale"]
 
 _FIFTHS: Final = 5
 
@@ -35,6 +35,17 @@ class SpreadErrors:
     rank_correlation: float
     spread_percent: tuple[float, ...]
     error_percent: tuple[float, ...]
+
+
+def spread_scale(errors: FaceErrors) -> float:
+    """What to multiply told spreads by so that their mean is the mean error; 1 where none is told.
+
+    Each face counts alike, whatever its size.
+    """
+    told = spread_errors(errors)
+    if told is None:
+        return 1.0
+    return float(np.mean(told.error_percent) / np.mean(told.spread_percent))
 
 
 def spread_errors(errors: FaceErrors) -> SpreadErrors | None:
