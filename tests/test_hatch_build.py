@@ -128,7 +128,7 @@ def test_the_wheel_owns_one_name_and_the_weights_are_in_it(wheel):
         f"{'-'.join(wheel.name.split('-')[:2])}.dist-info",
     }
     assert "facetracks/py.typed" in names
-    assert "facetracks/models/weights/landmarks_2d.safetensors" in names
+    assert "facetracks/models/weights/landmarks_fast.safetensors" in names
     for folder in FOLDERS:
         sources = (ROOT / folder).rglob("*.py")
         assert {f"facetracks/{path.relative_to(ROOT)}" for path in sources} <= set(names)

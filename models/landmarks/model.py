@@ -30,11 +30,7 @@ from models.landmarks.external.onnx_network import (
     read_external_network,
 )
 from models.landmarks.networks.fast_inference import compile_form, fast_form, in_bfloat16
-from models.landmarks.networks.heatmap_codecs import (
-    decode_heatmaps,
-    soft_argmax,
-    soft_argmax_spread,
-)
+from models.landmarks.networks.heatmap_codecs import decode_heatmaps, read_places_and_spreads
 from models.landmarks.networks.landmark_network import LandmarkNetwork
 from schemas.errors import UsageError, WeightsError
 from schemas.landmarks import LANDMARK_COUNT
@@ -51,17 +47,19 @@ __all__ = [
 ]
 
 _WEIGHTS: Final = Path(__file__).parents[1] / "weights"
-DEFAULT_WEIGHTS: Final = _WEIGHTS / "landmarks_2d.safetensors"
+DEFAULT_WEIGHTS: Final = _WEIGHTS / "landmarks_fast.safetensors"
 #: Weights that come with the package, by the name that `--weights` takes.
 NAMED_WEIGHTS: Final[Mapping[str, Path]] = {
     "default": DEFAULT_WEIGHTS,
     "fast": DEFAULT_WEIGHTS,
-    "accurate": _WEIGHTS / "landmarks_hourglass.safetensors",
+    "accurate": _WEIGHTS / "landmarks_accurate.safetensors",
 }
 #: Torch's own formats, which hold pickles or code.
 _TORCH_SUFFIXES: Final = (".pt2", ".pt", ".pth", ".ts", ".torchscript")
 #: Pixels of crops that go through the network together: on a CPU few enough for its caches.
 _BATCH_PIXELS: Final = {"cpu": 32 * 64 * 64, "cuda": 256 * 64 * 64}
+#: With fewer windows and one thread, torch leaves oneDNN for 1x1 convolutions.
+_SMALLEST_BATCH: Final = 16
 
 
 class LandmarkModel:
@@ -96,7 +94,7 @@ class LandmarkModel:
     ) -> None:
         self.card = card
         self.device = resolve_device(device)
-        suits = max(1, _BATCH_PIXELS[self.device.type] // card.crop_size_px**2)
+        suits = max(_SMALLEST_BATCH, _BATCH_PIXELS[self.device.type] // card.crop_size_px**2)
         self.batch_windows = batch_windows or suits
         self.weights_sha256 = weights_sha256
         self._form = fast_form(network).to(self.device)
@@ -229,10 +227,13 @@ class LandmarkModel:
             points = self._landmarks_px(given).masked_fill(missing, torch.nan)
             return self._layout.to_ibug68(points, spread)
         if self._makes_spread:
-            places, log_spreads = output.float().chunk(2, dim=1)
-            points, log_share = soft_argmax(places)
-            spread = self.card.crop_size_px * soft_argmax_spread(log_spreads, log_share)
-            points = (points + 0.5) * self.card.crop_size_px / output.shape[-1] - 0.5
+            output = output.float()
+            points, spread = read_places_and_spreads(output)
+            spread = self.card.spread_scale * self.card.crop_size_px * spread
+            if self.card.codec == "soft_argmax":
+                points = (points + 0.5) * self.card.crop_size_px / output.shape[-1] - 0.5
+            else:
+                points = self._landmarks_px(output.chunk(2, dim=1)[0])
         else:
             points = self._landmarks_px(output)
             spread = points.new_full(points.shape[:2], torch.nan)

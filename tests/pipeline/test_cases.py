@@ -93,6 +93,13 @@ def test_frames_turned_upside_down_by_a_mirroring(run):
         assert np.abs(turned.mean((0, 1)) - centre).max() < 0.5 * eye_distance(plain)
 
 
+def test_a_face_upside_down_is_annotated_the_right_way_round(run):
+    """Its eyes are below its mouth in the frame, in every row."""
+    points = run.points("upside.mp4")
+    assert len(points) == 50
+    assert (points[:, 36:48, 1].mean(1) > points[:, 48:68, 1].mean(1)).all()
+
+
 #: What is true of the frames: how many, and whether every one has the face.
 SOUND = {
     "face.mp4": 50,

@@ -43,7 +43,7 @@ _MOVING_WEIGHT: Final = 2.0
 _MOVING: Final = (37, 38, 40, 41, 43, 44, 46, 47, 60, 61, 62, 63, 64, 65, 66, 67)
 #: Upper and lower landmarks whose distance says how far eyes and mouth are open, and its weight.
 _OPENINGS: Final = ((37, 41), (38, 40), (43, 47), (44, 46), (61, 67), (62, 66), (63, 65))
-_OPENING_WEIGHT: Final = 0.3
+_OPENING_WEIGHT: Final = 1.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -161,7 +161,7 @@ def test_a_call_of_the_network_gets_a_batch(batch_windows: int | None, expected:
 
 
 def test_larger_crops_come_in_smaller_batches() -> None:
-    assert LandmarkModel(_Recording(), LandmarkCard(crop_size_px=128)).batch_windows == 8
+    assert LandmarkModel(_Recording(), LandmarkCard(crop_size_px=128)).batch_windows == 16
 
 
 @pytest.mark.parametrize("device", ["tpu?", "mps", "cuda:99"])
@@ -172,9 +172,9 @@ def test_devices_that_are_not_there(network: CoordinateNetwork2D, device: str) -
 
 def test_the_weights_of_the_package_load() -> None:
     model = load_landmark_model()
-    assert model.card.network == "2d"
+    assert model.card.network == "unet"
     assert "research use only" in model.card.licence
-    assert repr(model).startswith("LandmarkModel(2d, 64x64 crops, on cpu, weights ")
+    assert repr(model).startswith("LandmarkModel(unet, 128x128 crops, on cpu, weights ")
 
 
 def test_heatmaps_are_read_by_any_codec() -> None:

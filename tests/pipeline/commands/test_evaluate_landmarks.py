@@ -106,18 +106,23 @@ def test_tables_and_curves(data: Path, evaluate: Evaluate, tmp_path: Path) -> No
     assert MISSED_NOTE in lines
     # Figures of three sets and of the one category four times, and openings; no set has the five
     # faces that a table by size takes.
-    assert sum(line.startswith("2d") for line in lines) == 4 * (3 + 1) + 3
+    # Whether spreads are true is a line a set.
+    assert sum(line.startswith("unet") for line in lines) == 4 * (3 + 1) + 3 + 3
     for name in ("ced-interocular.png", "ced-box-diagonal.png"):
         assert (tmp_path / "plots" / name).read_bytes().startswith(b"\x89PNG")
 
 
-def test_heatmap_networks_read_by_several_codecs(data: Path, evaluate: Evaluate) -> None:
-    weights = ("--weights", "fast", "--weights", "accurate")
+def test_heatmap_networks_read_by_several_codecs(
+    data: Path, evaluate: Evaluate, tmp_path: Path
+) -> None:
+    card = LandmarkCard(network="2d")
+    save_landmark_weights(tmp_path / "2d.safetensors", card.build_network(), card)
+    weights = ("--weights", tmp_path / "2d.safetensors", "--weights", "accurate")
     report = json.loads(
         evaluate("--data", data, *weights, "--codec", "argmax", "taylor", "--draws", "1", "--json")
     )
     found = _rows(report, normalization="interocular", landmarks=68, set="turned/held-out")
-    assert [row["network"] for row in found] == ["2d", "hourglass, argmax", "hourglass, taylor"]
+    assert [row["network"] for row in found] == ["2d", "unet, argmax", "unet, taylor"]
     assert len({row["nrmse_mean"] for row in found}) == 3
 
 
@@ -241,10 +246,10 @@ def test_what_half_precision_costs(data: Path, evaluate: Evaluate) -> None:
         row["network"]: row["nrmse_mean"]
         for row in _rows(report, set="300w/common", normalization="interocular", landmarks=68)
     }
-    assert list(errors) == ["2d", "2d, bfloat16"]
+    assert list(errors) == ["unet", "unet, bfloat16"]
     assert (check["reference_nrmse"], check["candidate_nrmse"]) == tuple(errors.values())
-    assert check["accepted"] is (abs(errors["2d"] - errors["2d, bfloat16"]) < 0.02)
-    assert "bfloat16, 2d, ytf68/val, labels, jittered x8: NRMSE " in evaluate(*options)
+    assert check["accepted"] is (abs(errors["unet"] - errors["unet, bfloat16"]) < 0.02)
+    assert "bfloat16, unet, ytf68/val, labels, jittered x8: NRMSE " in evaluate(*options)
 
 
 def test_faces_that_are_missed_are_left_out_of_what_half_precision_costs() -> None:

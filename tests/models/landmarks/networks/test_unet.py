@@ -9,7 +9,11 @@ import torch
 from models.landmarks.card import LandmarkCard
 from models.landmarks.model import LandmarkModel
 from models.landmarks.networks.fast_inference import fast_form
-from models.landmarks.networks.heatmap_codecs import soft_argmax, soft_argmax_spread
+from models.landmarks.networks.heatmap_codecs import (
+    read_places_and_spreads,
+    soft_argmax,
+    soft_argmax_spread,
+)
 from models.landmarks.networks.unet import UNet
 
 CHANNELS = (4, 8, 8, 8, 8)
@@ -66,9 +70,13 @@ def test_the_inference_form_gives_the_same_maps() -> None:
 
 
 def test_landmarks_and_spreads_in_crop_pixels() -> None:
-    """Flat maps: every landmark in the middle, expected to be off by a hundredth of the side."""
+    """Flat maps: every landmark in the middle, expected to be off by a fiftieth of the side."""
     card = LandmarkCard(
-        network="unet", settings={"channels": [*CHANNELS]}, crop_size_px=64, codec="soft_argmax"
+        network="unet",
+        settings={"channels": [*CHANNELS]},
+        crop_size_px=64,
+        codec="soft_argmax",
+        spread_scale=2.0,
     )
     network = card.build_network()
     assert isinstance(network, UNet) and network.output.bias is not None
@@ -80,5 +88,14 @@ def test_landmarks_and_spreads_in_crop_pixels() -> None:
     points, spread = model.predict_with_spread(crops, windows)
     assert points.shape == (2, 68, 2) and spread.shape == (2, 68)
     np.testing.assert_allclose(points, 31.5, atol=1e-4)
-    np.testing.assert_allclose(spread, 0.64, rtol=1e-5)
+    np.testing.assert_allclose(spread, 1.28, rtol=1e-5)
     np.testing.assert_array_equal(model.predict(crops, windows), points)
+
+
+def test_maps_are_read_alike_for_training_and_for_inference() -> None:
+    maps = 4 * torch.randn(2, 10, 8, 6, generator=torch.Generator().manual_seed(0))
+    places, log_spreads = maps.chunk(2, dim=1)
+    mean, log_share = soft_argmax(places)
+    points, spreads = read_places_and_spreads(maps)
+    torch.testing.assert_close(points, mean)
+    torch.testing.assert_close(spreads, soft_argmax_spread(log_spreads, log_share))

@@ -178,4 +178,4 @@ def test_an_eye_that_is_open_too_far_costs_more_than_its_distance() -> None:
     together[:, [*upper, *lower], 1] -= 0.02
     costs = [spread_loss(_maps(face, -4.0), truth, 1.0).item() for face in (apart, together)]
     # four of seven openings are off by 0.04 of an interocular distance of 0.5
-    assert costs[0] - costs[1] == pytest.approx(0.3 * 4 / 7 * 0.04 / 0.5, rel=0.05)
+    assert costs[0] - costs[1] == pytest.approx(1.0 * 4 / 7 * 0.04 / 0.5, rel=0.05)
