@@ -25,13 +25,13 @@ def main(log: str, arguments: list[str]) -> None:
     from transforms.storage.parts import part_url
 
     class CountedChild(child_pool.DecodingChild):
-        def decode(self, segment: Segment) -> Any:
+        def decode(self, segment: Segment, *more: Any) -> Any:
             name = part_url(Folder("staging"), segment).rpartition("/")[2]
             line = f"{segment.video.video_id}\t{name}\n".encode()
             descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
             os.write(descriptor, line)
             os.close(descriptor)
-            return super().decode(segment)
+            return super().decode(segment, *more)
 
     child_pool.DecodingChild = CountedChild  # type: ignore[misc]
     cli.main(arguments)
