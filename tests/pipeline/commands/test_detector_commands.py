@@ -122,7 +122,7 @@ def test_training_writes_weights_and_goes_on(small_data, tmp_path, capsys):
     with (output / "log.csv").open() as file:
         assert [row["step"] for row in csv.DictReader(file)] == ["4"]
     again = parse("train", *words, "--resume")
-    assert again.run(again) == 0
+    assert train_detector.run(again) == 0
     assert "4 steps" in capsys.readouterr().out
 
 

@@ -4,7 +4,18 @@ import json
 
 
 def test_networks_beside_table_7(facetracks) -> None:
-    arguments = ("--network", "2d", "3d", "2dfcn", "--threads", 1, "--windows", 1, "--seconds", 0)
+    arguments = (
+        "--network",
+        "2d",
+        "3d",
+        "2dfcn",
+        "--threads",
+        1,
+        "--windows",
+        1,
+        "--seconds",
+        1e-9,
+    )
     ended = facetracks("networks", *arguments, "--json")
     assert ended.status == 0, ended.err
     report = json.loads(ended.out)

@@ -18,4 +18,4 @@ def test_decoding_apart_from_aligning_gives_the_same_tracks(facetracks, talking_
 def test_a_size_that_no_runner_could_read_is_refused(facetracks):
     ended = facetracks("annotate", "a.mp4", "--output", "out", "--align-ram=much")
     assert ended.status == 2
-    assert "'much'" in ended.err
+    assert "much" in ended.err
