@@ -96,9 +96,11 @@ class SeeingModel:
     def __init__(self) -> None:
         self.seen: list[list[float]] = []
 
-    def predict(self, crops: np.ndarray, windows: np.ndarray) -> np.ndarray:
+    def predict_with_spread(
+        self, crops: np.ndarray, windows: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         self.seen += [[float(crops[i].mean()) for i in window] for window in windows]
-        return np.zeros((len(windows), 68, 2), np.float32)
+        return np.zeros((len(windows), 68, 2), np.float32), np.zeros((len(windows), 68), np.float32)
 
 
 def _frames(count: int) -> list[LabelledFace]:

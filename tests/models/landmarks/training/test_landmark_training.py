@@ -58,7 +58,9 @@ def test_training_reduces_the_loss_on_eight_samples() -> None:
         dataclasses.replace(face, box_xyxy_px=jitter_box(face.box_xyxy_px, rng, noise))
         for face in _faces()
     ]
-    still = AugmentationStrength(DETECTOR_NOISE.widened(0), 0.0, 0.0, 0.0, 0.0, 0.0)
+    still = AugmentationStrength(
+        DETECTOR_NOISE.widened(0), angle_deg=0.0, stretch=0.0, warp=0.0, motion=0.0, appearance=0.0
+    )
     recipe = dataclasses.replace(_RECIPE, strength=still, dropout=0.0)
     trainer = LandmarkTrainer(faces, np.ones(len(faces)), LandmarkCard(), recipe)
     losses = [trainer.train_epoch(0.3, 0.3) for _ in range(10)]
