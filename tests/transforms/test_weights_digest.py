@@ -2,7 +2,7 @@ import pytest
 
 from models.landmarks.model import load_landmark_model
 from models.weights_digest import check_digest
-from schemas.errors import WeightsError
+from schemas.errors import HostError, WeightsError
 from schemas.records import Video
 from transforms.align_faces import LandmarkModelHandler
 from transforms.decoding.child import ChildSettings, DecodingChild
@@ -38,7 +38,8 @@ def test_a_worker_with_another_detector_breaks_the_run(faceless_clip) -> None:
     child = DecodingChild(ChildSettings(crop, detector_sha256="0" * 64))
     try:
         (segment,) = child.plan(Video("clip.mp4", str(faceless_clip)))
-        with pytest.raises(RuntimeError, match="face detector: got sha256"):
+        told = "cannot load what it needs: face detector: got sha256"
+        with pytest.raises(HostError, match=told):
             next(iter(child.decode(segment)))
     finally:
         child.close()

@@ -26,8 +26,8 @@ def clip(tmp_path_factory) -> Path:
 
 def reason(path: Path) -> str | None:
     try:
-        with open_video(str(path)) as (container, stream):
-            refuse_encrypted(str(path), container, stream)
+        with open_video(str(path)) as opened:
+            refuse_encrypted(str(path), opened.container, opened.stream)
     except ContainerError as error:
         assert str(path) in str(error)
         return error.reason
@@ -35,8 +35,8 @@ def reason(path: Path) -> str | None:
 
 
 def frames(path: Path) -> int:
-    with open_video(str(path)) as (container, stream):
-        return sum(1 for _ in container.decode(stream))
+    with open_video(str(path)) as opened:
+        return sum(1 for _ in opened.container.decode(opened.stream))
 
 
 def remuxed(clip: Path, to: Path, **options: str) -> Path:

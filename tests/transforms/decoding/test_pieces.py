@@ -167,7 +167,8 @@ def test_a_child_that_is_not_heard_out_does_not_mix_up_answers(child, raw):
 
 @pytest.mark.parametrize("what", ["a piece of nothing", "a piece without a seam"])
 def test_a_piece_that_is_none_is_refused(what):
-    child = DecodingChild(ChildSettings(LARGE, module="tests.transforms.misbehaving_server"))
+    module = "tests.transforms.decoding.misbehaving_server"
+    child = DecodingChild(ChildSettings(LARGE, module=module))
     try:
         with pytest.raises(DecodingError, match="the decoder answered with garbage"):
             list(child.decode(make_segment(video=Video("v", what))))

@@ -287,6 +287,12 @@ PLAYLISTS = {
 }
 
 
+def refusal(kind: str, name: str) -> str:
+    """FFmpeg takes HLS for a format only by its suffix, and PyAV's build has no DASH."""
+    known = kind in {"concat", "SDP"} or (kind == "HLS" and name.endswith(".m3u8"))
+    return "format_refused" if known else "not_a_video"
+
+
 @pytest.mark.parametrize("kind", sorted(PLAYLISTS))
 @pytest.mark.parametrize("name", ["list.mp4", "list.m3u8", "list.ts"])
 def test_a_playlist_never_opens_other_files(clips, tmp_path, kind, name):
@@ -295,7 +301,7 @@ def test_a_playlist_never_opens_other_files(clips, tmp_path, kind, name):
     path.write_text(PLAYLISTS[kind].format(clip="clip.ts"))
     with pytest.raises(ContainerError) as told, open_video(str(path)):
         pass
-    assert told.value.reason == "not_a_video"
+    assert told.value.reason == refusal(kind, name)
 
 
 def test_a_container_that_does_not_lead_to_a_key_frame_a_second_time_is_read_from_its_start(clips):
