@@ -36,11 +36,17 @@ class Boxes:
 
 
 def pictures(pts, *, shots=()):
-    """Grey frames that tell their number; a new shot at each of `shots`."""
+    """Grey frames that tell their number; a new shot at each of `shots`.
+
+    A dark tile moves along their lower edge: a picture that only grows a little brighter
+    from frame to frame may pass for one sent twice.
+    """
     frames = []
     for at in pts:
         value = 30 + at + 100 * (sum(shot <= at for shot in shots) % 2)
         image = np.full((48, 64, 3), value, np.uint8)
+        left = 8 * at % 64
+        image[40:, left : left + 8] = value - 30
         frames.append((at, av.VideoFrame.from_ndarray(image, format="rgb24")))
     return frames
 
