@@ -67,6 +67,13 @@ def new_child(before: list[int]) -> int:
     return pid
 
 
+def kill_stopped(pid: int, number: int) -> None:
+    """Sends a deadly signal to a stopped process; all but SIGKILL wait until it goes on."""
+    os.kill(pid, number)
+    if number != signal.SIGKILL:  # which ends it at once: then the number is free for others
+        os.kill(pid, signal.SIGCONT)
+
+
 def wait_until(true, seconds: float = 20.0) -> bool:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -176,8 +183,7 @@ def test_a_child_that_dies_while_it_works_costs_one_request(boxed, number):
         list(child.decode(segment))
         pid = new_child(before)
         os.kill(pid, signal.SIGSTOP)  # so that it cannot finish before it is killed
-        threading.Timer(0.3, os.kill, (pid, number)).start()
-        threading.Timer(0.4, os.kill, (pid, signal.SIGCONT)).start()
+        threading.Timer(0.3, kill_stopped, (pid, number)).start()
         with pytest.raises(DecodingError, match=signal.Signals(number).name) as told:
             list(child.decode(segment))
         assert told.value.reason == "decoder_crashed"
