@@ -75,4 +75,5 @@ class AnnotateGraph(beam.PTransform):  # type: ignore[misc]
         failed = (selected.failed, planned["failed"], unreadable) | "Failures" >> beam.Flatten()
         written = (tracks, failed) | "WriteTracks" >> WriteTracks(place)
         ended = (written, selected.done) | "Ended" >> beam.Flatten()
-        return ((videos, unreadable), ended) | "AccountVideos" >> AccountVideos(place)
+        accounted = ((videos, unreadable), selected.videos, ended)
+        return accounted | "AccountVideos" >> AccountVideos(place)

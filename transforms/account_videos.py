@@ -35,15 +35,16 @@ class AccountVideos(beam.PTransform):  # type: ignore[misc]
     run_output: RunOutput
 
     def expand(
-        self, inputs: tuple[_Inputs, beam.PCollection[str]]
+        self, inputs: tuple[_Inputs, beam.PCollection[Video], beam.PCollection[str]]
     ) -> beam.PCollection[dict[str, Any]]:
-        """Joins inputs and ends by video_id, and reads the rows back."""
-        (videos, failures), ended = inputs
+        """Joins inputs, what was selected of them, and ends by video_id; reads the rows back."""
+        (videos, failures), selected, ended = inputs
         return (
             {
                 "videos": videos | "VideoById" >> beam.Map(_by_id).with_output_types(_Keyed),
                 "failures": failures
                 | "FailureById" >> beam.Map(_failure_by_id).with_output_types(_Keyed),
+                "selected": selected | "SelectedById" >> beam.Map(_by_id).with_output_types(_Keyed),
                 "ended": ended | "EndById" >> beam.Map(_end_by_id).with_output_types(_Ended),
             }
             | "Join" >> beam.CoGroupByKey()
@@ -75,7 +76,10 @@ def _rows(
     inputs = [*joined["videos"], *joined["failures"]]
     if not inputs:
         raise AccountingError(f"{video_id}: ended, but was never an input")
-    if not list(joined["ended"]):
+    selected = list(joined["selected"])
+    # On an object store another run may have finished the same work, and removed its parts.
+    finished = bool(selected) and all(run_output.is_finished(video) for video in selected)
+    if not list(joined["ended"]) and not finished:
         raise AccountingError(f"{inputs[0].uri}: never ended; expected a row for every input")
     for video in inputs:
         yield account_video(video, run_output)

@@ -35,22 +35,23 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     except KeyboardInterrupt:
         _end_interrupted("the same command starts anew")
     except (UsageError, OutputError) as error:
-        print(f"facetracks: {error}", file=sys.stderr)
         _print_notes(error)
+        print(f"facetracks: {error}", file=sys.stderr)
         status = _EXIT_USAGE
     except FacetracksError as error:
-        print(f"facetracks: {type(error).__name__}: {error}", file=sys.stderr)
         _print_notes(error)
+        print(f"facetracks: {type(error).__name__}: {error}", file=sys.stderr)
         status = _EXIT_BROKE
     except Exception as error:
         logging.getLogger(__name__).exception("the run broke")
-        print(f"facetracks: the run broke: {type(error).__name__}: {error}", file=sys.stderr)
         _print_notes(error)
+        print(f"facetracks: the run broke: {type(error).__name__}: {error}", file=sys.stderr)
         status = _EXIT_BROKE
     sys.exit(status)
 
 
 def _print_notes(error: Exception) -> None:
+    """What was done so far; the last line is why the run broke."""
     for note in getattr(error, "__notes__", ()):
         print(f"facetracks: {note}", file=sys.stderr)
 

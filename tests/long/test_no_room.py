@@ -108,7 +108,7 @@ def test_an_output_that_is_read_only_from_the_start(talking_clip, tmp_path):
         ended = run.ended()
         assert run.decoded() == []
     assert ended.status == 2
-    assert f"--output {output} cannot be written" in ended.err
+    assert f"output {output} cannot be written" in ended.err
     assert list(output.iterdir()) == []
 
 

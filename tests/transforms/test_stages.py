@@ -265,15 +265,15 @@ def test_the_board_adds_up():
     assert BOARD.read().videos_done == 0
 
 
-def account(inputs, failures, ended, run_output):
-    """What AccountVideos gives for these inputs and ends."""
+def account(inputs, failures, ended, run_output, selected=()):
+    """What AccountVideos gives for these inputs, what was selected of them, and ends."""
     rows = []
     with beam.Pipeline(runner="FnApiRunner") as pipeline:
         parts = [
             pipeline | name >> beam.Create(elements, reshuffle=False)
-            for name, elements in (("a", inputs), ("b", failures), ("c", ended))
+            for name, elements in (("a", inputs), ("b", failures), ("s", selected), ("c", ended))
         ]
-        found = ((parts[0], parts[1]), parts[2]) | AccountVideos(run_output)
+        found = ((parts[0], parts[1]), parts[2], parts[3]) | AccountVideos(run_output)
         _ = found | "Collect" >> beam.Map(collect_into(rows))
     return rows
 
@@ -307,6 +307,17 @@ def test_every_input_has_its_row_read_back(run_output, clip):
         "clip.mp4": "ok",
         "gone.mp4": "failed",
     }
+
+
+def test_what_another_run_finished_has_ended(run_output, clip):
+    """Its parts are gone, so this run has no end of it; the row is that of the same work."""
+    tracks = stabilized(run_output)
+    write_video(tracks, run_output)
+    (row,) = account([tracks.video], [], [], run_output, selected=[tracks.video])
+    assert (row["video_id"], row["status"]) == (tracks.video.video_id, "ok")
+    other = replace(tracks.video, fingerprint="other bytes")
+    with pytest.raises(Exception, match="never ended; expected a row"):
+        account([other], [], [], run_output, selected=[other])
 
 
 class _WriteFailures(beam.PTransform):
