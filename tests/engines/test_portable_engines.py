@@ -38,20 +38,23 @@ def pool(tmp_path_factory) -> Iterator[Pool]:
         yield Pool(group, external_workers(start_worker_pool(group)))
 
 
-def test_portable_job_service(pool, five_inputs, local_output, tmp_path):
+@pytest.fixture(scope="module")
+def job_service(pool) -> tuple[str, ...]:
+    """The options of a run on a job service that the tests share."""
     endpoint = start_portable_job_service(pool.group)
-    options = ("--runner=PortableRunner", f"--job_endpoint={endpoint}", *pool.options)
-    assert_annotates(five_inputs, options, local_output, tmp_path / "out")
+    return ("--runner=PortableRunner", f"--job_endpoint={endpoint}", *pool.options)
 
 
-def test_workers_read_the_manifest(pool, five_inputs, local_output, tmp_path):
+def test_portable_job_service(job_service, five_inputs, local_output, tmp_path):
+    assert_annotates(five_inputs, job_service, local_output, tmp_path / "out")
+
+
+def test_workers_read_the_manifest(job_service, five_inputs, local_output, tmp_path):
     """Elsewhere than on this machine the driver sees the first row only."""
     rows = [{"uri": str(path)} for path in sorted(five_inputs.iterdir())]
     manifest = tmp_path / "manifest.jsonl"
     manifest.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    endpoint = start_portable_job_service(pool.group)
-    options = ("--runner=PortableRunner", f"--job_endpoint={endpoint}", *pool.options)
-    assert_annotates(manifest, options, local_output, tmp_path / "out")
+    assert_annotates(manifest, job_service, local_output, tmp_path / "out")
 
 
 @pytest.mark.skipif(shutil.which("go") is None, reason="needs Go, which builds Prism")
