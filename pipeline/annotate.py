@@ -56,6 +56,8 @@ class RunSummary:
         incomplete: up to 20 of the partial and failed inputs, by video_id.
         wall_seconds: how long the run took.
         staging_peak_bytes: the most bytes that the parts of unfinished videos took.
+        licences: what the weights of the landmarks, the detector and the stabilizer may be used
+            for, in the words of their cards.
     """
 
     output: str
@@ -67,6 +69,7 @@ class RunSummary:
     incomplete: Sequence[IncompleteVideo]
     wall_seconds: float
     staging_peak_bytes: int
+    licences: Mapping[str, str]
 
     @property
     def videos(self) -> int:
@@ -113,9 +116,10 @@ def annotate(
     options, runner = runner_options(beam_options, settings.workers)
     here = runs_here(runner)
     location = _location(output)
-    OutputFolder(location).check_writable()
     if here:
         landmark_device(settings.weights, settings.device)
+    stages = stage_settings(location, settings, runner)
+    OutputFolder(location).check_writable()
     # On this machine the run goes in waves of known videos; a cluster reads manifests itself.
     found = find_inputs(
         [str(text) for text in given],
@@ -123,7 +127,6 @@ def annotate(
         settings.allow_protocols,
         open_manifests=here or settings.limit is not None,
     )
-    stages = stage_settings(location, settings, runner)
     record = {
         "started": _now(),
         "inputs_given": [str(text) for text in islice(given, _INPUTS_TOLD)],
@@ -164,6 +167,7 @@ def annotate(
         tuple(videos.incomplete),
         wall_seconds,
         totals.staging_peak_bytes,
+        stages.run_output.provenance["licences"],
     )
 
 

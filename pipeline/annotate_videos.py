@@ -14,6 +14,7 @@ from models.detection.face_detector import load_face_detector
 from models.landmarks.model import load_landmark_model
 from pipeline.graph import AnnotateGraph, GraphSettings
 from pipeline.inputs import DistinctVideos
+from pipeline.licences import check_licences, weight_licences
 from pipeline.provenance import check_same_config, describe_run, tracks_config
 from pipeline.runner_options import runs_here
 from pipeline.settings import AnnotateSettings
@@ -47,8 +48,9 @@ class AnnotateVideos(beam.PTransform):  # type: ignore[misc]
         settings: `workers` and `limit` do nothing here, they are the pipeline's own business.
 
     Raises:
-        UsageError: when the pipeline is built: weights that cannot be used, or an `output` of
-            another configuration without `settings.overwrite`.
+        UsageError: when the pipeline is built: weights that cannot be used, or may not be by
+            `settings.require_licence`; an `output` of another configuration without
+            `settings.overwrite`.
     """
 
     output: str | Path
@@ -68,7 +70,7 @@ def stage_settings(output: str, settings: AnnotateSettings, runner: str) -> Grap
     """What each stage is told.
 
     Raises:
-        UsageError: weights that cannot be loaded.
+        UsageError: weights that cannot be loaded, or whose licence the settings refuse.
     """
     try:
         bfloat16 = settings.precision == "bfloat16"
@@ -76,6 +78,8 @@ def stage_settings(output: str, settings: AnnotateSettings, runner: str) -> Grap
         detector = load_face_detector(settings.detector)
     except WeightsError as error:
         raise UsageError(str(error)) from error
+    licences = weight_licences(model, detector, settings.stabilizer)
+    check_licences(licences, settings.require_licence)
     card = model.card
     config = tracks_config(
         model, settings.precision, detector, settings.stabilizer, settings.stream
@@ -102,7 +106,7 @@ def stage_settings(output: str, settings: AnnotateSettings, runner: str) -> Grap
         weights_sha256=model.weights_sha256,
     )
     return GraphSettings(
-        RunOutput(output, config, describe_run(runner)),
+        RunOutput(output, config, describe_run(runner, licences)),
         child,
         handler,
         settings.stabilizer,

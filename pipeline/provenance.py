@@ -47,13 +47,14 @@ def tracks_config(
     }
 
 
-def describe_run(runner: str) -> dict[str, Any]:
-    """Versions, runner and conventions, as written beside every track."""
+def describe_run(runner: str, licences: Mapping[str, str]) -> dict[str, Any]:
+    """Versions, runner, conventions and licences of weights, as written beside every track."""
     packages = ("facetracks", "apache-beam", "torch", "av", "opencv-python-headless", "numpy")
     return {
         "versions": {name: _version(name) for name in packages}
         | {"python": platform.python_version(), "ffmpeg": av.ffmpeg_version_info},
         "runner": runner,
+        "licences": dict(licences),
         "landmark_layout": LANDMARK_LAYOUT,
         "coordinate_convention": COORDINATE_CONVENTION,
     }

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from models.devices import check_device_name
-from schemas.choices import PRECISIONS, STABILIZERS
+from schemas.choices import PRECISIONS, STABILIZERS, USES
 from schemas.errors import UsageError, WeightsError
 from schemas.videos import REASONS
 
@@ -24,6 +24,7 @@ _MAX_DEFAULT_WORKERS: Final = 8
 _STABILIZER: Final = "rts"
 _MAY_BE_NONE: Final = (
     "weights", "batch_windows", "align_accelerator", "align_ram", "limit", "stream",
+    "require_licence",
 )  # fmt: skip
 
 
@@ -60,6 +61,8 @@ class AnnotateSettings:
             the one that a player would show.
         allow_protocols: URL protocols that inputs may use; `chain` allows chained URLs.
         limit: only the first so many videos; None is all.
+        require_licence: `commercial` refuses weights whose cards do not allow commercial use; None
+            takes any.
 
     Raises:
         UsageError: a value that the option of that name would refuse.
@@ -86,6 +89,7 @@ class AnnotateSettings:
     stream: int | None = None
     allow_protocols: Collection[str] = ALLOWED_PROTOCOLS
     limit: int | None = None
+    require_licence: str | None = None
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -126,6 +130,9 @@ def _check(name: str, value: object) -> None:
     elif name == "precision":
         if value not in PRECISIONS:
             raise ValueError(f"got {value!r}, expected one of {', '.join(PRECISIONS)}")
+    elif name == "require_licence":
+        if value not in USES:
+            raise ValueError(f"got {value!r}, expected one of {', '.join(USES)}")
     elif name == "stabilizer":
         _check_stabilizer(str(value))
     elif name == "retry":

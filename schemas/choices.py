@@ -18,6 +18,7 @@ __all__ = [
     "SET_KINDS",
     "STABILIZERS",
     "TRAINING_SETS",
+    "USES",
 ]
 
 #: Landmark networks, in the order of the local-motion paper's Table 7; then its plain FCNs,
@@ -49,6 +50,9 @@ RECIPES: Final = ("paper", "modern")
 
 #: Numbers that the landmark network computes with.
 PRECISIONS: Final = ("float32", "bfloat16")
+
+#: Uses of tracks that the licence of weights can be required to allow.
+USES: Final = ("commercial",)
 
 #: Landmark weights that ship, by name.
 LANDMARK_WEIGHTS: Final = ("fast", "accurate", "default")

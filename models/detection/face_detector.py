@@ -17,7 +17,12 @@ import numpy.typing as npt
 import torch
 
 from models.detection.boxes import suppress_overlaps
-from models.detection.network import DetectorNetwork, decode_levels, load_detector_network
+from models.detection.network import (
+    DetectorNetwork,
+    decode_levels,
+    detector_licence,
+    load_detector_network,
+)
 from schemas.errors import WeightsError
 
 __all__ = [
@@ -87,11 +92,13 @@ class FaceDetector(Protocol):
         input_longest_side_px: the longest side that larger frames are reduced to; smaller
             frames come as they are.
         weights_sha256: hex digest of the weights file.
+        licence: what the weights may be used for, as their file or card says; else `unknown`.
     """
 
     name: str
     input_longest_side_px: int
     weights_sha256: str
+    licence: str
 
     def detect(self, image: npt.NDArray[np.uint8]) -> Detections:
         """Finds the faces of a (H, W, 3) uint8 RGB image; boxes in its pixels."""
@@ -114,6 +121,7 @@ class ConvFaceDetector:
     Args:
         network: as `load_detector_network` returns it.
         weights_sha256: hex digest of the file it came from.
+        licence: what the file says that it may be used for.
         score_threshold: faces below it are left out; by default the one in the file.
     """
 
@@ -124,9 +132,11 @@ class ConvFaceDetector:
         network: DetectorNetwork,
         *,
         weights_sha256: str = "",
+        licence: str = "unknown",
         score_threshold: float | None = None,
     ) -> None:
         self.weights_sha256 = weights_sha256
+        self.licence = licence
         self.input_longest_side_px = network.config.input_longest_side_px
         self.score_threshold = (
             network.config.score_threshold if score_threshold is None else score_threshold
@@ -167,8 +177,9 @@ def load_face_detector(spec: str = "default") -> FaceDetector:
     """Loads a detector.
 
     Args:
-        spec: `default` (the weights in this package), `yunet:PATH` (a YuNet ONNX file), or
-            the path of a safetensors file written by `save_detector_network`.
+        spec: `default` (the weights in this package), `yunet:PATH` (a YuNet ONNX file, whose
+            licence stands in a `.json` beside it, {"licence": "MIT"} say), or the path of a
+            safetensors file written by `save_detector_network`.
 
     Raises:
         WeightsError: the file is missing, damaged, or of another network.
@@ -188,4 +199,8 @@ def load_face_detector(spec: str = "default") -> FaceDetector:
             f"detector {spec!r}: expected 'default', 'yunet:PATH' or the path of a safetensors file"
         )
     network = load_detector_network(path)
-    return ConvFaceDetector(network, weights_sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+    return ConvFaceDetector(
+        network,
+        weights_sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        licence=detector_licence(path),
+    )

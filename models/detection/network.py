@@ -36,6 +36,7 @@ __all__ = [
     "DetectorConfig",
     "DetectorNetwork",
     "decode_levels",
+    "detector_licence",
     "load_detector_network",
     "save_detector_network",
 ]
@@ -43,6 +44,8 @@ __all__ = [
 _FORMAT = "facetracks-face-detector-1"
 _NEUTRAL_GREY = 114.0
 _GREY_SCALE = 1 / 64
+#: What detectors that `train detector` makes of the research data may be used for.
+_LICENCE = "research use only: so is the footage that taught it"
 _PRIOR_LOGIT = -4.6  # a cell holds a face one time in a hundred, before training
 
 
@@ -212,14 +215,23 @@ def decode_levels(
     return torch.cat(boxes).numpy(), torch.cat(scores).numpy()
 
 
-def save_detector_network(network: DetectorNetwork, path: Path) -> None:
-    """Writes the weights in half precision, with the config in the file's header."""
+def save_detector_network(
+    network: DetectorNetwork, path: Path, *, licence: str | None = None
+) -> None:
+    """Writes the weights in half precision, with config and licence in the file's header.
+
+    Without `licence`, they are for research only.
+    """
     tensors = {
         name: (tensor.half() if tensor.is_floating_point() else tensor).contiguous()
         for name, tensor in network.state_dict().items()
         if not name.endswith("num_batches_tracked")
     }
-    metadata = {"format": _FORMAT, "config": json.dumps(asdict(network.config))}
+    metadata = {
+        "format": _FORMAT,
+        "config": json.dumps(asdict(network.config)),
+        "licence": licence or _LICENCE,
+    }
     with atomic_write(path) as temporary:
         temporary.write_bytes(save(tensors, metadata))
 
@@ -257,6 +269,15 @@ def load_detector_network(path: Path) -> DetectorNetwork:
             f"{path} does not fit its own config: missing {missing}, unexpected {unexpected}"
         )
     return network.eval()
+
+
+def detector_licence(path: Path) -> str:
+    """What the header of a file of `save_detector_network` says it may be used for.
+
+    Files from before headers said so give `unknown`.
+    """
+    with safe_open(path, framework="pt") as file:
+        return str((file.metadata() or {}).get("licence", "unknown"))
 
 
 def _read_config(text: str) -> DetectorConfig:

@@ -7,6 +7,7 @@ not part of this package; `cv2.FaceDetectorYN` runs it on the CPU.
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,7 +34,8 @@ class YuNetDetector:
         score_threshold: faces below it are left out.
 
     Raises:
-        WeightsError: the file is missing, or OpenCV cannot run it as YuNet.
+        WeightsError: the file is missing, or OpenCV cannot run it as YuNet; its card, FILE.json, is
+            there and says no licence.
     """
 
     name = "yunet"
@@ -44,6 +46,7 @@ class YuNetDetector:
             raise WeightsError(f"YuNet's ONNX file is missing: no file at {path}")
         content = path.read_bytes()
         self.weights_sha256 = hashlib.sha256(content).hexdigest()
+        self.licence = _licence_beside(path)
         try:
             self._net: Any = cv2.FaceDetectorYN.create(
                 str(path), "", (320, 320), score_threshold, _NMS_IOU, _TOP_K
@@ -88,3 +91,17 @@ class YuNetDetector:
 
 def _boxes(found: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     return np.concatenate([found[:, :2], found[:, :2] + found[:, 2:4]], 1)
+
+
+def _licence_beside(path: Path) -> str:
+    """What the card beside an ONNX file says, {"licence": "MIT"} say; `unknown` without one."""
+    card = path.with_suffix(".json")
+    if not card.is_file():
+        return "unknown"
+    try:
+        licence = json.loads(card.read_bytes())["licence"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise WeightsError(f'{card}: expected {{"licence": a text}}: {error!r}') from error
+    if not isinstance(licence, str):
+        raise WeightsError(f"{card}: licence is {licence!r}, expected a text")
+    return licence

@@ -31,6 +31,7 @@ __all__ = [
     "StaOffline",
     "Stabilizer",
     "stabilizer_factory",
+    "stabilizer_licence",
     "stabilizer_parameters",
     "stabilizer_sha256",
     "stabilizers_of",
@@ -237,6 +238,11 @@ def stabilizer_parameters(spec: str) -> tuple[object, ...]:
 def stabilizer_sha256(spec: str) -> str | None:
     """The digest of the weights that a stabilizer reads; None where it reads none."""
     return None if spec == "none" else _weights_of(spec)[0].sha256
+
+
+def stabilizer_licence(spec: str) -> str | None:
+    """What the weights of a stabilizer may be used for; None where it reads none."""
+    return None if spec == "none" else _weights_of(spec)[0].licence
 
 
 def _weights_of(spec: str) -> tuple[StabilizerWeights, str]:

@@ -63,4 +63,12 @@ def summary_lines(summary: RunSummary) -> str:
     if before := summary.done_before:
         lines.append(f"{summary.videos - before} done now, {before} before")
     lines += [f"tracks: {summary.output}/tracks", f"videos: {summary.output}/videos"]
+    by_licence: dict[str, list[str]] = {}
+    for kind, licence in summary.licences.items():
+        by_licence.setdefault(licence, []).append(kind)
+    lines += [f"licence of the {_listed(k)} weights: {text}" for text, k in by_licence.items()]
     return "\n".join(lines)
+
+
+def _listed(words: list[str]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

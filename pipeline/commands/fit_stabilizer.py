@@ -101,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
             baselines=baselines,
             covariance=args.covariance,
             stabilizer=default,
-            licence=_LICENCE,
+            licence=args.licence or _LICENCE,
             training=training,
         ),
     )

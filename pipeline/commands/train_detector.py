@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
         trainer.load(checkpoint)
     _train(trainer, args, checkpoint)
     weights = args.output / "face_detector.safetensors"
-    save_detector_network(trainer.average, weights)
+    save_detector_network(trainer.average, weights, licence=args.licence)
     print(f"{weights}: {trainer.step_number} steps, {trainer.seconds_spent / 60:.1f} minutes")
     return 0
 
@@ -102,7 +102,8 @@ def _train(trainer: DetectorTrainer, args: argparse.Namespace, checkpoint: Path)
             log.add(trainer, losses)
             if time.monotonic() - saved > _SAVE_SECONDS:
                 trainer.save(checkpoint)
-                save_detector_network(trainer.average, args.output / "interim.safetensors")
+                interim = args.output / "interim.safetensors"
+                save_detector_network(trainer.average, interim, licence=args.licence)
                 saved = time.monotonic()
     trainer.save(checkpoint)
 

@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
             data.weights,
             dataclasses.replace(
                 card,
-                licence=data.licence,
+                licence=args.licence or data.licence,
                 training=f"{card.training}, {len(data.faces)} faces, seed {args.seed}",
             ),
             _recipe(name, args),

@@ -148,6 +148,11 @@ def test_a_run_says_what_it_was(facetracks, boxed, tmp_path):
     about = json.loads(table.schema.metadata[METADATA_KEY])
     assert about["config_hash"] == record["config_hash"]
     assert len(about["config"]["weights_sha256"]) == 64
+    assert list(about["licences"]) == ["landmarks", "detector", "stabilizer"]
+    assert about["licences"] == record["licences"]
+    for licence in about["licences"].values():
+        assert licence.startswith("research use only")
+        assert ended.out.count(f"weights: {licence}\n") == 1
     row = rows_of(tmp_path / "out")["faceless.mp4"]
     assert row["config_hash"] == record["config_hash"]
     assert set(row) == set(VIDEO_SCHEMA.names)

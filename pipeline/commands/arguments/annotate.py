@@ -18,7 +18,7 @@ from pipeline.commands.argument_types import (
 )
 from pipeline.commands.command_parser import CommandParser, Subparsers, examples, nearest
 from pipeline.settings import ALLOWED_PROTOCOLS, AnnotateSettings
-from schemas.choices import PRECISIONS, STABILIZERS
+from schemas.choices import PRECISIONS, STABILIZERS, USES
 
 __all__ = ["add_parser"]
 
@@ -150,6 +150,12 @@ def _quality(parser: CommandParser) -> None:
         default=_DEFAULTS.precision,
         help="numbers that the landmark network computes with; `evaluate landmarks --precision "
         "bfloat16` tells what the shorter ones cost (default: %(default)s)",
+    )
+    add(
+        "--require-licence",
+        choices=USES,
+        help="refuse weights whose cards do not allow commercial use; those that ship are for "
+        "research",
     )
 
 

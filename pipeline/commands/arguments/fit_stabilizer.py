@@ -77,4 +77,10 @@ def add_parser(subparsers: Subparsers) -> None:
         metavar="S",
         help="also fit by Nelder-Mead for so much processor time, as the paper does, print both",
     )
+    add(
+        "--licence",
+        metavar="TEXT",
+        help="what the weights may be used for, for their card (default: research only, as the "
+        "weights and labels do that shipped ones were fitted on)",
+    )
     parser.set_defaults(module="fit_stabilizer")

@@ -54,6 +54,12 @@ def add_parser(subparsers: Subparsers) -> None:
         "--seed", type=count, default=0, metavar="N", help="of all randomness (default: 0)"
     )
     parser.add_argument(
+        "--licence",
+        metavar="TEXT",
+        help="what the weights may be used for, for their file: what your data allows (default: "
+        "research only, as the research data does)",
+    )
+    parser.add_argument(
         "--resume", action="store_true", help="go on from the checkpoint in --output"
     )
     parser.set_defaults(module="train_detector")

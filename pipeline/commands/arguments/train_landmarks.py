@@ -132,6 +132,12 @@ def add_parser(subparsers: Subparsers) -> None:
         "taken or inflated as far as they have counterparts",
     )
     parser.add_argument(
+        "--licence",
+        metavar="TEXT",
+        help="what the weights may be used for, for their card: what your data and --initial "
+        "allow (default: what the data sets say)",
+    )
+    parser.add_argument(
         "--resume", action="store_true", help="go on from the checkpoints in OUTPUT"
     )
     parser.set_defaults(module="train_landmarks", check=_check)

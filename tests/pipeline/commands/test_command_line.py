@@ -82,11 +82,12 @@ def test_a_terminal_gets_a_bar(monkeypatch):
 
 
 def test_a_run_is_described_by_versions_and_conventions():
-    about = describe_run("FnApiRunner")
+    about = describe_run("FnApiRunner", {"landmarks": "MIT"})
     assert about["runner"] == "FnApiRunner"
     assert about["landmark_layout"] == LANDMARK_LAYOUT
     assert about["versions"]["av"]
     assert about["versions"]["ffmpeg"]
+    assert about["licences"] == {"landmarks": "MIT"}
     json.dumps(about)
 
 
