@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pipeline.annotate import RunSummary, annotate
     from pipeline.annotate_clip import annotate_clip
     from pipeline.annotate_videos import AnnotateVideos
+    from pipeline.forget_videos import ForgottenVideo, forget
     from pipeline.manifests import ReadManifests
     from pipeline.settings import AnnotateSettings
     from schemas.errors import FacetracksError
@@ -32,6 +33,7 @@ __all__ = [
     "AnnotateSettings",
     "AnnotateVideos",
     "FacetracksError",
+    "ForgottenVideo",
     "ReadManifests",
     "RunSummary",
     "Video",
@@ -39,6 +41,7 @@ __all__ = [
     "align",
     "annotate",
     "annotate_clip",
+    "forget",
     "read_tracks",
     "read_videos",
 ]
@@ -53,12 +56,14 @@ _HOMES: Final = {
     "AnnotateSettings": ("pipeline", "settings"),
     "AnnotateVideos": ("pipeline", "annotate_videos"),
     "FacetracksError": ("schemas", "errors"),
+    "ForgottenVideo": ("pipeline", "forget_videos"),
     "ReadManifests": ("pipeline", "manifests"),
     "RunSummary": ("pipeline", "annotate"),
     "Video": ("schemas", "records"),
     "align": ("pipeline", "align_image"),
     "annotate": ("pipeline", "annotate"),
     "annotate_clip": ("pipeline", "annotate_clip"),
+    "forget": ("pipeline", "forget_videos"),
     "read_tracks": ("transforms", "storage.output_tables"),
     "read_videos": ("transforms", "storage.output_tables"),
 }

@@ -17,6 +17,7 @@ from pipeline.commands.arguments import (
     evaluate_stabilizers,
     evaluate_tracks,
     fit_stabilizer,
+    forget,
     networks,
     render,
     sample,
@@ -47,6 +48,7 @@ _COMMANDS: Final[tuple[_AddParser, ...]] = (
     demo.add_parser,
     annotate.add_parser,
     render.add_parser,
+    forget.add_parser,
     sample.add_parser,
     _group(
         "evaluate",

@@ -124,14 +124,25 @@ class Folder:
 
     def names(self) -> list[str]:
         """Names of the finished files and folders in it; none where it does not exist."""
+        return [name for name, _ in self.entries()]
+
+    def entries(self) -> list[tuple[str, bool]]:
+        """The names, and whether each is a folder."""
         fs, path = self._resolve()
         fs.invalidate_cache(path)
         try:
-            entries = fs.ls(path, detail=False)
+            found = fs.ls(path, detail=True)
         except (FileNotFoundError, NotADirectoryError):
             return []
-        names = (entry.rstrip("/").rsplit("/", 1)[-1] for entry in entries)
-        return sorted(name for name in names if not name.startswith(TEMPORARY_PREFIX))
+        named = (
+            (e["name"].rstrip("/").rsplit("/", 1)[-1], e["type"] == "directory") for e in found
+        )
+        return sorted(entry for entry in named if not entry[0].startswith(TEMPORARY_PREFIX))
+
+    def size_bytes(self) -> int:
+        """Bytes of the file, or of all files in the folder."""
+        fs, path = self._resolve()
+        return int(fs.du(path))
 
     def read_bytes(self) -> bytes:
         """The content of the file this names."""

@@ -5,12 +5,15 @@
     OUTPUT/run.json                       the run
     OUTPUT/.lock                          held by a run on a local disk
     OUTPUT/.staging/{stem}.{key}/         parts on the way, gone when the video is done
+    OUTPUT/derived/**/{stem}.{suffix}     what commands made of its tracks; or a folder {stem}
+    OUTPUT/report.html                    pictures and figures of all videos
 
 `stem` is the video_id as a file name (`file_stem`).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -32,6 +35,7 @@ __all__ = ["OutputFolder", "read_tracks", "read_videos"]
 _READERS: Final = 16
 _READ_AHEAD: Final = 64
 _SUFFIX: Final = ".parquet"
+_WORK_KEY: Final = re.compile("[0-9a-f]{16}")
 
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
@@ -65,13 +69,33 @@ class OutputFolder:
             ) from error
 
     @property
+    def tracks(self) -> Folder:
+        """The folder of the track files."""
+        return Folder(self.url) / "tracks"
+
+    @property
+    def videos(self) -> Folder:
+        """The folder of the status rows."""
+        return Folder(self.url) / "videos"
+
+    @property
+    def report(self) -> Folder:
+        """report.html, which may show any video."""
+        return Folder(self.url) / "report.html"
+
+    @property
+    def derived(self) -> Folder:
+        """The folder of what commands make of tracks."""
+        return Folder(self.url) / "derived"
+
+    @property
     def staging(self) -> Folder:
         """The folder of all parts."""
         return Folder(self.url) / ".staging"
 
     def tracks_of(self, video_id: str) -> Folder:
         """A video's track file."""
-        return Folder(self.url) / "tracks" / f"{file_stem(video_id)}{_SUFFIX}"
+        return self.tracks / f"{file_stem(video_id)}{_SUFFIX}"
 
     def status_of(self, video_id: str) -> Folder:
         """The file of a video's status row."""
@@ -79,11 +103,27 @@ class OutputFolder:
 
     def status_file(self, stem: str) -> Folder:
         """The file of the status row of the video with this `file_stem`."""
-        return Folder(self.url) / "videos" / f"{stem}{_SUFFIX}"
+        return self.videos / f"{stem}{_SUFFIX}"
+
+    def files_of(self, video_id: str) -> list[Folder]:
+        """All that is there of a video, files and folders, the status row first.
+
+        Without its status row a video is not done: what is removed in this order leaves no row
+        of a video whose tracks are gone.
+        """
+        stem = file_stem(video_id)
+        known = [self.status_of(video_id), self.tracks_of(video_id)]
+        found = [file for file in known if file.exists()]
+        found += [
+            self.staging / name
+            for name in self.staging.names()
+            if name.rpartition(".")[0] == stem and _WORK_KEY.fullmatch(name.rpartition(".")[2])
+        ]
+        return found + _named(self.derived, stem)
 
     def track_files(self) -> list[Folder]:
         """All track files, by name."""
-        return _tables_in(Folder(self.url) / "tracks")
+        return _tables_in(self.tracks)
 
     def track_tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """The tracks table in pieces, a video each; raises OutputError as `status_tables`."""
@@ -103,7 +143,7 @@ class OutputFolder:
         def read(file: Folder) -> pa.Table:
             return _read_table(file, columns, VIDEO_SCHEMA)
 
-        return _in_parallel(read, _tables_in(Folder(self.url) / "videos"))
+        return _in_parallel(read, _tables_in(self.videos))
 
 
 def read_videos(output: str | Path) -> pa.Table:
@@ -157,6 +197,17 @@ def read_tracks(
         return _read_table(file, columns, TRACK_SCHEMA)
 
     return pa.concat_tables(_in_parallel(read, files))
+
+
+def _named(folder: Folder, stem: str) -> list[Folder]:
+    """Files `{stem}.{suffix}` and folders `{stem}` at any depth below a folder."""
+    found: list[Folder] = []
+    for name, is_folder in folder.entries():
+        if (name if is_folder else name.rpartition(".")[0]) == stem:
+            found.append(folder / name)
+        elif is_folder:
+            found += _named(folder / name, stem)
+    return found
 
 
 def _tables_in(folder: Folder) -> list[Folder]:

@@ -12,7 +12,7 @@ import pytest
 HEAVY = ("apache_beam", "av", "cv2", "scipy", "torch")
 
 HELP = [
-    [], ["demo"], ["annotate"], ["render"], ["sample"], ["networks"], ["completion"],
+    [], ["demo"], ["annotate"], ["render"], ["forget"], ["sample"], ["networks"], ["completion"],
     ["evaluate"], ["evaluate", "tracks"], ["evaluate", "landmarks"], ["evaluate", "detector"],
     ["evaluate", "coverage"], ["evaluate", "codecs"], ["evaluate-stabilizers"],
     ["train"], ["train", "landmarks"], ["train", "detector"], ["fit-stabilizer"],
@@ -35,6 +35,8 @@ MISTAKES = {
     "annotate clips -o out --weights none.safetensors": ["no such file: none.safetensors"],
     "annotate clips -o out --detector yunet:none.onnx": ["no such file: none.onnx"],
     "annotate clips -o out --precision fp16": ["got 'fp16', expected one of float32, bfloat16"],
+    "annotate clips -o out --require-licence free": ["got 'free', expected one of commercial"],
+    "forget out": ["required: VIDEO_ID"],
     "annotate clips -o out --retry hung": ["got hung, expected some of", "decoder_hung"],
     "annotate clips -o out --segment-seconds ten": ["got 'ten', expected a number above 0"],
     "annotate -o out --overwrite clips more": [],

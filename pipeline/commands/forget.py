@@ -1,0 +1,40 @@
+"""`facetracks forget`: removes videos from an output."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Final
+
+from pipeline.forget_videos import ForgottenVideo, forget
+
+__all__ = ["EXIT_UNKNOWN", "run"]
+
+#: Exit status where the output held nothing of some id.
+EXIT_UNKNOWN: Final = 1
+
+
+def run(args: argparse.Namespace) -> int:
+    """Removes, says what is gone; returns the exit status."""
+    forgotten = forget(args.output, args.video_ids, told=_tell)
+    unknown = [video.video_id for video in forgotten if not video.removed]
+    known = len(forgotten) - len(unknown)
+    total = sum(video.bytes for video in forgotten)
+    print(f"{known} videos removed from {args.output}, {total} bytes")
+    if known:
+        print(
+            "their own files and what was exported elsewhere are still there; the next `annotate` "
+            "of a corpus that has them does them again"
+        )
+    if unknown:
+        print(
+            f"facetracks: {args.output} holds nothing of {', '.join(map(repr, unknown))}; ids are "
+            "those of the column video_id of its videos table",
+            file=sys.stderr,
+        )
+    return EXIT_UNKNOWN if unknown else 0
+
+
+def _tell(video: ForgottenVideo) -> None:
+    for name in video.removed:
+        print(f"{video.video_id}: removed {name}")
