@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pipeline.forget_videos import ForgottenVideo, forget
     from pipeline.manifests import ReadManifests
     from pipeline.settings import AnnotateSettings
+    from pipeline.videos.redaction import redact
     from schemas.errors import FacetracksError
     from schemas.landmarks import LANDMARKS
     from schemas.records import Video
@@ -44,6 +45,7 @@ __all__ = [
     "forget",
     "read_tracks",
     "read_videos",
+    "redact",
 ]
 
 #: The version of this package.
@@ -66,6 +68,7 @@ _HOMES: Final = {
     "forget": ("pipeline", "forget_videos"),
     "read_tracks": ("transforms", "storage.output_tables"),
     "read_videos": ("transforms", "storage.output_tables"),
+    "redact": ("pipeline", "videos.redaction"),
 }
 #: Installed, this is a package and the folders are in it; in the repository they are beside it.
 _INSIDE: Final = f"{__name__}." if "__path__" in globals() else ""

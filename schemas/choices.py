@@ -15,6 +15,7 @@ __all__ = [
     "NETWORK_SETTINGS",
     "PRECISIONS",
     "RECIPES",
+    "REDACTION_STYLES",
     "SET_KINDS",
     "STABILIZERS",
     "TRAINING_SETS",
@@ -47,6 +48,9 @@ CODECS: Final = (*GAUSSIAN_CODECS, "soft_argmax")
 
 #: How landmark networks are trained.
 RECIPES: Final = ("paper", "modern")
+
+#: Ways to hide a face.
+REDACTION_STYLES: Final = ("pixelate", "blur", "fill")
 
 #: Numbers that the landmark network computes with.
 PRECISIONS: Final = ("float32", "bfloat16")

@@ -19,6 +19,7 @@ from pipeline.commands.arguments import (
     fit_stabilizer,
     forget,
     networks,
+    redact,
     render,
     sample,
     train_detector,
@@ -48,6 +49,7 @@ _COMMANDS: Final[tuple[_AddParser, ...]] = (
     demo.add_parser,
     annotate.add_parser,
     render.add_parser,
+    redact.add_parser,
     forget.add_parser,
     sample.add_parser,
     _group(

@@ -13,22 +13,20 @@ import itertools
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import av
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from models.crops import Affine, fit_affine, image_to_crop, square_affine
-from models.frame_pixels import FramePixels, upright_aspect
+from models.frame_pixels import FramePixels
 from pipeline.data.track_file import TrackRows, find_track_file, read_track_file
 from pipeline.reports.overlay import FaceOverlay, Image, draw_caption, draw_face
+from pipeline.videos.upright_frames import check_tracks_match, pixel_aspect, upright_frames
+from pipeline.videos.video_writer import VideoWriter
 from schemas.errors import ContainerError, UsageError
-from schemas.records import Segment, StreamMetadata
-from transforms.decoding.frame_stream import FrameStream
+from schemas.records import StreamMetadata
 from transforms.decoding.segment_plan import whole_video
-from transforms.decoding.video_source import open_video
 from transforms.storage.atomic_files import atomic_file
 
 __all__ = ["render_contact_sheet", "render_video", "run"]
@@ -38,8 +36,6 @@ _TILE_MARGIN: Final = 1.25
 _CAPTION_PX: Final = 22
 _OUTSIDE: Final = 20  # grey level around frames and tiles
 _SMALLEST_SIDE_PX: Final = 480
-_BT709: Final = 1
-_LIMITED_RANGE: Final = 1
 
 
 def run(args: argparse.Namespace) -> int:
@@ -71,14 +67,13 @@ def render_video(video: str, tracks: TrackRows, to: Path, *, raw: bool = False) 
     whole = whole_video(video, tracks.stream_index)
     stream = whole.metadata
     with atomic_file(str(to)) as part:
-        source = _frames(whole)
+        source = upright_frames(whole)
         first = next(source, None)
         if first is None:
             raise ContainerError("no_frames", f"{video}: no frame could be decoded")
-        aspect = _aspect(stream, first[1])
+        aspect = pixel_aspect(stream, first[1])
         width, height = _shown_size(first[1], aspect)
-        with av.open(part, "w", format="mp4") as out:
-            track = _add_stream(out, stream, width, height)
+        with VideoWriter(part, ".mp4", stream, width, height) as out:
             for index, (pts, pixels) in enumerate(itertools.chain([first], source)):
                 affine = fit_affine(
                     pixels.width_px, pixels.height_px, out_width_px=width, out_height_px=height
@@ -90,11 +85,10 @@ def render_video(video: str, tracks: TrackRows, to: Path, *, raw: bool = False) 
                 seconds = float(pts * stream.time_base)
                 number = int(tracks.frame_index[faces[0]]) if faces else index
                 draw_caption(image, _caption(number, seconds, tracks.face_id[faces].tolist()))
-                out.mux(track.encode(_to_frame(image, pts, stream.time_base)))
+                out.write(pts, image)
                 frames += 1
                 seen += bool(faces)
-            out.mux(track.encode(None))
-        _check_match(video, rows, seen / max(1, len(rows)))
+        check_tracks_match(video, rows, seen / max(1, len(rows)))
     return frames
 
 
@@ -121,10 +115,10 @@ def render_contact_sheet(
     rows = tracks.by_pts()
     whole = whole_video(video, tracks.stream_index)
     if rows:
-        tiles = _face_tiles(tracks, rows, _frames(whole), whole.metadata, frames, raw=raw)
-        _check_match(video, rows, len(tiles) / min(frames, len(rows)))
+        tiles = _face_tiles(tracks, rows, upright_frames(whole), whole.metadata, frames, raw=raw)
+        check_tracks_match(video, rows, len(tiles) / min(frames, len(rows)))
     else:
-        tiles = _faceless_tiles(_frames(whole), whole.metadata, frames)
+        tiles = _faceless_tiles(upright_frames(whole), whole.metadata, frames)
     if not tiles:
         raise ContainerError("no_frames", f"{video}: no frame could be decoded")
     blank = np.full_like(tiles[0], _OUTSIDE)
@@ -137,13 +131,6 @@ def render_contact_sheet(
             raise RuntimeError(f"{to}: OpenCV could not encode an image of shape {sheet.shape}")
         part.write_bytes(png.tobytes())
     return sum(tile is not blank for tile in tiles)
-
-
-def _frames(whole: Segment) -> Iterator[tuple[int, FramePixels]]:
-    """(pts, pixels) of every frame, numbered just as `facetracks annotate` numbers them."""
-    with open_video(whole.video.uri, segment=whole) as opened:
-        for pts, frame in FrameStream(whole, opened):
-            yield pts, FramePixels(frame)
 
 
 def _face_tiles(
@@ -164,7 +151,7 @@ def _face_tiles(
             continue
         faces = rows[pts]
         row = faces[turn[pts] % len(faces)]
-        affine = _around_face(tracks, row, float(_aspect(stream, pixels)))
+        affine = _around_face(tracks, row, float(pixel_aspect(stream, pixels)))
         image = _sample_tile(pixels, affine)
         for other in faces:
             draw_face(image, _overlay(tracks, other, affine), raw=raw)
@@ -185,7 +172,7 @@ def _faceless_tiles(
     for index, (pts, pixels) in enumerate(source):
         if index % every:
             continue
-        aspect = float(_aspect(stream, pixels))
+        aspect = float(pixel_aspect(stream, pixels))
         box = (-0.5, -0.5, pixels.width_px - 0.5, pixels.height_px - 0.5)
         affine = square_affine(box, scale=1.0, size_px=_TILE_PX, pixel_aspect=aspect)
         image = _sample_tile(pixels, affine)
@@ -239,42 +226,8 @@ def _caption(index: int, seconds: float, faces: list[int]) -> str:
     return f"frame {index}   {seconds:.3f} s   {who}"
 
 
-def _check_match(video: str, rows: dict[int, list[int]], matched: float) -> None:
-    """Tracks of this very video match every frame with a face; some may be a coincidence."""
-    if rows and matched < 0.5:
-        raise UsageError(
-            f"{video}: got tracks with faces at {len(rows)} times (pts {min(rows)} to "
-            f"{max(rows)}), of which {matched:.0%} are frames of this video; expected its own"
-        )
-
-
-def _aspect(stream: StreamMetadata, pixels: FramePixels) -> Fraction:
-    """Width over height of an upright pixel."""
-    return upright_aspect(stream.sample_aspect_ratio, pixels.rotation_deg)
-
-
 def _shown_size(pixels: FramePixels, aspect: Fraction) -> tuple[int, int]:
     """Even width and height with square pixels, the shorter side at least 480 or nearly."""
     width, height = float(pixels.width_px * aspect), float(pixels.height_px)
     enlarge = max(1, round(_SMALLEST_SIDE_PX / min(width, height)))
     return (max(2, round(width * enlarge / 2) * 2), max(2, round(height * enlarge / 2) * 2))
-
-
-def _add_stream(out: Any, source: StreamMetadata, width: int, height: int) -> Any:
-    rate = (1 / (source.step_pts * source.time_base)).limit_denominator(1001)
-    stream = out.add_stream("libx264", rate=max(rate, Fraction(1, 1001)))
-    stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-    stream.options = {"crf": "20", "preset": "veryfast", "threads": "2"}
-    stream.time_base = stream.codec_context.time_base = source.time_base
-    context = stream.codec_context
-    context.color_primaries = context.color_trc = context.colorspace = _BT709
-    context.color_range = _LIMITED_RANGE
-    return stream
-
-
-def _to_frame(image: npt.NDArray[np.uint8], pts: int, time_base: Fraction) -> Any:
-    frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(
-        format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG"
-    )
-    frame.pts, frame.time_base = pts, time_base
-    return frame

@@ -25,6 +25,8 @@ _COLUMNS: Final = (
     "face_id", "frame_index", "pts", "pts_seconds", "box_xyxy_px", "box_source",
     "x", "y", "x_raw", "y_raw",
 )  # fmt: skip
+#: Columns that older files lack.
+_OPTIONAL: Final = ("spread_px",)
 _LISTED: Final = 10
 
 
@@ -40,7 +42,10 @@ class TrackRows:
     box_source: list[str]
     landmarks_px: npt.NDArray[np.float64]  # (N, 68, 2), stabilized
     raw_landmarks_px: npt.NDArray[np.float64]  # (N, 68, 2)
+    spread_px: npt.NDArray[np.float64]  # (N, 68), NaN where it is not known
     stream_index: int | None = None  # of the video's stream, where the file tells
+    #: [start, stop) of the video that was annotated, counted from its first frame; None is open.
+    range_seconds: tuple[float | None, float | None] = (None, None)
 
     def __len__(self) -> int:
         return len(self.pts)
@@ -72,12 +77,9 @@ def read_track_file(uri: str) -> TrackRows:
                     f"{uri}: got a table of {', '.join(parquet.schema_arrow.names[:_LISTED])}; "
                     f"expected a track file, which also has {', '.join(missing)}"
                 )
-            kinds = pa.schema([TRACK_SCHEMA.field(name) for name in _COLUMNS])
-            table = (
-                parquet.read(columns=list(_COLUMNS), use_threads=False)
-                .select(list(_COLUMNS))
-                .cast(kinds)
-            )
+            names = [*_COLUMNS, *(c for c in _OPTIONAL if c in parquet.schema_arrow.names)]
+            kinds = pa.schema([TRACK_SCHEMA.field(name) for name in names])
+            table = parquet.read(columns=names, use_threads=False).select(names).cast(kinds)
     except (OSError, ValueError, ImportError, pa.ArrowException) as error:
         raise UsageError(f"{uri}: got {error}; expected a track file (Parquet)") from error
 
@@ -88,6 +90,10 @@ def read_track_file(uri: str) -> TrackRows:
         return np.asarray(flat, np.float64).reshape(len(table), length)
 
     points = {name: lists(name, LANDMARK_COUNT) for name in ("x", "y", "x_raw", "y_raw")}
+    spread_px = np.full((len(table), LANDMARK_COUNT), np.nan)
+    if "spread_px" in table.column_names:
+        spread_px = lists("spread_px", LANDMARK_COUNT)
+    told = _provenance(parquet.schema_arrow.metadata or {})
     return TrackRows(
         pts=table["pts"].to_numpy(),
         pts_seconds=table["pts_seconds"].to_numpy(),
@@ -97,26 +103,41 @@ def read_track_file(uri: str) -> TrackRows:
         box_source=table["box_source"].to_pylist(),
         landmarks_px=np.stack([points["x"], points["y"]], axis=-1),
         raw_landmarks_px=np.stack([points["x_raw"], points["y_raw"]], axis=-1),
-        stream_index=_stream_index(parquet.schema_arrow.metadata or {}),
+        spread_px=spread_px,
+        stream_index=_number(told.get("stream_index"), int),
+        range_seconds=_range_seconds(told.get("video")),
     )
 
 
-def _stream_index(metadata: Mapping[bytes, bytes]) -> int | None:
+def _provenance(metadata: Mapping[bytes, bytes]) -> dict[str, Any]:
+    """What the file says of how it came to be; nothing where it says nothing that is JSON."""
     try:
-        index = json.loads(metadata[b"facetracks"])["stream_index"]
-    except (KeyError, TypeError, ValueError):
-        return None
-    return index if isinstance(index, int) else None
+        told = json.loads(metadata[b"facetracks"])
+    except (KeyError, ValueError):
+        return {}
+    return told if isinstance(told, dict) else {}
 
 
-def find_track_file(tracks: str, video: str) -> str:
+def _range_seconds(video: Any) -> tuple[float | None, float | None]:
+    told = video if isinstance(video, dict) else {}
+    start, stop = (told.get(name) for name in ("start_seconds", "stop_seconds"))
+    return _number(start, float, int), _number(stop, float, int)
+
+
+def _number(value: Any, *kinds: type) -> Any:
+    return value if isinstance(value, kinds) else None
+
+
+def find_track_file(tracks: str, video: str, *, complete: bool = False) -> str:
     """The track file of `video`: `tracks` itself, or the right one of an output folder.
 
     In an output folder the videos table says which: by the whole uri of the video, else
-    by its file name where only one input has it.
+    by its file name where only one input has it. `complete` takes no tracks from which a segment
+    of the video is missing, as far as an output folder tells.
 
     Raises:
-        UsageError: nothing there, no such video, several of that name, or no tracks for it.
+        UsageError: nothing there, no such video, several of that name, no tracks for it, or
+            incomplete ones.
     """
     try:
         fs, root = fsspec.core.url_to_fs(tracks)
@@ -126,7 +147,7 @@ def find_track_file(tracks: str, video: str) -> str:
                 f"--tracks: got {tracks}, which is not there; expected the output folder of "
                 "`facetracks annotate` or a track file"
             )
-        inputs = list(_inputs(tracks)) if is_folder else []
+        inputs = list(_inputs(tracks, complete)) if is_folder else []
     except (OSError, ValueError, ImportError, OutputError) as error:
         raise UsageError(f"--tracks: {tracks} cannot be read: {error}") from error
     if not is_folder:
@@ -150,12 +171,21 @@ def find_track_file(tracks: str, video: str) -> str:
     if not track_file.exists():
         status, message = matches[0]["status"], matches[0]["message"] or "no message"
         raise UsageError(f"--tracks: {tracks} has no track file of {video}: {status} ({message})")
+    if complete and (lost := matches[0]["segments_failed"]):
+        raise UsageError(
+            f"--tracks: got tracks of {video} without {lost} of its segments "
+            f"({matches[0]['message']}), expected all of them; annotate it again with "
+            f"--retry {matches[0]['reason']}"
+        )
     return str(track_file)
 
 
-def _inputs(output: str) -> Iterator[dict[str, Any]]:
+def _inputs(output: str, complete: bool) -> Iterator[dict[str, Any]]:
     """The rows of the videos table of an output folder."""
-    for table in OutputFolder(output).status_tables(["video_id", "uri", "status", "message"]):
+    columns = ["video_id", "uri", "status", "message"]
+    for table in OutputFolder(output).status_tables(
+        [*columns, "reason", "segments_failed"] if complete else columns
+    ):
         yield from (row for row in table.to_pylist() if row["uri"] and row["video_id"])
 
 

@@ -37,10 +37,17 @@ _TIMED_PACKETS: Final = 24
 _PATIENCE: Final = 8
 
 
-def whole_video(uri: str, stream_index: int | None = None) -> Segment:
-    """All of a video as one segment; raises as `open_video` does."""
+def whole_video(
+    uri: str,
+    stream_index: int | None = None,
+    *,
+    start_seconds: float | None = None,
+    stop_seconds: float | None = None,
+) -> Segment:
+    """All of a video, or of a range of it, as one segment; raises as `open_video` does."""
+    video = Video(uri, uri, start_seconds, stop_seconds)
     with open_video(uri, stream_index=stream_index) as opened:
-        return plan_segments(Video(uri, uri), opened, math.inf)[0]
+        return plan_segments(video, opened, math.inf)[0]
 
 
 def plan_segments(video: Video, opened: OpenVideo, segment_seconds: float) -> list[Segment]:

@@ -1,0 +1,1 @@
+"""Videos read beside their tracks, and written: frames in, an encoder out, redaction, crops."""

@@ -1,0 +1,195 @@
+"""Writes H.264 video frame by frame at given timestamps, with the sound of a source beside it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final
+
+import av
+import numpy as np
+import numpy.typing as npt
+from av.error import FFmpegError
+
+from schemas.errors import UsageError
+from schemas.records import StreamMetadata
+from transforms.decoding.video_source import OpenVideo
+
+__all__ = ["CONTAINERS", "VideoWriter"]
+
+#: File suffix -> FFmpeg's name of the container.
+CONTAINERS: Final = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
+_BT709: Final = 1
+_LIMITED_RANGE: Final = 1
+_LONGEST_RATE: Final = 1001
+#: Tags of a container that say how it was written, not what it holds.
+_OF_THE_FILE: Final = frozenset(
+    ("encoder", "major_brand", "minor_version", "compatible_brands", "duration")
+)
+
+
+class VideoWriter:
+    """An open file of one H.264 stream and, where asked for, the sound of another file.
+
+        with VideoWriter(path, ".mp4", metadata, 640, 480) as out:
+            out.write(pts, image)                    # (480, 640, 3) uint8 RGB
+
+    Timestamps and their unit are those of the source, so a variable rate stays in sync.
+
+    Args:
+        path: the file; its name tells nothing of its format.
+        suffix: one of `CONTAINERS`.
+        source: the stream whose time base and usual rate are taken over.
+        width_px: even.
+        height_px: even.
+        pixel_aspect: width over height of a pixel.
+        sound: an open file, nothing of it read, whose audio packets are copied as they are,
+            with its title and other metadata; not its other streams (pictures, data).
+        range_pts: [start, stop) of the video's stream to which the sound is cut, or None.
+        crf: x264's constant rate factor; lower is better and larger.
+
+    Raises:
+        UsageError: the container cannot hold the sound.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        suffix: str,
+        source: StreamMetadata,
+        width_px: int,
+        height_px: int,
+        *,
+        pixel_aspect: Fraction = Fraction(1),
+        sound: OpenVideo | None = None,
+        range_pts: tuple[int | None, int | None] = (None, None),
+        crf: int = 20,
+    ) -> None:
+        self._source, self._suffix = source, suffix
+        # Sound may begin before 0; by default everything would be shifted until it does not.
+        options = {"avoid_negative_ts": "disabled"}
+        self._out: Any = av.open(str(path), "w", format=CONTAINERS[suffix], options=options)
+        self._stream = _video_stream(self._out, source, width_px, height_px, pixel_aspect, crf)
+        self._packets: Iterator[Any] = iter(())
+        self._waiting: Any = None
+        if sound is not None:
+            self._copy_sound(sound, range_pts)
+
+    def __enter__(self) -> VideoWriter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if kind is None:
+                self._out.mux(self._stream.encode(None))
+                self._mux_sound(None)
+        finally:
+            with contextlib.suppress(FFmpegError) if kind else contextlib.nullcontext():
+                self._out.close()
+
+    def write(self, pts: int, image: npt.NDArray[np.uint8]) -> None:
+        """Adds a frame, (height_px, width_px, 3) uint8 RGB; `pts` rises from call to call."""
+        time_base = self._source.time_base
+        frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(
+            format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG"
+        )
+        frame.pts, frame.time_base = pts, time_base
+        self._mux_sound(pts * time_base)
+        self._out.mux(self._stream.encode(frame))
+
+    def _copy_sound(self, sound: OpenVideo, range_pts: tuple[int | None, int | None]) -> None:
+        self._out.metadata.update(_kept_tags(sound.container.metadata))
+        inputs = list(sound.container.streams.audio)
+        name = CONTAINERS[self._suffix]
+        copies = {}
+        try:
+            for stream in inputs:
+                copy = copies[stream.index] = self._out.add_stream_from_template(stream)
+                copy.metadata.update(_kept_tags(stream.metadata))
+            self._out.start_encoding()
+        except (FFmpegError, ValueError) as error:
+            codecs = ", ".join(sorted({s.codec_context.name for s in inputs}))
+            raise UsageError(
+                f"{sound.uri}: its sound ({codecs}) cannot be copied into {name}; "
+                "expected a name that ends in .mkv"
+            ) from error
+        if inputs:
+            low, high = (None if pts is None else pts * sound.time_base for pts in range_pts)
+            self._packets = _sound_packets(sound.container, inputs, copies, low, high)
+            self._waiting = next(self._packets, None)
+
+    def _mux_sound(self, until_seconds: Fraction | None) -> None:
+        """Copies what sounds before a time, or all that is left."""
+        while self._waiting is not None:
+            at = self._waiting.dts * self._waiting.time_base
+            if until_seconds is not None and at > until_seconds:
+                return
+            self._out.mux_one(self._waiting)
+            self._waiting = next(self._packets, None)
+
+
+def _video_stream(
+    out: Any, source: StreamMetadata, width_px: int, height_px: int, aspect: Fraction, crf: int
+) -> Any:
+    rate = (1 / (source.step_pts * source.time_base)).limit_denominator(_LONGEST_RATE)
+    stream = out.add_stream("libx264", rate=max(rate, Fraction(1, _LONGEST_RATE)))
+    stream.width, stream.height, stream.pix_fmt = width_px, height_px, "yuv420p"
+    stream.options = {"crf": str(crf), "preset": "veryfast", "threads": "2"}
+    stream.time_base = stream.codec_context.time_base = source.time_base
+    context = stream.codec_context
+    context.color_primaries = context.color_trc = context.colorspace = _BT709
+    context.color_range = _LIMITED_RANGE
+    if aspect != 1:
+        context.sample_aspect_ratio = aspect.limit_denominator(255)
+    return stream
+
+
+def _sound_packets(
+    container: Any,
+    inputs: list[Any],
+    copies: dict[int, Any],
+    low_seconds: Fraction | None,
+    high_seconds: Fraction | None,
+) -> Iterator[Any]:
+    """The audio packets, by rising dts within a stream, up to where reading fails.
+
+    Where times start again (recordings joined end to end) they go on instead, as those of the
+    frames do.
+    """
+    last = dict.fromkeys(copies, None)
+    shift = dict.fromkeys(copies, 0)
+    packets = container.demux(inputs)
+    while True:
+        try:
+            packet = next(packets)
+        except (StopIteration, IndexError, FFmpegError):
+            return
+        if packet.dts is None or not packet.size:
+            continue
+        at = packet.dts * packet.time_base
+        if (low_seconds is not None and at < low_seconds) or (
+            high_seconds is not None and at >= high_seconds
+        ):
+            continue
+        index = packet.stream.index
+        before = last[index]
+        if before is not None and packet.dts + shift[index] <= before:
+            shift[index] = before + max(1, packet.duration or 1) - packet.dts
+        if packet.pts is not None:
+            packet.pts += shift[index]
+        packet.dts += shift[index]
+        last[index] = packet.dts
+        packet.stream = copies[index]
+        yield packet
+
+
+def _kept_tags(tags: dict[str, str]) -> dict[str, str]:
+    return {name: text for name, text in tags.items() if name.lower() not in _OF_THE_FILE}
