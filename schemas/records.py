@@ -222,6 +222,8 @@ class SegmentRows:
     boxes_xyxy_px: npt.NDArray[np.float32]  # (M, 4)
     box_source: npt.NDArray[np.uint8]  # (M,) index into BOX_SOURCES
     scores: npt.NDArray[np.float32]  # (M,)
+    blur: npt.NDArray[np.float32]  # (M,) 0 sharp..1 blurred; NaN: cannot be told
+    cut_off: npt.NDArray[np.float32]  # (M,) share of the box outside the frame
     cuts_pts: npt.NDArray[np.int64]  # (C,) first frame of each new shot
     # (R,) in order, frames that repeat one of frame_pts and have its rows, and (R,) which
     repeat_pts: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
@@ -235,6 +237,8 @@ class SegmentRows:
             "track": (rows,),
             "box_source": (rows,),
             "scores": (rows,),
+            "blur": (rows,),
+            "cut_off": (rows,),
             "boxes_xyxy_px": (rows, 4),
             "lost_pts": (len(self.lost_pts), 2),
             "repeat_of": (len(self.repeat_pts),),
@@ -277,10 +281,10 @@ class SegmentRows:
     def _check_numbers(self) -> None:
         if not np.isfinite(self.boxes_xyxy_px).all():
             raise ValueError("boxes_xyxy_px: got numbers that are not finite")
-        if not ((self.scores >= 0) & (self.scores <= _MAX_SCORE)).all():
-            raise ValueError(
-                f"scores: got {self.scores.min()} to {self.scores.max()}, expected 0..1"
-            )
+        blur = self.blur[~np.isnan(self.blur)]
+        for name, shares in (("scores", self.scores), ("blur", blur), ("cut_off", self.cut_off)):
+            if not ((shares >= 0) & (shares <= _MAX_SCORE)).all():
+                raise ValueError(f"{name}: got {shares.min()} to {shares.max()}, expected 0..1")
 
     def __repr__(self) -> str:
         return f"SegmentRows({self.frames} frames, {len(self.frame)} rows)"

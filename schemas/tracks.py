@@ -9,13 +9,36 @@ import pyarrow as pa
 from schemas.columns import Column, to_schema
 from schemas.landmarks import LANDMARK_COUNT
 
-__all__ = ["BOX_SOURCES", "TRACK_COLUMNS", "TRACK_SCHEMA"]
+__all__ = [
+    "ADDED_SINCE",
+    "BOX_SOURCES",
+    "SCHEMA_VERSION_KEY",
+    "TRACK_COLUMNS",
+    "TRACK_SCHEMA",
+    "TRACK_SCHEMA_VERSION",
+]
+
+#: Rises with every change of the columns; files without a version are of version 1, which ends
+#: with `spread_px`. The columns that came since may be null: they are, read from older files.
+TRACK_SCHEMA_VERSION: Final = 2
+#: Key of the version in the metadata of a Parquet file.
+SCHEMA_VERSION_KEY: Final = b"facetracks.schema_version"
 
 #: Where a row's box comes from.
 BOX_SOURCES: Final = ("detected", "interpolated", "given")
 
 _COORDINATES: Final = pa.list_(pa.field("item", pa.float32(), nullable=False), LANDMARK_COUNT)
 _BOX: Final = pa.list_(pa.field("item", pa.float32(), nullable=False), 4)
+
+#: Columns that files of an older version do not have, and since which version they are there.
+ADDED_SINCE: Final[dict[str, int]] = {}
+
+
+def _added(name: str, kind: pa.DataType, unit: str, meaning: str) -> Column:
+    """A column that version 1 did not have."""
+    ADDED_SINCE[name] = 2
+    return Column(name, kind, unit, meaning, nullable=True)
+
 
 TRACK_COLUMNS: Final = (
     Column("video_id", pa.string(), "", "the video, as in the videos table"),
@@ -31,6 +54,14 @@ TRACK_COLUMNS: Final = (
     Column("x_raw", _COORDINATES, "px", "the network's landmarks, x"),
     Column("y_raw", _COORDINATES, "px", "the network's landmarks, y"),
     Column("spread_px", _COORDINATES, "px", "expected distance of each from the truth, or NaN"),
+    _added("blur", pa.float32(), "0..1", "of the face in its crop: 0 sharp, 1 blurred, or NaN"),
+    _added("cut_off", pa.float32(), "0..1", "share of the box's area outside the picture"),
+    _added("shot", pa.int32(), "", "shot of the video: 0, 1, ...; a cut begins the next one"),
+    _added("yaw_deg", pa.float32(), "deg", "head pose: turned to its own right, or NaN"),
+    _added("pitch_deg", pa.float32(), "deg", "head pose: looking down, or NaN"),
+    _added("roll_deg", pa.float32(), "deg", "head pose: leaning clockwise in the picture, or NaN"),
 )
 
-TRACK_SCHEMA: Final = to_schema(TRACK_COLUMNS)
+TRACK_SCHEMA: Final = to_schema(TRACK_COLUMNS).with_metadata(
+    {SCHEMA_VERSION_KEY: str(TRACK_SCHEMA_VERSION)}
+)

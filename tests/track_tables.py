@@ -11,7 +11,10 @@ from schemas.tracks import TRACK_SCHEMA
 
 __all__ = ["COORDINATES", "TOLERANCE_PX", "assert_same_tracks", "numbers_of"]
 
-COORDINATES: Final = ("box_xyxy_px", "score", "x", "y", "x_raw", "y_raw", "spread_px")
+COORDINATES: Final = (
+    "box_xyxy_px", "score", "x", "y", "x_raw", "y_raw", "spread_px", "blur", "cut_off",
+    "yaw_deg", "pitch_deg", "roll_deg",
+)  # fmt: skip
 TOLERANCE_PX: Final = 0.01
 
 

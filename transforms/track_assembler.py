@@ -22,6 +22,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from models.face_tracking import match_boxes
+from models.landmarks.head_pose import head_pose
 from models.stabilization.stabilizers import Stabilizer
 from schemas.records import Seam, SegmentLandmarks
 from schemas.tracks import BOX_SOURCES, TRACK_SCHEMA
@@ -54,6 +55,9 @@ class _Row:
     score: float
     raw: npt.NDArray[np.float32]
     spread_px: npt.NDArray[np.float32]
+    blur: float
+    cut_off: float
+    shot: int
 
 
 @dataclass(slots=True)
@@ -92,6 +96,7 @@ class TrackAssembler:
     rows: int = 0
     first_pts: int | None = None
     last_pts: int | None = None
+    shot: int = 0  # cuts walked past
     _best_scores: list[float] = field(default_factory=list)  # by face_id
     _face_rows: list[int] = field(default_factory=list)
     _active: dict[int, _Face] = field(default_factory=dict)  # by local track
@@ -101,10 +106,13 @@ class TrackAssembler:
     _seconds: float | None = None  # of the last one
     _step: float = 0.0  # seconds between the last two
     _unbroken: int = 0  # the sample since which no step was too long for its neighbours
+    _pixel_aspect: float | None = None  # of the first frame
 
     def add(self, part: SegmentLandmarks, new_stabilizer: Callable[[], Stabilizer]) -> pa.Table:
         """Takes the next segment's landmarks."""
-        rows, final = part.rows, _RowTable(self.video_id)
+        if self._pixel_aspect is None and part.geometry is not None:
+            self._pixel_aspect = float(part.geometry.sample_aspect_ratio)
+        rows, final = part.rows, self._new_table()
         self._cross_seam(part, final)
         cuts = set(rows.cuts_pts.tolist())
         bounds = np.searchsorted(rows.frame, np.arange(len(rows.frame_pts) + 1))
@@ -113,6 +121,7 @@ class TrackAssembler:
             seconds = float(pts * self.time_base)
             self._step_to(seconds)
             if pts in cuts:
+                self.shot += 1
                 self._lose_all(final)
                 self._lost.clear()
             here = range(bounds[i], bounds[i + 1])
@@ -140,6 +149,9 @@ class TrackAssembler:
                     float(rows.scores[r]),
                     part.landmarks_px[r],
                     part.spread_px[r],
+                    float(rows.blur[r]),
+                    float(rows.cut_off[r]),
+                    self.shot,
                 )
                 self._push(self._active[int(rows.track[r])], row, final)
             self.frames += 1 + len(again)
@@ -151,7 +163,7 @@ class TrackAssembler:
 
     def skip(self) -> pa.Table:
         """Walks past a segment that gave nothing: every face ends before the gap."""
-        final = _RowTable(self.video_id)
+        final = self._new_table()
         self._lose_all(final)
         self._seam = None
         return self._counted(final)
@@ -167,6 +179,9 @@ class TrackAssembler:
     def rows_of(self, face_ids: tuple[int, ...]) -> int:
         """How many rows some faces have."""
         return sum(self._face_rows[face_id] for face_id in face_ids)
+
+    def _new_table(self) -> _RowTable:
+        return _RowTable(self.video_id, self._pixel_aspect or 1.0)
 
     def _step_to(self, seconds: float) -> None:
         """Counts a sample; after a long pause, frames say nothing of who was there before."""
@@ -267,8 +282,8 @@ class TrackAssembler:
 class _RowTable:
     """Collects final rows and turns them into Arrow."""
 
-    def __init__(self, video_id: str) -> None:
-        self._video_id = video_id
+    def __init__(self, video_id: str, pixel_aspect: float) -> None:
+        self._video_id, self._pixel_aspect = video_id, pixel_aspect
         self._rows: list[tuple[int, tuple[int, int, float], _Row, npt.NDArray[np.float64]]] = []
 
     def append(self, face_id: int, row: _Row, landmarks: npt.NDArray[np.float64]) -> None:
@@ -282,6 +297,7 @@ class _RowTable:
         raw = np.array([row.raw for row in rows], np.float32).reshape(-1, 68, 2)
         spread = np.array([row.spread_px for row in rows], np.float32).reshape(-1, 68)
         steady = np.array([item[3] for item in self._rows], np.float32).reshape(-1, 68, 2)
+        yaw, pitch, roll = head_pose(steady, self._pixel_aspect).astype(np.float32).T
         columns = {
             "video_id": [self._video_id] * len(rows),
             "face_id": [item[0] for item in self._rows],
@@ -296,6 +312,12 @@ class _RowTable:
             "x_raw": _lists(raw[..., 0], "x_raw"),
             "y_raw": _lists(raw[..., 1], "y_raw"),
             "spread_px": _lists(spread, "spread_px"),
+            "blur": np.array([row.blur for row in rows], np.float32),
+            "cut_off": np.array([row.cut_off for row in rows], np.float32),
+            "shot": [row.shot for row in rows],
+            "yaw_deg": yaw,
+            "pitch_deg": pitch,
+            "roll_deg": roll,
         }
         return pa.table(columns, schema=TRACK_SCHEMA)
 

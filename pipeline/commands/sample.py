@@ -20,11 +20,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from models.crop_trust import cut_off_share
 from models.face_box import box_from_landmarks
 from models.landmarks.evaluation.metrics import nrmse_percent
 from models.synthesis.astronaut import ASTRONAUT_LANDMARKS_PX, load_astronaut
 from models.synthesis.face_animation import FaceAnimation
-from models.synthesis.face_motion import pose_at
+from models.synthesis.face_motion import Pose, pose_at
 from pipeline.data.track_file import read_track_file
 from schemas.errors import UsageError
 from schemas.landmarks import (
@@ -72,7 +73,7 @@ def write_sample(path: str | Path, *, seconds: float = 10.0, size_px: int = 512)
     truth = path.with_name(f"{path.stem}.truth.parquet")
     with atomic_file(str(path)) as clip_part, atomic_file(str(truth)) as truth_part:
         _encode(clip_part, (animation.render(pose, size_px) for pose in poses), size_px)
-        table = _truth_table(path.name, landmarks, *_stored_pts(clip_part))
+        table = _truth_table(path.name, landmarks, poses, size_px, *_stored_pts(clip_part))
         pq.write_table(table, truth_part, compression="zstd")
     return truth
 
@@ -103,12 +104,21 @@ def _stored_pts(path: Path) -> tuple[list[int], Fraction]:
 
 
 def _truth_table(
-    video_id: str, landmarks: npt.NDArray[np.float64], pts: list[int], time_base: Fraction
+    video_id: str,
+    landmarks: npt.NDArray[np.float64],
+    poses: list[Pose],
+    size_px: int,
+    pts: list[int],
+    time_base: Fraction,
 ) -> pa.Table:
+    """Head pose is that of the animation, whose zero is the photograph; blur is not known."""
     rows = len(landmarks)
     if len(pts) != rows:
         raise RuntimeError(f"{video_id}: the clip holds {len(pts)} frames, expected {rows}")
     x, y = (_fixed_lists(landmarks[..., axis]) for axis in (0, 1))
+    boxes = box_from_landmarks(landmarks)
+    turned = [(p.yaw_deg, p.pitch_deg, p.roll_deg + p.camera_roll_deg) for p in poses]
+    yaw, pitch, roll = np.array(turned, np.float32).T
     table = pa.table(
         [
             pa.array([video_id] * rows),
@@ -116,7 +126,7 @@ def _truth_table(
             pa.array(np.arange(rows)),
             pa.array(pts, pa.int64()),
             pa.array([float(p * time_base) for p in pts]),
-            _fixed_lists(box_from_landmarks(landmarks)),
+            _fixed_lists(boxes),
             pa.array(["given"] * rows),
             pa.array(np.ones(rows, np.float32)),
             x,
@@ -124,6 +134,12 @@ def _truth_table(
             x,
             y,
             _fixed_lists(np.zeros((rows, LANDMARK_COUNT))),
+            pa.nulls(rows, pa.float32()),
+            pa.array([cut_off_share(box, size_px, size_px) for box in boxes], pa.float32()),
+            pa.array(np.zeros(rows, np.int32)),
+            yaw,
+            pitch,
+            roll,
         ],
         names=TRACK_SCHEMA.names,
     ).cast(TRACK_SCHEMA)

@@ -149,6 +149,8 @@ def _samples() -> Samples:
         boxes_xyxy_px=np.tile(np.array([1, 2, 30, 40], np.float32), (3, 1)),
         box_source=np.array([0, 1, 0], np.uint8),
         scores=np.ones(3, np.float32),
+        blur=np.full(3, 0.5, np.float32),
+        cut_off=np.zeros(3, np.float32),
         cuts_pts=np.array([2], np.int64),
         lost_pts=np.array([[5, 7]], np.int64),
     )
@@ -218,7 +220,11 @@ def _track_table(rows: int) -> pa.Table:
         "box_xyxy_px": [[1.0, 2.0, 30.0, 40.0]] * rows,
         "box_source": ["detected"] * rows,
         "score": [0.9] * rows,
+        "blur": [0.5] * rows,
+        "cut_off": [0.0] * rows,
+        "shot": [0] * rows,
     } | dict.fromkeys(("x", "y", "x_raw", "y_raw", "spread_px"), points)
+    columns |= dict.fromkeys(("yaw_deg", "pitch_deg", "roll_deg"), [0.0] * rows)
     return pa.table(columns, schema=TRACK_SCHEMA)
 
 

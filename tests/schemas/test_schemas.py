@@ -106,6 +106,8 @@ def rows(**changes) -> SegmentRows:
         "boxes_xyxy_px": np.zeros((3, 4), np.float32),
         "box_source": np.zeros(3, np.uint8),
         "scores": np.zeros(3, np.float32),
+        "blur": np.full(3, np.nan, np.float32),
+        "cut_off": np.zeros(3, np.float32),
         "cuts_pts": np.zeros(0, np.int64),
     }
     return SegmentRows(**(fields | changes))
@@ -119,6 +121,19 @@ def test_rows_of_unequal_length_are_refused():
         rows(boxes_xyxy_px=np.zeros((3, 2), np.float32))
     with pytest.raises(ValueError, match=r"box_source: got 3"):
         rows(box_source=np.full(3, len(BOX_SOURCES), np.uint8))
+
+
+@pytest.mark.parametrize("name", ["scores", "blur", "cut_off"])
+@pytest.mark.parametrize("value", [-0.1, 1.1, np.inf])
+def test_shares_are_from_0_to_1(name, value):
+    with pytest.raises(ValueError, match=rf"{name}: got .* expected 0..1"):
+        rows(**{name: np.array([0, value, 0], np.float32)})
+
+
+def test_only_blur_may_be_unknown():
+    rows(blur=np.array([np.nan, 0.5, np.nan], np.float32))
+    with pytest.raises(ValueError, match=r"cut_off: got nan to nan"):
+        rows(cut_off=np.full(3, np.nan, np.float32))
 
 
 def segment(**bounds) -> Segment:

@@ -8,6 +8,7 @@ from fractions import Fraction
 
 import numpy as np
 
+from models.landmarks.mean_face import MEAN_FACE
 from schemas.records import (
     FrameGeometry,
     Seam,
@@ -44,11 +45,11 @@ def box_at(x: float, y: float = 10.0, size: float = 20.0) -> Box:
 
 
 def landmarks_for(box: Sequence[float], pts: int) -> np.ndarray:
-    """(68, 2) points that tell their box and frame."""
-    points = np.zeros((68, 2), np.float32)
-    points[:, 0] = np.linspace(box[0], box[2], 68) + 0.01 * pts
-    points[:, 1] = np.linspace(box[1], box[3], 68)
-    return points
+    """(68, 2) points of a face that tell their box and frame."""
+    low, high = MEAN_FACE[:, :2].min(0), MEAN_FACE[:, :2].max(0)
+    side = np.array([box[2] - box[0], box[3] - box[1]])
+    points = (MEAN_FACE[:, :2] - low) / (high - low) * side + [box[0] + 0.01 * pts, box[1]]
+    return points.astype(np.float32)
 
 
 def make_rows(
@@ -58,7 +59,10 @@ def make_rows(
     source: int = 0,
     lost: Sequence[tuple[int, int]] = (),
 ) -> SegmentRows:
-    """Rows from {pts: {local track: box}}; faces of a frame stand in order of x."""
+    """Rows from {pts: {local track: box}}; faces of a frame stand in order of x.
+
+    Blur and cut-off are the rest of the boxes' left and upper edges by 64, over 64.
+    """
     pts = sorted(frames)
     rows = [
         (i, track, box)
@@ -72,6 +76,8 @@ def make_rows(
         boxes_xyxy_px=np.array([r[2] for r in rows], np.float32).reshape(-1, 4),
         box_source=np.full(len(rows), source, np.uint8),
         scores=np.full(len(rows), 0.75, np.float32),
+        blur=np.array([r[2][0] % 64 / 64 for r in rows], np.float32),
+        cut_off=np.array([r[2][1] % 64 / 64 for r in rows], np.float32),
         cuts_pts=np.array(sorted(cuts), np.int64),
         lost_pts=np.array(lost, np.int64).reshape(-1, 2),
     )

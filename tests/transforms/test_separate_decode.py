@@ -27,7 +27,8 @@ def assert_same(got: SegmentWindows, expected: SegmentWindows) -> None:
     )  # fmt: skip
     for name in ("crops", "windows", "affines"):
         assert np.array_equal(getattr(got, name), getattr(expected, name))
-    for name in ("frame_pts", "frame", "track", "boxes_xyxy_px", "box_source", "scores"):
+    names = ("frame_pts", "frame", "track", "boxes_xyxy_px", "box_source", "scores")
+    for name in (*names, "blur", "cut_off"):
         assert np.array_equal(getattr(got.rows, name), getattr(expected.rows, name))
 
 

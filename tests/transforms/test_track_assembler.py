@@ -1,4 +1,6 @@
 from collections import Counter
+from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pyarrow as pa
@@ -7,6 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from segments import box_at, landmarks_for, make_part, make_segment, split_parts
 
+from models.landmarks.head_pose import head_pose, pose_rotation
+from models.landmarks.mean_face import MEAN_FACE
 from models.stabilization.stabilizers import OneEuro, PassThrough
 from schemas.tracks import TRACK_SCHEMA
 from transforms.track_assembler import REACQUIRE_SECONDS, TrackAssembler
@@ -71,7 +75,37 @@ def test_rows_by_hand():
     assert np.stack([rows[2]["x"], rows[2]["y"]], 1) == pytest.approx(expected)
     assert np.stack([rows[2]["x_raw"], rows[2]["y_raw"]], 1) == pytest.approx(expected)
     assert rows[2]["spread_px"] == [rows[2]["box_xyxy_px"][0]] * 68
+    assert [r["blur"] for r in rows] == [3 / 64, 4 / 64, 50 / 64]
+    assert [r["cut_off"] for r in rows] == [10 / 64] * 3
     assert {r["video_id"] for r in rows} == {"clip.mp4"}
+
+
+@pytest.mark.parametrize("bounds", [[], [3], [2, 3, 4], [5]])
+def test_shots_are_counted_over_segments(bounds):
+    frames = {pts: {0: box_at(3)} for pts in range(8)}
+    table = walk(split_parts(frames, bounds, cuts=[3, 5]))
+    assert table.sort_by("pts")["shot"].to_pylist() == [0, 0, 0, 1, 1, 2, 2, 2]
+
+
+def test_a_cut_without_a_face_counts_and_a_lost_segment_does_not():
+    frames = {0: {0: box_at(3)}, 1: {}, 2: {}, 6: {0: box_at(3)}}
+    first, _, last = split_parts(frames, [2, 4], cuts=[1])
+    assert walk([first, None, last])["shot"].to_pylist() == [0, 1]
+
+
+def test_head_pose_is_that_of_the_stabilized_landmarks_on_square_pixels():
+    turned = MEAN_FACE @ pose_rotation(np.array([20.0, -10.0, 5.0])).T
+    points = (turned[:, :2] * [50.0, 100.0] + [80.0, 60.0]).astype(np.float32)
+    part = one({0: {0: box_at(3)}})
+    part = replace(
+        part,
+        landmarks_px=points[None],
+        geometry=replace(part.geometry, sample_aspect_ratio=Fraction(2)),
+    )
+    (row,) = walk([part]).to_pylist()
+    pose = [row[f"{name}_deg"] for name in ("yaw", "pitch", "roll")]
+    assert pose == pytest.approx(head_pose(points[None] * [2.0, 1.0])[0], abs=1e-4)
+    assert pose == pytest.approx([20, -10, 5], abs=5)  # without perspective
 
 
 def test_ids_follow_first_pts_then_x():

@@ -46,6 +46,7 @@ def test_repeats_have_the_rows_of_their_frames():
     assert walker.rows_of((0,)) == 4
     rows = table.to_pylist()
     same = ("x", "y", "x_raw", "y_raw", "box_xyxy_px", "box_source", "score", "face_id")
+    same += ("blur", "cut_off", "shot", "pitch_deg")
     assert all(rows[1][name] == rows[2][name] == rows[0][name] for name in same)
     assert rows[3]["x_raw"] != rows[0]["x_raw"]
 

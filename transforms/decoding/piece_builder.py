@@ -19,6 +19,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from models.crop_trust import cut_off_share, face_blur
 from models.crops import Affine, square_affine
 from models.face_tracking import FrameFaces
 from models.frame_pixels import FramePixels, upright_aspect
@@ -95,21 +96,25 @@ class _Piece:
     frame_pts: list[int] = field(default_factory=list)
     repeats: list[tuple[int, int]] = field(default_factory=list)  # (pts, index of its frame)
     cuts: list[int] = field(default_factory=list)
-    rows: list[tuple[int, int, int, float]] = field(default_factory=list)
+    rows: list[tuple[int, int, int]] = field(default_factory=list)  # frame, track, source
+    trust: list[tuple[float, float, float]] = field(default_factory=list)  # score, blur, cut-off
     boxes: list[Any] = field(default_factory=list)
     affines: list[Affine] = field(default_factory=list)
     crops: list[Any] = field(default_factory=list)
     windows: list[list[int]] = field(default_factory=list)
 
     def segment_rows(self, lost_pts: npt.NDArray[np.int64]) -> SegmentRows:
-        columns = np.array([r[:3] for r in self.rows], np.int32).reshape(-1, 3)
+        columns = np.array(self.rows, np.int32).reshape(-1, 3)
+        scores, blur, cut_off = np.array(self.trust, np.float32).reshape(-1, 3).T
         return SegmentRows(
             frame_pts=np.array(self.frame_pts, np.int64),
             frame=columns[:, 0],
             track=columns[:, 1],
             boxes_xyxy_px=np.array(self.boxes, np.float32).reshape(-1, 4),
             box_source=columns[:, 2].astype(np.uint8),
-            scores=np.array([r[3] for r in self.rows], np.float32),
+            scores=scores,
+            blur=blur,
+            cut_off=cut_off,
             cuts_pts=np.array(self.cuts, np.int64),
             repeat_pts=np.array([pts for pts, _ in self.repeats], np.int64),
             repeat_of=np.array([frame for _, frame in self.repeats], np.int32),
@@ -210,7 +215,10 @@ class PieceBuilder:
             if self.segment.owns(sample.pts):
                 source = self.source if faces.detected[i] else "interpolated"
                 row = len(piece.frame_pts) - 1
-                piece.rows.append((row, track, BOX_SOURCES.index(source), float(faces.scores[i])))
+                frame = box, sample.pixels.width_px, sample.pixels.height_px
+                blur, cut_off = face_blur(piece.crops[-1], affine, *frame), cut_off_share(*frame)
+                piece.rows.append((row, track, BOX_SOURCES.index(source)))
+                piece.trust.append((float(faces.scores[i]), blur, cut_off))
                 piece.boxes.append(box)
                 piece.affines.append(affine)
                 piece.windows.append(self._window(recent))

@@ -24,10 +24,10 @@ from typing import Final, TypeVar
 import pyarrow as pa
 
 from schemas.errors import OutputError
-from schemas.tracks import TRACK_SCHEMA
+from schemas.tracks import ADDED_SINCE, TRACK_SCHEMA
 from schemas.videos import VIDEO_SCHEMA
 from transforms.storage.atomic_files import Folder, file_stem, write_bytes
-from transforms.storage.parquet_reading import read_parquet
+from transforms.storage.parquet_reading import open_parquet, read_columns
 
 __all__ = ["OutputFolder", "read_tracks", "read_videos"]
 
@@ -178,6 +178,7 @@ def read_tracks(
 
     Returns: a pyarrow.Table with the columns of the README. `x`, `y`, `x_raw`, `y_raw` are
         lists of 68 float32 in pixels of the upright frame; pts are in the video's time_base.
+        Columns that an older file does not have are null in its rows.
 
     Raises:
         OutputError: there are no tracks, none of a video that was asked for, or a file cannot
@@ -220,7 +221,14 @@ def _read_table(file: Folder, columns: Sequence[str] | None, schema: pa.Schema) 
     if unknown := [name for name in names if name not in schema.names]:
         raise OutputError(f"columns: got {', '.join(unknown)}, expected {', '.join(schema.names)}")
     try:
-        table = read_parquet(pa.BufferReader(file.read_bytes()), names)
+        parquet = open_parquet(pa.BufferReader(file.read_bytes()))
+        # Older track files lack what came since.
+        added = ADDED_SINCE.keys() if schema is TRACK_SCHEMA else set[str]()
+        absent = added & set(names) - set(parquet.schema_arrow.names)
+        table = read_columns(parquet, [name for name in names if name not in absent])
+        for name in absent:
+            nothing = pa.nulls(parquet.metadata.num_rows, schema.field(name).type)
+            table = table.append_column(name, nothing)
         return table.select(names).cast(pa.schema([schema.field(name) for name in names]))
     except FileNotFoundError as error:
         raise OutputError(f"{file}: no such file; the video has no row there") from error

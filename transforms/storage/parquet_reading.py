@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-__all__ = ["open_parquet", "read_parquet"]
+__all__ = ["open_parquet", "read_columns", "read_parquet"]
 
 
 def open_parquet(source: Any) -> pq.ParquetFile:
@@ -28,7 +28,11 @@ def read_parquet(source: Any, columns: Sequence[str] | None = None) -> pa.Table:
         pyarrow.ArrowException, OSError, ValueError: it is no Parquet, is damaged, or lacks a
             column.
     """
-    file = open_parquet(source)
+    return read_columns(open_parquet(source), columns)
+
+
+def read_columns(file: pq.ParquetFile, columns: Sequence[str] | None = None) -> pa.Table:
+    """The table of a file that `open_parquet` opened, as `read_parquet` reads it."""
     names = file.schema_arrow.names
     if missing := [name for name in columns or () if name not in names]:
         raise pa.ArrowInvalid(f"got columns {', '.join(names)}; missing {', '.join(missing)}")

@@ -58,6 +58,8 @@ _ROW_ARRAYS: Final[dict[str, npt.DTypeLike]] = {
     "boxes_xyxy_px": np.float32,
     "box_source": np.uint8,
     "scores": np.float32,
+    "blur": np.float32,
+    "cut_off": np.float32,
     "cuts_pts": np.int64,
     "lost_pts": np.int64,
     "repeat_pts": np.int64,

@@ -51,7 +51,8 @@ def merge_track_parts(
     Only the faces of `face_ids` are kept, numbered anew from 0 in that order; None keeps
     all as they are. Reads one row group at a time: memory depends on neither length nor faces.
     """
-    schema = TRACK_SCHEMA.with_metadata({METADATA_KEY: json.dumps(dict(metadata)).encode()})
+    about = {METADATA_KEY: json.dumps(dict(metadata)).encode()}
+    schema = TRACK_SCHEMA.with_metadata({**TRACK_SCHEMA.metadata, **about})
     order = [pq.SortingColumn(TRACK_SCHEMA.get_field_index(c)) for c in ("face_id", "frame_index")]
     rows = 0
     with (

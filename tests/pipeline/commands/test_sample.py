@@ -49,6 +49,12 @@ def test_truth_is_a_track_of_every_frame(clip: Path) -> None:
     assert set(table["video_id"].to_pylist()) == {"clip.mp4"}
     assert set(table["box_source"].to_pylist()) == {"given"}
     assert table["x"].equals(table["x_raw"])
+    pose = pose_at(9 / 25)
+    last = table.slice(9).to_pylist()[0]
+    assert last["yaw_deg"] == pytest.approx(pose.yaw_deg, abs=1e-5)
+    assert last["pitch_deg"] == pytest.approx(pose.pitch_deg, abs=1e-5)
+    assert last["roll_deg"] == pytest.approx(pose.roll_deg + pose.camera_roll_deg, abs=1e-5)
+    assert (last["blur"], last["cut_off"], last["shot"]) == (None, 0.0, 0)
     assert sorted(p.name for p in clip.parent.iterdir()) == ["clip.mp4", "clip.truth.parquet"]
 
 

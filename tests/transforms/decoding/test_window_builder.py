@@ -83,10 +83,27 @@ def test_rows_and_affines_by_hand():
         "detected", "interpolated", "detected",
     ]  # fmt: skip
     assert windows.rows.scores == pytest.approx([0.9] * 3)
+    assert windows.rows.blur == pytest.approx([np.nan] * 3, nan_ok=True)  # too small to tell
+    assert windows.rows.cut_off.tolist() == [0.0] * 3
     # 8 px over 8: crop (0, 0) is half a pixel inside the corner of the box.
     assert windows.affines[0] == pytest.approx(np.array([[1, 0, 10.5], [0, 1, 10.5]]))
     geometry = windows.geometry
     assert (geometry.width_px, geometry.height_px, geometry.rotation_deg) == (64, 48, 0)
+
+
+def test_a_face_that_is_partly_outside_and_how_blurred_it_is():
+    """16 of 48 columns of the box are left of the frame; what is in it is a sharp edge."""
+    frames = []
+    for at in range(2):
+        image = np.full((48, 64, 3), 100, np.uint8)
+        image[24:, 16:] = 200 + 20 * at
+        frames.append((at, av.VideoFrame.from_ndarray(image, format="rgb24")))
+    spec = CropSpec(size_px=48, scale=1.0, window_frames=3)
+    boxes = Boxes([(-16.5, -0.5, 31.5, 47.5)], source="given", keys={0, 1})
+    (windows,) = decode_windows(make_segment(), frames, boxes, spec)
+    assert windows.rows.cut_off == pytest.approx([1 / 3] * 2)
+    # One step a line, and a blur of nine taps leaves a ninth of each.
+    assert windows.rows.blur == pytest.approx([1 / 9] * 2, abs=0.01)
 
 
 def test_given_boxes_are_called_given():

@@ -6,7 +6,7 @@ from segments import box_at, split_parts
 
 from schemas.errors import OutputError
 from schemas.records import Video
-from schemas.tracks import TRACK_SCHEMA
+from schemas.tracks import ADDED_SINCE, TRACK_SCHEMA
 from schemas.videos import VIDEO_SCHEMA
 from transforms.stabilize_tracks import stabilize_segments
 from transforms.storage.output_tables import OutputFolder, read_tracks, read_videos
@@ -80,6 +80,21 @@ def test_what_is_not_there_or_no_table(tmp_path, output):
     (tmp_path / "videos" / "a.parquet").write_text("text")
     with pytest.raises(OutputError, match=r"a\.parquet: cannot be read as a table of annotate"):
         read_videos(tmp_path)
+
+
+def test_a_file_of_version_1_has_nothing_in_the_columns_that_came_since(output, tmp_path):
+    (tmp_path / "tracks").mkdir()
+    table = read_tracks(output, ["c.mp4"])
+    older = table.drop_columns(list(ADDED_SINCE))
+    pa.parquet.write_table(older, tmp_path / "tracks" / "c.mp4.parquet")
+    got = read_tracks(tmp_path)
+    assert got.schema.equals(TRACK_SCHEMA)
+    assert got.select(older.schema.names).equals(older)
+    for name in ADDED_SINCE:
+        assert got[name].null_count == 5
+        assert table[name].null_count == 0
+    assert read_tracks(tmp_path, columns=["shot", "pts"])["shot"].null_count == 5
+    assert len(read_tracks(tmp_path, columns=["shot"])) == 5
 
 
 def test_tables_of_other_programs_need_our_columns(tmp_path):

@@ -137,6 +137,8 @@ def test_fields_of_another_type_or_range_are_refused(path, value):
         ("track", [0, -1], "track"),
         ("scores", [0.5, np.nan], "scores"),
         ("scores", [0.5, 1.5], "scores"),
+        ("blur", [0.5, 1.5], "blur"),
+        ("cut_off", [0.5, np.nan], "cut_off"),
         ("boxes_xyxy_px", [[0, 0, 1, np.inf], [0, 0, 1, 1]], "boxes_xyxy_px"),
         ("cuts_pts", [45], "cuts_pts"),
         ("lost_pts", [[45, 45]], "lost_pts"),

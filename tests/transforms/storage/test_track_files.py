@@ -7,7 +7,7 @@ import pytest
 from segments import box_at, split_parts
 
 from models.stabilization.stabilizers import PassThrough
-from schemas.tracks import TRACK_SCHEMA
+from schemas.tracks import ADDED_SINCE, SCHEMA_VERSION_KEY, TRACK_SCHEMA
 from transforms.storage.track_files import METADATA_KEY, merge_track_parts, write_track_part
 from transforms.track_assembler import TrackAssembler
 
@@ -62,6 +62,7 @@ def test_the_file_says_how_it_is_sorted_and_made(parts, tmp_path):
     assert [s.column_index for s in file.metadata.row_group(0).sorting_columns] == places
     about = json.loads(file.schema_arrow.metadata[METADATA_KEY])
     assert about == {"config_hash": "abc", "time_base": "1/25"}
+    assert file.schema_arrow.metadata[SCHEMA_VERSION_KEY] == b"2"
     assert file.schema_arrow.field("pts_seconds").metadata[b"unit"] == b"s"
 
 
@@ -101,6 +102,7 @@ def test_many_rows_come_in_groups_of_bounded_size(tmp_path):
                 "box_source": ["given"] * rows,
                 "score": np.ones(rows, np.float32),
                 **{name: _fixed(rows, 68) for name in ("x", "y", "x_raw", "y_raw", "spread_px")},
+                **{name: pa.nulls(rows, TRACK_SCHEMA.field(name).type) for name in ADDED_SINCE},
             },
             schema=TRACK_SCHEMA,
         )

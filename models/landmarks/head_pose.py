@@ -1,0 +1,147 @@
+"""Head pose: how a rigid mean face must be turned to be seen as the landmarks are.
+
+    camera     x right, y down, z away; it looks at the middle of the face's landmarks, as far off
+               as five of their extents: a face of 20 cm is a metre away
+    yaw_deg    about y, above 0: the head turns to its own right, in the picture to the left
+    pitch_deg  about x, above 0: it looks down
+    roll_deg   about z, above 0: it leans clockwise in the picture
+    zero       the mean face upright, as the median of 300W's frontal faces looks at its camera
+
+    R = Rz(roll) Ry(yaw) Rx(pitch); camera_xyz = R @ MEAN_FACE_xyz + translation
+
+Angles are those to the line from the camera to the face, so they depend neither on the place of
+the face in the frame nor on the frame's size. Nose and eyes are fitted, which hardly move with
+expressions. The first guess is the affine camera of least squares, of which there is one for
+points that are in no plane; so neighbouring frames cannot end in two different minima.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from models.landmarks.mean_face import MEAN_FACE
+
+__all__ = ["head_pose", "pose_rotation"]
+
+_USED: Final = slice(27, 48)  # nose and eyes
+_CAMERA_DISTANCE: Final = 5.0
+_STEPS: Final = 12
+#: Radians, and extents of the face, that the last step of a solution may still go.
+_SETTLED: Final = 1e-3
+#: Landmarks whose second singular value is this much smaller than the first lie on a line.
+_FLAT: Final = 1e-3
+_DAMPING: Final = 1e-9
+
+Array = npt.NDArray[np.float64]
+
+
+def head_pose(landmarks_px: npt.NDArray[np.floating], pixel_aspect: float = 1.0) -> Array:
+    """Yaw, pitch and roll of each face in degrees: (N, 68, 2) to (N, 3) float64.
+
+    Perspective-n-point by Gauss-Newton steps on the distances in the picture. Every face is
+    solved by itself: equal landmarks give equal angles whatever the frames around them.
+    nan where landmarks are missing, lie on a line, or are those of no face that could be.
+
+    Args:
+        landmarks_px: in pixels of the upright frame.
+        pixel_aspect: width over height of a pixel.
+    """
+    points = np.asarray(landmarks_px, np.float64) * [pixel_aspect, 1.0]
+    pose = np.full((len(points), 3), np.nan)
+    low, high = points.min(1), points.max(1)
+    extent = (high - low).max(1)
+    sound = np.isfinite(extent) & (extent > 0)
+    points, extent = points[sound], extent[sound]
+    middle = (low + high)[sound, None] / 2
+    seen = (points - middle)[:, _USED] / (_CAMERA_DISTANCE * extent[:, None, None])
+    model = MEAN_FACE[_USED] - MEAN_FACE[_USED].mean(0)
+    rotation, translation, solid = _affine_guess(seen, model)
+    step = np.full((len(seen), 6), np.inf)
+    with np.errstate(all="ignore"):  # what fails is not finite in the end
+        for _ in range(_STEPS):
+            step = _gauss_newton_step(seen, model, rotation, translation)
+            rotation = _rotation_about(step[:, :3]) @ rotation
+            translation = translation + step[:, 3:]
+        near = translation[:, 2]
+        settled = (np.abs(step[:, :3]).max(1) < _SETTLED) & (
+            np.abs(step[:, 3:]).max(1) < _SETTLED * near
+        )
+    angles = _angles_deg(rotation)
+    angles[~(solid & settled & (near > 0))] = np.nan
+    pose[sound] = angles
+    return pose
+
+
+def pose_rotation(pose_deg: npt.NDArray[np.floating]) -> Array:
+    """The rotations R of some poses: (..., 3) yaw, pitch, roll in degrees to (..., 3, 3)."""
+    yaw, pitch, roll = np.moveaxis(np.deg2rad(np.asarray(pose_deg, np.float64)), -1, 0)
+    zero = np.zeros_like(yaw)
+    about = [np.stack(axis, -1) for axis in ((pitch, zero, zero), (zero, yaw, zero))]
+    turned: Array = (
+        _rotation_about(np.stack((zero, zero, roll), -1))
+        @ _rotation_about(about[1])
+        @ _rotation_about(about[0])
+    )
+    return turned
+
+
+def _affine_guess(seen: Array, model: Array) -> tuple[Array, Array, npt.NDArray[np.bool_]]:
+    """(N, 3, 3) rotations, (N, 3) translations, and whether the points are in no line.
+
+    The affine camera of least squares, and the scaled rotation nearest to it.
+    """
+    middle = seen.mean(1)
+    affine = np.swapaxes(seen - middle[:, None], 1, 2) @ np.linalg.pinv(model).T  # (N, 2, 3)
+    left, sizes, right = np.linalg.svd(affine, full_matrices=False)
+    rows = left @ right
+    rotation = np.concatenate([rows, np.cross(rows[:, 0], rows[:, 1])[:, None]], 1)
+    solid = sizes[:, 1] > _FLAT * sizes[:, 0]
+    scale = np.where(solid, sizes.mean(1), 1.0)
+    distance = 1 / scale[:, None]
+    return rotation, np.concatenate([middle * distance, distance], 1), solid
+
+
+def _gauss_newton_step(seen: Array, model: Array, rotation: Array, translation: Array) -> Array:
+    """(N, 6): the rotation vector and the translation that bring the model nearer."""
+    turned = model @ np.swapaxes(rotation, 1, 2)  # (N, P, 3)
+    x, y, z = np.moveaxis(turned + translation[:, None], -1, 0)
+    u, v, zero = x / z, y / z, np.zeros_like(z)
+    rx, ry, rz = np.moveaxis(turned, -1, 0)
+    to_u = [-u * ry / z, (rz + u * rx) / z, -ry / z, 1 / z, zero, -u / z]
+    to_v = [-(rz + v * ry) / z, v * rx / z, rx / z, zero, 1 / z, -v / z]
+    jacobian = np.concatenate([np.stack(to_u, -1), np.stack(to_v, -1)], 1)  # (N, 2P, 6)
+    residual = np.concatenate([seen[..., 0] - u, seen[..., 1] - v], 1)
+    transposed = np.swapaxes(jacobian, 1, 2)
+    normal = transposed @ jacobian
+    size = np.trace(normal, axis1=1, axis2=2)[:, None, None]
+    # Where nothing is finite any more, any regular matrix will do.
+    broken = ~np.isfinite(normal).all((1, 2), keepdims=True) | (size == 0)
+    normal = np.where(broken, np.eye(6), normal + _DAMPING * size * np.eye(6))
+    step: Array = np.linalg.solve(normal, transposed @ residual[..., None])[..., 0]
+    step[broken[:, 0, 0]] = np.nan
+    return step
+
+
+def _rotation_about(vectors: Array) -> Array:
+    """(..., 3) rotation vectors in radians to (..., 3, 3) matrices (Rodrigues' formula)."""
+    angle = np.linalg.norm(vectors, axis=-1)[..., None, None]
+    x, y, z = np.moveaxis(vectors, -1, 0)
+    zero = np.zeros_like(x)
+    rows = ((zero, -z, y), (z, zero, -x), (-y, x, zero))
+    cross = np.stack([np.stack(row, -1) for row in rows], -2)
+    half = np.sinc(angle / (2 * np.pi)) ** 2 / 2  # (1 - cos) / angle^2
+    rotation: Array = np.eye(3) + np.sinc(angle / np.pi) * cross + half * (cross @ cross)
+    return rotation
+
+
+def _angles_deg(rotation: Array) -> Array:
+    """(N, 3, 3) to (N, 3): yaw, pitch, roll of R = Rz Ry Rx."""
+    r = rotation
+    yaw = np.arctan2(-r[:, 2, 0], np.hypot(r[:, 0, 0], r[:, 1, 0]))
+    pitch = np.arctan2(r[:, 2, 1], r[:, 2, 2])
+    roll = np.arctan2(r[:, 1, 0], r[:, 0, 0])
+    angles: Array = np.rad2deg(np.stack([yaw, pitch, roll], 1))
+    return angles

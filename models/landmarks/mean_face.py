@@ -1,0 +1,105 @@
+"""A mean face in three dimensions: the 68 landmarks as head pose needs them.
+
+Found by factoring labelled faces into one rigid shape and a scaled orthographic camera each
+(Tomasi and Kanade, "Shape and motion from image streams under orthography", IJCV 1992), with
+Huber weights and a shape that is its own mirror image. The faces: the labels of 2,000 pictures of
+300W (HELEN, LFPW, AFW; Sagonas et al., 2013) and of 1,188 pictures of iBUG turned out to profile
+(300W-LP; Zhu et al., 2016), and their mirror images.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["MEAN_FACE"]
+
+_POINTS: Final = [
+    # jaw: from the face's right ear over the chin to its left ear
+    (-0.850, 0.039, 0.540),
+    (-0.841, 0.255, 0.503),
+    (-0.815, 0.465, 0.485),
+    (-0.769, 0.669, 0.473),
+    (-0.687, 0.871, 0.422),
+    (-0.556, 1.043, 0.321),
+    (-0.397, 1.176, 0.169),
+    (-0.217, 1.281, 0.022),
+    (0.000, 1.322, -0.019),
+    (0.217, 1.281, 0.022),
+    (0.397, 1.176, 0.169),
+    (0.556, 1.043, 0.321),
+    (0.687, 0.871, 0.422),
+    (0.769, 0.669, 0.473),
+    (0.815, 0.465, 0.485),
+    (0.841, 0.255, 0.503),
+    (0.850, 0.039, 0.540),
+    # right brow, left brow
+    (-0.660, -0.165, 0.079),
+    (-0.561, -0.244, -0.055),
+    (-0.424, -0.269, -0.153),
+    (-0.286, -0.254, -0.216),
+    (-0.155, -0.211, -0.250),
+    (0.155, -0.211, -0.250),
+    (0.286, -0.254, -0.216),
+    (0.424, -0.269, -0.153),
+    (0.561, -0.244, -0.055),
+    (0.660, -0.165, 0.079),
+    # nose bridge, nostrils
+    (0.000, -0.011, -0.279),
+    (0.000, 0.130, -0.379),
+    (0.000, 0.266, -0.484),
+    (0.000, 0.398, -0.518),
+    (-0.160, 0.499, -0.258),
+    (-0.085, 0.521, -0.309),
+    (0.000, 0.542, -0.333),
+    (0.085, 0.521, -0.309),
+    (0.160, 0.499, -0.258),
+    # right eye, left eye
+    (-0.500, 0.000, 0.000),
+    (-0.415, -0.049, -0.086),
+    (-0.307, -0.048, -0.093),
+    (-0.215, 0.014, -0.069),
+    (-0.312, 0.036, -0.090),
+    (-0.419, 0.037, -0.064),
+    (0.215, 0.014, -0.069),
+    (0.307, -0.048, -0.093),
+    (0.415, -0.049, -0.086),
+    (0.500, 0.000, 0.000),
+    (0.419, 0.037, -0.064),
+    (0.312, 0.036, -0.090),
+    # outer lip, inner lip
+    (-0.311, 0.779, -0.051),
+    (-0.200, 0.714, -0.217),
+    (-0.079, 0.677, -0.306),
+    (0.000, 0.694, -0.315),
+    (0.079, 0.677, -0.306),
+    (0.200, 0.714, -0.217),
+    (0.311, 0.779, -0.051),
+    (0.204, 0.874, -0.165),
+    (0.092, 0.920, -0.230),
+    (0.000, 0.928, -0.244),
+    (-0.092, 0.920, -0.230),
+    (-0.204, 0.874, -0.165),
+    (-0.268, 0.781, -0.063),
+    (-0.085, 0.753, -0.247),
+    (0.000, 0.756, -0.272),
+    (0.085, 0.753, -0.247),
+    (0.268, 0.781, -0.063),
+    (0.086, 0.814, -0.224),
+    (0.000, 0.823, -0.240),
+    (-0.086, 0.814, -0.224),
+]
+
+
+def _frozen() -> npt.NDArray[np.float64]:
+    points = np.array(_POINTS)
+    points.setflags(write=False)
+    return points
+
+
+#: (68, 3) float64: x to the left of the face (right in its picture), y down, z away from the
+#: camera; in distances between the outer eye corners, whose middle is at 0. Upright as the median
+#: of 300W's frontal faces.
+MEAN_FACE: Final = _frozen()
