@@ -21,11 +21,11 @@ from schemas.landmarks import LANDMARK_COUNT
 from schemas.records import SegmentLandmarks, SegmentWindows
 from transforms.run_metrics import record_align
 
-__all__ = ["AlignFaces", "LandmarkModelHandler", "align_windows"]
+__all__ = ["MIN_WEIGHT", "AlignFaces", "LandmarkModelHandler", "align_windows"]
 
 _LOGGER = logging.getLogger(__name__)
 #: Windows that a segment counts for at least, so that few segments wait for a full batch.
-_MIN_WEIGHT = 16
+MIN_WEIGHT = 16
 #: Windows that are gathered where the device says how many a call gets.
 _GATHERED_WINDOWS = 256
 
@@ -156,7 +156,7 @@ class LandmarkModelHandler(ModelHandler[SegmentWindows, SegmentLandmarks, Landma
 
 
 def _window_count(windows: SegmentWindows) -> int:
-    return max(_MIN_WEIGHT, len(windows.windows))
+    return max(MIN_WEIGHT, len(windows.windows))
 
 
 @dataclass

@@ -19,6 +19,7 @@ import pytest
 from annotate_process import AnnotateProcess, annotate
 from output_tables import assert_same_output, leftovers
 
+from transforms.align_faces import MIN_WEIGHT
 from transforms.storage.atomic_files import file_stem
 
 pytestmark = pytest.mark.long
@@ -26,11 +27,14 @@ pytestmark = pytest.mark.long
 KILLS = int(os.environ.get("FACETRACKS_KILLS", "20"))
 SEED = int(os.environ.get("FACETRACKS_SEED", "20261121"))
 WORKERS = 2
+BATCH_WINDOWS = 32
 OPTIONS = (
-    "--segment-seconds", 1, "--workers", WORKERS, "--batch-windows", 32, "--device", "cpu",
+    "--segment-seconds", 1, "--workers", WORKERS, "--batch-windows", BATCH_WINDOWS,
+    "--device", "cpu",
 )  # fmt: skip
-#: Segments in flight at a kill: a worker decodes one while another waits for its batch.
-IN_FLIGHT = 2 * WORKERS
+#: Segments in flight at a kill: a worker decodes one while those of a batch wait, which a
+#: segment without faces fills, too, by its least weight.
+IN_FLIGHT = WORKERS * (1 + BATCH_WINDOWS // MIN_WEIGHT)
 
 #: What a kill waits for: a time at random, or the n-th file of a kind that the run makes.
 SIGNS = {
