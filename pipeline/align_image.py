@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from models.crops import crop_to_image, fit_affine, pixel_size, sample_plane, square_affine
-from models.detection.face_detector import FaceDetector, check_image, load_face_detector
+from models.detection.detections import FaceDetector, check_image
+from models.detection.face_detector import load_face_detector
 from models.landmarks.model import LandmarkModel, load_landmark_model
 from schemas.landmarks import LANDMARK_COUNT
 

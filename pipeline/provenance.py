@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import av
 
-from models.detection.face_detector import FaceDetector
+from models.detection.detections import FaceDetector
 from models.landmarks.model import LandmarkModel
 from models.stabilization.stabilizers import STABILIZERS, stabilizer_sha256
 from schemas.errors import UsageError

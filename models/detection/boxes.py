@@ -1,4 +1,4 @@
-"""Boxes of a dense detector: cells to boxes and back, overlap, suppression.
+"""Boxes of a dense detector: cells to boxes, overlap, suppression.
 
 Each level of the network lays a grid of cells over the image, `stride_px` apart. A cell's
 code (dx, dy, log w, log h) says where the face's box is as seen from the cell:
@@ -17,13 +17,12 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 __all__ = [
     "BASE_STRIDES",
+    "LOG_SIZE_LIMIT",
     "cell_centres",
     "decode_boxes",
-    "encode_boxes",
     "iou",
     "suppress_overlaps",
 ]
@@ -32,33 +31,25 @@ __all__ = [
 BASE_STRIDES: Final = 4.0
 _VOTE_IOU: Final = 0.6
 _MOST_CANDIDATES: Final = 1000
-_LOG_SIZE_LIMIT: Final = 4.0
+#: Log sizes are taken as no further from 0 than this.
+LOG_SIZE_LIMIT: Final = 4.0
 
 
-def cell_centres(rows: int, columns: int, stride_px: int) -> torch.Tensor:
+def cell_centres(rows: int, columns: int, stride_px: int) -> npt.NDArray[np.float32]:
     """(rows * columns, 2) float32 cell centres (x, y) in pixels, row by row."""
-    y = (torch.arange(rows, dtype=torch.float32) + 0.5) * stride_px - 0.5
-    x = (torch.arange(columns, dtype=torch.float32) + 0.5) * stride_px - 0.5
-    return torch.stack(torch.meshgrid(x, y, indexing="xy"), -1).reshape(-1, 2)
+    y = (np.arange(rows, dtype=np.float32) + 0.5) * stride_px - 0.5
+    x = (np.arange(columns, dtype=np.float32) + 0.5) * stride_px - 0.5
+    return np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2).astype(np.float32)
 
 
 def decode_boxes(
-    codes: torch.Tensor, centres_px: torch.Tensor, stride_px: int | torch.Tensor
-) -> torch.Tensor:
-    """Boxes (..., 4) xyxy in pixels from codes (..., 4) at cell centres (..., 2)."""
-    centre = centres_px + codes[..., :2] * stride_px
-    log_size = codes[..., 2:].clamp(-_LOG_SIZE_LIMIT, _LOG_SIZE_LIMIT)
-    half = log_size.exp() * (BASE_STRIDES / 2 * stride_px)
-    return torch.cat([centre - half, centre + half], -1)
-
-
-def encode_boxes(
-    boxes_xyxy_px: torch.Tensor, centres_px: torch.Tensor, stride_px: int | torch.Tensor
-) -> torch.Tensor:
-    """Codes (..., 4) of boxes (..., 4) as seen from centres (..., 2): `decode_boxes` undone."""
-    low, high = boxes_xyxy_px[..., :2], boxes_xyxy_px[..., 2:]
-    offset = ((low + high) / 2 - centres_px) / stride_px
-    return torch.cat([offset, ((high - low) / (BASE_STRIDES * stride_px)).log()], -1)
+    codes: npt.NDArray[np.float32], centres_px: npt.NDArray[np.float32], stride_px: float
+) -> npt.NDArray[np.float32]:
+    """Boxes (N, 4) xyxy in pixels from codes (N, 4) at cell centres (N, 2)."""
+    centre = centres_px + codes[:, :2] * stride_px
+    log_size = codes[:, 2:].clip(-LOG_SIZE_LIMIT, LOG_SIZE_LIMIT)
+    half = np.exp(log_size) * (BASE_STRIDES / 2 * stride_px)
+    return np.concatenate([centre - half, centre + half], axis=1).astype(np.float32)
 
 
 def iou(a_xyxy_px: npt.ArrayLike, b_xyxy_px: npt.ArrayLike) -> npt.NDArray[np.float64]:

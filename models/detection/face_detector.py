@@ -1,135 +1,51 @@
-"""Faces in an image: what every detector returns, and the one that ships with the package.
-
-A detector takes one RGB image of any size, already scaled so that its longest side is at
-most `input_longest_side_px`, and returns upright boxes in that image's pixels: forehead
-to just below the chin, ear to ear.
-"""
+"""The face detector that ships with the package, and how any of them is loaded."""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from models.detection.boxes import suppress_overlaps
-from models.detection.network import (
-    DetectorNetwork,
-    decode_levels,
-    detector_licence,
-    load_detector_network,
-)
+from models.detection.boxes import cell_centres, decode_boxes, suppress_overlaps
+from models.detection.detections import Detections, FaceDetector, check_image
+from models.detection.detector_graph import detector_graph
+from models.detection.weights_file import NEUTRAL_GREY, DetectorConfig, read_detector_weights
+from models.detection.yunet import YuNetDetector
+from models.onnx_session import open_session
 from schemas.errors import WeightsError
 
-__all__ = [
-    "DEFAULT_WEIGHTS_PATH",
-    "ConvFaceDetector",
-    "Detections",
-    "FaceDetector",
-    "check_image",
-    "load_face_detector",
-]
+__all__ = ["DEFAULT_WEIGHTS_PATH", "ConvFaceDetector", "decode_levels", "load_face_detector"]
 
 DEFAULT_WEIGHTS_PATH: Final = Path(__file__).parents[1] / "weights" / "face_detector.safetensors"
-_PAD_VALUE: Final = 114
 _NMS_IOU: Final = 0.4
 _MIN_SIDE_PX: Final = 32
 
 
-@dataclass(frozen=True, slots=True)
-class Detections:
-    """The faces of one image, the surest first.
-
-    Attributes:
-        boxes_xyxy_px: (N, 4) float32, x0, y0, x1, y1 in the image's pixels; may reach
-            past the image's edges.
-        scores: (N,) float32 in [0, 1], falling.
-    """
-
-    boxes_xyxy_px: npt.NDArray[np.float32]
-    scores: npt.NDArray[np.float32]
-
-    def __post_init__(self) -> None:
-        if self.boxes_xyxy_px.ndim != 2 or self.boxes_xyxy_px.shape[1] != 4:
-            raise ValueError(f"boxes_xyxy_px: got {self.boxes_xyxy_px.shape}, expected (N, 4)")
-        if self.scores.shape != self.boxes_xyxy_px.shape[:1]:
-            raise ValueError(
-                f"scores: got {self.scores.shape}, expected {self.boxes_xyxy_px.shape[:1]} "
-                "like boxes_xyxy_px"
-            )
-        if np.any(np.diff(self.scores) > 0):
-            raise ValueError(f"scores: expected the highest first, got {self.scores.tolist()}")
-
-    def __len__(self) -> int:
-        return len(self.scores)
-
-    def __repr__(self) -> str:
-        best = f", best {self.scores[0]:.2f}" if len(self) else ""
-        return f"Detections({len(self)} faces{best})"
-
-    @classmethod
-    def empty(cls) -> Detections:
-        """No face."""
-        return cls(np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
-
-    @classmethod
-    def sorted_by_score(cls, boxes_xyxy_px: npt.ArrayLike, scores: npt.ArrayLike) -> Detections:
-        """Detections from (N, 4) boxes and (N,) scores in any order."""
-        scores = np.asarray(scores, np.float32)
-        order = np.argsort(-scores, kind="stable")
-        return cls(np.asarray(boxes_xyxy_px, np.float32)[order], scores[order])
-
-
-class FaceDetector(Protocol):
-    """Finds faces in one image.
-
-    Attributes:
-        name: a short word for logs and provenance.
-        input_longest_side_px: the longest side that larger frames are reduced to; smaller
-            frames come as they are.
-        weights_sha256: hex digest of the weights file.
-        licence: what the weights may be used for, as their file or card says; else `unknown`.
-    """
-
-    name: str
-    input_longest_side_px: int
-    weights_sha256: str
-    licence: str
-
-    def detect(self, image: npt.NDArray[np.uint8]) -> Detections:
-        """Finds the faces of a (H, W, 3) uint8 RGB image; boxes in its pixels."""
-        ...
-
-
-def check_image(image: npt.NDArray[np.uint8]) -> None:
-    """Raises ValueError unless `image` is a (H, W, 3) uint8 array with pixels."""
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
-        raise ValueError(
-            f"image: got {image.shape} {image.dtype}, expected (H, W, 3) uint8 RGB with H, W >= 1"
-        )
-
-
 class ConvFaceDetector:
-    """The package's own detector: a small convolutional network on the CPU.
+    """The package's own detector: a small convolutional network, by onnxruntime on the CPU.
 
     The same image gives the same boxes, whatever came before it.
 
     Args:
-        network: as `load_detector_network` returns it.
-        weights_sha256: hex digest of the file it came from.
+        tensors, config: as `read_detector_weights` returns them.
+        weights_sha256: hex digest of the file they came from.
         licence: what the file says that it may be used for.
         score_threshold: faces below it are left out; by default the one in the file.
+
+    Raises:
+        WeightsError: the tensors are not those that the config says. Names no file.
     """
 
     name = "conv"
 
     def __init__(
         self,
-        network: DetectorNetwork,
+        tensors: Mapping[str, npt.NDArray[Any]],
+        config: DetectorConfig,
         *,
         weights_sha256: str = "",
         licence: str = "unknown",
@@ -137,12 +53,19 @@ class ConvFaceDetector:
     ) -> None:
         self.weights_sha256 = weights_sha256
         self.licence = licence
-        self.input_longest_side_px = network.config.input_longest_side_px
+        self.input_longest_side_px = config.input_longest_side_px
         self.score_threshold = (
-            network.config.score_threshold if score_threshold is None else score_threshold
+            config.score_threshold if score_threshold is None else score_threshold
         )
-        self._stride_px = max(network.config.strides_px)
-        self._network = network.folded()
+        self._strides_px = config.strides_px
+        try:
+            self._session = open_session(detector_graph(tensors, config))
+            side = max(self._strides_px)
+            self._session.run(None, {"image": np.zeros((1, side, side, 3), np.uint8)})
+        except KeyError as error:
+            raise WeightsError(f"does not fit its own config: missing {error}") from error
+        except Exception as error:  # onnxruntime's errors have no class in common
+            raise WeightsError(f"does not fit its own config: {error}") from error
 
     def detect(self, image: npt.NDArray[np.uint8]) -> Detections:
         """Finds the faces of a (H, W, 3) uint8 RGB image; boxes in its pixels.
@@ -152,21 +75,44 @@ class ConvFaceDetector:
         """
         check_image(image)
         height, width = image.shape[:2]
+        most = max(self._strides_px)
         padded = np.full(
-            (_padded(height, self._stride_px), _padded(width, self._stride_px), 3),
-            _PAD_VALUE,
-            np.uint8,
+            (1, _padded(height, most), _padded(width, most), 3), NEUTRAL_GREY, np.uint8
         )
-        padded[:height, :width] = image
-        with torch.inference_mode():
-            # (1, 3, H, W) with the memory of (1, H, W, 3): channels last without a copy.
-            batch = torch.from_numpy(padded)[None].permute(0, 3, 1, 2).float()
-            levels = self._network(batch)
-            boxes, scores = decode_levels(
-                levels, self._network.config.strides_px, score_threshold=self.score_threshold
-            )
+        padded[0, :height, :width] = image
+        levels = self._session.run(None, {"image": padded})
+        boxes, scores = decode_levels(
+            levels, self._strides_px, score_threshold=self.score_threshold
+        )
         boxes, scores = suppress_overlaps(boxes, scores, iou_threshold=_NMS_IOU)
         return Detections.sorted_by_score(boxes, scores)
+
+
+def decode_levels(
+    levels: Sequence[npt.NDArray[np.float32]],
+    strides_px: Sequence[int],
+    *,
+    score_threshold: float,
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Boxes and scores of the cells of one image that score at least the threshold.
+
+    Args:
+        levels: the network's maps, (1, 5, H / stride, W / stride) of each stride.
+        strides_px: the levels' strides.
+        score_threshold: in [0, 1].
+
+    Returns: (N, 4) float32 xyxy boxes in pixels, many a face, and (N,) float32 scores.
+    """
+    boxes, scores = [], []
+    for maps, stride_px in zip(levels, strides_px, strict=True):
+        _, channels, rows, columns = maps.shape
+        cells = maps[0].reshape(channels, -1)  # (5, H * W)
+        score = 1 / (1 + np.exp(-np.clip(cells[0], -60, 60)))
+        sure = np.flatnonzero(score >= score_threshold)
+        centres = cell_centres(rows, columns, stride_px)[sure]
+        boxes.append(decode_boxes(cells[1:, sure].T, centres, stride_px))
+        scores.append(score[sure])
+    return np.concatenate(boxes).astype(np.float32), np.concatenate(scores).astype(np.float32)
 
 
 def _padded(length_px: int, multiple_px: int) -> int:
@@ -179,15 +125,13 @@ def load_face_detector(spec: str = "default") -> FaceDetector:
     Args:
         spec: `default` (the weights in this package), `yunet:PATH` (a YuNet ONNX file, whose
             licence stands in a `.json` beside it, {"licence": "MIT"} say), or the path of a
-            safetensors file written by `save_detector_network`.
+            safetensors file written by `save_detector_weights`.
 
     Raises:
         WeightsError: the file is missing, damaged, or of another network.
     """
     kind, colon, rest = spec.partition(":")
     if colon and kind == "yunet":
-        from models.detection.yunet import YuNetDetector  # yunet.py builds on this module
-
         if not rest:
             raise WeightsError(
                 "detector 'yunet:': expected the path of an ONNX file after 'yunet:'"
@@ -198,9 +142,9 @@ def load_face_detector(spec: str = "default") -> FaceDetector:
         raise WeightsError(
             f"detector {spec!r}: expected 'default', 'yunet:PATH' or the path of a safetensors file"
         )
-    network = load_detector_network(path)
-    return ConvFaceDetector(
-        network,
-        weights_sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
-        licence=detector_licence(path),
-    )
+    tensors, config, licence = read_detector_weights(path)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    try:
+        return ConvFaceDetector(tensors, config, weights_sha256=digest, licence=licence)
+    except WeightsError as error:
+        raise WeightsError(f"{path} {error}") from error

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.detection.boxes import iou
-from models.detection.face_detector import Detections
+from models.detection.detections import Detections
 
 __all__ = ["DetectionTally", "match_boxes"]
 

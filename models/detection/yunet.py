@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.detection.boxes import iou
-from models.detection.face_detector import Detections, check_image
+from models.detection.detections import Detections, check_image
 from schemas.errors import WeightsError
 
 __all__ = ["YUNET_SCORE_THRESHOLD", "YuNetDetector"]

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.crops import image_to_crop, sample_plane
-from models.detection.face_detector import FaceDetector
+from models.detection.detections import FaceDetector
 from models.landmarks.datasets.labelled_face import LabelledFace
 from models.landmarks.model import LandmarkCard
 from models.synthesis.astronaut import ASTRONAUT_LANDMARKS_PX

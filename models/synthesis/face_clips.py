@@ -21,7 +21,7 @@ import numpy.typing as npt
 from models.atomic_write import atomic_write
 from models.crops import crop_to_image, sample_plane, square_affine
 from models.detection.boxes import iou
-from models.detection.face_detector import FaceDetector
+from models.detection.detections import FaceDetector
 from models.face_box import box_from_landmarks, jitter_box
 from models.landmarks.datasets.labelled_video import LabelledVideo
 from models.landmarks.model import LandmarkCard, LandmarkModel

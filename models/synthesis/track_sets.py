@@ -19,7 +19,7 @@ from typing import Final, Literal, TypeVar
 
 import numpy as np
 
-from models.detection.face_detector import FaceDetector
+from models.detection.detections import FaceDetector
 from models.landmarks.datasets.dlib_xml import read_dlib_xml
 from models.landmarks.datasets.ibug_300w import read_pts_folder
 from models.landmarks.datasets.labelled_face import LabelledFace

@@ -15,7 +15,8 @@ import torch
 from tqdm import tqdm
 
 from models.crops import crop_to_image, fit_affine
-from models.detection.face_detector import Detections, FaceDetector, load_face_detector
+from models.detection.detections import Detections, FaceDetector
+from models.detection.face_detector import load_face_detector
 from models.detection.metrics import DetectionTally
 from models.detection.training.labelled_images import (
     VALIDATION_VIDEOS,

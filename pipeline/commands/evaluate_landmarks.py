@@ -12,7 +12,8 @@ from typing import Any, Final
 import torch
 from tqdm import tqdm
 
-from models.detection.face_detector import FaceDetector, load_face_detector
+from models.detection.detections import FaceDetector
+from models.detection.face_detector import load_face_detector
 from models.landmarks.datasets.labelled_set import LabelledSet
 from models.landmarks.datasets.sets import EVALUATION_SETS, read_evaluation_set
 from models.landmarks.evaluation.measurement import (

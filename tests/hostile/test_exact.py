@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from models.detection.face_detector import Detections
+from models.detection.detections import Detections
 from models.frame_pixels import FramePixels
 from schemas.records import SegmentLandmarks
 from tests.hostile.encoding import Clip, Recipe, encode, moving

@@ -10,7 +10,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from models.detection.face_detector import FaceDetector, load_face_detector
+from models.detection.detections import FaceDetector
+from models.detection.face_detector import load_face_detector
 from models.landmarks.model import LandmarkModel, load_landmark_model
 from schemas.records import Segment, SegmentPart, Video
 from transforms.align_faces import align_windows

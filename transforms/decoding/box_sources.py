@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute
 
 from models.crops import fit_affine
-from models.detection.face_detector import FaceDetector
+from models.detection.detections import FaceDetector
 from models.frame_pixels import FramePixels
 from schemas.errors import BoxesError
 from schemas.records import Video

@@ -146,12 +146,9 @@ class Server:
 
     def _loaded_detector(self) -> Any:
         if self._detector is None:
-            import torch
-
             from models.detection.face_detector import load_face_detector
             from models.weights_digest import check_digest
 
-            torch.set_num_threads(1)
             detector = load_face_detector(self._settings.detector)
             expected = self._settings.detector_sha256
             check_digest("face detector", detector.weights_sha256, expected)

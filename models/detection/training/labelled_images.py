@@ -24,7 +24,7 @@ import numpy.typing as npt
 from models.atomic_write import atomic_write
 from models.crops import fit_affine, sample_plane
 from models.detection.boxes import iou
-from models.detection.face_detector import Detections, FaceDetector
+from models.detection.detections import Detections, FaceDetector
 from models.frame_pixels import frame_orientation, upright_picture
 from schemas.errors import UsageError
 

@@ -25,9 +25,10 @@ import torch
 from torch.nn import functional
 
 from models.atomic_write import atomic_write
-from models.detection.boxes import cell_centres, decode_boxes
-from models.detection.network import DetectorConfig, DetectorNetwork
+from models.detection.boxes import BASE_STRIDES, LOG_SIZE_LIMIT, cell_centres
+from models.detection.network import DetectorNetwork
 from models.detection.training.canvases import Canvas, ImagePool, draw_canvas
+from models.detection.weights_file import DetectorConfig
 from schemas.errors import WeightsError
 
 __all__ = ["DetectorTrainer", "StepLosses", "TrainingSettings", "assign_cells", "detection_loss"]
@@ -117,7 +118,7 @@ def detection_loss(
     """
     centres, strides, numbers = [], [], []
     for i, (maps, stride_px) in enumerate(zip(levels, strides_px, strict=True)):
-        grid = cell_centres(maps.shape[2], maps.shape[3], stride_px)
+        grid = torch.from_numpy(cell_centres(maps.shape[2], maps.shape[3], stride_px))
         centres.append(grid)
         strides.append(torch.full((len(grid),), float(stride_px)))
         numbers.append(torch.full((len(grid),), i))
@@ -154,6 +155,16 @@ def detection_loss(
     return total, StepLosses(
         total.item(), score.item(), box.item(), relative.item(), index.shape[1]
     )
+
+
+def decode_boxes(
+    codes: torch.Tensor, centres_px: torch.Tensor, stride_px: torch.Tensor
+) -> torch.Tensor:
+    """`models.detection.boxes.decode_boxes` with gradients; codes (P, 4), centres (P, 2)."""
+    centre = centres_px + codes[:, :2] * stride_px
+    log_size = codes[:, 2:].clamp(-LOG_SIZE_LIMIT, LOG_SIZE_LIMIT)
+    half = log_size.exp() * (BASE_STRIDES / 2 * stride_px)
+    return torch.cat([centre - half, centre + half], 1)
 
 
 def _paired_iou(a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from models.crops import Affine, crop_to_image, pixel_size
 from models.detection.boxes import iou
-from models.detection.face_detector import FaceDetector
+from models.detection.detections import FaceDetector
 from models.face_box import jitter_box
 from models.landmarks.datasets.labelled_face import FaceOrigin, LabelledFace
 from models.landmarks.datasets.points import leaving_out_broken

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from models.detection.face_detector import Detections
+from models.detection.detections import Detections
 from models.detection.metrics import DetectionTally, match_boxes
 
 

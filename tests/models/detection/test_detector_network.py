@@ -5,13 +5,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from models.detection.network import (
-    DetectorConfig,
-    DetectorNetwork,
-    decode_levels,
-    load_detector_network,
-    save_detector_network,
-)
+from models.detection.detector_graph import detector_graph
+from models.detection.face_detector import ConvFaceDetector, decode_levels, load_face_detector
+from models.detection.network import DetectorNetwork, save_detector_network
+from models.detection.weights_file import DetectorConfig, read_detector_weights
+from models.onnx_session import open_session
 from schemas.errors import WeightsError
 
 TINY = DetectorConfig(stem_channels=(8, 8), stage_channels=(8, 8, 8, 8), head_channels=8)
@@ -44,25 +42,31 @@ def test_maps_have_their_levels_shapes():
     ]
 
 
-def test_folding_changes_nothing_but_the_rounding():
-    network = shaken()
-    image = torch.rand(1, 3, 64, 128) * 255
-    for plain, folded in zip(network(image), network.folded()(image), strict=True):
-        torch.testing.assert_close(folded, plain, atol=1e-4, rtol=1e-4)
+def arrays(network: DetectorNetwork) -> dict[str, np.ndarray]:
+    return {
+        name: tensor.numpy()
+        for name, tensor in network.state_dict().items()
+        if tensor.is_floating_point()
+    }
 
 
-def test_folding_leaves_the_original_alone():
-    network = shaken()
-    before = {name: t.clone() for name, t in network.state_dict().items()}
-    network.folded()
-    for name, tensor in network.state_dict().items():
-        assert torch.equal(tensor, before[name])
+@pytest.mark.parametrize("config", [TINY, DetectorConfig()])
+def test_the_graph_computes_what_the_network_does(config):
+    network = shaken(config)
+    session = open_session(detector_graph(arrays(network), config))
+    for size in ((64, 128), (192, 64)):
+        image = np.random.default_rng(1).integers(0, 256, (1, *size, 3), np.uint8)
+        with torch.no_grad():
+            expected = network(torch.from_numpy(image).permute(0, 3, 1, 2).float())
+        for ours, theirs in zip(session.run(None, {"image": image}), expected, strict=True):
+            np.testing.assert_allclose(ours, theirs.numpy(), atol=1e-4, rtol=1e-4)
 
 
 def test_decoding_levels_by_hand():
-    fine, coarse = torch.full((1, 5, 2, 2), -9.0), torch.full((1, 5, 1, 1), -9.0)
-    fine[0, :, 1, 0] = torch.tensor([0.0, 0.0, 0.0, 0.0, 0.0])  # cell centre (3.5, 11.5)
-    coarse[0, :, 0, 0] = torch.tensor([2.0, 0.5, 0.0, 0.0, 0.0])  # (7.5, 7.5), moved 8 right
+    fine = np.full((1, 5, 2, 2), -9.0, np.float32)
+    coarse = np.full((1, 5, 1, 1), -9.0, np.float32)
+    fine[0, :, 1, 0] = [0.0, 0.0, 0.0, 0.0, 0.0]  # cell centre (3.5, 11.5)
+    coarse[0, :, 0, 0] = [2.0, 0.5, 0.0, 0.0, 0.0]  # (7.5, 7.5), moved 8 right
     boxes, scores = decode_levels([fine, coarse], (8, 16), score_threshold=0.4)
     np.testing.assert_allclose(scores, [0.5, 1 / (1 + np.exp(-2))], rtol=1e-6)
     np.testing.assert_allclose(
@@ -71,7 +75,8 @@ def test_decoding_levels_by_hand():
 
 
 def test_decoding_nothing_has_the_right_shape():
-    boxes, scores = decode_levels([torch.full((1, 5, 2, 2), -9.0)], (8,), score_threshold=0.5)
+    level = np.full((1, 5, 2, 2), -9.0, np.float32)
+    boxes, scores = decode_levels([level], (8,), score_threshold=0.5)
     assert boxes.shape == (0, 4)
     assert scores.shape == (0,)
 
@@ -80,12 +85,12 @@ def test_a_file_gives_the_network_back(tmp_path):
     network = shaken()
     path = tmp_path / "detector.safetensors"
     save_detector_network(network, path)
-    again = load_detector_network(path)
-    assert again.config == TINY
-    assert not again.training
-    for name, tensor in network.state_dict().items():
-        if tensor.is_floating_point():
-            torch.testing.assert_close(again.state_dict()[name], tensor.half().float())
+    tensors, config, _ = read_detector_weights(path)
+    assert config == TINY
+    expected = arrays(network)
+    assert tensors.keys() == expected.keys()
+    for name, tensor in tensors.items():
+        np.testing.assert_array_equal(tensor, expected[name].astype(np.float16))
 
 
 def test_a_full_size_file_stays_under_the_limit(tmp_path):
@@ -96,7 +101,7 @@ def test_a_full_size_file_stays_under_the_limit(tmp_path):
 
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(WeightsError, match=r"missing: no file at .*nowhere\.safetensors"):
-        load_detector_network(tmp_path / "nowhere.safetensors")
+        read_detector_weights(tmp_path / "nowhere.safetensors")
 
 
 def test_a_damaged_file_is_named(tmp_path):
@@ -104,14 +109,14 @@ def test_a_damaged_file_is_named(tmp_path):
     save_detector_network(DetectorNetwork(TINY), path)
     path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(WeightsError, match=r"damaged\.safetensors is not a readable"):
-        load_detector_network(path)
+        load_face_detector(str(path))
 
 
 def test_a_file_of_another_network_says_so(tmp_path):
     path = tmp_path / "other.safetensors"
     save_file({"x": torch.zeros(1)}, path, {"format": "something-else"})
     with pytest.raises(WeightsError, match="its format is 'something-else', expected 'facetracks"):
-        load_detector_network(path)
+        load_face_detector(str(path))
 
 
 def test_a_missing_tensor_is_named(tmp_path):
@@ -122,8 +127,10 @@ def test_a_missing_tensor_is_named(tmp_path):
     fields = {name: getattr(TINY, name) for name in TINY.__dataclass_fields__}
     metadata = {"format": "facetracks-face-detector-1", "config": json.dumps(fields)}
     save_file(tensors, path, metadata)
-    with pytest.raises(WeightsError, match=r"missing \['stem\.0\.0\.weight'\]"):
-        load_detector_network(path)
+    with pytest.raises(
+        WeightsError, match=r"partial\.safetensors does not fit .* missing 'stem\.0\.0\.weight'"
+    ):
+        load_face_detector(str(path))
 
 
 @pytest.mark.parametrize("config", ["not json", "{}", '{"stem_channels": 3}', "[]"])
@@ -133,4 +140,12 @@ def test_a_broken_config_is_no_crash(tmp_path, config):
         {"x": torch.zeros(1)}, path, {"format": "facetracks-face-detector-1", "config": config}
     )
     with pytest.raises(WeightsError, match="no usable detector config"):
-        load_detector_network(path)
+        load_face_detector(str(path))
+
+
+def test_a_tensor_too_many_or_of_another_shape_is_told():
+    tensors = arrays(shaken())
+    with pytest.raises(WeightsError, match=r"does not fit its own config.*another network.*more"):
+        ConvFaceDetector(tensors | {"more": np.zeros(1, np.float32)}, TINY)
+    with pytest.raises(WeightsError, match="does not fit its own config"):
+        ConvFaceDetector(tensors | {"stem.1.0.weight": np.zeros((8, 7, 3, 3), np.float32)}, TINY)

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from models.detection.boxes import iou
+from models.detection.detections import Detections
 from models.detection.face_detector import (
     DEFAULT_WEIGHTS_PATH,
     ConvFaceDetector,
-    Detections,
     load_face_detector,
 )
 from models.detection.network import DetectorConfig, DetectorNetwork, save_detector_network
@@ -23,6 +23,11 @@ TINY = DetectorConfig(
 YUNET = "detectors/yunet/yunet_n_640_640.onnx"
 
 
+def detector(network: DetectorNetwork, score_threshold: float) -> ConvFaceDetector:
+    tensors = {n: t.numpy() for n, t in network.state_dict().items() if t.is_floating_point()}
+    return ConvFaceDetector(tensors, network.config, score_threshold=score_threshold)
+
+
 @pytest.fixture(scope="module")
 def eager():
     """Untrained, and so easily convinced that it finds faces everywhere."""
@@ -31,7 +36,7 @@ def eager():
     for head in network.heads:
         head[-1].bias.data[0] = 0.0
         head[-1].weight.data[0] *= 30
-    return ConvFaceDetector(network, score_threshold=0.5)
+    return detector(network, 0.5)
 
 
 def noise(height: int, width: int) -> np.ndarray:
@@ -73,7 +78,7 @@ def test_a_view_is_as_good_as_a_copy(eager):
 
 
 def test_no_face_has_the_right_shapes():
-    found = ConvFaceDetector(DetectorNetwork(TINY), score_threshold=0.9).detect(noise(64, 64))
+    found = detector(DetectorNetwork(TINY), 0.9).detect(noise(64, 64))
     assert found.boxes_xyxy_px.shape == (0, 4)
     assert found.scores.shape == (0,)
     assert repr(found) == "Detections(0 faces)"

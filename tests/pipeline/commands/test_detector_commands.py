@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.detection.face_detector import Detections, load_face_detector
+from models.detection.detections import Detections
+from models.detection.face_detector import load_face_detector
 from models.detection.training.labelled_images import read_video_frames
 from pipeline.commands import evaluate_detector, train_detector
 from pipeline.commands.command_line import parse_command

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from models.detection.face_detector import Detections
+from models.detection.detections import Detections
 from models.frame_pixels import FramePixels
 from schemas.errors import BoxesError
 from schemas.records import Video

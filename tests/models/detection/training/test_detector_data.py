@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from models.detection.face_detector import Detections
+from models.detection.detections import Detections
 from models.detection.training.labelled_images import (
     VALIDATION_VIDEOS,
     LabelledImage,

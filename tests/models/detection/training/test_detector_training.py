@@ -5,16 +5,18 @@ import numpy as np
 import pytest
 import torch
 
-from models.detection.boxes import cell_centres, encode_boxes
-from models.detection.network import DetectorConfig
+from models.detection import boxes as detector_boxes
+from models.detection.boxes import cell_centres
 from models.detection.training.canvases import Canvas
 from models.detection.training.labelled_images import LabelledImage
 from models.detection.training.trainer import (
     DetectorTrainer,
     TrainingSettings,
     assign_cells,
+    decode_boxes,
     detection_loss,
 )
+from models.detection.weights_file import DetectorConfig
 from schemas.errors import WeightsError
 
 TINY = DetectorConfig(stem_channels=(8, 8), stage_channels=(8, 8, 8, 8), head_channels=8)
@@ -47,7 +49,7 @@ def trainer(settings: TrainingSettings = FAST) -> DetectorTrainer:
 
 
 def one_level(rows: int, columns: int, stride_px: int, level: int):
-    centres = cell_centres(rows, columns, stride_px)
+    centres = torch.from_numpy(cell_centres(rows, columns, stride_px))
     strides = torch.full((len(centres),), float(stride_px))
     return centres, strides, torch.full((len(centres),), level)
 
@@ -89,9 +91,20 @@ def test_no_faces_no_answers():
 
 def perfect_maps(box: list[float], logit: float) -> torch.Tensor:
     """(1, 5, 4, 4) of stride 8, where every cell tells the same box exactly."""
-    centres = cell_centres(4, 4, 8)
-    codes = encode_boxes(torch.tensor([box]).expand(16, 4), centres, 8)
+    (x0, y0, x1, y1), centres = box, torch.from_numpy(cell_centres(4, 4, 8))
+    offsets = (torch.tensor([(x0 + x1) / 2, (y0 + y1) / 2]) - centres) / 8
+    sizes = torch.tensor([x1 - x0, y1 - y0]).div(32).log().expand(16, 2)
+    codes = torch.cat([offsets, sizes], 1)
     return torch.cat([torch.full((16, 1), logit), codes], 1).T.reshape(1, 5, 4, 4)
+
+
+def test_boxes_are_decoded_as_in_inference():
+    rng = np.random.default_rng(2)
+    codes = rng.normal(0, 3, (9, 4)).astype(np.float32)  # some beyond the limit
+    centres = rng.uniform(0, 99, (9, 2)).astype(np.float32)
+    ours = decode_boxes(torch.from_numpy(codes), torch.from_numpy(centres), torch.tensor(16.0))
+    expected = detector_boxes.decode_boxes(codes, centres, 16)
+    np.testing.assert_allclose(ours.numpy(), expected, rtol=1e-5, atol=1e-3)
 
 
 def test_a_perfect_box_costs_nothing():

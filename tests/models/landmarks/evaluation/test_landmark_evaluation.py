@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.detection.face_detector import Detections
+from models.detection.detections import Detections
 from models.face_box import box_from_landmarks
 from models.landmarks.datasets.labelled_face import AnnotationError, FaceOrigin, LabelledFace
 from models.landmarks.evaluation.measurement import (

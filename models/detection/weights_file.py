@@ -1,0 +1,123 @@
+"""The face detector's weights file: tensors in half precision, and the config in its header.
+
+Read as numpy arrays: whoever only runs the detector needs no torch.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from models.atomic_write import atomic_write
+from schemas.errors import WeightsError
+
+__all__ = [
+    "NEUTRAL_GREY",
+    "PIXEL_SCALE",
+    "DetectorConfig",
+    "read_detector_weights",
+    "save_detector_weights",
+]
+
+_FORMAT: Final = "facetracks-face-detector-1"
+#: What detectors that `train detector` makes of the research data may be used for.
+_LICENCE: Final = "research use only: so is the footage that taught it"
+#: What the network takes from pixels 0..255, and then divides them by.
+NEUTRAL_GREY: Final = 114.0
+PIXEL_SCALE: Final = 64.0
+
+Tensors = Mapping[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorConfig:
+    """Everything that builds a `DetectorNetwork`, and how it wants to be used.
+
+    Attributes:
+        stem_channels: channels at strides 2 and 4.
+        stage_channels: channels at strides 8, 16, 32 and 64.
+        head_channels: channels of the way back up.
+        input_longest_side_px: what larger images are to be reduced to.
+        score_threshold: where recall and precision balance.
+    """
+
+    stem_channels: tuple[int, int] = (16, 32)
+    stage_channels: tuple[int, int, int, int] = (48, 64, 64, 64)
+    head_channels: int = 48
+    input_longest_side_px: int = 640
+    score_threshold: float = 0.53
+
+    @property
+    def strides_px(self) -> tuple[int, ...]:
+        """Cell distances of the levels, fine to coarse."""
+        return (8, 16, 32, 64)
+
+
+def save_detector_weights(
+    tensors: Tensors, config: DetectorConfig, path: Path, *, licence: str | None = None
+) -> None:
+    """Writes the tensors in half precision, by the names that `DetectorNetwork` gives them.
+
+    Config and licence stand in the file's header. Without `licence`, they are for research only.
+    """
+    halves = {
+        name: np.ascontiguousarray(tensor, np.float16)
+        for name, tensor in tensors.items()
+        if np.issubdtype(tensor.dtype, np.floating)
+    }
+    metadata = {
+        "format": _FORMAT,
+        "config": json.dumps(asdict(config)),
+        "licence": licence or _LICENCE,
+    }
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(save(halves, metadata))
+
+
+def read_detector_weights(path: Path) -> tuple[dict[str, npt.NDArray[Any]], DetectorConfig, str]:
+    """Tensors, config and licence of a file of `save_detector_weights`.
+
+    Files from before headers told the licence give `unknown`.
+
+    Raises:
+        WeightsError: the file is missing, damaged, or not a detector's.
+    """
+    if not path.is_file():
+        raise WeightsError(f"face detector weights are missing: no file at {path}")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path} is not a readable safetensors file: {error}") from error
+    if metadata.get("format") != _FORMAT:
+        raise WeightsError(
+            f"{path} is not a face detector: its format is {metadata.get('format')!r}, "
+            f"expected {_FORMAT!r}"
+        )
+    try:
+        config = _read_config(metadata["config"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise WeightsError(f"{path} holds no usable detector config: {error}") from error
+    return tensors, config, metadata.get("licence", "unknown")
+
+
+def _read_config(text: str) -> DetectorConfig:
+    fields: dict[str, Any] = json.loads(text)
+    half, quarter = map(int, fields["stem_channels"])
+    c8, c16, c32, c64 = map(int, fields["stage_channels"])
+    return DetectorConfig(
+        stem_channels=(half, quarter),
+        stage_channels=(c8, c16, c32, c64),
+        head_channels=int(fields["head_channels"]),
+        input_longest_side_px=int(fields["input_longest_side_px"]),
+        score_threshold=float(fields["score_threshold"]),
+    )

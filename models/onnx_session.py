@@ -1,0 +1,36 @@
+"""Sessions of onnxruntime, opened in one way for our networks and for those from elsewhere."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import onnxruntime
+
+__all__ = ["open_session"]
+
+#: onnxruntime would write to standard error what its exceptions say too.
+_FATAL_ONLY: Final = 4
+
+
+def open_session(model: bytes, *, threads: int = 1, cuda_device: int | None = None) -> Any:
+    """A session over an ONNX model; its `run` may be called from several threads.
+
+    Args:
+        threads: that one call may use; they sleep between calls.
+        cuda_device: number of a CUDA device to run on; None: the CPU.
+
+    Raises:
+        Exception: onnxruntime cannot load the model; its errors have no class in common.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _FATAL_ONLY
+    options.enable_cpu_mem_arena = False  # it keeps the most that any input size has needed
+    # Else bytes that look like onnxruntime's own format would be read as that, unchecked.
+    options.add_session_config_entry("session.load_model_format", "ONNX")
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    providers: list[Any] = ["CPUExecutionProvider"]
+    if cuda_device is not None:
+        providers.insert(0, ("CUDAExecutionProvider", {"device_id": cuda_device}))
+    return onnxruntime.InferenceSession(model, options, providers=providers)
