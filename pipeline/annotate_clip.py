@@ -50,7 +50,7 @@ def annotate_clip(video: str | Path | Video, settings: AnnotateSettings | None =
     video = inspect_video(video)
     with tempfile.TemporaryDirectory(prefix="facetracks-") as folder:
         stages = stage_settings(folder, settings, "none")
-        model = stages.handler.load_model()
+        model = stages.align.load_model()
         with lent_child(stages.child) as child:
             outcomes = [
                 outcome

@@ -20,7 +20,7 @@ from pipeline.runner_options import runs_here
 from pipeline.settings import AnnotateSettings
 from schemas.errors import UsageError, WeightsError
 from schemas.records import Video
-from transforms.align_faces import LandmarkModelHandler
+from transforms.align_faces import AlignSettings
 from transforms.decoding.child import ChildSettings
 from transforms.decoding.window_builder import CropSpec
 from transforms.storage.run_output import RunOutput
@@ -96,7 +96,7 @@ def stage_settings(output: str, settings: AnnotateSettings, runner: str) -> Grap
         stream=settings.stream,
     )
     cores_a_worker = max(1, (os.cpu_count() or 1) // settings.workers)
-    handler = LandmarkModelHandler(
+    align = AlignSettings(
         settings.weights,
         device=settings.device,
         batch_windows=settings.batch_windows,
@@ -108,7 +108,7 @@ def stage_settings(output: str, settings: AnnotateSettings, runner: str) -> Grap
     return GraphSettings(
         RunOutput(output, config, describe_run(runner, licences)),
         child,
-        handler,
+        align,
         settings.stabilizer,
         settings.overwrite,
         frozenset(settings.retry),

@@ -16,7 +16,7 @@ import apache_beam as beam
 
 from schemas.records import Video, VideoFailure
 from transforms.account_videos import AccountVideos
-from transforms.align_faces import AlignFaces, LandmarkModelHandler
+from transforms.align_faces import AlignFaces, AlignSettings
 from transforms.decode_windows import DecodeWindows
 from transforms.decoding.child import ChildSettings
 from transforms.plan_segments import PlanSegments
@@ -39,7 +39,7 @@ class GraphSettings:
 
     run_output: RunOutput
     child: ChildSettings
-    handler: LandmarkModelHandler
+    align: AlignSettings
     stabilizer: str
     overwrite: bool = False
     retry: frozenset[str] = frozenset()
@@ -67,7 +67,7 @@ class AnnotateGraph(beam.PTransform):  # type: ignore[misc]
         windows = decoded.windows
         if settings.separate_decode:
             windows = windows | "SeparateDecode" >> SeparateDecode()
-        align = AlignFaces(settings.handler).with_resource_hints(**settings.align_hints)
+        align = AlignFaces(settings.align).with_resource_hints(**settings.align_hints)
         aligned = windows | "AlignFaces" >> align
         parts = aligned | "SaveParts" >> SaveParts(place)
         outcomes = (parts, decoded.saved, decoded.failed) | "Outcomes" >> beam.Flatten()

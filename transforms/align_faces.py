@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import apache_beam as beam
 import numpy as np
 import numpy.typing as npt
-import torch
-from apache_beam.ml.inference.base import ModelHandler, RunInference
+from apache_beam.utils.shared import Shared
 
 from models.crops import crop_to_image, pixel_size
 from models.landmarks.model import LandmarkModel, landmark_device, load_landmark_model
@@ -21,7 +19,7 @@ from schemas.landmarks import LANDMARK_COUNT
 from schemas.records import SegmentLandmarks, SegmentWindows
 from transforms.run_metrics import record_align
 
-__all__ = ["MIN_WEIGHT", "AlignFaces", "LandmarkModelHandler", "align_windows"]
+__all__ = ["MIN_WEIGHT", "AlignFaces", "AlignSettings", "align_windows"]
 
 _LOGGER = logging.getLogger(__name__)
 #: Windows that a segment counts for at least, so that few segments wait for a full batch.
@@ -81,78 +79,65 @@ def _predict(
     return np.concatenate(found), np.concatenate(spreads)
 
 
-class LandmarkModelHandler(ModelHandler[SegmentWindows, SegmentLandmarks, LandmarkModel]):  # type: ignore[misc]
-    """A RunInference handler whose batches count windows, not elements.
+@dataclass(frozen=True)
+class AlignSettings:
+    """Which network a worker loads, and how.
 
-    Args:
-        weights: a weights file, or None for the default.
-        device: auto, cpu, cuda or cuda:i, resolved on the worker.
-        batch_windows: windows in a call of the network; None: what suits the device.
-        threads: CPU threads of a network call.
-        bfloat16, compiled: see `LandmarkModel`.
-        weights_sha256: hex digest that the loaded weights must have, if given.
+    weights: a weights file, or None for the default.
+    device: auto, cpu, cuda or cuda:i, resolved on the worker.
+    batch_windows: windows in a call of the network; None: what suits the device.
+    threads: CPU threads of a network call.
+    bfloat16, compiled: see `load_landmark_model`.
+    weights_sha256: hex digest that the loaded weights must have, if given.
     """
 
-    def __init__(
-        self,
-        weights: str | None = None,
-        *,
-        device: str = "auto",
-        batch_windows: int | None = None,
-        threads: int | None = None,
-        bfloat16: bool = False,
-        compiled: bool = False,
-        weights_sha256: str | None = None,
-    ) -> None:
-        self._weights = weights
-        self._device = device
-        self._batch_windows = batch_windows
-        self._threads = threads
-        self._bfloat16, self._compiled = bfloat16, compiled
-        self._weights_sha256 = weights_sha256
+    weights: str | None = None
+    device: str = "auto"
+    batch_windows: int | None = None
+    threads: int | None = None
+    bfloat16: bool = False
+    compiled: bool = False
+    weights_sha256: str | None = None
+
+    @property
+    def gathered_windows(self) -> int:
+        """Windows that segments are gathered to before the network is called."""
+        return self.batch_windows or _GATHERED_WINDOWS
 
     def load_model(self) -> LandmarkModel:
-        """Loads the network once a worker; raises WeightsError where it is another one."""
-        device = landmark_device(self._weights, self._device)
-        if self._threads is not None:
-            torch.set_num_threads(self._threads)
+        """The network; raises WeightsError where it is another one."""
+        device = landmark_device(self.weights, self.device)
         _LOGGER.info("landmark network on %s", device)
         model = load_landmark_model(
-            self._weights,
+            self.weights,
             device,
-            bfloat16=self._bfloat16,
-            compiled=self._compiled,
-            batch_windows=self._batch_windows,
+            bfloat16=self.bfloat16,
+            compiled=self.compiled,
+            batch_windows=self.batch_windows,
+            threads=self.threads,
         )
-        check_digest("landmark weights", model.weights_sha256, self._weights_sha256)
+        check_digest("landmark weights", model.weights_sha256, self.weights_sha256)
         return model
 
-    def run_inference(
-        self,
-        batch: Sequence[SegmentWindows],
-        model: LandmarkModel,
-        inference_args: dict[str, Any] | None = None,
-    ) -> Iterable[SegmentLandmarks]:
-        """One SegmentLandmarks for each element, in order."""
-        batch_windows = self._batch_windows or model.batch_windows
-        return list(align_windows(batch, model, batch_windows=batch_windows))
 
-    def batch_elements_kwargs(self) -> dict[str, Any]:
-        """Elements are gathered until their windows fill calls of the network."""
-        gathered = self._batch_windows or _GATHERED_WINDOWS
-        return {
-            "min_batch_size": gathered,
-            "max_batch_size": gathered,
-            "element_size_fn": _window_count,
-        }
+class _AlignFn(beam.DoFn):  # type: ignore[misc]
+    """One model a process, whatever threads and bundles it has.
 
-    def get_num_bytes(self, batch: Sequence[SegmentWindows]) -> int:
-        """Bytes of pixels in a batch (the default would pickle them to find out)."""
-        return sum(windows.crops.nbytes for windows in batch)
+    As Beam's RunInference does it, which would import torch in every worker.
+    """
 
-    def get_metrics_namespace(self) -> str:
-        """Where RunInference's metrics appear."""
-        return "facetracks_align"
+    def __init__(self, settings: AlignSettings) -> None:
+        self._settings = settings
+        self._shared = Shared()
+        self._model: LandmarkModel | None = None
+
+    def setup(self) -> None:
+        self._model = self._shared.acquire(self._settings.load_model, tag=self._settings)
+
+    def process(self, batch: Sequence[SegmentWindows]) -> Iterator[SegmentLandmarks]:
+        assert self._model is not None
+        batch_windows = self._settings.batch_windows or self._model.batch_windows
+        yield from align_windows(batch, self._model, batch_windows=batch_windows)
 
 
 def _window_count(windows: SegmentWindows) -> int:
@@ -161,12 +146,19 @@ def _window_count(windows: SegmentWindows) -> int:
 
 @dataclass
 class AlignFaces(beam.PTransform):  # type: ignore[misc]
-    """One SegmentWindows becomes one SegmentLandmarks: pixels in, coordinates out."""
+    """One SegmentWindows becomes one SegmentLandmarks: pixels in, coordinates out.
 
-    handler: LandmarkModelHandler
+    Segments are gathered until their windows, not their number, fill calls of the network.
+    """
+
+    settings: AlignSettings
 
     def expand(
         self, windows: beam.PCollection[SegmentWindows]
     ) -> beam.PCollection[SegmentLandmarks]:
         """Runs the network over batches of windows."""
-        return windows | "RunInference" >> RunInference(self.handler)
+        gathered = self.settings.gathered_windows
+        batches = windows | "Gather" >> beam.BatchElements(
+            min_batch_size=gathered, max_batch_size=gathered, element_size_fn=_window_count
+        )
+        return batches | "Align" >> beam.ParDo(_AlignFn(self.settings))

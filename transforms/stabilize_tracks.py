@@ -277,7 +277,7 @@ class SaveParts(beam.PTransform):  # type: ignore[misc]
 
 def _save(landmarks: SegmentLandmarks, run_output: RunOutput) -> TimestampedValue:
     part = save_part(run_output.staging(landmarks.segment.video), landmarks, STAGED_BYTES.inc)
-    # RunInference puts its batches at the end of the window, where StabilizeTracks has its
+    # BatchElements puts its batches at the end of the window, where StabilizeTracks has its
     # timer; a runner may fire that while such elements are still on their way.
     return TimestampedValue(part, MIN_TIMESTAMP)
 

@@ -9,32 +9,33 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import torch
 
-from models.landmarks.networks.construction import NETWORK_NAMES, build_network
-from models.landmarks.networks.coordinate_network import CROP_SIZE_PX
-from models.landmarks.networks.heatmap_codecs import CODECS, SIGMA_PX
-from models.landmarks.networks.landmark_network import LandmarkNetwork
+from schemas.choices import CODECS, NETWORK_NAMES, NETWORK_SETTINGS
 from schemas.errors import WeightsError
 from schemas.landmarks import LANDMARK_COUNT, LANDMARK_LAYOUT
 
+if TYPE_CHECKING:
+    from models.landmarks.networks.landmark_network import LandmarkNetwork
+
 __all__ = [
+    "SIGMA_PX",
     "WEIGHTS_FORMAT",
     "LandmarkCard",
     "card_from_metadata",
     "card_metadata",
     "check_crop_card",
+    "check_frames",
 ]
 
 WEIGHTS_FORMAT: Final = "facetracks landmark weights 1"
 #: Fields that came later than the first weights files; they default where a file lacks them.
 _LATER_FIELDS: Final = ("settings", "codec", "sigma_px", "spread_scale")
 _FIXED_FIELDS: Final = ("landmark_layout", "crop_convention", "color")
-#: What networks are built with beside the crop's size.
-_SETTINGS: Final = {"hourglass": ("stacks", "features"), "unet": ("channels", "blocks")}
+#: Standard deviation of a heatmap's Gaussian (FHR, "Training Setting"), heatmap pixels.
+SIGMA_PX: Final = 3.0
 _MOST: Final = {
     "crop_size_px": 1024,
     "window_frames": 16,
@@ -67,7 +68,7 @@ class LandmarkCard:
 
     network: str = "2d"
     settings: Mapping[str, int | Sequence[int]] = dataclasses.field(default_factory=dict)
-    crop_size_px: int = CROP_SIZE_PX
+    crop_size_px: int = 64
     crop_scale: float = 1.1
     window_frames: int = 3
     codec: str = "taylor"
@@ -84,6 +85,8 @@ class LandmarkCard:
 
     def build_network(self) -> LandmarkNetwork:
         """The network that the card names, freshly initialized."""
+        from models.landmarks.networks.construction import build_network  # torch
+
         return build_network(
             self.network, LANDMARK_COUNT, crop_size_px=self.crop_size_px, **self.settings
         )
@@ -158,7 +161,7 @@ def _check_network(path: Path, card: LandmarkCard) -> None:
         raise WeightsError(
             f"{path}: network is {card.network!r}, expected one of {', '.join(NETWORK_NAMES)}"
         )
-    allowed = _SETTINGS.get(card.network, ())
+    allowed = NETWORK_SETTINGS.get(card.network, ())
     settings: Any = card.settings
     if not isinstance(settings, dict) or not all(
         name in allowed and _whole_numbers(value, name) for name, value in settings.items()
@@ -166,15 +169,14 @@ def _check_network(path: Path, card: LandmarkCard) -> None:
         raise WeightsError(
             f"{path}: settings is {settings!r}, expected whole numbers for some of {list(allowed)}"
         )
-    try:
-        with torch.device("meta"):
-            network = card.build_network()
-    except ValueError as error:
-        raise WeightsError(f"{path}: {error}") from error
-    if card.window_frames < network.frames_seen:
+
+
+def check_frames(path: Path, card: LandmarkCard, frames_seen: int) -> None:
+    """Raises WeightsError where a window is shorter than what the network sees."""
+    if card.window_frames < frames_seen:
         raise WeightsError(
-            f"{path}: window_frames is {card.window_frames}, expected {network.frames_seen} or "
-            f"more, which the network {card.network} sees"
+            f"{path}: window_frames is {card.window_frames}, expected {frames_seen} or more, which "
+            f"the network {card.network} sees"
         )
 
 

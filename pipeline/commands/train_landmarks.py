@@ -23,10 +23,10 @@ from tqdm import tqdm
 
 from models.landmarks.card import LandmarkCard
 from models.landmarks.evaluation.spread_errors import spread_scale
-from models.landmarks.model import read_landmark_weights, save_landmark_weights
 from models.landmarks.networks.construction import build_network
 from models.landmarks.networks.heatmap_codecs import SIGMA_PX
 from models.landmarks.networks.inflation import inflate
+from models.landmarks.torch_model import read_landmark_weights, save_landmark_weights
 from models.landmarks.training.recipes import Recipe, recipe_for
 from models.landmarks.training.trainer import LandmarkTrainer
 from pipeline.data.training_data import TrainingData, read_training_data

@@ -8,7 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from models.landmarks.model import LandmarkCard, save_landmark_weights
+from models.landmarks.model import LandmarkCard
+from models.landmarks.torch_model import save_landmark_weights
 from tests.models.landmarks.external.onnx_models import SIZE, mean_plus, saved
 
 FRAMES = 50

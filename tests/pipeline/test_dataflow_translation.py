@@ -16,7 +16,7 @@ from pipeline.commands.command_line import parse_command
 from pipeline.graph import AnnotateGraph, GraphSettings
 from pipeline.runner_options import runner_options
 from schemas.records import Video
-from transforms.align_faces import LandmarkModelHandler
+from transforms.align_faces import AlignSettings
 from transforms.decoding.child import ChildSettings
 from transforms.decoding.window_builder import CropSpec
 from transforms.storage.run_output import RunOutput
@@ -67,7 +67,7 @@ def pipeline(args):
     settings = GraphSettings(
         RunOutput(args.output, {"weights": "1"}),
         ChildSettings(CropSpec(64, 1.2, 3)),
-        LandmarkModelHandler(),
+        AlignSettings(),
         args.stabilizer,
         separate_decode=args.separate_decode,
         align_hints=settings_of(args).align_hints,
@@ -117,7 +117,7 @@ def test_only_the_steps_of_align_faces_ask_for_an_accelerator(translated):
                 asking.add(transform.unique_name)
         else:
             assert hints == {}, transform.unique_name
-    assert any("RunInference" in name for name in asking)
+    assert any("AlignFaces" in name for name in asking)
 
 
 def test_decoding_and_aligning_have_a_shuffle_between_them(translated):

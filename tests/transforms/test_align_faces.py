@@ -2,14 +2,15 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-import torch
 from segments import box_at, make_segment, make_windows
 from stages import outputs_of
 
 from schemas.records import SegmentWindows
 from transforms.align_faces import (
+    MIN_WEIGHT,
     AlignFaces,
-    LandmarkModelHandler,
+    AlignSettings,
+    _window_count,
     align_windows,
 )
 
@@ -35,8 +36,8 @@ class BrightnessModel:
         return np.repeat(points[:, None], 68, axis=1), spread
 
 
-class BrightnessHandler(LandmarkModelHandler):
-    """The handler with a model that needs no weights."""
+class BrightnessSettings(AlignSettings):
+    """With a model that needs no weights."""
 
     def load_model(self):
         return BrightnessModel()
@@ -106,20 +107,13 @@ def test_no_elements_and_no_windows():
 
 def test_batches_count_windows():
     """A batch is full when its windows are; a segment of few faces counts as a few windows."""
-    size = BrightnessHandler(batch_windows=7).batch_elements_kwargs()["element_size_fn"]
-    least = size(segments(0)[0])
-    assert 1 <= least <= 16
-    assert [size(w) for w in segments(1, 40, 300)] == [least, 40, 300]
-
-
-def test_pixels_are_counted_without_pickling():
-    assert BrightnessHandler().get_num_bytes(segments(2, 1)) == 3 * 4 * 4 * 3
+    assert [_window_count(w) for w in segments(0, 1, 40, 300)] == [MIN_WEIGHT, MIN_WEIGHT, 40, 300]
 
 
 @pytest.mark.parametrize("batch_windows", [1, 4, 256])
 def test_as_a_stage_n_elements_give_n(batch_windows):
     batch = segments(3, 0, 9, 1, 2, 0, 4)
-    got = outputs_of(batch, AlignFaces(BrightnessHandler(batch_windows=batch_windows)))
+    got = outputs_of(batch, AlignFaces(BrightnessSettings(batch_windows=batch_windows)))
     assert sorted(x.segment.index for x in got) == list(range(7))
     expected, _ = align(batch)
     for landmarks in got:
@@ -129,11 +123,10 @@ def test_as_a_stage_n_elements_give_n(batch_windows):
 
 def test_the_model_that_ships_takes_what_stages_give():
     """The shapes that travel are those that LandmarkModel.predict asks for."""
-    handler = LandmarkModelHandler(device="cpu", threads=torch.get_num_threads())
-    model = handler.load_model()
+    model = AlignSettings(device="cpu", threads=1).load_model()
     size, frames = model.card.crop_size_px, model.card.window_frames
     windows = make_windows(make_segment(), 3, crop_px=size)
     assert windows.windows.shape[1] == frames
-    (landmarks,) = handler.run_inference([windows], model)
+    (landmarks,) = align_windows([windows], model, batch_windows=2)
     assert landmarks.landmarks_px.shape == (3, 68, 2)
     assert all(np.diff(pair).any() for pair in pairwise(landmarks.landmarks_px[:, 0, 0]))

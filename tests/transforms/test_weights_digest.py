@@ -4,7 +4,7 @@ from models.landmarks.model import load_landmark_model
 from models.weights_digest import check_digest
 from schemas.errors import HostError, WeightsError
 from schemas.records import Video
-from transforms.align_faces import LandmarkModelHandler
+from transforms.align_faces import AlignSettings
 from transforms.decoding.child import ChildSettings, DecodingChild
 from transforms.decoding.window_builder import CropSpec
 from transforms.stabilize_tracks import _StabilizeFn
@@ -22,9 +22,9 @@ def test_only_what_was_expected_and_differs_is_an_error() -> None:
 
 def test_a_worker_with_other_landmark_weights_is_refused() -> None:
     digest = load_landmark_model().weights_sha256
-    LandmarkModelHandler(device="cpu", weights_sha256=digest).load_model()
+    AlignSettings(device="cpu", weights_sha256=digest).load_model()
     with pytest.raises(WeightsError, match="landmark weights"):
-        LandmarkModelHandler(device="cpu", weights_sha256="0" * 64).load_model()
+        AlignSettings(device="cpu", weights_sha256="0" * 64).load_model()
 
 
 def test_a_worker_with_another_stabilizer_is_refused() -> None:

@@ -12,11 +12,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from schemas.errors import UsageError, WeightsError
+import onnx
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
-__all__ = ["ONNX_EXTRA", "check_onnx"]
+from schemas.errors import WeightsError
 
-ONNX_EXTRA: Final = "networks in ONNX need the packages onnx and onnxruntime: 'facetracks[onnx]'"
+__all__ = ["check_onnx"]
+
 _STANDARD: Final = ("", "ai.onnx")
 _UNBOUNDED: Final = ("Loop",)
 _MAX_BYTES: Final = 1 << 30
@@ -27,13 +29,7 @@ def check_onnx(content: bytes) -> None:
 
     Raises:
         WeightsError: they are not. The message does not name the file.
-        UsageError: the package onnx is not installed.
     """
-    try:
-        import onnx
-        from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-    except ImportError as error:
-        raise UsageError(ONNX_EXTRA) from error
     if len(content) > _MAX_BYTES:
         raise WeightsError(f"{len(content)} bytes, expected up to 1 GiB")
     try:

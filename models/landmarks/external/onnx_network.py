@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+import onnxruntime
 import torch
 from torch import Tensor
 
@@ -24,13 +25,13 @@ from models.devices import resolve_device
 from models.landmarks.card import LandmarkCard
 from models.landmarks.external.card import ExternalCard, read_external_card
 from models.landmarks.external.layouts import LAYOUTS
-from models.landmarks.external.onnx_graph import ONNX_EXTRA, check_onnx
+from models.landmarks.external.onnx_graph import check_onnx
 from models.landmarks.networks.landmark_network import LandmarkNetwork
+from models.onnx_session import open_session
 from schemas.errors import UsageError, WeightsError
 
 __all__ = [
     "ExternalNetwork",
-    "is_onnx",
     "onnx_device",
     "onnx_runs_on_cuda",
     "read_external_network",
@@ -42,8 +43,6 @@ _FLOATS: Final[Mapping[str, type[np.floating[Any]]]] = {
     "tensor(double)": np.float64,
 }
 _CUDA: Final = "CUDAExecutionProvider"
-#: onnxruntime would write to standard error what its exceptions say too.
-_FATAL_ONLY: Final = 4
 
 
 class ExternalNetwork(LandmarkNetwork):
@@ -188,17 +187,8 @@ class ExternalNetwork(LandmarkNetwork):
         return [name for name in (landmarks, spread) if name is not None]
 
 
-def is_onnx(weights: str | Path | None) -> bool:
-    """Whether weights are named as a network in ONNX."""
-    return Path(str(weights)).suffix.lower() == ".onnx"
-
-
 def onnx_runs_on_cuda() -> bool:
     """Whether onnxruntime is installed as the build that has CUDA."""
-    try:
-        import onnxruntime
-    except ImportError:
-        return False
     return _CUDA in onnxruntime.get_available_providers()
 
 
@@ -225,7 +215,7 @@ def read_external_network(
 
     Raises:
         WeightsError: a file is missing or not what it must be; names the file and the field.
-        UsageError: onnx or onnxruntime is not installed, or CUDA does not start.
+        UsageError: CUDA does not start.
     """
     if not path.is_file():
         raise WeightsError(f"landmark weights: no such file: {path}")
@@ -244,25 +234,13 @@ def read_external_network(
 
 
 def _session(content: bytes, device: torch.device) -> Any:
+    on_cuda = device.type == "cuda"
+    number = (device.index or 0) if on_cuda else None
     try:
-        import onnxruntime
-    except ImportError as error:
-        raise UsageError(ONNX_EXTRA) from error
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    options.inter_op_num_threads = 1
-    options.log_severity_level = _FATAL_ONLY
-    # Else bytes that look like onnxruntime's own format would be read as that, unchecked.
-    options.add_session_config_entry("session.load_model_format", "ONNX")
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    providers: list[Any] = ["CPUExecutionProvider"]
-    if device.type == "cuda":
-        providers.insert(0, (_CUDA, {"device_id": device.index or 0}))
-    try:
-        session = onnxruntime.InferenceSession(content, options, providers=providers)
+        session = open_session(content, threads=torch.get_num_threads(), cuda_device=number)
     except Exception as error:  # onnxruntime's errors have no class in common
         raise WeightsError(f"onnxruntime cannot load it: {_first_line(error)}") from error
-    if device.type == "cuda" and _CUDA not in session.get_providers():
+    if on_cuda and _CUDA not in session.get_providers():
         raise UsageError(
             "onnxruntime could not start CUDA and would run on the CPU: its libraries are missing "
             "or of another version"

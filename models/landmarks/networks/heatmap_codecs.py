@@ -34,6 +34,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from models.landmarks.card import SIGMA_PX
 from schemas.choices import CODECS, GAUSSIAN_CODECS
 
 __all__ = [
@@ -47,8 +48,6 @@ __all__ = [
     "soft_argmax_spread",
 ]
 
-#: Of maps that look like those of `encode_heatmaps`.
-SIGMA_PX: Final = 3.0
 #: An offset is half a pixel at most, and one more where the stencil is moved in from the edge.
 #: What comes out larger is noise, or a landmark outside of the map.
 _OFFSET_LIMIT_PX: Final = 2.0

@@ -22,7 +22,7 @@ _HALVINGS = 5
 def unet_graph(
     tensors: Mapping[str, npt.NDArray[Any]],
     *,
-    blocks: int,
+    blocks: int = 1,
     crop_size_px: int,
     spread_scale: float,
     pixel_mean_rgb: Sequence[float],

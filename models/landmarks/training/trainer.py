@@ -25,6 +25,7 @@ from models.landmarks.model import LandmarkModel
 from models.landmarks.networks.construction import build_network
 from models.landmarks.networks.inflation import inflate
 from models.landmarks.networks.landmark_network import LandmarkNetwork
+from models.landmarks.torch_model import TorchLandmarkModel
 from models.landmarks.training.batches import BatchLoader, BatchSettings, WindowBatches
 from models.landmarks.training.losses import landmark_loss
 from models.landmarks.training.recipes import MODERN, Recipe
@@ -125,7 +126,7 @@ class LandmarkTrainer:
 
     def model(self) -> LandmarkModel:
         """The averaged weights, ready to predict."""
-        return LandmarkModel(self.average, self.card, self._device)
+        return TorchLandmarkModel(self.average, self.card, self._device)
 
     def train_epoch(self, progress: float, progress_after: float) -> float:
         """One epoch, from `progress` through the run, 0 to 1, to `progress_after`.

@@ -6,15 +6,11 @@ import pytest
 import safetensors.torch
 import torch
 
-from models.landmarks.model import (
-    LandmarkCard,
-    LandmarkModel,
-    load_landmark_model,
-    save_landmark_weights,
-)
+from models.landmarks.model import LandmarkCard, load_landmark_model
 from models.landmarks.networks.coordinate_network import CoordinateNetwork2D
 from models.landmarks.networks.heatmap_codecs import CODECS
 from models.landmarks.networks.landmark_network import LandmarkNetwork
+from models.landmarks.torch_model import TorchLandmarkModel, save_landmark_weights
 from schemas.errors import UsageError, WeightsError
 
 
@@ -46,7 +42,7 @@ def test_save_and_load_round_trip(tmp_path: Path, network: CoordinateNetwork2D) 
     assert model.card == card
     assert len(model.weights_sha256) == 64
     crops, windows = _crops(5), _windows([0, 1, 2, 3, 4])
-    expected = LandmarkModel(network, card).predict(crops, windows)
+    expected = TorchLandmarkModel(network, card).predict(crops, windows)
     np.testing.assert_allclose(model.predict(crops, windows), expected, atol=0.05)
 
 
@@ -58,12 +54,12 @@ def test_predict_equals_the_network_on_normalized_pixels(network: CoordinateNetw
     )
     with torch.no_grad():
         plain = network.eval()(x.permute(0, 3, 1, 2).float())
-    predicted = LandmarkModel(network, card).predict(crops, _windows([0, 1, 2]))
+    predicted = TorchLandmarkModel(network, card).predict(crops, _windows([0, 1, 2]))
     np.testing.assert_allclose(predicted, ((plain + 0.5) * 64 - 0.5).numpy(), atol=1e-4)
 
 
 def test_only_the_last_frame_of_a_window_counts(network: CoordinateNetwork2D) -> None:
-    model = LandmarkModel(network, LandmarkCard())
+    model = TorchLandmarkModel(network, LandmarkCard())
     crops = _crops(4)
     one = model.predict(crops, np.array([[0, 1, 3], [2, 2, 3], [0, 0, 1]], np.intp))
     np.testing.assert_array_equal(one[0], one[1])
@@ -72,7 +68,7 @@ def test_only_the_last_frame_of_a_window_counts(network: CoordinateNetwork2D) ->
 
 
 def test_a_crop_does_not_depend_on_its_batch(network: CoordinateNetwork2D) -> None:
-    model = LandmarkModel(network, LandmarkCard())
+    model = TorchLandmarkModel(network, LandmarkCard())
     crops = _crops(300)
     together = model.predict(crops, _windows(list(range(300))))
     for index in (0, 17, 255, 256, 299):
@@ -81,13 +77,13 @@ def test_a_crop_does_not_depend_on_its_batch(network: CoordinateNetwork2D) -> No
 
 
 def test_nothing_in_nothing_out(network: CoordinateNetwork2D) -> None:
-    model = LandmarkModel(network, LandmarkCard())
+    model = TorchLandmarkModel(network, LandmarkCard())
     assert model.predict(_crops(0), _windows([])).shape == (0, 68, 2)
     assert model.predict(_crops(2), _windows([])).shape == (0, 68, 2)
 
 
 def test_predict_says_what_is_wrong(network: CoordinateNetwork2D) -> None:
-    model = LandmarkModel(network, LandmarkCard())
+    model = TorchLandmarkModel(network, LandmarkCard())
     with pytest.raises(ValueError, match=r"crops: got float32 \(2, 64, 64, 3\), expected uint8"):
         model.predict(_crops(2).astype(np.float32), _windows([0]))
     with pytest.raises(ValueError, match=r"windows: got shape \(2, 2\), expected \(M, 3\)"):
@@ -152,7 +148,7 @@ class _Recording(LandmarkNetwork):
 )
 def test_a_call_of_the_network_gets_a_batch(batch_windows: int | None, expected: list[int]) -> None:
     network = _Recording()
-    model = LandmarkModel(network, LandmarkCard(), batch_windows=batch_windows)
+    model = TorchLandmarkModel(network, LandmarkCard(), batch_windows=batch_windows)
     assert model.batch_windows == (batch_windows or 32)
     windows = np.arange(36, dtype=np.intp).reshape(12, 3)
     assert model.predict(_crops(36), windows).shape == (12, 68, 2)
@@ -161,13 +157,13 @@ def test_a_call_of_the_network_gets_a_batch(batch_windows: int | None, expected:
 
 
 def test_larger_crops_come_in_smaller_batches() -> None:
-    assert LandmarkModel(_Recording(), LandmarkCard(crop_size_px=128)).batch_windows == 16
+    assert TorchLandmarkModel(_Recording(), LandmarkCard(crop_size_px=128)).batch_windows == 16
 
 
 @pytest.mark.parametrize("device", ["tpu?", "mps", "cuda:99"])
 def test_devices_that_are_not_there(network: CoordinateNetwork2D, device: str) -> None:
     with pytest.raises(UsageError, match=f"device: got '?{device[:3]}"):
-        LandmarkModel(network, LandmarkCard(), device)
+        TorchLandmarkModel(network, LandmarkCard(), device)
 
 
 def test_the_weights_of_the_package_load() -> None:
@@ -197,7 +193,7 @@ def test_heatmaps_are_read_by_any_codec() -> None:
 
 def test_what_cannot_be_read_by_a_codec_is_told(network: CoordinateNetwork2D) -> None:
     with pytest.raises(UsageError, match="makes no heatmaps"):
-        LandmarkModel(network, LandmarkCard()).read_by("argmax")
+        TorchLandmarkModel(network, LandmarkCard()).read_by("argmax")
     card = LandmarkCard(network="2dfcn")
     with pytest.raises(UsageError, match="not made to be read by soft_argmax"):
-        LandmarkModel(card.build_network(), card).read_by("soft_argmax")
+        TorchLandmarkModel(card.build_network(), card).read_by("soft_argmax")

@@ -13,7 +13,8 @@ import torch
 from published_layouts import write_300w
 
 from models.landmarks.datasets.sets import read_evaluation_set, read_training_sets
-from models.landmarks.model import DEFAULT_WEIGHTS, read_landmark_weights
+from models.landmarks.model import DEFAULT_WEIGHTS
+from models.landmarks.torch_model import read_landmark_weights
 from pipeline.commands import train_landmarks
 from pipeline.commands.command_line import parse_command
 from pipeline.data.training_data import read_training_data

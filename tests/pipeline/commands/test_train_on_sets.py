@@ -14,7 +14,7 @@ from published_layouts import (
     write_talking_face,
 )
 
-from models.landmarks.model import read_landmark_weights
+from models.landmarks.torch_model import read_landmark_weights
 from models.synthesis.astronaut import ASTRONAUT_LANDMARKS_PX
 from pipeline.commands import train_landmarks
 from pipeline.commands.command_line import parse_command

@@ -18,6 +18,7 @@ from models.landmarks.evaluation.measurement import (
 )
 from models.landmarks.model import LandmarkCard, LandmarkModel
 from models.landmarks.networks.coordinate_network import CoordinateNetwork2D
+from models.landmarks.torch_model import TorchLandmarkModel
 
 
 class FakeDetector:
@@ -52,7 +53,7 @@ def model() -> LandmarkModel:
     network = CoordinateNetwork2D()
     with torch.no_grad():
         network.output.weight.mul_(0.01)
-    return LandmarkModel(network, LandmarkCard())
+    return TorchLandmarkModel(network, LandmarkCard())
 
 
 def test_a_shifted_box_shifts_the_prediction(model: LandmarkModel) -> None:

@@ -8,17 +8,11 @@ import pytest
 import torch
 
 from models.landmarks.evaluation.metrics import nrmse_percent
-from models.landmarks.model import (
-    DEFAULT_WEIGHTS,
-    NAMED_WEIGHTS,
-    LandmarkCard,
-    LandmarkModel,
-    load_landmark_model,
-    save_landmark_weights,
-)
+from models.landmarks.model import DEFAULT_WEIGHTS, NAMED_WEIGHTS, LandmarkCard, load_landmark_model
 from models.landmarks.networks.construction import NETWORK_NAMES
 from models.landmarks.networks.heatmap_codecs import decode_heatmaps
 from models.landmarks.precision import PrecisionCheck
+from models.landmarks.torch_model import TorchLandmarkModel, save_landmark_weights
 from schemas.errors import WeightsError
 
 
@@ -66,7 +60,7 @@ def test_every_network_is_saved_loaded_and_used(tmp_path: Path, name: str) -> No
 def test_earlier_frames_matter_where_they_are_seen() -> None:
     torch.manual_seed(0)
     card = _card("2drnn")
-    model = LandmarkModel(card.build_network(), card)
+    model = TorchLandmarkModel(card.build_network(), card)
     crops, _ = _windows(card)
     points = model.predict(crops, np.array([[0, 1, 5], [2, 3, 5], [0, 1, 5]], np.intp))
     np.testing.assert_array_equal(points[0], points[2])
@@ -75,7 +69,7 @@ def test_earlier_frames_matter_where_they_are_seen() -> None:
 
 def test_longer_windows_than_a_network_sees() -> None:
     card = _card("2d", window_frames=5)
-    model = LandmarkModel(card.build_network(), card)
+    model = TorchLandmarkModel(card.build_network(), card)
     crops, windows = _windows(card)
     assert model.predict(crops, windows).shape == (6, 68, 2)
 
@@ -119,10 +113,10 @@ def test_half_precision_is_near(name: str) -> None:
     card = _card(name)
     network = card.build_network()
     crops, windows = _windows(card)
-    half = LandmarkModel(network, card, bfloat16=True).predict(crops, windows)
+    half = TorchLandmarkModel(network, card, bfloat16=True).predict(crops, windows)
     assert half.dtype == np.float32
     if network.heatmap_stride is None:
-        full = LandmarkModel(network, card).predict(crops, windows)
+        full = TorchLandmarkModel(network, card).predict(crops, windows)
         assert 0 < np.abs(half - full).mean() < 0.01 * np.abs(full).max()
 
 
@@ -151,8 +145,8 @@ def test_compiled_networks_predict_the_same() -> None:
     card = _card("2drnn")
     network = card.build_network()
     crops, windows = _windows(card, 9)
-    compiled = LandmarkModel(network, card, compiled=True)
-    plain = LandmarkModel(network, card)
+    compiled = TorchLandmarkModel(network, card, compiled=True)
+    plain = TorchLandmarkModel(network, card)
     for count in (9, 5):
         np.testing.assert_allclose(
             compiled.predict(crops[:count], windows[:count]),

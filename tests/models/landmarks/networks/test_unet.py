@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from models.landmarks.card import LandmarkCard
-from models.landmarks.model import LandmarkModel
 from models.landmarks.networks.fast_inference import fast_form
 from models.landmarks.networks.heatmap_codecs import (
     read_places_and_spreads,
@@ -15,6 +14,7 @@ from models.landmarks.networks.heatmap_codecs import (
     soft_argmax_spread,
 )
 from models.landmarks.networks.unet import UNet
+from models.landmarks.torch_model import TorchLandmarkModel
 
 CHANNELS = (4, 8, 8, 8, 8)
 
@@ -84,7 +84,7 @@ def test_landmarks_and_spreads_in_crop_pixels() -> None:
     with torch.no_grad():
         network.output.bias[68:] = math.log(0.01)
     crops, windows = np.zeros((1, 64, 64, 3), np.uint8), np.zeros((2, 3), np.intp)
-    model = LandmarkModel(network, card)
+    model = TorchLandmarkModel(network, card)
     points, spread = model.predict_with_spread(crops, windows)
     assert points.shape == (2, 68, 2) and spread.shape == (2, 68)
     np.testing.assert_allclose(points, 31.5, atol=1e-4)
