@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from models.detection.face_detector import FaceDetector
+from models.detection.detections import FaceDetector
 from models.landmarks.model import LandmarkModel
 from models.stabilization.stabilizers import stabilizer_licence
 from schemas.errors import UsageError

@@ -20,7 +20,8 @@ import cv2
 import numpy as np
 
 from models.detection.boxes import iou
-from models.detection.face_detector import FaceDetector, load_face_detector
+from models.detection.detections import FaceDetector
+from models.detection.face_detector import load_face_detector
 from pipeline.annotate import annotate
 from pipeline.data.track_file import find_track_file, read_track_file
 from pipeline.settings import AnnotateSettings

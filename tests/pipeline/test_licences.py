@@ -8,14 +8,10 @@ from pathlib import Path
 import pytest
 
 from models.detection.face_detector import DEFAULT_WEIGHTS_PATH, load_face_detector
-from models.detection.network import load_detector_network, save_detector_network
+from models.detection.weights_file import read_detector_weights, save_detector_weights
 from models.detection.yunet import YuNetDetector
-from models.landmarks.model import (
-    DEFAULT_WEIGHTS,
-    load_landmark_model,
-    read_landmark_weights,
-    save_landmark_weights,
-)
+from models.landmarks.model import DEFAULT_WEIGHTS, load_landmark_model
+from models.landmarks.torch_model import read_landmark_weights, save_landmark_weights
 from pipeline.annotate_videos import stage_settings
 from pipeline.licences import check_licences
 from pipeline.settings import AnnotateSettings
@@ -31,7 +27,8 @@ def own_weights(tmp_path_factory) -> dict[str, str]:
     network = card.build_network()
     network.load_state_dict({name: t.float() for name, t in tensors.items()}, strict=False)
     save_landmark_weights(landmarks, network, dataclasses.replace(card, licence="ours"))
-    save_detector_network(load_detector_network(DEFAULT_WEIGHTS_PATH), detector, licence="MIT")
+    given, config, _ = read_detector_weights(DEFAULT_WEIGHTS_PATH)
+    save_detector_weights(given, config, detector, licence="MIT")
     return {"weights": str(landmarks), "detector": str(detector)}
 
 
