@@ -49,7 +49,15 @@ def tracks_config(
 
 def describe_run(runner: str, licences: Mapping[str, str]) -> dict[str, Any]:
     """Versions, runner, conventions and licences of weights, as written beside every track."""
-    packages = "facetracks apache-beam av numpy onnxruntime opencv-python-headless torch".split()
+    packages = (
+        "facetracks",
+        "apache-beam",
+        "av",
+        "numpy",
+        "onnxruntime",
+        "opencv-python-headless",
+        "torch",
+    )
     return {
         "versions": {name: _version(name) for name in packages}
         | {"python": platform.python_version(), "ffmpeg": av.ffmpeg_version_info},
