@@ -18,7 +18,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import linear_sum_assignment
 
 __all__ = ["LINK_SECONDS", "FaceTracker", "FrameFaces", "box_iou", "match_boxes"]
 
@@ -51,6 +50,11 @@ def match_boxes(
         return []
     iou = box_iou(a, b)
     gain = np.where(iou >= min_iou, iou, 0.0)
+    if min(gain.shape) == 1:
+        i, j = np.unravel_index(gain.argmax(), gain.shape)
+        return [(int(i), int(j))] if gain[i, j] else []
+    from scipy.optimize import linear_sum_assignment  # 0.4 s that most videos need not
+
     return [
         (int(i), int(j)) for i, j in zip(*linear_sum_assignment(-gain), strict=True) if gain[i, j]
     ]

@@ -265,3 +265,10 @@ def test_a_tracker_keeps_no_key_frame_that_is_settled():
     del detections
     gc.collect()
     assert sum(boxes_of() is not None for boxes_of in seen) <= 5
+
+
+def test_one_box_takes_the_one_that_it_overlaps_most():
+    one, many = boxes([0, 0, 10, 10]), boxes([4, 0, 14, 10], [1, 0, 11, 10], [50, 0, 60, 10])
+    assert match_boxes(one, many, min_iou=0.2) == [(0, 1)]
+    assert match_boxes(many, one, min_iou=0.2) == [(1, 0)]
+    assert match_boxes(one, boxes([50, 0, 60, 10]), min_iou=0.2) == []
