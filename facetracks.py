@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pipeline.annotate import RunSummary, annotate
     from pipeline.annotate_clip import annotate_clip
     from pipeline.annotate_videos import AnnotateVideos
+    from pipeline.corpus_report import ReportSummary, report
     from pipeline.forget_videos import ForgottenVideo, forget
     from pipeline.manifests import ReadManifests
     from pipeline.settings import AnnotateSettings
@@ -36,6 +37,7 @@ __all__ = [
     "FacetracksError",
     "ForgottenVideo",
     "ReadManifests",
+    "ReportSummary",
     "RunSummary",
     "Video",
     "__version__",
@@ -46,6 +48,7 @@ __all__ = [
     "read_tracks",
     "read_videos",
     "redact",
+    "report",
 ]
 
 #: The version of this package.
@@ -60,6 +63,7 @@ _HOMES: Final = {
     "FacetracksError": ("schemas", "errors"),
     "ForgottenVideo": ("pipeline", "forget_videos"),
     "ReadManifests": ("pipeline", "manifests"),
+    "ReportSummary": ("pipeline", "corpus_report"),
     "RunSummary": ("pipeline", "annotate"),
     "Video": ("schemas", "records"),
     "align": ("pipeline", "align_image"),
@@ -69,6 +73,7 @@ _HOMES: Final = {
     "read_tracks": ("transforms", "storage.output_tables"),
     "read_videos": ("transforms", "storage.output_tables"),
     "redact": ("pipeline", "videos.redaction"),
+    "report": ("pipeline", "corpus_report"),
 }
 #: Installed, this is a package and the folders are in it; in the repository they are beside it.
 _INSIDE: Final = f"{__name__}." if "__path__" in globals() else ""

@@ -21,6 +21,7 @@ from pipeline.commands.arguments import (
     networks,
     redact,
     render,
+    report,
     sample,
     train_detector,
     train_landmarks,
@@ -50,6 +51,7 @@ _COMMANDS: Final[tuple[_AddParser, ...]] = (
     annotate.add_parser,
     render.add_parser,
     redact.add_parser,
+    report.add_parser,
     forget.add_parser,
     sample.add_parser,
     _group(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Final
 
 from schemas.errors import VideoError
 from schemas.records import Video
@@ -10,9 +11,10 @@ from transforms.decoding.child import ChildSettings
 from transforms.decoding.child_pool import kept_children, lent_child
 from transforms.storage.output_tables import OutputFolder
 
-__all__ = ["raw_decode_seconds", "timings_table"]
+__all__ = ["STAGES", "raw_decode_seconds", "timings_table"]
 
-_STAGES = {
+#: Stages of a run, and the columns of the videos table with their seconds.
+STAGES: Final = {
     "decode": "decode_seconds",
     "detect": "detect_seconds",
     "crop": "crop_seconds",
@@ -28,7 +30,7 @@ def timings_table(output: str, wall_seconds: float, child: ChildSettings) -> str
     The frames are those of the videos; the raw decode is done here and now, one file after
     the other, by container.decode() with one thread, in a process with the limits of `child`.
     """
-    columns = ["uri", "frames_decoded", "face_frames", "elapsed_seconds", *_STAGES.values()]
+    columns = ["uri", "frames_decoded", "face_frames", "elapsed_seconds", *STAGES.values()]
     sums: Counter[str] = Counter()
     raw_frames, raw_seconds = 0, 0.0
     with kept_children():
@@ -43,7 +45,7 @@ def timings_table(output: str, wall_seconds: float, child: ChildSettings) -> str
     frames = sums["frames_decoded"]
     lines = [f"{'stage':<22}{'seconds':>10}{'frames/s':>12}"]
     lines.append(_line("raw PyAV decode", raw_seconds, raw_frames))
-    for stage, column in _STAGES.items():
+    for stage, column in STAGES.items():
         lines.append(_line(stage, sums[column], frames))
     lines.append(_line("all stages, work", sums["elapsed_seconds"], frames))
     lines.append(_line("whole run, wall", wall_seconds, frames))

@@ -18,10 +18,13 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 import signal
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, Final, NoReturn, TypeVar
+
+import numpy as np
 
 from schemas.errors import DecodingError, HostError, VideoError
 from schemas.records import Segment, SegmentWindows, Video
@@ -32,6 +35,7 @@ from transforms.decoding.messages import (
     Fault,
     Measured,
     NeedsCopy,
+    Picture,
     Plan,
     Progress,
     Raised,
@@ -41,6 +45,7 @@ from transforms.decoding.messages import (
     Windows,
     decode_answer,
 )
+from transforms.decoding.pictures import PictureRequest, VideoPicture
 from transforms.decoding.reachable_sources import copy_from_now_on, within_reach
 from transforms.decoding.watchdog import Breach, Limits, Watchdog
 from transforms.decoding.window_builder import CropSpec
@@ -152,6 +157,25 @@ class DecodingChild:
             measured, _ = next(self._answers(*asked, Measured))
         return measured.frames, measured.seconds
 
+    def picture(self, asked: PictureRequest) -> VideoPicture:
+        """A picture of a video; raises as `plan` does."""
+        while True:
+            try:
+                with within_reach(asked.video) as reachable:
+                    request = dataclasses.replace(asked, video=reachable)
+                    told = Request.PICTURE, request, asked.video, 0.0
+                    answer, body = next(self._answers(*told, Picture))
+                break
+            except NoRangesError:
+                if not copy_from_now_on(asked.video):
+                    raise
+        shape = answer.height_px, answer.width_px, 3
+        if len(body) != math.prod(shape):
+            error = ValueError(f"got {len(body)} bytes, expected {shape}")
+            self._refuse_garbage(asked.video, error)
+        pixels = np.frombuffer(body, np.uint8).reshape(shape)
+        return VideoPicture(answer.pts, pixels, np.array(answer.affine).reshape(2, 3))
+
     def close(self) -> None:
         """Ends the child, whatever it is doing."""
         if self._process is not None:
@@ -200,7 +224,7 @@ class DecodingChild:
     def _answers(
         self,
         request: Request,
-        argument: Video | Segment,
+        argument: Video | Segment | PictureRequest,
         video: Video,
         video_seconds: float,
         expected: type[_Expected],
@@ -245,7 +269,9 @@ class DecodingChild:
             raise DecodingError(received.reason, message)
         return received
 
-    def _tell(self, answer: Answer, argument: Video | Segment, video: Video) -> None:
+    def _tell(
+        self, answer: Answer, argument: Video | Segment | PictureRequest, video: Video
+    ) -> None:
         """Raises what an answer tells, if it tells of a failure."""
         if isinstance(answer, Refusal):
             if answer.reason == "memory_limit":

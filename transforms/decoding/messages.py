@@ -12,6 +12,7 @@ range; whatever else comes is a ValueError.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated, Final, TypeAlias
@@ -23,11 +24,13 @@ from schemas.videos import REASONS
 from transforms.storage.record_codec import decode_fraction, encode_fraction
 
 __all__ = [
+    "MAX_SIDE_PX",
     "Answer",
     "Done",
     "Fault",
     "Measured",
     "NeedsCopy",
+    "Picture",
     "Plan",
     "Progress",
     "Raised",
@@ -46,6 +49,10 @@ _ALIGNMENT_BYTES: Final = 8
 _TEXT_CHARACTERS: Final = 8_000
 #: Segments of a video: a year of video in segments of 10 s has 3 million.
 _MAX_SEGMENTS: Final = 10_000_000
+#: The largest picture.
+MAX_SIDE_PX: Final = 1024
+#: Square pixels of a frame that a picture's pixel covers, at least.
+_LEAST_AREA: Final = 1e-9
 
 
 class Request(StrEnum):
@@ -55,11 +62,14 @@ class Request(StrEnum):
     LOAD = "load"  # whether the detector too: answers Done
     DECODE = "decode"  # of a Segment: answers Windows until `last`
     MEASURE = "measure"  # of a Video: answers Measured
+    PICTURE = "picture"  # of a PictureRequest: answers Picture
 
 
 _Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 _Pts: TypeAlias = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 _Text: TypeAlias = Annotated[str, msgspec.Meta(max_length=_TEXT_CHARACTERS)]
+_Side: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=MAX_SIDE_PX)]
+_Number: TypeAlias = Annotated[float, msgspec.Meta(ge=-1e9, le=1e9)]
 #: seek_pts, own_start_pts, own_stop_pts of a segment.
 _Cut: TypeAlias = tuple[_Pts | None, _Pts | None, _Pts | None]
 
@@ -142,6 +152,20 @@ class Measured(msgspec.Struct, frozen=True, tag="measured", forbid_unknown_field
     seconds: Annotated[float, msgspec.Meta(ge=0, le=1e12)]
 
 
+class Picture(msgspec.Struct, frozen=True, tag="picture", forbid_unknown_fields=True):
+    """A picture of a frame: its RGB bytes are the body; `affine` leads to the upright frame."""
+
+    pts: _Pts
+    width_px: _Side
+    height_px: _Side
+    affine: tuple[_Number, _Number, _Number, _Number, _Number, _Number]
+
+    def __post_init__(self) -> None:
+        a, b, _, c, d, _ = self.affine
+        if not all(map(math.isfinite, self.affine)) or abs(a * d - b * c) < _LEAST_AREA:
+            raise ValueError(f"affine: got {self.affine}, expected a map that can be inverted")
+
+
 class NeedsCopy(msgspec.Struct, frozen=True, tag="needs_copy", forbid_unknown_fields=True):
     """The source cannot be read from places other than its beginning."""
 
@@ -174,7 +198,17 @@ class Fault(msgspec.Struct, frozen=True, tag="fault", forbid_unknown_fields=True
 
 
 Answer: TypeAlias = (
-    Ready | Progress | Done | Plan | Windows | Measured | NeedsCopy | Refusal | Raised | Fault
+    Ready
+    | Progress
+    | Done
+    | Plan
+    | Windows
+    | Measured
+    | Picture
+    | NeedsCopy
+    | Refusal
+    | Raised
+    | Fault
 )
 
 

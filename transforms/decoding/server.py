@@ -27,6 +27,7 @@ from transforms.decoding.messages import (
     Fault,
     Measured,
     NeedsCopy,
+    Picture,
     Plan,
     Progress,
     Raised,
@@ -41,6 +42,7 @@ from transforms.storage.source_files import NoRangesError, give_up_within
 
 if TYPE_CHECKING:
     from transforms.decoding.box_sources import GivenBoxes
+    from transforms.decoding.pictures import PictureRequest
 
 __all__ = ["Server", "main"]
 
@@ -133,6 +135,16 @@ class Server:
                     frames += 1
                     self._progress(frames)
             return encode_answer(Measured(frames, time.perf_counter() - start))
+
+    def picture(self, asked: PictureRequest) -> bytes:
+        """One picture of a video."""
+        from transforms.decoding.picture_taking import take_picture
+
+        taken = take_picture(asked, self._settings.max_pixels, self._progress)
+        height, width = taken.pixels.shape[:2]
+        a, b, x, c, d, y = taken.affine.ravel().tolist()
+        answer = Picture(taken.pts, width, height, (a, b, x, c, d, y))
+        return encode_answer(answer, taken.pixels.tobytes())
 
     def _given_boxes(self, segment: Segment) -> GivenBoxes:
         """The boxes given for a segment's video; read once for all its segments."""

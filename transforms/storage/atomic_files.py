@@ -149,6 +149,11 @@ class Folder:
         fs, path = self._resolve()
         return bytes(fs.cat_file(path))
 
+    def open(self) -> Any:
+        """The file this names, open for reading its bytes."""
+        fs, path = self._resolve()
+        return fs.open(path, "rb")
+
     def remove(self) -> None:
         """Removes it with all it holds; nothing happens where it is gone already."""
         fs, path = self._resolve()

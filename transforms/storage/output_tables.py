@@ -29,7 +29,7 @@ from schemas.videos import VIDEO_SCHEMA
 from transforms.storage.atomic_files import Folder, file_stem, write_bytes
 from transforms.storage.parquet_reading import open_parquet, read_columns
 
-__all__ = ["OutputFolder", "read_tracks", "read_videos"]
+__all__ = ["OutputFolder", "in_parallel", "read_tracks", "read_videos"]
 
 #: Requests at a time: object stores answer slowly and in parallel.
 _READERS: Final = 16
@@ -131,7 +131,27 @@ class OutputFolder:
         def read(file: Folder) -> pa.Table:
             return _read_table(file, columns, TRACK_SCHEMA)
 
-        return _in_parallel(read, self.track_files())
+        return in_parallel(read, self.track_files())
+
+    def track_groups(self, video_id: str, columns: Sequence[str]) -> Iterator[pa.Table]:
+        """A video's track file in pieces, in its order; memory does not grow with its length.
+
+        Of `columns` those that the file has, in its own types; nothing where there is no file.
+
+        Raises:
+            OutputError: the file cannot be read.
+        """
+        file = self.tracks_of(video_id)
+        try:
+            with file.open() as source:
+                parquet = open_parquet(source)
+                names = [name for name in columns if name in parquet.schema_arrow.names]
+                for group in range(parquet.metadata.num_row_groups):
+                    yield parquet.read_row_group(group, columns=names, use_threads=False)
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError, pa.ArrowException) as error:
+            raise OutputError(f"{file}: cannot be read as a table of annotate: {error}") from error
 
     def status_tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """The videos table in pieces, by name of the video; memory does not grow with it.
@@ -143,7 +163,7 @@ class OutputFolder:
         def read(file: Folder) -> pa.Table:
             return _read_table(file, columns, VIDEO_SCHEMA)
 
-        return _in_parallel(read, _tables_in(self.videos))
+        return in_parallel(read, _tables_in(self.videos))
 
 
 def read_videos(output: str | Path) -> pa.Table:
@@ -197,7 +217,7 @@ def read_tracks(
     def read(file: Folder) -> pa.Table:
         return _read_table(file, columns, TRACK_SCHEMA)
 
-    return pa.concat_tables(_in_parallel(read, files))
+    return pa.concat_tables(in_parallel(read, files))
 
 
 def _named(folder: Folder, stem: str) -> list[Folder]:
@@ -236,7 +256,7 @@ def _read_table(file: Folder, columns: Sequence[str] | None, schema: pa.Schema) 
         raise OutputError(f"{file}: cannot be read as a table of annotate: {error}") from error
 
 
-def _in_parallel(action: Callable[[_In], _Out], items: Sequence[_In]) -> Iterator[_Out]:
+def in_parallel(action: Callable[[_In], _Out], items: Iterable[_In]) -> Iterator[_Out]:
     """`action` of each item, in order, a few at a time and not far ahead of the reader."""
     with ThreadPoolExecutor(_READERS, "facetracks-read") as pool:
         left = iter(items)

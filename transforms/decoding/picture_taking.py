@@ -1,0 +1,74 @@
+"""One picture of a video, as a person would look at it: decoded near a keyframe, reduced.
+
+Runs in the decoding child only.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Final
+
+from models.crops import Affine, fit_affine, square_affine
+from models.frame_pixels import FramePixels, upright_aspect
+from schemas.errors import ContainerError
+from schemas.records import Video
+from transforms.decoding.frame_stream import FrameStream
+from transforms.decoding.messages import MAX_SIDE_PX
+from transforms.decoding.pictures import PictureRequest, VideoPicture
+from transforms.decoding.segment_plan import plan_segments
+from transforms.decoding.video_source import first_packet_at, open_video
+
+__all__ = ["take_picture"]
+
+#: A frame further from a keyframe is not waited for.
+_MOST_FRAMES: Final = 2000
+
+
+def take_picture(
+    request: PictureRequest, max_pixels: int, on_frames: Callable[[int], None]
+) -> VideoPicture:
+    """Decodes from the keyframe before to the frame.
+
+    Raises:
+        VideoError: the video cannot be opened, or gives no frame there.
+    """
+    uri = request.video.uri
+    video = Video(request.video.video_id, uri)
+    asked: dict[str, Any] = {"max_pixels": max_pixels, "stream_index": request.stream_index}
+    with open_video(uri, **asked) as opened:
+        whole = plan_segments(video, opened, math.inf)[0]
+        pts = request.pts
+        if pts is None:
+            start, end = whole.metadata.start_pts, whole.metadata.end_pts
+            pts = start if end is None else (start + end) // 2
+        keyframe = first_packet_at(opened, pts)
+    segment = replace(whole, seek_pts=None if keyframe is None else int(keyframe.pts))
+    shown: tuple[int, Any] | None = None
+    with open_video(uri, max_pixels=max_pixels, segment=segment) as opened:
+        for count, shown in enumerate(FrameStream(segment, opened, max_pixels=max_pixels), 1):
+            on_frames(count)
+            if request.pts is None or shown[0] >= pts or count == _MOST_FRAMES:
+                break
+        if shown is None:
+            raise ContainerError("no_frames", f"{uri}: no frame could be decoded at pts {pts}")
+        aspect = opened.sample_aspect_ratio
+    frame = FramePixels(shown[1])
+    affine, width, height = _framed(
+        request, frame, float(upright_aspect(aspect, frame.rotation_deg))
+    )
+    return VideoPicture(shown[0], frame.sample(affine, width, height), affine)
+
+
+def _framed(request: PictureRequest, frame: FramePixels, aspect: float) -> tuple[Affine, int, int]:
+    """The map from the picture to the upright frame; width and height of the picture."""
+    side = min(request.longest_side_px, MAX_SIDE_PX)
+    if request.box_xyxy_px is not None:
+        affine = square_affine(request.box_xyxy_px, scale=1.0, size_px=side, pixel_aspect=aspect)
+        return affine, side, side
+    shown = frame.width_px * aspect, float(frame.height_px)
+    scale = min(1.0, side / max(shown))
+    width, height = (min(side, max(1, round(length * scale))) for length in shown)
+    affine = fit_affine(frame.width_px, frame.height_px, out_width_px=width, out_height_px=height)
+    return affine, width, height
