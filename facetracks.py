@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pipeline.annotate_clip import annotate_clip
     from pipeline.annotate_videos import AnnotateVideos
     from pipeline.corpus_report import ReportSummary, report
+    from pipeline.exports.formats import ExportSummary, export_tracks
     from pipeline.forget_videos import ForgottenVideo, forget
     from pipeline.manifests import ReadManifests
     from pipeline.settings import AnnotateSettings
@@ -34,6 +35,7 @@ __all__ = [
     "AlignedFaces",
     "AnnotateSettings",
     "AnnotateVideos",
+    "ExportSummary",
     "FacetracksError",
     "ForgottenVideo",
     "ReadManifests",
@@ -44,6 +46,7 @@ __all__ = [
     "align",
     "annotate",
     "annotate_clip",
+    "export_tracks",
     "forget",
     "read_tracks",
     "read_videos",
@@ -60,6 +63,7 @@ _HOMES: Final = {
     "AlignedFaces": ("pipeline", "align_image"),
     "AnnotateSettings": ("pipeline", "settings"),
     "AnnotateVideos": ("pipeline", "annotate_videos"),
+    "ExportSummary": ("pipeline", "exports.formats"),
     "FacetracksError": ("schemas", "errors"),
     "ForgottenVideo": ("pipeline", "forget_videos"),
     "ReadManifests": ("pipeline", "manifests"),
@@ -70,6 +74,7 @@ _HOMES: Final = {
     "annotate": ("pipeline", "annotate"),
     "annotate_clip": ("pipeline", "annotate_clip"),
     "forget": ("pipeline", "forget_videos"),
+    "export_tracks": ("pipeline", "exports.formats"),
     "read_tracks": ("transforms", "storage.output_tables"),
     "read_videos": ("transforms", "storage.output_tables"),
     "redact": ("pipeline", "videos.redaction"),

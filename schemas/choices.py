@@ -9,6 +9,7 @@ from typing import Final
 __all__ = [
     "CODECS",
     "EVALUATION_SETS",
+    "EXPORT_FORMATS",
     "GAUSSIAN_CODECS",
     "LANDMARK_WEIGHTS",
     "NETWORK_NAMES",
@@ -48,6 +49,20 @@ CODECS: Final = (*GAUSSIAN_CODECS, "soft_argmax")
 
 #: How landmark networks are trained.
 RECIPES: Final = ("paper", "modern")
+
+#: Formats of other tools that tracks are exported to.
+EXPORT_FORMATS: Final = (
+    "openface",
+    "py-feat",
+    "coco",
+    "cvat",
+    "fiftyone",
+    "pts",
+    "npz",
+    "rerun",
+    "webdataset",
+    "huggingface",
+)
 
 #: Ways to hide a face.
 REDACTION_STYLES: Final = ("pixelate", "blur", "fill")

@@ -16,6 +16,7 @@ from pipeline.commands.arguments import (
     evaluate_landmarks,
     evaluate_stabilizers,
     evaluate_tracks,
+    export,
     fit_stabilizer,
     forget,
     networks,
@@ -52,6 +53,7 @@ _COMMANDS: Final[tuple[_AddParser, ...]] = (
     render.add_parser,
     redact.add_parser,
     report.add_parser,
+    export.add_parser,
     forget.add_parser,
     sample.add_parser,
     _group(

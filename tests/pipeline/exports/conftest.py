@@ -1,0 +1,72 @@
+"""An output of `annotate` built by hand: a variable rate, a turned video, several faces."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.exports.exported_video import ExportedVideo, exported_videos
+from schemas.landmarks import LANDMARK_COUNT
+from schemas.records import Video, VideoFailure
+from schemas.tracks import TRACK_SCHEMA
+from schemas.videos import VIDEO_SCHEMA
+from transforms.storage.output_tables import OutputFolder
+from transforms.write_tracks import failure_row
+
+#: video_id -> width, height, turn, pts in milliseconds of all frames, frames of each face.
+VIDEOS = {
+    "uneven.mp4": (640, 480, 0, [0, 40, 200, 210, 1210], [[0, 1, 2, 3, 4]]),
+    "turned/phone 1.mov": (1080, 1920, 90, [1400, 1433, 1467], [[0, 1, 2]]),
+    "crowd.mkv": (320, 240, 0, [0, 40, 80, 120, 160, 200], [[0, 1, 2, 5], [1, 2, 3], [2]]),
+}
+
+
+def track_table(video_id: str) -> pa.Table:
+    """Rows by face, then frame, as a track file has them; other numbers in every row."""
+    width, height, _, times, faces = VIDEOS[video_id]
+    rng = np.random.default_rng(len(video_id))
+    rows = []
+    for face, frames in enumerate(faces):
+        for frame in frames:
+            points = rng.uniform(0.1, 0.9, (4, LANDMARK_COUNT))
+            points *= np.array([width, height, width, height])[:, None]
+            rows.append(
+                {
+                    "video_id": video_id, "face_id": face, "frame_index": frame,
+                    "pts": times[frame], "pts_seconds": times[frame] / 1000,
+                    "box_xyxy_px": [10.25 + face, 20.5, 0.8 * width, 0.7 * height],
+                    "box_source": "detected", "score": 0.5 + 0.01 * frame,
+                    "x": points[0], "y": points[1], "x_raw": points[2], "y_raw": points[3],
+                    "spread_px": np.full(LANDMARK_COUNT, np.nan),
+                }
+            )  # fmt: skip
+    known = [TRACK_SCHEMA.field(name) for name in rows[0]]
+    return pa.Table.from_pylist(rows, schema=pa.schema(known))
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("exports") / "OUT"
+    folder = OutputFolder(str(root))
+    for name in ("tracks", "videos"):
+        (root / name).mkdir(parents=True)
+    for video_id, (width, height, turn, times, _) in VIDEOS.items():
+        pq.write_table(track_table(video_id), str(folder.tracks_of(video_id)))
+        row = failure_row(VideoFailure(Video(video_id, f"clips/{video_id}"), "", ""), "")
+        row |= {"status": "ok", "width": width, "height": height, "rotation_deg": turn}
+        row |= {"average_fps": 25.0, "frames_decoded": len(times)}
+        table = pa.Table.from_pylist([row], schema=VIDEO_SCHEMA)
+        pq.write_table(table, str(folder.status_of(video_id)))
+    row = failure_row(VideoFailure(Video("bad.mp4", "bad.mp4"), "not_a_video", "no video"), "")
+    table = pa.Table.from_pylist([row], schema=VIDEO_SCHEMA)
+    pq.write_table(table, str(folder.status_of("bad.mp4")))
+    return root
+
+
+@pytest.fixture(scope="module")
+def videos(output: Path) -> dict[str, ExportedVideo]:
+    return {video.video_id: video for video in exported_videos(str(output))}
