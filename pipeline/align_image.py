@@ -11,6 +11,7 @@ import numpy.typing as npt
 from models.crops import crop_to_image, fit_affine, pixel_size, sample_plane, square_affine
 from models.detection.detections import FaceDetector, check_image
 from models.detection.face_detector import load_face_detector
+from models.detection.rolled_faces import detect_any_roll
 from models.landmarks.model import LandmarkModel, load_landmark_model
 from schemas.landmarks import LANDMARK_COUNT
 
@@ -99,7 +100,8 @@ def _detect(
     shrink = min(1.0, detector.input_longest_side_px / max(height, width))
     out_w, out_h = max(1, round(width * shrink)), max(1, round(height * shrink))
     affine = fit_affine(width, height, out_width_px=out_w, out_height_px=out_h)
-    found = detector.detect(np.asarray(sample_plane(image, affine, out_w, out_h), np.uint8))
+    reduced = np.asarray(sample_plane(image, affine, out_w, out_h), np.uint8)
+    found = detect_any_roll(detector, reduced)
     corners = found.boxes_xyxy_px.reshape(-1, 2, 2)
     return crop_to_image(corners, affine).reshape(-1, 4).astype(np.float32), found.scores
 

@@ -10,11 +10,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from clips import write_clip
 
+import facetracks
 from schemas.landmarks import FLIP_PERMUTATION, OUTER_EYE_CORNERS
 from transforms.storage.atomic_files import file_stem
 
@@ -98,6 +101,17 @@ def test_a_face_upside_down_is_annotated_the_right_way_round(run):
     points = run.points("upside.mp4")
     assert len(points) == 50
     assert (points[:, 36:48, 1].mean(1) > points[:, 48:68, 1].mean(1)).all()
+
+
+def test_a_face_on_its_side_is_annotated_the_right_way_round(shared_data, tmp_path):
+    """As from a phone whose rotation was lost: the forehead to the right, the chin to the left."""
+    with av.open(str(shared_data / "cases" / "face.mp4")) as container:
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    turned = write_clip(tmp_path / "turned.mp4", [np.rot90(frame, 3) for frame in frames])
+    tracks = facetracks.annotate_clip(turned)
+    assert tracks.num_rows == len(frames)
+    x = np.array(tracks["x"].to_pylist())
+    assert (x[:, 36:48].mean(1) > x[:, 48:68].mean(1)).all()
 
 
 #: What is true of the frames: how many, and whether every one has the face.

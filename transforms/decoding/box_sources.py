@@ -12,6 +12,7 @@ import pyarrow.compute
 
 from models.crops import fit_affine
 from models.detection.detections import FaceDetector
+from models.detection.rolled_faces import detect_any_roll
 from models.frame_pixels import FramePixels
 from schemas.errors import BoxesError
 from schemas.records import Video
@@ -72,7 +73,7 @@ class DetectedBoxes:
         affine = fit_affine(
             pixels.width_px, pixels.height_px, out_width_px=out_w, out_height_px=out_h
         )
-        found = self._detector.detect(pixels.sample(affine, out_w, out_h))
+        found = detect_any_roll(self._detector, pixels.sample(affine, out_w, out_h))
         scale = np.array([affine[0, 0], affine[1, 1]] * 2)
         shift = np.array([affine[0, 2], affine[1, 2]] * 2)
         return (found.boxes_xyxy_px * scale + shift).astype(np.float32), found.scores
