@@ -1,9 +1,9 @@
-"""Our landmark networks through onnxruntime against torch's fast form, on one CPU thread.
+"""Our networks by onnxruntime, as production runs them, against torch, on one CPU thread.
 
-    python -m tests.benchmarks.onnx_speed            # needs onnx, onnxruntime and onnxscript
+    python -m tests.benchmarks.onnx_speed
 
-Both run the same crops in turn, so that what else the machine does falls on both; the ratio is
-that of the medians, and its range that of the single pairs' middle half.
+Both run the same pixels in turn, so that what else the machine does falls on both. Times are of
+CPU; the ratio is that of the medians, and its range that of the single pairs' middle half.
 """
 
 from __future__ import annotations
@@ -11,88 +11,95 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from collections.abc import Callable
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from collections.abc import Callable, Iterator
 
 import numpy as np
-import onnxruntime
 import torch
-from torch import Tensor
+from torch.fx.experimental.optimization import fuse
 
-from models.landmarks.networks.construction import build_network
-from models.landmarks.networks.fast_inference import fast_form
-from models.landmarks.networks.landmark_network import LandmarkNetwork
+from models.detection.detector_graph import detector_graph
+from models.detection.face_detector import DEFAULT_WEIGHTS_PATH
+from models.detection.network import DetectorNetwork
+from models.detection.weights_file import read_detector_weights
+from models.landmarks.model import NAMED_WEIGHTS, load_landmark_model
+from models.landmarks.torch_model import TorchLandmarkModel, read_landmark_weights
+from models.onnx_session import open_session
 
-
-def _exported(network: LandmarkNetwork, path: Path) -> onnxruntime.InferenceSession:
-    size = network.crop_size_px
-    torch.onnx.export(
-        network.eval(),
-        (torch.zeros(2, 3, size, size),),
-        path,
-        dynamic_shapes=({0: torch.export.Dim("batch")},),
-        external_data=False,
-        verbose=False,
-    )
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+Call = Callable[[], np.ndarray]
 
 
-def _seconds(call: Callable[[], object]) -> float:
+def _seconds(call: Call) -> float:
     start = time.process_time()
     call()
     return time.process_time() - start
 
 
-@torch.inference_mode()
-def measure(name: str, windows: int, pairs: int) -> str:
-    """A line: windows/s of CPU time of both, and the ratio."""
-    torch.manual_seed(0)
-    network = build_network(name)
-    for norm in network.modules():  # as after training: not those of a fresh network
-        if isinstance(norm, torch.nn.BatchNorm2d):
-            norm.running_mean.normal_(0, 0.1)
-            norm.running_var.uniform_(0.5, 2)
-    size = network.crop_size_px
-    with TemporaryDirectory() as folder:
-        session = _exported(network, Path(folder) / "network.onnx")
-    form = fast_form(network)
-    pixels = torch.randn(windows, size, size, 3).permute(0, 3, 1, 2)  # channels last in memory
-
-    def by_torch(x: Tensor = pixels) -> Tensor:
-        shared = x if form.read_crops is None else form.read_crops(x)
-        found: Tensor = form.read_windows(shared[:, None])
-        return found
-
-    def by_onnxruntime(x: Tensor = pixels) -> np.ndarray:
-        found: np.ndarray = session.run(
-            None, {session.get_inputs()[0].name: x.contiguous().numpy()}
-        )[0]
-        return found
-
-    apart = np.abs(by_torch().numpy() - by_onnxruntime()).max()
+def _compared(what: str, by_torch: Call, by_onnxruntime: Call, count: int, pairs: int) -> str:
+    apart = np.abs(by_torch() - by_onnxruntime()).max()
     rounds = [(_seconds(by_torch), _seconds(by_onnxruntime)) for _ in range(pairs)]
-    torch_s, onnx_s = (statistics.median(side) for side in zip(*rounds, strict=True))
+    torch_s, onnx_s = (statistics.median(side) / count for side in zip(*rounds, strict=True))
     low, _, high = statistics.quantiles([a / b for a, b in rounds], n=4)
     return (
-        f"{name:10} batch {windows:3}  torch {windows / torch_s:7.1f}  onnxruntime "
-        f"{windows / onnx_s:7.1f} windows/s  ratio {torch_s / onnx_s:.2f} ({low:.2f} to "
-        f"{high:.2f})  largest difference {apart:.1e}"
+        f"{what:28} torch {1e3 * torch_s:6.2f} ms  onnxruntime {1e3 * onnx_s:6.2f} ms  ratio "
+        f"{torch_s / onnx_s:.2f} ({low:.2f} to {high:.2f})  largest difference {apart:.1e}"
     )
+
+
+def landmark_lines(name: str, pairs: int) -> Iterator[str]:
+    """A line for each number of windows a call, in milliseconds a window."""
+    ours = load_landmark_model(name, threads=1)
+    tensors, card = read_landmark_weights(NAMED_WEIGHTS[name])
+    network = card.build_network()
+    network.load_state_dict({n: t.float() for n, t in tensors.items()}, strict=False)
+    size = card.crop_size_px
+    for count in (1, 8, 16, 32):
+        crops = np.random.default_rng(0).integers(0, 256, (count, size, size, 3), np.uint8)
+        windows = np.repeat(np.arange(count)[:, None], card.window_frames, axis=1)
+        theirs = TorchLandmarkModel(network, card, batch_windows=count)
+        ours.batch_windows = count
+
+        def predict(model=ours, crops=crops, windows=windows) -> np.ndarray:
+            return model.predict(crops, windows)
+
+        def by_torch(model=theirs, crops=crops, windows=windows) -> np.ndarray:
+            return model.predict(crops, windows)
+
+        yield _compared(f"{name}, {count} windows", by_torch, predict, count, pairs)
+
+
+def detector_lines(pairs: int) -> Iterator[str]:
+    """A line for each size of image, in milliseconds an image."""
+    tensors, config, _ = read_detector_weights(DEFAULT_WEIGHTS_PATH)
+    network = DetectorNetwork(config).eval()
+    network.load_state_dict(
+        {name: torch.from_numpy(tensor).float() for name, tensor in tensors.items()}, strict=False
+    )
+    folded = fuse(network).to(memory_format=torch.channels_last)
+    session = open_session(detector_graph(tensors, config))
+    for height, width in ((384, 640), (256, 256)):
+        image = np.random.default_rng(0).integers(0, 256, (1, height, width, 3), np.uint8)
+
+        def by_torch(image=image) -> np.ndarray:
+            with torch.inference_mode():
+                levels = folded(torch.from_numpy(image).permute(0, 3, 1, 2).float())
+            return levels[0].numpy()
+
+        def by_onnxruntime(image=image) -> np.ndarray:
+            return session.run(None, {"image": image})[0]
+
+        yield _compared(f"detector, {width}x{height}", by_torch, by_onnxruntime, 1, pairs)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("networks", nargs="*", default=["2d", "unet", "hourglass"])
     parser.add_argument("--pairs", type=int, default=15)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    for name in args.networks:
-        windows = max(1, 32 * 64**2 // build_network(name).crop_size_px ** 2)  # as in LandmarkModel
-        for batch in (windows, 4 * windows):
-            print(measure(name, batch, args.pairs), flush=True)  # noqa: T201
+    for line in detector_lines(args.pairs):
+        print(line, flush=True)  # noqa: T201
+    for name in ("fast", "accurate"):
+        for line in landmark_lines(name, args.pairs):
+            print(line, flush=True)  # noqa: T201
 
 
 if __name__ == "__main__":
