@@ -57,7 +57,7 @@ def annotate_clip(video: str | Path | Video, settings: AnnotateSettings | None =
                 for segment in child.plan(video)
                 for outcome in _outcomes(segment, child, model, stages)
             ]
-        tracks = stabilize_segments(outcomes, stages.run_output, stages.stabilizer)
+        tracks = stabilize_segments(outcomes, stages.run_output, stages.stabilizer, stages.fps)
         row = write_video(tracks, stages.run_output)
         if row["status"] == "failed":
             raise VideoError(row["reason"], row["message"])
@@ -73,7 +73,9 @@ def _outcomes(
     staging = stages.run_output.staging(segment.video)
     try:
         for windows in child.decode(segment):
-            for landmarks in align_windows([windows], model, batch_windows=model.batch_windows):
+            for landmarks in align_windows(
+                [windows], model, batch_windows=model.batch_windows, fps=stages.align.fps
+            ):
                 yield save_part(staging, landmarks)
             rest = rest_after(windows.segment, segment)
     except VideoError as error:

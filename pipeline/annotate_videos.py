@@ -82,7 +82,12 @@ def stage_settings(output: str, settings: AnnotateSettings, runner: str) -> Grap
     check_licences(licences, settings.require_licence)
     card = model.card
     config = tracks_config(
-        model, settings.precision, detector, settings.stabilizer, settings.stream
+        model,
+        settings.precision,
+        detector,
+        settings.stabilizer,
+        settings.stream,
+        settings.frame_rate,
     )
     child = ChildSettings(
         crop=CropSpec(card.crop_size_px, card.crop_scale, card.window_frames),
@@ -104,6 +109,8 @@ def stage_settings(output: str, settings: AnnotateSettings, runner: str) -> Grap
         bfloat16=bfloat16,
         compiled=settings.compile,
         weights_sha256=model.weights_sha256,
+        # A stabilizer looks at the frames in between.
+        fps=settings.frame_rate if settings.stabilizer == "none" else None,
     )
     return GraphSettings(
         RunOutput(output, config, describe_run(runner, licences)),
@@ -114,4 +121,5 @@ def stage_settings(output: str, settings: AnnotateSettings, runner: str) -> Grap
         frozenset(settings.retry),
         settings.separate_decode,
         settings.align_hints,
+        settings.frame_rate,
     )

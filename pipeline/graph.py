@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any
 
 import apache_beam as beam
@@ -35,6 +36,7 @@ class GraphSettings:
 
     separate_decode: whether a shuffle keeps decoding and aligning apart, for workers of
     their own. align_hints: Beam's resource hints of AlignFaces, min_ram and accelerator.
+    fps: rows of so many frames a second only; None is of all.
     """
 
     run_output: RunOutput
@@ -45,6 +47,7 @@ class GraphSettings:
     retry: frozenset[str] = frozenset()
     separate_decode: bool = False
     align_hints: Mapping[str, str] = field(default_factory=dict)
+    fps: Fraction | None = None
 
 
 @dataclass
@@ -71,7 +74,8 @@ class AnnotateGraph(beam.PTransform):  # type: ignore[misc]
         aligned = windows | "AlignFaces" >> align
         parts = aligned | "SaveParts" >> SaveParts(place)
         outcomes = (parts, decoded.saved, decoded.failed) | "Outcomes" >> beam.Flatten()
-        tracks = outcomes | "StabilizeTracks" >> StabilizeTracks(place, settings.stabilizer)
+        stabilize = StabilizeTracks(place, settings.stabilizer, settings.fps)
+        tracks = outcomes | "StabilizeTracks" >> stabilize
         failed = (selected.failed, planned["failed"], unreadable) | "Failures" >> beam.Flatten()
         written = (tracks, failed) | "WriteTracks" >> WriteTracks(place)
         ended = (written, selected.done) | "Ended" >> beam.Flatten()

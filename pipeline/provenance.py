@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Mapping
+from fractions import Fraction
 from importlib import metadata
 from typing import Any, Final
 
@@ -30,6 +31,7 @@ def tracks_config(
     detector: FaceDetector,
     stabilizer: str,
     stream: int | None = None,
+    fps: Fraction | None = None,
 ) -> dict[str, Any]:
     """Everything but the video that a track depends on."""
     return {
@@ -44,6 +46,7 @@ def tracks_config(
         "stabilizer": stabilizer if stabilizer in STABILIZERS else "file",
         "stabilizer_sha256": stabilizer_sha256(stabilizer),
         "stream": stream,
+        "fps": None if fps is None else str(fps),
     }
 
 

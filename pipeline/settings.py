@@ -6,10 +6,12 @@ import math
 import os
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Final
 
 from models.devices import check_device_name
+from models.frame_ticks import as_rate
 from schemas.choices import PRECISIONS, STABILIZERS, USES
 from schemas.errors import UsageError, WeightsError
 from schemas.videos import REASONS
@@ -24,6 +26,7 @@ _MAX_DEFAULT_WORKERS: Final = 8
 _STABILIZER: Final = "rts"
 _MAY_BE_NONE: Final = (
     "weights", "batch_windows", "align_accelerator", "align_ram", "limit", "stream",
+    "fps",
     "require_licence",
 )  # fmt: skip
 
@@ -59,6 +62,8 @@ class AnnotateSettings:
         max_pixels: pixels that a frame may have.
         stream: index of the stream to annotate, as FFmpeg counts the streams of a file; None is
             the one that a player would show.
+        fps: rows of the first frame of every 1/fps seconds only, counted from the video's first
+            pts; a number, or a text like "30000/1001". None is of every frame.
         allow_protocols: URL protocols that inputs may use; `chain` allows chained URLs.
         limit: only the first so many videos; None is all.
         require_licence: `commercial` refuses weights whose cards do not allow commercial use; None
@@ -87,6 +92,7 @@ class AnnotateSettings:
     max_memory_mb: int = 4096
     max_pixels: int = 50_000_000
     stream: int | None = None
+    fps: float | str | Fraction | None = None
     allow_protocols: Collection[str] = ALLOWED_PROTOCOLS
     limit: int | None = None
     require_licence: str | None = None
@@ -97,6 +103,11 @@ class AnnotateSettings:
         if Path(self.stabilizer).is_file() and self.stabilizer not in STABILIZERS:
             object.__setattr__(self, "stabilizer", str(Path(self.stabilizer).absolute()))
         object.__setattr__(self, "retry", frozenset(self.retry))
+
+    @property
+    def frame_rate(self) -> Fraction | None:
+        """`fps`, exact."""
+        return None if self.fps is None else as_rate(self.fps)
 
     @property
     def align_hints(self) -> dict[str, str]:
@@ -119,6 +130,8 @@ def _check(name: str, value: object) -> None:
     if name in ("batch_windows", "workers", "max_memory_mb", "max_pixels", "limit"):
         if not isinstance(value, int) or value < 1:
             raise ValueError(f"got {value!r}, expected a whole number from 1 up")
+    elif name == "fps":
+        as_rate(value)
     elif name == "stream":
         if not isinstance(value, int) or value < 0:
             raise ValueError(f"got {value!r}, expected a whole number from 0 up")

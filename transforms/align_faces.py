@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 import apache_beam as beam
 import numpy as np
@@ -13,6 +14,7 @@ import numpy.typing as npt
 from apache_beam.utils.shared import Shared
 
 from models.crops import crop_to_image, pixel_size
+from models.frame_ticks import FrameTicks
 from models.landmarks.model import LandmarkModel, landmark_device, load_landmark_model
 from models.weights_digest import check_digest
 from schemas.landmarks import LANDMARK_COUNT
@@ -29,16 +31,22 @@ _GATHERED_WINDOWS = 256
 
 
 def align_windows(
-    batch: Sequence[SegmentWindows], model: LandmarkModel, *, batch_windows: int
+    batch: Sequence[SegmentWindows],
+    model: LandmarkModel,
+    *,
+    batch_windows: int,
+    fps: Fraction | None = None,
 ) -> Iterator[SegmentLandmarks]:
     """Runs the network over all windows of some segments, `batch_windows` at a time.
 
-    Segments share batches: a network call sees a full batch however few faces each has.
+    Segments share batches: a network call sees a full batch however few faces each has. With
+    `fps`, windows are left out whose frame, and the repeats of it, are none of that rate's; their
+    landmarks are nan.
     """
     if not batch:
         return  # BatchElements gives an empty batch before one that is over its size
     start = time.perf_counter()
-    landmarks, spreads = _predict(batch, model, batch_windows)
+    landmarks, spreads = _predict(batch, model, batch_windows, fps)
     seconds = time.perf_counter() - start
     rows = [len(windows.windows) for windows in batch]
     ends = np.cumsum(rows)
@@ -59,24 +67,40 @@ def align_windows(
 
 
 def _predict(
-    batch: Sequence[SegmentWindows], model: LandmarkModel, batch_windows: int
+    batch: Sequence[SegmentWindows], model: LandmarkModel, batch_windows: int, fps: Fraction | None
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """(sum of M, 68, 2) landmarks and (sum of M, 68) spreads, float32 in crop pixels."""
     crops = np.concatenate([windows.crops for windows in batch])
     firsts = np.cumsum([0] + [len(windows.crops) for windows in batch[:-1]])
     indices = np.concatenate([w.windows + first for w, first in zip(batch, firsts, strict=True)])
-    found = [np.empty((0, LANDMARK_COUNT, 2), np.float32)]
-    spreads = [np.empty((0, LANDMARK_COUNT), np.float32)]
-    for begin in range(0, len(indices), batch_windows):
+    wanted = np.flatnonzero(np.concatenate([_wanted(windows, fps) for windows in batch]))
+    landmarks = np.full((len(indices), LANDMARK_COUNT, 2), np.nan, np.float32)
+    spreads = np.full((len(indices), LANDMARK_COUNT), np.nan, np.float32)
+    for begin in range(0, len(wanted), batch_windows):
         start = time.perf_counter()
-        used, local = np.unique(indices[begin : begin + batch_windows], return_inverse=True)
+        rows = wanted[begin : begin + batch_windows]
+        used, local = np.unique(indices[rows], return_inverse=True)
         shape = (-1, indices.shape[1])
         windows = local.astype(np.intp).reshape(shape)
-        points, spread = model.predict_with_spread(crops[used], windows)
-        found.append(points)
-        spreads.append(spread)
-        record_align(len(found[-1]), time.perf_counter() - start)
-    return np.concatenate(found), np.concatenate(spreads)
+        landmarks[rows], spreads[rows] = model.predict_with_spread(crops[used], windows)
+        record_align(len(rows), time.perf_counter() - start)
+    return landmarks, spreads
+
+
+def _wanted(windows: SegmentWindows, fps: Fraction | None) -> npt.NDArray[np.bool_]:
+    """(M,) which windows show a frame of the rate, or one that such a frame repeats."""
+    rows, metadata = windows.rows, windows.segment.metadata
+    if fps is None:
+        return np.ones(len(rows.frame), np.bool_)
+    shown = [(pts, frame) for frame, pts in enumerate(rows.frame_pts.tolist())]
+    shown += zip(rows.repeat_pts.tolist(), rows.repeat_of.tolist(), strict=True)
+    shown.sort()
+    # What came before is not known here, so the first frame counts as one; who writes knows.
+    ticks = FrameTicks(fps, metadata.time_base, metadata.start_pts)
+    wanted = np.zeros(len(rows.frame_pts), np.bool_)
+    for (_, frame), begins in zip(shown, ticks.among(pts for pts, _ in shown), strict=True):
+        wanted[frame] |= begins
+    return wanted[rows.frame]
 
 
 @dataclass(frozen=True)
@@ -89,6 +113,7 @@ class AlignSettings:
     threads: CPU threads of a network call.
     bfloat16, compiled: see `load_landmark_model`.
     weights_sha256: hex digest that the loaded weights must have, if given.
+    fps: only frames of this rate are aligned; None is all.
     """
 
     weights: str | None = None
@@ -98,6 +123,7 @@ class AlignSettings:
     bfloat16: bool = False
     compiled: bool = False
     weights_sha256: str | None = None
+    fps: Fraction | None = None
 
     @property
     def gathered_windows(self) -> int:
@@ -137,7 +163,9 @@ class _AlignFn(beam.DoFn):  # type: ignore[misc]
     def process(self, batch: Sequence[SegmentWindows]) -> Iterator[SegmentLandmarks]:
         assert self._model is not None
         batch_windows = self._settings.batch_windows or self._model.batch_windows
-        yield from align_windows(batch, self._model, batch_windows=batch_windows)
+        yield from align_windows(
+            batch, self._model, batch_windows=batch_windows, fps=self._settings.fps
+        )
 
 
 def _window_count(windows: SegmentWindows) -> int:

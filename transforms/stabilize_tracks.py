@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields, replace
+from fractions import Fraction
 from typing import Any, TypeAlias
 
 import apache_beam as beam
@@ -19,6 +20,7 @@ from apache_beam.transforms.userstate import (
 from apache_beam.transforms.window import GlobalWindow, TimestampedValue
 from apache_beam.utils.timestamp import MIN_TIMESTAMP
 
+from models.frame_ticks import FrameTicks
 from models.stabilization.stabilizers import (
     Stabilizer,
     stabilizer_factory,
@@ -67,8 +69,10 @@ class _Progress:
     part_urls: list[str] = field(default_factory=list)
 
     @classmethod
-    def of(cls, segment: Segment) -> _Progress:
-        return cls(TrackAssembler(segment.video.video_id, segment.metadata.time_base), segment)
+    def of(cls, segment: Segment, fps: Fraction | None) -> _Progress:
+        metadata = segment.metadata
+        ticks = None if fps is None else FrameTicks(fps, metadata.time_base, metadata.start_pts)
+        return cls(TrackAssembler(segment.video.video_id, metadata.time_base, ticks), segment)
 
     def is_ahead(self, outcome: SegmentOutcome) -> bool:
         """Whether it comes after what was walked."""
@@ -89,11 +93,14 @@ class _Progress:
 
 
 def stabilize_segments(
-    outcomes: Iterable[SegmentOutcome], run_output: RunOutput, stabilizer: str
+    outcomes: Iterable[SegmentOutcome],
+    run_output: RunOutput,
+    stabilizer: str,
+    fps: Fraction | None = None,
 ) -> VideoTracks:
     """Stabilizes one video whose outcomes are all known; the plain twin of StabilizeTracks."""
     waiting = list(outcomes)
-    progress = _Progress.of(waiting[0].segment)
+    progress = _Progress.of(waiting[0].segment, fps)
     shell = _Walker(run_output, stabilizer_factory(stabilizer))
     return shell.finish(progress, waiting)
 
@@ -147,6 +154,7 @@ class _Walker:
         progress.done = True
         walk = progress.walk
         sure = walk.sure_faces()
+        faces = sum(walk.rows_of((face_id,)) > 0 for face_id in sure)
         return VideoTracks(
             video=progress.segment.video,
             metadata=progress.segment.metadata,
@@ -160,7 +168,7 @@ class _Walker:
             last_pts=walk.last_pts,
             frames=walk.frames,
             repeats=walk.repeats,
-            faces=len(sure),
+            faces=faces,
             rows=walk.rows_of(sure),
             stats=progress.stats,
             stabilize_seconds=progress.seconds,
@@ -184,9 +192,10 @@ class _StabilizeFn(beam.DoFn):  # type: ignore[misc]
     PROGRESS = ReadModifyWriteStateSpec("progress", BytesCoder())
     END = TimerSpec("end", TimeDomain.WATERMARK)
 
-    def __init__(self, run_output: RunOutput, stabilizer: str) -> None:
+    def __init__(self, run_output: RunOutput, stabilizer: str, fps: Fraction | None) -> None:
         self._run_output = run_output
         self._stabilizer = stabilizer
+        self._fps = fps
 
     def setup(self) -> None:
         expected = self._run_output.config.get("stabilizer_sha256")
@@ -202,7 +211,7 @@ class _StabilizeFn(beam.DoFn):  # type: ignore[misc]
         end: Any = beam.DoFn.TimerParam(END),
     ) -> list[VideoTracks]:
         outcome = element[1]
-        progress = self._read(state) or _Progress.of(outcome.segment)
+        progress = self._read(state) or _Progress.of(outcome.segment, self._fps)
         done: list[VideoTracks] = []
         if not progress.done and progress.is_ahead(outcome):
             end.set(GlobalWindow().max_timestamp())
@@ -284,15 +293,19 @@ def _save(landmarks: SegmentLandmarks, run_output: RunOutput) -> TimestampedValu
 
 @dataclass
 class StabilizeTracks(beam.PTransform):  # type: ignore[misc]
-    """A video's SegmentOutcomes become one VideoTracks."""
+    """A video's SegmentOutcomes become one VideoTracks.
+
+    fps: rows of the first frame of every 1/fps seconds only; None is of all frames.
+    """
 
     run_output: RunOutput
     stabilizer: str = "none"
+    fps: Fraction | None = None
 
     def expand(self, outcomes: beam.PCollection[SegmentOutcome]) -> beam.PCollection[VideoTracks]:
         """Keys by video_id and walks the segments in order."""
         return (
             outcomes
             | "ByVideo" >> beam.Map(_by_video).with_output_types(tuple[str, Any])
-            | "Walk" >> beam.ParDo(_StabilizeFn(self.run_output, self.stabilizer))
+            | "Walk" >> beam.ParDo(_StabilizeFn(self.run_output, self.stabilizer, self.fps))
         )

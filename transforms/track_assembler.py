@@ -22,6 +22,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from models.face_tracking import match_boxes
+from models.frame_ticks import FrameTicks
 from models.landmarks.head_pose import head_pose
 from models.stabilization.stabilizers import Stabilizer
 from schemas.records import Seam, SegmentLandmarks
@@ -44,12 +45,13 @@ _SEAM_IOU: Final = 0.5
 
 @dataclass(slots=True)
 class _Row:
-    """A row whose stabilized landmarks are not settled yet, and the frames that repeat it."""
+    """A row whose stabilized landmarks are not settled yet, for one or more frames.
 
-    frame_index: int
-    pts: int
+    These are the frame at `pts_seconds` and those that repeat it, as far as they are wanted.
+    """
+
     pts_seconds: float
-    repeats: list[tuple[int, int, float]]  # (frame_index, pts, pts_seconds)
+    places: list[tuple[int, int, float]]  # (frame_index, pts, pts_seconds)
     box: npt.NDArray[np.float32]
     source: str
     score: float
@@ -85,11 +87,13 @@ class TrackAssembler:
     """Walks one video's segments in order.
 
     `add` and `skip` take the next segment, `finish` ends the video; each returns the rows
-    that became final, in TRACK_SCHEMA, sorted by face_id, then frame_index.
+    that became final, in TRACK_SCHEMA, sorted by face_id, then frame_index. With `ticks`, only
+    the rows of these frames are given; nothing else about them changes.
     """
 
     video_id: str
     time_base: Fraction
+    ticks: FrameTicks | None = None
     frames: int = 0  # repeats among them
     repeats: int = 0  # frames that repeat the one before, and have its rows
     faces: int = 0  # ids given, those of unsure faces among them
@@ -134,16 +138,12 @@ class TrackAssembler:
                 seconds,
                 new_stabilizer,
             )
-            again = [
-                (self.frames + 1 + n, at, float(at * self.time_base))
-                for n, at in enumerate(repeats.get(i, []))
-            ]
+            shown = [pts, *repeats.get(i, [])]
+            places = self._places(shown)
             for r in here:
                 row = _Row(
-                    self.frames,
-                    pts,
                     seconds,
-                    again,
+                    places,
                     rows.boxes_xyxy_px[r],
                     BOX_SOURCES[rows.box_source[r]],
                     float(rows.scores[r]),
@@ -154,10 +154,10 @@ class TrackAssembler:
                     self.shot,
                 )
                 self._push(self._active[int(rows.track[r])], row, final)
-            self.frames += 1 + len(again)
-            self.repeats += len(again)
+            self.frames += len(shown)
+            self.repeats += len(shown) - 1
             self.first_pts = pts if self.first_pts is None else self.first_pts
-            self.last_pts = again[-1][1] if again else pts
+            self.last_pts = shown[-1]
         self._seam = part.seam
         return self._counted(final)
 
@@ -182,6 +182,17 @@ class TrackAssembler:
 
     def _new_table(self) -> _RowTable:
         return _RowTable(self.video_id, self._pixel_aspect or 1.0)
+
+    def _places(self, shown: list[int]) -> list[tuple[int, int, float]]:
+        """Number, pts and seconds of the frames that show the same, as far as they are wanted."""
+        wanted = [True] * len(shown)
+        if self.ticks is not None:
+            wanted = self.ticks.among(shown, self.last_pts)
+        return [
+            (self.frames + n, at, float(at * self.time_base))
+            for n, at in enumerate(shown)
+            if wanted[n]
+        ]
 
     def _step_to(self, seconds: float) -> None:
         """Counts a sample; after a long pause, frames say nothing of who was there before."""
@@ -244,7 +255,7 @@ class TrackAssembler:
 
     def _push(self, face: _Face, row: _Row, final: _RowTable) -> None:
         face.pending.append(row)
-        self._face_rows[face.face_id] += 1 + len(row.repeats)
+        self._face_rows[face.face_id] += len(row.places)
         if row.source != "interpolated":
             best = max(self._best_scores[face.face_id], row.score)
             self._best_scores[face.face_id] = best
@@ -287,8 +298,8 @@ class _RowTable:
         self._rows: list[tuple[int, tuple[int, int, float], _Row, npt.NDArray[np.float64]]] = []
 
     def append(self, face_id: int, row: _Row, landmarks: npt.NDArray[np.float64]) -> None:
-        """A row that is settled, and the same for the frames that repeat it."""
-        for place in [(row.frame_index, row.pts, row.pts_seconds), *row.repeats]:
+        """A row that is settled, for each of its frames."""
+        for place in row.places:
             self._rows.append((face_id, place, row, landmarks))
 
     def table(self) -> pa.Table:

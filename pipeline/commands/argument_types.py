@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from models.frame_ticks import as_rate
 from pipeline.commands.command_parser import nearest
 from schemas.choices import LANDMARK_WEIGHTS, STABILIZERS
 
@@ -15,6 +16,7 @@ __all__ = [
     "detector",
     "device",
     "file_name",
+    "frame_rate",
     "positive_float",
     "positive_int",
     "reasons",
@@ -43,6 +45,15 @@ def positive_float(text: str) -> float:
     if not 0 < number < math.inf:
         raise argparse.ArgumentTypeError(f"got {text!r}, expected a number above 0")
     return number
+
+
+def frame_rate(text: str) -> str:
+    """Frames a second, above 0: a number or a fraction, as written."""
+    try:
+        as_rate(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
 
 
 def device(text: str) -> str:

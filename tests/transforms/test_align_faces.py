@@ -1,8 +1,10 @@
+from dataclasses import replace
+from fractions import Fraction
 from itertools import pairwise
 
 import numpy as np
 import pytest
-from segments import box_at, make_segment, make_windows
+from segments import box_at, make_rows, make_segment, make_windows
 from stages import outputs_of
 
 from schemas.records import SegmentWindows
@@ -130,3 +132,26 @@ def test_the_model_that_ships_takes_what_stages_give():
     (landmarks,) = align_windows([windows], model, batch_windows=2)
     assert landmarks.landmarks_px.shape == (3, 68, 2)
     assert all(np.diff(pair).any() for pair in pairwise(landmarks.landmarks_px[:, 0, 0]))
+
+
+def test_frames_of_another_rate_are_not_aligned():
+    """Of 25 pts a second, 5 frames a second: 0, 5 and 10; 4 is repeated by 5."""
+    segment = make_segment(own=(0, None))
+    rows = make_rows({pts: {0: box_at(pts), 1: box_at(60)} for pts in (0, 1, 4, 6, 10, 11)})
+    rows = replace(rows, repeat_pts=np.array([5], np.int64), repeat_of=np.array([2], np.int32))
+    one = make_windows(segment, 2)
+    windows = replace(
+        one,
+        rows=rows,
+        windows=np.tile(one.windows, (6, 1)),
+        affines=np.tile(one.affines, (6, 1, 1)),
+    )
+    model = BrightnessModel()
+    (every,) = align_windows([windows], BrightnessModel(), batch_windows=4)
+    (some,) = align_windows([windows], model, batch_windows=4, fps=Fraction(5))
+    assert model.calls == [4, 2]
+    aligned = np.repeat([True, False, True, False, True, False], 2)
+    assert np.isnan(some.landmarks_px[~aligned]).all()
+    assert np.isnan(some.spread_px[~aligned]).all()
+    np.testing.assert_array_equal(some.landmarks_px[aligned], every.landmarks_px[aligned])
+    np.testing.assert_array_equal(some.spread_px[aligned], every.spread_px[aligned])

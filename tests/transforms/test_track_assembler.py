@@ -1,6 +1,7 @@
 from collections import Counter
 from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from segments import box_at, landmarks_for, make_part, make_segment, split_parts
 
+from models.frame_ticks import FrameTicks
 from models.landmarks.head_pose import head_pose, pose_rotation
 from models.landmarks.mean_face import MEAN_FACE
 from models.stabilization.stabilizers import OneEuro, PassThrough
@@ -33,9 +35,11 @@ class HoldsBack:
         return held
 
 
-def walk(parts, stabilizer=PassThrough) -> pa.Table:
+def walk(parts, stabilizer=PassThrough, fps=None) -> pa.Table:
     """The whole video; a part that is None is a segment that failed."""
-    walker = TrackAssembler("clip.mp4", make_segment().metadata.time_base)
+    time_base = make_segment().metadata.time_base
+    ticks = None if fps is None else FrameTicks(Fraction(fps), time_base)
+    walker = TrackAssembler("clip.mp4", time_base, ticks)
     tables = [walker.skip() if p is None else walker.add(p, stabilizer) for p in parts]
     tables.append(walker.finish())
     for table in tables:
@@ -140,13 +144,13 @@ def test_a_filter_that_looks_ahead_gives_every_frame_its_own(bounds):
     frames = {pts: {0: box_at(10)} for pts in range(11)}
     table = walk(split_parts(frames, bounds), HoldsBack)
     assert table["frame_index"].to_pylist() == [*range(11)]
-    assert [y[0] for y in table["y"].to_pylist()] == [10 + 1000 * i for i in range(11)]
+    assert [min(y) for y in table["y"].to_pylist()] == [10 + 1000 * i for i in range(11)]
 
 
 def test_a_filter_that_looks_ahead_does_not_look_into_the_next_shot():
     frames = {pts: {0 if pts < 5 else 1: box_at(10)} for pts in range(8)}
     table = walk([one(frames, cuts=[5])], HoldsBack)
-    assert [y[0] for y in table["y"].to_pylist()] == [
+    assert [min(y) for y in table["y"].to_pylist()] == [
         *(10 + 1000 * i for i in range(5)),
         *(10 + 1000 * i for i in range(3)),
     ]
@@ -159,7 +163,7 @@ def test_a_face_that_comes_back_soon_keeps_its_id_and_gets_a_new_filter():
     frames[away] = frames[away + 1] = {1: box_at(12)}
     table = walk([one(frames)], HoldsBack)
     assert faces(table) == {0: [0, 1, away, away + 1]}
-    assert [y[0] for y in table["y"].to_pylist()] == [10, 1010, 10, 1010]
+    assert [min(y) for y in table["y"].to_pylist()] == [10, 1010, 10, 1010]
 
 
 @pytest.mark.parametrize("change", ["too late", "elsewhere", "after a cut"])
@@ -182,7 +186,7 @@ def test_a_failed_segment_ends_the_filters_and_leaves_a_gap():
     first, _, last = split_parts(frames, [4, 8])
     table = walk([first, None, last], HoldsBack)
     assert table["pts"].to_pylist() == [0, 1, 2, 3, 8, 9, 10, 11]
-    assert [y[0] for y in table["y"].to_pylist()] == [10 + 1000 * i for i in [0, 1, 2, 3] * 2]
+    assert [min(y) for y in table["y"].to_pylist()] == [10 + 1000 * i for i in [0, 1, 2, 3] * 2]
     assert set(table["face_id"].to_pylist()) == {0}  # back in its place within 2 s
 
 
@@ -236,3 +240,34 @@ def test_any_way_to_split_gives_the_same_table(scene, stabilizer):
     whole = walk(split_parts(frames, [], cuts=cuts), stabilizer)
     assert walk(split_parts(frames, bounds, cuts=cuts), stabilizer).equals(whole)
     assert Counter(whole["pts"].to_pylist()) == {p: len(f) for p, f in frames.items() if f}
+
+
+@pytest.mark.parametrize("bounds", [[], [7], [4, 5, 11], [10]])
+@pytest.mark.parametrize("stabilizer", [PassThrough, OneEuro])
+@pytest.mark.parametrize("fps", ["5", "7", "25/3"])
+def test_rows_of_a_lower_rate_are_those_of_all(bounds, stabilizer, fps):
+    """25 pts a second, some of them missing; a face comes and goes."""
+    frames = {
+        pts: {0: box_at(3 + pts), **({1: box_at(80)} if 4 < pts < 13 else {})}
+        for pts in range(22)
+        if pts not in (5, 10, 15)
+    }
+    parts = split_parts(frames, bounds, cuts=[11])
+    every, some = walk(parts, stabilizer), walk(parts, stabilizer, fps)
+    wanted = {0}
+    wanted |= {
+        b for a, b in pairwise(sorted(frames)) if a * Fraction(fps) // 25 != b * Fraction(fps) // 25
+    }
+    expected = every.filter(pa.compute.is_in(every["pts"], pa.array(sorted(wanted))))
+    assert some.equals(expected)
+    assert 0 < some.num_rows < every.num_rows / 2
+
+
+def test_a_repeat_may_be_the_frame_that_is_wanted():
+    part = one({0: {0: box_at(3)}, 3: {0: box_at(4)}, 9: {0: box_at(5)}})
+    repeats = np.array([4, 5, 6], np.int64), np.array([1, 1, 1], np.int32)
+    rows = replace(part.rows, repeat_pts=repeats[0], repeat_of=repeats[1])
+    table = walk([replace(part, rows=rows)], fps="5")
+    assert table["pts"].to_pylist() == [0, 5]
+    assert table["frame_index"].to_pylist() == [0, 3]
+    assert table["box_xyxy_px"].to_pylist()[1] == list(box_at(4))

@@ -9,6 +9,7 @@ from pipeline.commands.argument_types import (
     count,
     detector,
     device,
+    frame_rate,
     positive_float,
     positive_int,
     reasons,
@@ -143,6 +144,14 @@ def _quality(parser: CommandParser) -> None:
         metavar="|".join([*STABILIZERS, "FILE"]),
         help="filter for x and y, or weights of fit-stabilizer; x_raw and y_raw stay as they are "
         "(default: %(default)s)",
+    )
+    add(
+        "--fps",
+        type=frame_rate,
+        metavar="N",
+        help="rows of N frames a second only (5, 0.2, 30000/1001): the first of every 1/N s, with "
+        "the values that they have among all; `--stabilizer none` then aligns no others, filters "
+        "look at them",
     )
     add(
         "--precision",

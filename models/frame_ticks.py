@@ -1,0 +1,65 @@
+"""Which frames of a video are those of a lower frame rate: the first of every step in time.
+
+    seconds  0         1/fps       2/fps       3/fps
+    frames   x . . . . . x . . . . x . . . . . . x . .
+
+A frame is one of them when it is in another step than the frame before it. Steps are counted from
+the video's first pts, in exact fractions, so that which frames they are depends on the frames'
+timestamps alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+
+__all__ = ["FrameTicks", "as_rate"]
+
+
+@dataclass(frozen=True, slots=True)
+class FrameTicks:
+    """The steps of a frame rate in one video.
+
+    fps: frames a second.
+    time_base: seconds per unit of pts.
+    start_pts: where the first step begins.
+    """
+
+    fps: Fraction
+    time_base: Fraction
+    start_pts: int = 0
+
+    def begins(self, pts: int, previous_pts: int | None) -> bool:
+        """Whether the frame at `pts`, which follows the one at `previous_pts`, is one of them.
+
+        The first frame of all, which follows none, is.
+        """
+        return previous_pts is None or self._step(pts) != self._step(previous_pts)
+
+    def among(self, pts: Iterable[int], previous_pts: int | None = None) -> list[bool]:
+        """`begins` of frames that follow each other."""
+        begin = []
+        for at in pts:
+            begin.append(self.begins(at, previous_pts))
+            previous_pts = at
+        return begin
+
+    def _step(self, pts: int) -> int:
+        return math.floor((pts - self.start_pts) * self.time_base * self.fps)
+
+
+def as_rate(value: object) -> Fraction:
+    """A frame rate as it is written: 5, 0.2, "29.97", "30000/1001".
+
+    Raises:
+        ValueError: it is no number above 0.
+    """
+    try:
+        rate = Fraction(str(value))
+    except (ValueError, ZeroDivisionError):
+        rate = Fraction(0)
+    if rate <= 0:
+        raise ValueError(f"got {value!r}, expected a number of frames a second above 0")
+    return rate
