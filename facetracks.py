@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pipeline.annotate_clip import annotate_clip
     from pipeline.annotate_videos import AnnotateVideos
     from pipeline.corpus_report import ReportSummary, report
+    from pipeline.derive_tracks import DerivedVideo, derive_tracks
     from pipeline.exports.formats import ExportSummary, export_tracks
     from pipeline.forget_videos import ForgottenVideo, forget
     from pipeline.manifests import ReadManifests
@@ -35,6 +36,7 @@ __all__ = [
     "AlignedFaces",
     "AnnotateSettings",
     "AnnotateVideos",
+    "DerivedVideo",
     "ExportSummary",
     "FacetracksError",
     "ForgottenVideo",
@@ -46,6 +48,7 @@ __all__ = [
     "align",
     "annotate",
     "annotate_clip",
+    "derive_tracks",
     "export_tracks",
     "forget",
     "read_tracks",
@@ -64,6 +67,7 @@ _HOMES: Final = {
     "AnnotateSettings": ("pipeline", "settings"),
     "AnnotateVideos": ("pipeline", "annotate_videos"),
     "ExportSummary": ("pipeline", "exports.formats"),
+    "DerivedVideo": ("pipeline", "derive_tracks"),
     "FacetracksError": ("schemas", "errors"),
     "ForgottenVideo": ("pipeline", "forget_videos"),
     "ReadManifests": ("pipeline", "manifests"),
@@ -73,6 +77,7 @@ _HOMES: Final = {
     "align": ("pipeline", "align_image"),
     "annotate": ("pipeline", "annotate"),
     "annotate_clip": ("pipeline", "annotate_clip"),
+    "derive_tracks": ("pipeline", "derive_tracks"),
     "forget": ("pipeline", "forget_videos"),
     "export_tracks": ("pipeline", "exports.formats"),
     "read_tracks": ("transforms", "storage.output_tables"),

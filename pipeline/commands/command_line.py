@@ -10,6 +10,7 @@ from pipeline.commands.arguments import (
     annotate,
     completion,
     demo,
+    derive,
     evaluate_codecs,
     evaluate_coverage,
     evaluate_detector,
@@ -54,6 +55,7 @@ _COMMANDS: Final[tuple[_AddParser, ...]] = (
     redact.add_parser,
     report.add_parser,
     export.add_parser,
+    derive.add_parser,
     forget.add_parser,
     sample.add_parser,
     _group(

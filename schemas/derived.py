@@ -1,0 +1,50 @@
+"""The tables of `facetracks derive`: measures of each row of the tracks, and blinks."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pyarrow as pa
+
+from schemas.columns import Column, to_schema
+from schemas.tracks import SCHEMA_VERSION_KEY, TRACK_COLUMNS
+
+__all__ = [
+    "BLINK_COLUMNS",
+    "BLINK_SCHEMA",
+    "DERIVED_COLUMNS",
+    "DERIVED_SCHEMA",
+    "DERIVED_SCHEMA_VERSION",
+]
+
+#: Of both tables; rises with every change of their columns or of how they are computed.
+DERIVED_SCHEMA_VERSION: Final = 1
+
+_KEYS: Final = ("video_id", "face_id", "frame_index", "pts", "pts_seconds")
+_F32: Final = pa.float32()
+
+DERIVED_COLUMNS: Final = (
+    *(column for column in TRACK_COLUMNS if column.name in _KEYS),
+    Column("right_eye_opening", _F32, "", "height over width of the right eye (its own right)"),
+    Column("left_eye_opening", _F32, "", "height over width of the left eye"),
+    Column("mouth_opening", _F32, "", "height over width of the inner lips"),
+    Column("mouth_movement", _F32, "1/s", "change of mouth_opening in a second, or NaN"),
+    Column("head_turn_deg_s", _F32, "deg/s", "turn of the head in a second, any axis, or NaN"),
+    Column("head_shift_s", _F32, "1/s", "way of the face in a second, in face sizes, or NaN"),
+    Column("visibility", _F32, "0..1", "share of the landmarks that are in the picture and sure"),
+)
+
+BLINK_COLUMNS: Final = (
+    Column("video_id", pa.string(), "", "the video, as in the videos table"),
+    Column("face_id", pa.int32(), "", "the face, as in the tracks"),
+    Column("start_pts", pa.int64(), "time_base", "first frame whose eyes are closing"),
+    Column("stop_pts", pa.int64(), "time_base", "first frame whose eyes are open again"),
+    Column("start_seconds", pa.float64(), "s", "start_pts in seconds"),
+    Column("stop_seconds", pa.float64(), "s", "stop_pts in seconds"),
+    Column("lowest_seconds", pa.float64(), "s", "when the eyes were least open"),
+    Column("depth", _F32, "0..1", "of the usual opening, what was missing then"),
+)
+
+_VERSION: Final = {SCHEMA_VERSION_KEY: str(DERIVED_SCHEMA_VERSION)}
+DERIVED_SCHEMA: Final = to_schema(DERIVED_COLUMNS).with_metadata(_VERSION)
+BLINK_SCHEMA: Final = to_schema(BLINK_COLUMNS).with_metadata(_VERSION)
