@@ -20,11 +20,14 @@ if TYPE_CHECKING:
     from pipeline.annotate_clip import annotate_clip
     from pipeline.annotate_videos import AnnotateVideos
     from pipeline.corpus_report import ReportSummary, report
+    from pipeline.data.track_file import TrackRows, read_track_file
     from pipeline.derive_tracks import DerivedVideo, derive_tracks
     from pipeline.exports.formats import ExportSummary, export_tracks
     from pipeline.forget_videos import ForgottenVideo, forget
     from pipeline.manifests import ReadManifests
     from pipeline.settings import AnnotateSettings
+    from pipeline.videos.crop_plan import CropFilter
+    from pipeline.videos.cropping import CropSummary, crop
     from pipeline.videos.redaction import redact
     from schemas.errors import FacetracksError
     from schemas.landmarks import LANDMARKS
@@ -36,6 +39,8 @@ __all__ = [
     "AlignedFaces",
     "AnnotateSettings",
     "AnnotateVideos",
+    "CropFilter",
+    "CropSummary",
     "DerivedVideo",
     "ExportSummary",
     "FacetracksError",
@@ -43,14 +48,17 @@ __all__ = [
     "ReadManifests",
     "ReportSummary",
     "RunSummary",
+    "TrackRows",
     "Video",
     "__version__",
     "align",
     "annotate",
     "annotate_clip",
+    "crop",
     "derive_tracks",
     "export_tracks",
     "forget",
+    "read_track_file",
     "read_tracks",
     "read_videos",
     "redact",
@@ -66,6 +74,8 @@ _HOMES: Final = {
     "AlignedFaces": ("pipeline", "align_image"),
     "AnnotateSettings": ("pipeline", "settings"),
     "AnnotateVideos": ("pipeline", "annotate_videos"),
+    "CropFilter": ("pipeline", "videos.crop_plan"),
+    "CropSummary": ("pipeline", "videos.cropping"),
     "ExportSummary": ("pipeline", "exports.formats"),
     "DerivedVideo": ("pipeline", "derive_tracks"),
     "FacetracksError": ("schemas", "errors"),
@@ -73,13 +83,16 @@ _HOMES: Final = {
     "ReadManifests": ("pipeline", "manifests"),
     "ReportSummary": ("pipeline", "corpus_report"),
     "RunSummary": ("pipeline", "annotate"),
+    "TrackRows": ("pipeline", "data.track_file"),
     "Video": ("schemas", "records"),
     "align": ("pipeline", "align_image"),
     "annotate": ("pipeline", "annotate"),
     "annotate_clip": ("pipeline", "annotate_clip"),
     "derive_tracks": ("pipeline", "derive_tracks"),
     "forget": ("pipeline", "forget_videos"),
+    "crop": ("pipeline", "videos.cropping"),
     "export_tracks": ("pipeline", "exports.formats"),
+    "read_track_file": ("pipeline", "data.track_file"),
     "read_tracks": ("transforms", "storage.output_tables"),
     "read_videos": ("transforms", "storage.output_tables"),
     "redact": ("pipeline", "videos.redaction"),

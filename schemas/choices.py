@@ -8,6 +8,7 @@ from typing import Final
 
 __all__ = [
     "CODECS",
+    "CROP_FORMS",
     "EVALUATION_SETS",
     "EXPORT_FORMATS",
     "GAUSSIAN_CODECS",
@@ -63,6 +64,9 @@ EXPORT_FORMATS: Final = (
     "webdataset",
     "huggingface",
 )
+
+#: What crops of faces are written as.
+CROP_FORMS: Final = ("mp4", "png", "webdataset")
 
 #: Ways to hide a face.
 REDACTION_STYLES: Final = ("pixelate", "blur", "fill")

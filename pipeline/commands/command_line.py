@@ -9,6 +9,7 @@ from typing import Any, Final, TypeAlias
 from pipeline.commands.arguments import (
     annotate,
     completion,
+    crop,
     demo,
     derive,
     evaluate_codecs,
@@ -52,6 +53,7 @@ _COMMANDS: Final[tuple[_AddParser, ...]] = (
     demo.add_parser,
     annotate.add_parser,
     render.add_parser,
+    crop.add_parser,
     redact.add_parser,
     report.add_parser,
     export.add_parser,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any, Final
 
@@ -27,6 +27,8 @@ _COLUMNS: Final = (
 )  # fmt: skip
 #: Columns that older files lack.
 _OPTIONAL: Final = ("spread_px",)
+#: Numbers of a row that tell how far to trust it; files may lack them.
+_TRUST: Final = ("score", "blur", "cut_off", "yaw_deg", "pitch_deg", "roll_deg")
 _LISTED: Final = 10
 
 
@@ -46,6 +48,9 @@ class TrackRows:
     stream_index: int | None = None  # of the video's stream, where the file tells
     #: [start, stop) of the video that was annotated, counted from its first frame; None is open.
     range_seconds: tuple[float | None, float | None] = (None, None)
+    #: (N,) each, NaN where it is not known, by the names of their columns: score, blur, cut_off,
+    #: yaw_deg, pitch_deg, roll_deg; those that the file has.
+    trust: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.pts)
@@ -79,7 +84,10 @@ def read_track_file(uri: str) -> TrackRows:
                 )
             names = [*_COLUMNS, *(c for c in _OPTIONAL if c in parquet.schema_arrow.names)]
             kinds = pa.schema([TRACK_SCHEMA.field(name) for name in names])
-            table = parquet.read(columns=names, use_threads=False).select(names).cast(kinds)
+            told = [c for c in _TRUST if c in parquet.schema_arrow.names]
+            both = parquet.read(columns=[*names, *told], use_threads=False)
+            table = both.select(names).cast(kinds)
+            trust = {c: both[c].cast(pa.float64()).to_numpy(zero_copy_only=False) for c in told}
     except (OSError, ValueError, ImportError, pa.ArrowException) as error:
         raise UsageError(f"{uri}: got {error}; expected a track file (Parquet)") from error
 
@@ -93,7 +101,7 @@ def read_track_file(uri: str) -> TrackRows:
     spread_px = np.full((len(table), LANDMARK_COUNT), np.nan)
     if "spread_px" in table.column_names:
         spread_px = lists("spread_px", LANDMARK_COUNT)
-    told = _provenance(parquet.schema_arrow.metadata or {})
+    provenance = _provenance(parquet.schema_arrow.metadata or {})
     return TrackRows(
         pts=table["pts"].to_numpy(),
         pts_seconds=table["pts_seconds"].to_numpy(),
@@ -104,8 +112,9 @@ def read_track_file(uri: str) -> TrackRows:
         landmarks_px=np.stack([points["x"], points["y"]], axis=-1),
         raw_landmarks_px=np.stack([points["x_raw"], points["y_raw"]], axis=-1),
         spread_px=spread_px,
-        stream_index=_number(told.get("stream_index"), int),
-        range_seconds=_range_seconds(told.get("video")),
+        stream_index=_number(provenance.get("stream_index"), int),
+        trust=trust,
+        range_seconds=_range_seconds(provenance.get("video")),
     )
 
 

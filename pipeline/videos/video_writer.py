@@ -49,6 +49,7 @@ class VideoWriter:
         sound: an open file, nothing of it read, whose audio packets are copied as they are,
             with its title and other metadata; not its other streams (pictures, data).
         range_pts: [start, stop) of the video's stream to which the sound is cut, or None.
+        shift_pts: what is taken from the timestamps of frames and sound.
         crf: x264's constant rate factor; lower is better and larger.
 
     Raises:
@@ -66,15 +67,16 @@ class VideoWriter:
         pixel_aspect: Fraction = Fraction(1),
         sound: OpenVideo | None = None,
         range_pts: tuple[int | None, int | None] = (None, None),
+        shift_pts: int = 0,
         crf: int = 20,
     ) -> None:
-        self._source, self._suffix = source, suffix
+        self._source, self._suffix, self._shift_pts = source, suffix, shift_pts
         # Sound may begin before 0; by default everything would be shifted until it does not.
         options = {"avoid_negative_ts": "disabled"}
         self._out: Any = av.open(str(path), "w", format=CONTAINERS[suffix], options=options)
         self._stream = _video_stream(self._out, source, width_px, height_px, pixel_aspect, crf)
-        self._packets: Iterator[Any] = iter(())
-        self._waiting: Any = None
+        self._packets: Iterator[tuple[Fraction, Any]] = iter(())
+        self._waiting: tuple[Fraction, Any] | None = None
         if sound is not None:
             self._copy_sound(sound, range_pts)
 
@@ -101,7 +103,7 @@ class VideoWriter:
         frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(
             format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG"
         )
-        frame.pts, frame.time_base = pts, time_base
+        frame.pts, frame.time_base = pts - self._shift_pts, time_base
         self._mux_sound(pts * time_base)
         self._out.mux(self._stream.encode(frame))
 
@@ -123,16 +125,17 @@ class VideoWriter:
             ) from error
         if inputs:
             low, high = (None if pts is None else pts * sound.time_base for pts in range_pts)
-            self._packets = _sound_packets(sound.container, inputs, copies, low, high)
+            shift = self._shift_pts * sound.time_base
+            self._packets = _sound_packets(sound.container, inputs, copies, (low, high), shift)
             self._waiting = next(self._packets, None)
 
     def _mux_sound(self, until_seconds: Fraction | None) -> None:
         """Copies what sounds before a time, or all that is left."""
         while self._waiting is not None:
-            at = self._waiting.dts * self._waiting.time_base
+            at, packet = self._waiting
             if until_seconds is not None and at > until_seconds:
                 return
-            self._out.mux_one(self._waiting)
+            self._out.mux_one(packet)
             self._waiting = next(self._packets, None)
 
 
@@ -156,39 +159,45 @@ def _sound_packets(
     container: Any,
     inputs: list[Any],
     copies: dict[int, Any],
-    low_seconds: Fraction | None,
-    high_seconds: Fraction | None,
-) -> Iterator[Any]:
-    """The audio packets, by rising dts within a stream, up to where reading fails.
+    range_seconds: tuple[Fraction | None, Fraction | None],
+    shift_seconds: Fraction,
+) -> Iterator[tuple[Fraction, Any]]:
+    """(seconds in the source, packet) of the sound in a range, up to where reading fails.
 
     Where times start again (recordings joined end to end) they go on instead, as those of the
     frames do.
     """
+    low, high = range_seconds
     last = dict.fromkeys(copies, None)
-    shift = dict.fromkeys(copies, 0)
+    added = dict.fromkeys(copies, 0)
+    open_ends = set(copies)
+    if low is not None and low > 1:
+        with contextlib.suppress(FFmpegError):
+            container.seek(int((low - 1) * 1_000_000))
     packets = container.demux(inputs)
-    while True:
+    while open_ends:
         try:
             packet = next(packets)
         except (StopIteration, IndexError, FFmpegError):
             return
         if packet.dts is None or not packet.size:
             continue
-        at = packet.dts * packet.time_base
-        if (low_seconds is not None and at < low_seconds) or (
-            high_seconds is not None and at >= high_seconds
-        ):
+        at, index = packet.dts * packet.time_base, packet.stream.index
+        if low is not None and at < low:
             continue
-        index = packet.stream.index
+        if high is not None and at >= high:
+            open_ends.discard(index)
+            continue
         before = last[index]
-        if before is not None and packet.dts + shift[index] <= before:
-            shift[index] = before + max(1, packet.duration or 1) - packet.dts
+        if before is not None and packet.dts + added[index] <= before:
+            added[index] = before + max(1, packet.duration or 1) - packet.dts
+        last[index] = packet.dts + added[index]
+        moved = added[index] - round(shift_seconds / packet.time_base)
         if packet.pts is not None:
-            packet.pts += shift[index]
-        packet.dts += shift[index]
-        last[index] = packet.dts
+            packet.pts += moved
+        packet.dts += moved
         packet.stream = copies[index]
-        yield packet
+        yield at, packet
 
 
 def _kept_tags(tags: dict[str, str]) -> dict[str, str]:

@@ -1,0 +1,58 @@
+"""Tar files of about equal size, for WebDataset."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Iterable
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Any, Final
+
+from transforms.storage.atomic_files import Folder, atomic_file
+
+__all__ = ["SHARD_BYTES", "TarShards"]
+
+#: About how large a shard is.
+SHARD_BYTES: Final = 256 << 20
+
+
+class TarShards:
+    """The shards of a folder, {prefix}-000000.tar and so on, each published when it is full.
+
+        with TarShards(Folder("TO"), "tracks") as shards:
+            shards.add([("000000.json", b"{}"), ("000000.png", png)])
+
+    Attributes:
+        files: names of the shards so far, the unfinished one too.
+    """
+
+    def __init__(self, to: Folder, prefix: str, shard_bytes: int = SHARD_BYTES) -> None:
+        self._to, self._prefix, self._shard_bytes = to, prefix, shard_bytes
+        self._stack = ExitStack()
+        self._shard: Any = None
+        self.files: list[str] = []
+
+    def __enter__(self) -> TarShards:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
+
+    def add(self, members: Iterable[tuple[str, bytes]]) -> str:
+        """Adds (name, content) of what must be in one shard; returns the shard's name."""
+        if self._shard is None or self._shard.offset >= self._shard_bytes:
+            self._stack.close()
+            self.files.append(f"{self._prefix}-{len(self.files):06d}.tar")
+            path = self._stack.enter_context(atomic_file(str(self._to / self.files[-1])))
+            self._shard = self._stack.enter_context(tarfile.TarFile(path, "w"))
+        for name, content in members:
+            member = tarfile.TarInfo(name)  # dated 1970: the same content gives the same bytes
+            member.size = len(content)
+            self._shard.addfile(member, io.BytesIO(content))
+        return self.files[-1]

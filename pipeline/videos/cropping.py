@@ -1,0 +1,166 @@
+"""Crops the faces of a video along their tracks, with the transforms that map back."""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from models.crops import image_to_crop
+from pipeline.data.track_file import TrackRows
+from pipeline.videos.crop_files import ClipFiles, CropFiles, PictureFiles, ShardFiles
+from pipeline.videos.crop_plan import CropFilter, crop_transforms, kept_rows, runs_of
+from pipeline.videos.upright_frames import check_tracks_match, pixel_aspect, upright_frames
+from schemas.choices import CROP_FORMS
+from schemas.errors import ContainerError, UsageError
+from transforms.decoding.segment_plan import whole_video
+from transforms.storage.atomic_files import Folder, atomic_file, file_stem
+
+__all__ = ["CropSummary", "crop"]
+
+_LEAST_PX: Final = 16
+_MOST_PX: Final = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class CropSummary:
+    """What was written.
+
+    Attributes:
+        crops: how many crops.
+        files: files that hold them.
+        table: the Parquet beside them.
+    """
+
+    crops: int
+    files: int
+    table: str
+
+
+def crop(
+    video: str,
+    tracks: TrackRows,
+    to: str,
+    *,
+    form: str = "mp4",
+    size_px: int = 256,
+    margin: float = 0.3,
+    keep_rotation: bool = False,
+    limits: CropFilter | None = None,
+    least_frames: int = 1,
+) -> CropSummary:
+    """Writes the faces of a video as clips or frames, each face upright and of constant size.
+
+        crop("talk.mp4", read_track_file("OUT/tracks/talk.mp4.parquet"), "faces")
+
+    Beside the crops, {video}.crops.parquet has a row a crop, `crop_to_image` (2, 3), flat, which
+    maps its pixels to those of the upright frame, and `x`, `y`, its landmarks in the crop. It is
+    written last. What a crop shows beyond the frame repeats the frame's nearest pixel.
+
+    Args:
+        video: a path or a URL.
+        tracks: its tracks.
+        to: the folder to write, a path or a URL.
+        form: mp4 (a clip for each stretch of frames without a gap, with its sound), png, or
+            webdataset.
+        size_px: the side of a crop, even.
+        margin: on each side, as a share of the median longer side of a track's boxes.
+        keep_rotation: leaves the head's roll; otherwise the eyes are level.
+        limits: which rows; None is all.
+        least_frames: shorter stretches of frames are left out.
+
+    Raises:
+        VideoError: the video cannot be opened, or holds no frame.
+        UsageError: sizes or forms that cannot be, a limit of a column that the tracks lack, no row
+            within the limits, or most faces of the tracks are at no frame of this video.
+    """
+    _check(form, size_px, margin)
+    runs = runs_of(tracks, kept_rows(tracks, limits or CropFilter()), least_frames)
+    if not runs:
+        raise UsageError(f"{video}: got no row of {len(tracks)} within the limits, expected some")
+    run_of = {row: number for number, run in enumerate(runs) for row in run}
+    by_pts: dict[int, list[int]] = defaultdict(list)
+    for row in run_of:
+        by_pts[int(tracks.pts[row])].append(row)
+    start_seconds, stop_seconds = tracks.range_seconds
+    whole = whole_video(
+        video, tracks.stream_index, start_seconds=start_seconds, stop_seconds=stop_seconds
+    )
+    source = upright_frames(whole)
+    first = next(source, None)
+    if first is None:
+        raise ContainerError("no_frames", f"{video}: no frame could be decoded")
+    transforms = crop_transforms(
+        tracks,
+        size_px=size_px,
+        margin=margin,
+        pixel_aspect=float(pixel_aspect(whole.metadata, first[1])),
+        keep_rotation=keep_rotation,
+    )
+    folder = Folder(to)
+    written: list[tuple[int, str, int]] = []
+    seen = 0
+    with ExitStack() as stack:
+        files: CropFiles
+        if form == "mp4":
+            files = ClipFiles(folder, tracks, whole, runs, size_px)
+        elif form == "png":
+            files = PictureFiles(folder, tracks)
+        else:
+            files = ShardFiles(folder, tracks, transforms)
+        stack.push(files.__exit__)
+        for pts, pixels in itertools.chain([first], source):
+            rows = by_pts.get(pts, [])
+            seen += bool(rows)
+            for row in rows:
+                image = pixels.sample(transforms[row], size_px, size_px)
+                written.append((row, *files.write(run_of[row], row, image)))
+        check_tracks_match(video, by_pts, seen / len(by_pts))
+    table = folder / f"{file_stem(PurePosixPath(video).name)}.crops.parquet"
+    with atomic_file(str(table)) as path, path.open("wb") as out:
+        pq.write_table(_table(tracks, transforms, written), out, compression="zstd")
+    return CropSummary(len(written), len({name for _, name, _ in written}), str(table))
+
+
+def _table(
+    tracks: TrackRows, transforms: npt.NDArray[np.float64], written: list[tuple[int, str, int]]
+) -> pa.Table:
+    rows = [row for row, _, _ in written]
+    points = [image_to_crop(tracks.landmarks_px[row], transforms[row]) for row in rows]
+    x, y = np.stack(points).transpose(2, 0, 1) if rows else np.zeros((2, 0, 68))
+    return pa.table(
+        {
+            "file": pa.array([name for _, name, _ in written], pa.string()),
+            "place": pa.array([place for _, _, place in written], pa.int64()),
+            "face_id": tracks.face_id[rows],
+            "frame_index": tracks.frame_index[rows],
+            "pts": tracks.pts[rows],
+            "pts_seconds": tracks.pts_seconds[rows],
+            "crop_to_image": _lists(transforms[rows].reshape(-1, 6)),
+            "x": _lists(x.astype(np.float32)),
+            "y": _lists(y.astype(np.float32)),
+        }
+    )
+
+
+def _lists(values: npt.NDArray[np.floating]) -> pa.Array:
+    return pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), values.shape[1])
+
+
+def _check(form: str, size_px: int, margin: float) -> None:
+    if form not in CROP_FORMS:
+        raise UsageError(f"form: got {form!r}, expected one of {', '.join(CROP_FORMS)}")
+    if not _LEAST_PX <= size_px <= _MOST_PX or size_px % 2:
+        raise UsageError(
+            f"size: got {size_px} px, expected an even number from {_LEAST_PX} to {_MOST_PX}"
+        )
+    if not 0 <= margin < np.inf:
+        raise UsageError(f"margin: got {margin}, expected 0 or more")
