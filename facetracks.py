@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pipeline.exports.formats import ExportSummary, export_tracks
     from pipeline.forget_videos import ForgottenVideo, forget
     from pipeline.manifests import ReadManifests
+    from pipeline.probe import ProbeSummary, probe
     from pipeline.settings import AnnotateSettings
     from pipeline.videos.crop_plan import CropFilter
     from pipeline.videos.cropping import CropSummary, crop
@@ -45,6 +46,7 @@ __all__ = [
     "ExportSummary",
     "FacetracksError",
     "ForgottenVideo",
+    "ProbeSummary",
     "ReadManifests",
     "ReportSummary",
     "RunSummary",
@@ -58,6 +60,7 @@ __all__ = [
     "derive_tracks",
     "export_tracks",
     "forget",
+    "probe",
     "read_track_file",
     "read_tracks",
     "read_videos",
@@ -80,6 +83,7 @@ _HOMES: Final = {
     "DerivedVideo": ("pipeline", "derive_tracks"),
     "FacetracksError": ("schemas", "errors"),
     "ForgottenVideo": ("pipeline", "forget_videos"),
+    "ProbeSummary": ("pipeline", "probe"),
     "ReadManifests": ("pipeline", "manifests"),
     "ReportSummary": ("pipeline", "corpus_report"),
     "RunSummary": ("pipeline", "annotate"),
@@ -93,6 +97,7 @@ _HOMES: Final = {
     "crop": ("pipeline", "videos.cropping"),
     "export_tracks": ("pipeline", "exports.formats"),
     "read_track_file": ("pipeline", "data.track_file"),
+    "probe": ("pipeline", "probe"),
     "read_tracks": ("transforms", "storage.output_tables"),
     "read_videos": ("transforms", "storage.output_tables"),
     "redact": ("pipeline", "videos.redaction"),

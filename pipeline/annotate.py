@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
+import json
 import time
 import uuid
 from collections import Counter
@@ -58,6 +59,8 @@ class RunSummary:
         staging_peak_bytes: the most bytes that the parts of unfinished videos took.
         licences: what the weights of the landmarks, the detector and the stabilizer may be used
             for, in the words of their cards.
+        told_seconds: how long `probe` said, in OUTPUT/probe.json, that a run over as many inputs
+            on as many workers takes; None where it did not, or some were done before.
     """
 
     output: str
@@ -70,6 +73,7 @@ class RunSummary:
     wall_seconds: float
     staging_peak_bytes: int
     licences: Mapping[str, str]
+    told_seconds: float | None = None
 
     @property
     def videos(self) -> int:
@@ -149,6 +153,7 @@ def annotate(
     record |= {
         "finished": _now(),
         "wall_seconds": round(wall_seconds, 3),
+        "told_seconds": _told_seconds(location, totals, settings.workers),
         "inputs": videos.videos,
         "statuses": dict(videos.statuses),
         "reasons": dict(videos.reasons),
@@ -168,6 +173,7 @@ def annotate(
         wall_seconds,
         totals.staging_peak_bytes,
         stages.run_output.provenance["licences"],
+        record["told_seconds"],
     )
 
 
@@ -231,6 +237,19 @@ def _run_pipeline(
     if state not in (None, "DONE"):
         raise RuntimeError(f"the runner ended the job as {state}, expected DONE")
     return _counters(result)
+
+
+def _told_seconds(location: str, totals: RunTotals, workers: int) -> float | None:
+    """What `probe` told of just such a run, if it did."""
+    told = OutputFolder(location).probe_record
+    if totals.counters["videos_done_before"] or not told.exists():
+        return None
+    try:
+        figures = json.loads(told.read_bytes())
+        same = (figures["inputs"], figures["workers_here"]) == (totals.videos.videos, workers)
+        return float(figures["seconds_here"]) if same else None
+    except (ValueError, TypeError, KeyError):
+        return None  # no file of ours
 
 
 def _location(output: str | Path) -> str:

@@ -60,6 +60,9 @@ def summary_lines(summary: RunSummary) -> str:
         f"{summary.videos} videos: {counts}; {summary.frames} frames, {summary.face_frames} faces "
         f"on them, in {summary.wall_seconds:.1f} s"
     )
+    if summary.told_seconds is not None:
+        told, took = summary.told_seconds, summary.wall_seconds
+        lines.append(f"probe told {told:.0f} s, the run took {took:.0f} s: {took / told:.2f} of it")
     if before := summary.done_before:
         lines.append(f"{summary.videos - before} done now, {before} before")
     lines += [f"tracks: {summary.output}/tracks", f"videos: {summary.output}/videos"]

@@ -3,6 +3,7 @@
     OUTPUT/tracks/{stem}.parquet          a video's tracks, sorted by face_id, frame_index
     OUTPUT/videos/{stem}.parquet          its status row; written last: there means done
     OUTPUT/run.json                       the run
+    OUTPUT/probe.json                     what `probe -o OUTPUT` told before it
     OUTPUT/.lock                          held by a run on a local disk
     OUTPUT/.staging/{stem}.{key}/         parts on the way, gone when the video is done
     OUTPUT/derived/**/{stem}.{suffix}     what commands made of its tracks; or a folder {stem}
@@ -77,6 +78,11 @@ class OutputFolder:
     def videos(self) -> Folder:
         """The folder of the status rows."""
         return Folder(self.url) / "videos"
+
+    @property
+    def probe_record(self) -> Folder:
+        """probe.json, what was told before the run."""
+        return Folder(self.url) / "probe.json"
 
     @property
     def report(self) -> Folder:

@@ -12,7 +12,7 @@ import pytest
 HEAVY = ("apache_beam", "av", "cv2", "scipy", "torch")
 
 HELP = [
-    [], ["demo"], ["annotate"], ["render"], ["report"], ["crop"], ["redact"], ["export"],
+    [], ["demo"], ["annotate"], ["render"], ["probe"], ["report"], ["crop"], ["redact"], ["export"],
     ["forget"], ["sample"], ["networks"], ["completion"],
     ["evaluate"], ["evaluate", "tracks"], ["evaluate", "landmarks"], ["evaluate", "detector"],
     ["evaluate", "coverage"], ["evaluate", "codecs"], ["evaluate-stabilizers"],
@@ -38,6 +38,9 @@ MISTAKES = {
     "annotate clips -o out --precision fp16": ["got 'fp16', expected one of float32, bfloat16"],
     "annotate clips -o out --require-licence free": ["got 'free', expected one of commercial"],
     "forget out": ["required: VIDEO_ID"],
+    "probe": ["required: INPUT"],
+    "probe clips --to probe.csv": ["got 'probe.csv'", ".parquet"],
+    "probe clips --price-per-hour free": ["got 'free', expected a number above 0"],
     "report out --thumbnails -1": ["--thumbnails: got '-1'", "from 0 up"],
     "annotate clips -o out --retry hung": ["got hung, expected some of", "decoder_hung"],
     "annotate clips -o out --segment-seconds ten": ["got 'ten', expected a number above 0"],

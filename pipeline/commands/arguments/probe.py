@@ -1,0 +1,96 @@
+"""The options of `facetracks probe`."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pipeline.commands.argument_types import (
+    count,
+    detector,
+    device,
+    file_name,
+    positive_float,
+    positive_int,
+    weights,
+    words,
+)
+from pipeline.commands.command_parser import Subparsers, examples
+from pipeline.settings import AnnotateSettings
+
+__all__ = ["add_parser"]
+
+_DEFAULTS: Final = AnnotateSettings()
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Adds `probe` to the commands."""
+    parser = subparsers.add_parser(
+        "probe",
+        help="look before a run: what the inputs are, how long annotate takes, what it costs",
+        description="Reads the headers of all inputs and decodes a short sample of each (4 % of "
+        "it, at most 2 s), and tells what they are and what annotating them will take. The "
+        "speeds are those of this machine, as busy as it is.",
+        epilog=examples(
+            "facetracks probe FOLDER",
+            "facetracks probe corpus.csv --on-workers 40 --price-per-hour 0.05 --to probe.parquet",
+        ),
+    )
+    add = parser.add_argument_group("input").add_argument
+    add("inputs", nargs="+", metavar="INPUT", help="as annotate takes them")
+    add("--limit", type=positive_int, metavar="N", help="only the first N videos")
+    add("--stream", type=count, metavar="N", help="as in annotate")
+    add(
+        "--allow-protocols",
+        type=words,
+        default=_DEFAULTS.allow_protocols,
+        metavar="NAME,...",
+        help="as in annotate",
+    )
+    add = parser.add_argument_group("output").add_argument
+    add(
+        "-o",
+        "--output",
+        metavar="OUTPUT",
+        help="leave the figures in OUTPUT/probe.json, so that annotate tells what it took beside "
+        "them",
+    )
+    add("--json", action="store_true", help="print the figures as JSON")
+    add("--to", type=file_name(".parquet"), metavar="FILE.parquet", help="write a row an input")
+    add = parser.add_argument_group("quality").add_argument
+    add("--weights", type=weights, metavar="fast|accurate|FILE", help="as in annotate")
+    add(
+        "--detector",
+        type=detector,
+        default=_DEFAULTS.detector,
+        metavar="SPEC",
+        help="as in annotate",
+    )
+    add = parser.add_argument_group("this machine").add_argument
+    add(
+        "--workers",
+        type=positive_int,
+        default=_DEFAULTS.workers,
+        metavar="N",
+        help="parallel workers (default: %(default)s, the cores up to 8)",
+    )
+    add(
+        "--device",
+        type=device,
+        default=_DEFAULTS.device,
+        metavar="auto|cpu|cuda[:i]",
+        help="where the landmark network runs (default: %(default)s)",
+    )
+    add = parser.add_argument_group("cluster").add_argument
+    add(
+        "--on-workers",
+        type=positive_int,
+        metavar="N",
+        help="tell the time on N workers like those of this machine, too",
+    )
+    add(
+        "--price-per-hour",
+        type=positive_float,
+        metavar="PRICE",
+        help="of one worker: tell what the run costs",
+    )
+    parser.set_defaults(module="probe")

@@ -1,0 +1,138 @@
+"""`facetracks probe`: what the inputs are, and what annotating them will take."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from pipeline.probe import ProbeSummary, probe
+from pipeline.settings import AnnotateSettings
+from transforms.storage.atomic_files import atomic_file, write_bytes
+from transforms.storage.output_tables import OutputFolder
+
+__all__ = ["run", "summary_of", "summary_text"]
+
+#: Broken inputs that are named; the table has all.
+_NAMED = 20
+
+
+def run(args: argparse.Namespace) -> int:
+    """Probes, prints what was found; returns 0."""
+    settings = AnnotateSettings(
+        weights=args.weights,
+        detector=args.detector,
+        device=args.device,
+        workers=args.workers,
+        stream=args.stream,
+        limit=args.limit,
+        allow_protocols=args.allow_protocols,
+    )
+    found = probe(args.inputs, settings, progress=not args.json)
+    told = summary_of(found, args.on_workers or args.workers, args.price_per_hour)
+    if args.to is not None:
+        with atomic_file(str(args.to)) as path, path.open("wb") as file:
+            pq.write_table(found.videos, file)
+    if args.output is not None:
+        write_bytes(str(OutputFolder(args.output).probe_record), json.dumps(told).encode())
+    print(json.dumps(told, indent=2) if args.json else summary_text(told))
+    if args.to is not None and not args.json:
+        print(f"table: {args.to}")
+    return 0
+
+
+def summary_of(
+    found: ProbeSummary, on_workers: int, price_per_hour: float | None = None
+) -> dict[str, Any]:
+    """The figures of all inputs together, as JSON holds them."""
+    rows = found.videos.drop_columns(["pixel_format", "sampled_faces"]).to_pylist()
+    sizes = [f"{row['width']}x{row['height']}" for row in rows if row["width"]]
+    frames = sum(row["sampled_frames"] for row in rows)
+    told: dict[str, Any] = {
+        "inputs": len(rows),
+        "hours": sum(row["duration_seconds"] or 0 for row in rows) / 3600,
+        "frames": sum(row["frames"] or 0 for row in rows),
+        "bytes": sum(row["size_bytes"] or 0 for row in rows),
+        "unknown_length": sum(row["frames"] is None and row["status"] == "sound" for row in rows),
+        "codecs": _counts(row["codec"] for row in rows),
+        "sizes": _counts(sizes),
+        "rotations": _counts(row["rotation_deg"] for row in rows if row["rotation_deg"]),
+        "frame_rates": _counts(f"{row['fps']:.4g}" for row in rows if row["fps"]),
+        "variable_rate": sum(bool(row["variable_rate"]) for row in rows),
+        "repeats_share": sum(row["sampled_repeats"] for row in rows) / max(1, frames),
+        "faces_per_frame": found.faces_per_frame,
+        "broken": _counts(row["reason"] for row in rows if row["status"] == "broken"),
+        "broken_inputs": [
+            {name: row[name] for name in ("video_id", "reason", "message")}
+            for row in rows
+            if row["status"] == "broken"
+        ][:_NAMED],
+        "sampled_seconds": found.sampled_seconds,
+        "probe_seconds": found.probe_seconds,
+        "work_seconds": found.work_seconds,
+        "workers_here": found.workers,
+        "seconds_here": found.seconds_on(found.workers),
+        "workers": on_workers,
+        "seconds_on_workers": found.seconds_on(on_workers),
+    }
+    if price_per_hour is not None:
+        told["cost_on_workers"] = found.cost_on(on_workers, price_per_hour)
+    return told
+
+
+def summary_text(told: dict[str, Any]) -> str:
+    """The figures in words."""
+    lines = [f"{one['reason']:<18}{one['message']}" for one in told["broken_inputs"]]
+    broken = sum(told["broken"].values())
+    if broken > len(lines):
+        lines.append(f"... and {broken - len(lines)} more")
+    lines += [
+        f"{told['inputs']} inputs, {broken} of them broken: {told['hours']:.2f} hours, "
+        f"{told['frames']} frames, {told['bytes'] / 1e6:.0f} MB",
+        *(
+            f"{name}: {_listed(told[key])}"
+            for name, key in (
+                ("codecs", "codecs"), ("sizes", "sizes"), ("turned by degrees", "rotations"),
+                ("frames a second", "frame_rates"),
+            )
+            if told[key]
+        ),
+        f"variable rate: {told['variable_rate']}; repeats: {told['repeats_share']:.0%} of frames",
+        f"faces a frame: {told['faces_per_frame']:.2f}, of {told['sampled_seconds']:.1f} s sampled",
+    ]  # fmt: skip
+    if told["unknown_length"]:
+        lines.append(f"of unknown length, and not counted: {told['unknown_length']}")
+    lines.append(
+        f"annotate has {_duration(told['work_seconds'])} of work: "
+        f"{_duration(told['seconds_here'])} here, with {told['workers_here']} workers busy all "
+        "the time, as fast as this machine is now; where that is a minute or two, starting takes "
+        "as long again"
+    )
+    if told["workers"] != told["workers_here"] or "cost_on_workers" in told:
+        cost = told.get("cost_on_workers")
+        costs = "" if cost is None else f", which costs {cost:,.2f}"
+        lines.append(
+            f"on {told['workers']} such workers {_duration(told['seconds_on_workers'])}{costs}"
+        )
+    return "\n".join(lines)
+
+
+def _counts(values: Any) -> dict[str, int]:
+    """How often each value is there, the most frequent first."""
+    return dict(Counter(str(value) for value in values if value is not None).most_common())
+
+
+def _listed(counts: dict[str, int], most: int = 8) -> str:
+    parts = [f"{value} ({count})" for value, count in list(counts.items())[:most]]
+    more = len(counts) - len(parts)
+    return ", ".join([*parts, f"{more} more"] if more > 0 else parts)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    minutes = seconds / 60
+    return f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:.1f} h"
