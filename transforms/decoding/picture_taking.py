@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
+import numpy as np
+
 from models.crops import Affine, fit_affine, square_affine
 from models.frame_pixels import FramePixels, upright_aspect
 from schemas.errors import ContainerError
@@ -24,6 +26,8 @@ __all__ = ["take_picture"]
 
 #: A frame further from a keyframe is not waited for.
 _MOST_FRAMES: Final = 2000
+#: Grey level where a square reaches beyond its frame.
+_OUTSIDE: Final = 20
 
 
 def take_picture(
@@ -58,7 +62,11 @@ def take_picture(
     affine, width, height = _framed(
         request, frame, float(upright_aspect(aspect, frame.rotation_deg))
     )
-    return VideoPicture(shown[0], frame.sample(affine, width, height), affine)
+    pixels = frame.sample(affine, width, height)
+    x, y = (np.arange(n) * affine[i, i] + affine[i, 2] for i, n in enumerate((width, height)))
+    pixels[:, (x < -0.5) | (x > frame.width_px - 0.5)] = _OUTSIDE
+    pixels[(y < -0.5) | (y > frame.height_px - 0.5)] = _OUTSIDE
+    return VideoPicture(shown[0], pixels, affine)
 
 
 def _framed(request: PictureRequest, frame: FramePixels, aspect: float) -> tuple[Affine, int, int]:

@@ -22,6 +22,7 @@ from transforms.decoding.messages import (
     Fault,
     Measured,
     NeedsCopy,
+    Picture,
     Plan,
     Progress,
     Raised,
@@ -40,6 +41,7 @@ ANSWERS: dict[str, Answer] = {
     "plan": PLAN,
     "windows": Windows(last=True),
     "measured": Measured(50, 0.25),
+    "picture": Picture(7, 4, 3, (2.0, 0.0, 0.5, 0.0, 2.0, 0.5)),
     "needs copy": NeedsCopy(),
     "refusal": Refusal("no_frames", "clip.mp4: no frame could be decoded"),
     "raised": Raised("Traceback ...\nKeyError: 1"),
@@ -85,6 +87,9 @@ def check_sound(answer: Answer) -> None:
         metadata = answer.metadata
         assert math.isfinite(metadata.duration_seconds or 0.0)
         assert math.isfinite(float(metadata.time_base * metadata.start_pts))
+    if isinstance(answer, Picture):
+        assert np.isfinite(np.linalg.inv(np.reshape(answer.affine, (2, 3))[:, :2])).all()
+        assert min(answer.width_px, answer.height_px) >= 1
     if isinstance(answer, Refusal):
         assert answer.reason in REASONS
         answer.message.encode()

@@ -52,6 +52,14 @@ def test_the_square_around_a_box(child, clip):
     assert taken.affine @ [-0.5, -0.5, 1] == pytest.approx([10, 20])
 
 
+def test_beyond_the_frame_a_square_is_grey(child, clip):
+    taken = child.picture(request(clip, 0, side=40, box=(-20, -20, 20, 20)))
+    grey = (taken.pixels == 20).all(-1)
+    assert grey[:20].all()
+    assert grey[:, :20].all()
+    assert not grey[20:, 20:].all()
+
+
 def test_turned_frames_are_upright(child, tmp_path):
     pictures = drifting(6, 120, 80)
     turned = write_clip(tmp_path / "turned.mp4", pictures, rotation_deg=90)
