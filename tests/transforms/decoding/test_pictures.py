@@ -53,7 +53,7 @@ def test_the_square_around_a_box(child, clip):
 
 
 def test_beyond_the_frame_a_square_is_grey(child, clip):
-    taken = child.picture(request(clip, 0, side=40, box=(-20, -20, 20, 20)))
+    taken = child.picture(request(clip, 0, side=40, box=(-20.5, -20.5, 19.5, 19.5)))
     grey = (taken.pixels == 20).all(-1)
     assert grey[:20].all()
     assert grey[:, :20].all()
