@@ -93,8 +93,12 @@ def kept_rows(tracks: TrackRows, limits: CropFilter) -> npt.NDArray[np.bool_]:
 def runs_of(tracks: TrackRows, kept: npt.NDArray[np.bool_], least: int) -> list[list[int]]:
     """The kept rows as runs of frames that follow one another, a face each, by first pts.
 
-    Runs of fewer than `least` rows are left out.
+    Where only some frames were annotated (`annotate --fps`), those follow that are about as far
+    apart as most are. Runs of fewer than `least` rows are left out.
     """
+    steps = np.diff(np.unique(tracks.frame_index))
+    usual = float(np.median(steps)) if len(steps) else 1.0
+    furthest = 1 if usual <= 1 else math.ceil(1.5 * usual)
     runs: list[list[int]] = []
     rows = np.flatnonzero(kept)
     for row in rows[np.lexsort((tracks.frame_index[rows], tracks.face_id[rows]))].tolist():
@@ -102,7 +106,7 @@ def runs_of(tracks: TrackRows, kept: npt.NDArray[np.bool_], least: int) -> list[
         follows = (
             before is not None
             and tracks.face_id[before] == tracks.face_id[row]
-            and tracks.frame_index[before] + 1 == tracks.frame_index[row]
+            and tracks.frame_index[row] - tracks.frame_index[before] <= furthest
         )
         if follows:
             runs[-1].append(row)

@@ -42,8 +42,7 @@ def add_parser(subparsers: Subparsers) -> None:
         "--style",
         choices=REDACTION_STYLES,
         default=REDACTION_STYLES[0],
-        help="a mosaic, a blur as coarse, or one colour, which keeps nothing of the face "
-        "(default: pixelate)",
+        help="a mosaic, a blur, or one colour, which keeps nothing of the face (default: pixelate)",
     )
     add(
         "--margin",

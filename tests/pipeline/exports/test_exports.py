@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from conftest import VIDEOS, track_table
+from conftest import POSED, VIDEOS, track_table
 
 from models.landmarks.datasets.pts_files import read_pts_landmarks
 from pipeline.exports.exported_video import ExportedVideo, exported_videos
@@ -50,7 +50,7 @@ def test_rows_are_those_of_the_tracks(videos):
         np.testing.assert_array_equal(video.pts, table["pts"].to_numpy())
         x = np.stack(table["x"].to_numpy(zero_copy_only=False))
         np.testing.assert_array_equal(video.landmarks_px[..., 0], x)
-        assert np.isnan(video.pose_deg).all()
+        assert np.isfinite(video.pose_deg).all() == (video_id == POSED)
 
 
 def test_openface_csv_by_pandas(exported, videos):
@@ -70,7 +70,8 @@ def test_openface_csv_by_pandas(exported, videos):
         np.testing.assert_allclose(table["timestamp"], video.pts_seconds, atol=1e-6)
         xy = [table[[f"{axis}_{i}" for i in range(68)]].to_numpy() for axis in "xy"]
         assert_points(np.stack(xy, -1), video, slice(None))
-        assert table[["pose_Rx", "pose_Ry", "pose_Rz"]].isna().all(axis=None)
+        pose = table[["pose_Rx", "pose_Ry", "pose_Rz"]].to_numpy()
+        np.testing.assert_allclose(pose, openface_pose_rad(video.pose_deg), rtol=0, atol=1e-4)
 
 
 def test_openface_angles_turn_as_ours_do():
@@ -97,6 +98,8 @@ def test_pyfeat_csv_by_pandas(exported, videos):
         table = pandas.read_csv(folder / f"{video.stem}.csv")
         np.testing.assert_array_equal(table["frame"], video.frame_index)
         np.testing.assert_array_equal(table["Identity"], video.face_id)
+        pose = table[["Yaw", "Pitch", "Roll"]].to_numpy()
+        np.testing.assert_allclose(pose, video.pose_deg, rtol=0, atol=1e-3)
         xy = [table[[f"{axis}_{i}" for i in range(68)]].to_numpy() for axis in "xy"]
         assert_points(np.stack(xy, -1), video, slice(None))
         sides = table[["FaceRectX", "FaceRectY", "FaceRectWidth", "FaceRectHeight"]].to_numpy()
@@ -254,6 +257,16 @@ def test_raw_landmarks_and_single_videos(output, exported):
         assert_points(arrays["landmarks_px"], video, slice(None))
     x_raw = np.stack(track_table(video.video_id)["x_raw"].to_numpy(zero_copy_only=False))
     np.testing.assert_array_equal(video.landmarks_px[..., 0], x_raw)
+
+
+def test_to_a_store_that_is_no_disk(output):
+    fsspec = pytest.importorskip("fsspec")
+    for tool in FORMATS:
+        assert export_tracks(str(output), f"memory://exports/{tool}", tool).rows == ROWS
+    memory = fsspec.filesystem("memory")
+    with memory.open("/exports/npz/crowd.mkv.npz", "rb") as file, np.load(file) as arrays:
+        assert len(arrays["pts"]) == 8
+    memory.rm("/exports", recursive=True)
 
 
 def test_what_is_refused(output, tmp_path):

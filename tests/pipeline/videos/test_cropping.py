@@ -130,6 +130,11 @@ def test_runs_end_at_gaps_and_short_ones_are_left_out():
     assert runs_of(tracks, kept, 2) == [[0, 1], [3, 4, 5]]
 
 
+def test_frames_that_were_annotated_a_few_a_second_follow_one_another():
+    tracks = replace(faces(7), frame_index=np.array([0, 5, 10, 16, 20, 60, 65]))
+    assert runs_of(tracks, np.ones(7, bool), 1) == [[0, 1, 2, 3, 4], [5, 6]]
+
+
 def test_limits():
     tracks = faces(5)  # scores 0.5 to 0.9, yaw -40 to 20, spread 1 of 50 px
     assert kept_rows(tracks, CropFilter()).tolist() == [True] * 5
