@@ -192,7 +192,7 @@ class _StabilizeFn(beam.DoFn):  # type: ignore[misc]
     PROGRESS = ReadModifyWriteStateSpec("progress", BytesCoder())
     END = TimerSpec("end", TimeDomain.WATERMARK)
 
-    def __init__(self, run_output: RunOutput, stabilizer: str, fps: Fraction | None) -> None:
+    def __init__(self, run_output: RunOutput, stabilizer: str, fps: Fraction | None = None) -> None:
         self._run_output = run_output
         self._stabilizer = stabilizer
         self._fps = fps
