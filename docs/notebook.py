@@ -5,6 +5,8 @@
 # any editor that knows `# %%`; [api.md](api.md) says more about each function.
 
 # %%
+from pathlib import Path
+
 import apache_beam as beam
 import av
 import numpy as np
@@ -62,6 +64,17 @@ with av.open(first) as container:
     picture = next(container.decode(video=0)).to_ndarray(format="rgb24")
 faces = facetracks.align(picture)
 print(len(faces), "faces,", faces.landmarks_px.shape)
+
+# %% [markdown]
+# ## Crops, hidden faces, other tools
+# Clips with level eyes and the transforms that map back; a copy without faces; COCO keypoints.
+
+# %%
+rows = facetracks.read_track_file(f"out/tracks/{videos['video_id'][0].as_py()}.parquet")
+crops = facetracks.crop(first, rows, "faces", size_px=128)
+hidden = facetracks.redact(first, rows, Path("hidden.mp4"))
+exported = facetracks.export_tracks("out", "out-coco", "coco")
+print(crops.crops, "crops,", hidden, "frames without faces,", exported.rows, "rows in COCO")
 
 # %% [markdown]
 # ## A step of your own pipeline

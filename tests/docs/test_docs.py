@@ -31,6 +31,8 @@ def test_the_notebook_runs(talking_clip, tmp_path, monkeypatch, capsys):
     assert seen["landmarks_px"].shape == (seen["tracks"].num_rows, 68, 2)
     assert seen["clip"].num_rows == seen["tracks"].num_rows
     assert len(seen["faces"]) == 1
+    assert seen["crops"].crops == seen["exported"].rows == seen["tracks"].num_rows
+    assert seen["hidden"] == 150
     said = capsys.readouterr().out
     assert "{'ok': 1}" in said
     assert "('ok', 1)" in said
