@@ -90,6 +90,8 @@ def faces_found(
 ) -> np.ndarray:
     """(5,): frames that have rows; left and elsewhere of each detector."""
     tracks = read_track_file(find_track_file(output, video))
+    if not len(tracks):
+        return np.zeros(5, int)
     redact(video, tracks, to, style=style)
     times = np.unique(tracks.pts_seconds)
     whole = whole_video(str(to))
