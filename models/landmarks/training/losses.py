@@ -151,19 +151,13 @@ def soft_argmax_loss(heatmaps: Tensor, truth: Tensor, sigma_px: float) -> Tensor
         truth: (B, L, 2) in crop units.
         sigma_px: heatmap pixels.
     """
-    height, width = heatmaps.shape[-2:]
     truth_px = _heatmap_px(truth, heatmaps)
     predicted_px, log_share = soft_argmax(heatmaps)  # (B, N, L, 2), (B, N, L, h, w)
-    wanted = encode_heatmaps(truth_px.nan_to_num(), height, width, sigma_px)
-    wanted = wanted / wanted.sum((-1, -2), keepdim=True).clamp(min=1e-6)
-    divergence = (wanted.xlogy(wanted)[:, None] - wanted[:, None] * log_share).sum((-1, -2))
-    far = truth_px.new_tensor([width - 0.5, height - 0.5])
-    inside = ((truth_px > -0.5) & (truth_px < far)).all(-1)[:, None]  # (B, 1, L)
     stacks = heatmaps.shape[1]
     distance = normalized_distance(
         predicted_px.flatten(0, 1), truth_px.repeat_interleave(stacks, dim=0)
     )
-    return distance + _SHAPE_WEIGHT * (divergence * inside).mean()
+    return distance + _SHAPE_WEIGHT * _shape_divergence(log_share, truth_px, sigma_px)
 
 
 def spread_loss(maps: Tensor, truth: Tensor, sigma_px: float) -> Tensor:
@@ -179,14 +173,8 @@ def spread_loss(maps: Tensor, truth: Tensor, sigma_px: float) -> Tensor:
         sigma_px: of the shape, heatmap pixels.
     """
     places, log_spreads = maps.chunk(2, dim=1)  # (B, L, h, w)
-    height, width = places.shape[-2:]
     truth_px = _heatmap_px(truth, places)
     predicted_px, log_share = soft_argmax(places)  # (B, L, 2), (B, L, h, w)
-    wanted = encode_heatmaps(truth_px.nan_to_num(), height, width, sigma_px)
-    wanted = wanted / wanted.sum((-1, -2), keepdim=True).clamp(min=1e-6)
-    divergence = (wanted.xlogy(wanted) - wanted * log_share).sum((-1, -2))  # (B, L)
-    far = truth_px.new_tensor([width - 0.5, height - 0.5])
-    inside = ((truth_px > -0.5) & (truth_px < far)).all(-1)  # (B, L)
     known = truth_px.isfinite().all(-1)
     offset = predicted_px - truth_px.where(known[..., None], predicted_px)
     distance_px = (offset.square().sum(-1) + 1e-8).sqrt() * known  # (B, L)
@@ -198,15 +186,34 @@ def spread_loss(maps: Tensor, truth: Tensor, sigma_px: float) -> Tensor:
     upper, lower = (list(rows) for rows in zip(*_OPENINGS, strict=True))
     opening = (offset[:, upper] - offset[:, lower]).square().sum(-1)  # (B, pairs)
     log_spread = soft_argmax_spread(log_spreads, log_share.detach()).log()  # (B, L)
-    log_spread = log_spread + math.log(width)
+    log_spread = log_spread + math.log(maps.shape[-1])
     likelihood = distance_px.detach() * (-log_spread).exp() + log_spread
     loss: Tensor = (
         (distance_px * weight / interocular).sum() / weight.sum()
         + _OPENING_WEIGHT * ((opening + 1e-8).sqrt() / interocular).mean()
-        + _SHAPE_WEIGHT * (divergence * inside).mean()
+        + _SHAPE_WEIGHT * _shape_divergence(log_share[:, None], truth_px, sigma_px)
         + _SPREAD_WEIGHT * (likelihood * known).sum() / known.sum()
     )
     return loss
+
+
+def _shape_divergence(log_share: Tensor, truth_px: Tensor, sigma_px: float) -> Tensor:
+    """Mean Kullback-Leibler divergence of softmaxes from a Gaussian about the truth, in nats.
+
+    Landmarks outside of the map have no shape and count as 0.
+
+    Args:
+        log_share: (B, N, L, h, w) of N stacks.
+        truth_px: (B, L, 2) heatmap pixels.
+    """
+    height, width = log_share.shape[-2:]
+    wanted = encode_heatmaps(truth_px.nan_to_num(), height, width, sigma_px)[:, None]
+    wanted = wanted / wanted.sum((-1, -2), keepdim=True).clamp(min=1e-6)
+    divergence = (wanted.xlogy(wanted) - wanted * log_share).sum((-1, -2))  # (B, N, L)
+    far = truth_px.new_tensor([width - 0.5, height - 0.5])
+    inside = ((truth_px > -0.5) & (truth_px < far)).all(-1)[:, None]
+    mean: Tensor = (divergence * inside).mean()
+    return mean
 
 
 def _heatmap_px(truth: Tensor, heatmaps: Tensor) -> Tensor:
