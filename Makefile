@@ -45,7 +45,7 @@ check: $(VENV)/.installed
 	$(VENV)/bin/hadolint Dockerfile
 
 $(VENV)/.installed: pyproject.toml constraints.txt
-	@echo "Installing facetracks and what it needs in $(VENV): up to 6 GB, 4.6 GB of it torch with"
+	@echo "Installing facetracks and what it needs in $(VENV): up to 7 GB, 4.6 GB of it torch with"
 	@echo "its CUDA libraries (README, Without a GPU). Once; it takes some minutes."
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[demo,dev]'
