@@ -15,7 +15,7 @@ FAST := tests/schemas tests/models/test_*.py tests/models/landmarks/datasets \
 
 .PHONY: annotate test test-fast test-long test-engines flink check clean
 
-annotate: $(VENV)/.installed
+annotate: $(VENV)/.annotate
 	$(VENV)/bin/facetracks demo --output facetracks-sample
 
 test: $(VENV)/.installed
@@ -44,12 +44,19 @@ check: $(VENV)/.installed
 	$(VENV)/bin/lint-imports
 	$(VENV)/bin/hadolint Dockerfile
 
+# What annotating takes, without torch; `make test` adds what development takes.
+$(VENV)/.annotate: pyproject.toml constraints.txt
+	@echo "Installing facetracks in $(VENV): 1.1 GB. Once; it takes a minute or two."
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[demo]'
+	touch $@
+
 $(VENV)/.installed: pyproject.toml constraints.txt
-	@echo "Installing facetracks and what it needs in $(VENV): up to 7 GB, 4.6 GB of it torch with"
-	@echo "its CUDA libraries (README, Without a GPU). Once; it takes some minutes."
+	@echo "Installing facetracks and all that its tests need in $(VENV): up to 7 GB, 4.6 GB of it torch"
+	@echo "with its CUDA libraries (README, Without a GPU). Once; it takes some minutes."
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[demo,dev]'
-	touch $@
+	touch $(VENV)/.annotate $@
 
 clean:
 	rm -rf $(VENV) facetracks-sample

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import logging
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +12,8 @@ from schemas.errors import UsageError
 
 if TYPE_CHECKING:
     import torch
+
+_LOGGER = logging.getLogger(__name__)
 
 __all__ = ["check_device_name", "device_name", "resolve_device"]
 
@@ -24,11 +28,15 @@ def check_device_name(name: str) -> None:
 def device_name(name: str) -> str:
     """The name of the device that `resolve_device` gives: cpu, cuda or cuda:i.
 
-    Where no NVIDIA driver is loaded that is known without torch, whose import takes 1.5 s.
+    Where no NVIDIA driver is loaded that is known without torch, whose import takes 1.5 s. With a
+    driver but without torch, `auto` is the CPU, and a warning says so.
 
-    Raises UsageError as `resolve_device` does.
+    Raises UsageError as `resolve_device` does; ModuleNotFoundError for CUDA without torch.
     """
     if name == "cpu" or (name == "auto" and not _has_nvidia_driver()):
+        return "cpu"
+    if name == "auto" and importlib.util.find_spec("torch") is None:
+        _LOGGER.warning("there is an NVIDIA driver, but CUDA needs torch: 'facetracks[torch]'")
         return "cpu"
     return str(resolve_device(name))
 
@@ -47,12 +55,12 @@ def resolve_device(name: str | torch.device) -> torch.device:
         UsageError: no such name, or a CUDA device that this machine does not have. A silent
             fallback to the CPU would take a hundred times as long.
     """
-    import torch  # here, so that names can be checked without it
-
     try:
         check_device_name(str(name))
     except ValueError as error:
         raise UsageError(f"device: {error}") from error
+    import torch  # here, so that names can be checked without it
+
     if str(name) == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     device = torch.device(name)

@@ -12,11 +12,14 @@ __all__ = ["open_session"]
 _FATAL_ONLY: Final = 4
 
 
-def open_session(model: bytes, *, threads: int = 1, cuda_device: int | None = None) -> Any:
+def open_session(
+    model: bytes, *, threads: int = 1, cuda_device: int | None = None, arena: bool = False
+) -> Any:
     """A session over an ONNX model; its `run` may be called from several threads.
 
     Args:
         threads: that one call may use; they sleep between calls.
+        arena: memory is kept between calls: as much as any has needed, so for inputs of one size.
         cuda_device: number of a CUDA device to run on; None: the CPU.
 
     Raises:
@@ -26,7 +29,7 @@ def open_session(model: bytes, *, threads: int = 1, cuda_device: int | None = No
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = _FATAL_ONLY
-    options.enable_cpu_mem_arena = False  # it keeps the most that any input size has needed
+    options.enable_cpu_mem_arena = arena
     # Else bytes that look like onnxruntime's own format would be read as that, unchecked.
     options.add_session_config_entry("session.load_model_format", "ONNX")
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")

@@ -61,7 +61,7 @@ class OnnxLandmarkModel(LandmarkModel):
                 pixel_mean_rgb=card.pixel_mean_rgb,
                 pixel_std_rgb=card.pixel_std_rgb,
             )
-            self._session = open_session(graph, threads=threads or _cores())
+            self._session = open_session(graph, threads=threads or _cores(), arena=True)
             self._session.run(None, {"crops": np.zeros((1, size, size, 3), np.uint8)})
         except KeyError as error:
             raise WeightsError(f"tensors of another network: missing {error}") from error

@@ -21,6 +21,10 @@ __all__ = ["main"]
 _EXIT_BROKE: Final = 1
 _EXIT_USAGE: Final = 2
 _EXIT_INTERRUPTED: Final = 130
+_NEEDS_TORCH: Final = (
+    "this needs torch: install it with pip install 'facetracks[torch]'. Without it, annotate runs "
+    "the weights that ship, and other U-nets, on the CPU"
+)
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
@@ -43,6 +47,9 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         print(f"facetracks: {type(error).__name__}: {error}", file=sys.stderr)
         status = _EXIT_BROKE
     except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and error.name == "torch":
+            print(f"facetracks: {_NEEDS_TORCH}", file=sys.stderr)
+            sys.exit(_EXIT_USAGE)
         logging.getLogger(__name__).exception("the run broke")
         _print_notes(error)
         print(f"facetracks: the run broke: {type(error).__name__}: {error}", file=sys.stderr)

@@ -237,7 +237,9 @@ def _session(content: bytes, device: torch.device) -> Any:
     on_cuda = device.type == "cuda"
     number = (device.index or 0) if on_cuda else None
     try:
-        session = open_session(content, threads=torch.get_num_threads(), cuda_device=number)
+        session = open_session(
+            content, threads=torch.get_num_threads(), cuda_device=number, arena=True
+        )
     except Exception as error:  # onnxruntime's errors have no class in common
         raise WeightsError(f"onnxruntime cannot load it: {_first_line(error)}") from error
     if on_cuda and _CUDA not in session.get_providers():

@@ -12,8 +12,8 @@ import pytest
 HEAVY = ("apache_beam", "av", "cv2", "scipy", "torch")
 
 HELP = [
-    [], ["demo"], ["annotate"], ["render"], ["probe"], ["report"], ["crop"], ["redact"], ["export"],
-    ["forget"], ["sample"], ["networks"], ["completion"],
+    [], ["demo"], ["annotate"], ["render"], ["derive"], ["probe"], ["report"], ["crop"], ["redact"],
+    ["export"], ["forget"], ["sample"], ["networks"], ["completion"],
     ["evaluate"], ["evaluate", "tracks"], ["evaluate", "landmarks"], ["evaluate", "detector"],
     ["evaluate", "coverage"], ["evaluate", "codecs"], ["evaluate-stabilizers"],
     ["train"], ["train", "landmarks"], ["train", "detector"], ["fit-stabilizer"],
