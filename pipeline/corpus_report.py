@@ -272,7 +272,7 @@ def _write(
         tiles={
             "inputs": f"{corpus.inputs:,}",
             **{status: f"{count:,}" for status, count in statuses},
-            "hours of video": f"{sums['seconds'] / 3600:.2f}",
+            "of video": _duration(sums["seconds"]),
             "frames": f"{frames:,}",
             "faces": f"{sums['faces']:,}",
             "rows": f"{sums['face_frames']:,}",
@@ -291,6 +291,12 @@ def _write(
         facts=_facts(record),
         record=record,
     )
+
+
+def _duration(seconds: float) -> str:
+    """As h:mm:ss."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
 
 
 def _facts(record: dict[str, Any]) -> dict[str, str]:

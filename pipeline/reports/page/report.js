@@ -63,10 +63,11 @@
   }
 
   function draw() {
-    const first = Math.max(0, Math.floor(scroller.scrollTop / ROW_PX) - SPARE_ROWS);
-    const last = Math.min(shown.length, Math.ceil((scroller.scrollTop + scroller.clientHeight) / ROW_PX) + SPARE_ROWS);
     const space = element("div");
     space.style.height = `${shown.length * ROW_PX}px`;
+    body.replaceChildren(space);  // the scroller is as high as its rows, and that is measured now
+    const first = Math.max(0, Math.floor(scroller.scrollTop / ROW_PX) - SPARE_ROWS);
+    const last = Math.min(shown.length, Math.ceil((scroller.scrollTop + scroller.clientHeight) / ROW_PX) + SPARE_ROWS);
     const made = [space];
     for (let place = first; place < last; place++) made.push(drawRow(shown[place], place));
     if (!shown.length) made.push(element("div", "none muted", "No input matches."));
