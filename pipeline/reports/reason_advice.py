@@ -10,8 +10,8 @@ _AGAIN: Final = "The same `annotate` command does it again"
 
 #: For each reason of `schemas.videos.REASONS`.
 ADVICE: Final[dict[str, str]] = {
-    "no_face": "Nothing, where nobody is in it. Else look whether faces are smaller than 20 px or "
-    "lie on their side, try another --detector, or give `boxes` in a manifest.",
+    "no_face": "Nothing, where nobody is in it. Else look whether faces are smaller than 20 px, "
+    "try another --detector, or give `boxes` in a manifest.",
     "not_found": f"Look for a moved or misspelt file. {_AGAIN} once it is there.",
     "no_match": "Look at the folder or pattern, and quote patterns in the shell.",
     "protocol_refused": "Allow the protocol with --allow-protocols, if you trust where it leads.",
