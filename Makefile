@@ -1,7 +1,7 @@
 # Two commands, each of which does all of its set-up:  make annotate   make test
 # make test-long: 20 kills, 60 minutes of video, every real clip cut in 1, 3 and 10 s, full
 # disks, two runs at once; for fewer:
-#   FACETRACKS_KILLS=3 FACETRACKS_MEMORY_MINUTES="1 3" FACETRACKS_SEAM_CLIPS=2 make test-long
+#   FACETRACKS_KILLS=3 FACETRACKS_MEMORY_MINUTES="3 9" FACETRACKS_SEAM_CLIPS=2 make test-long
 VENV := .venv
 PYTHON ?= python3
 SHELL := /bin/bash

@@ -1,6 +1,6 @@
-"""Peak memory of `annotate` on the same clip looped to 1, 10 and 60 minutes.
+"""Peak memory of `annotate` on the same clip looped to 3, 10 and 60 minutes.
 
-    python -m tests.benchmarks.memory [--minutes 1 10 60] [--forms indexed raw given ...] [--fps 5]
+    python -m tests.benchmarks.memory [--minutes 3 10 60] [--forms indexed raw given ...] [--fps 5]
 
 In several forms: `indexed` is an mp4, cut in segments; `raw` an H.264 stream without an
 index, which is one segment; in `given` a file brings the boxes by pts, in `numbered` by
@@ -57,7 +57,7 @@ class Peak:
 def main(arguments: list[str] | None = None) -> int:
     """Runs the benchmark; returns the exit status."""
     parser = argparse.ArgumentParser(prog="memory", description=__doc__)
-    parser.add_argument("--minutes", type=float, nargs="+", default=[1.0, 10.0, 60.0])
+    parser.add_argument("--minutes", type=float, nargs="+", default=[3.0, 10.0, 60.0])
     parser.add_argument("--forms", nargs="+", default=FORMS[:3], choices=FORMS)
     parser.add_argument("--fps", type=int, default=5, help="of the clip (default: 5)")
     parser.add_argument("--workers", default="1")

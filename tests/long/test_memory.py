@@ -8,7 +8,7 @@ from tests.benchmarks import memory
 
 pytestmark = pytest.mark.long
 
-MINUTES = os.environ.get("FACETRACKS_MEMORY_MINUTES", "1 10 60").split()
+MINUTES = os.environ.get("FACETRACKS_MEMORY_MINUTES", "3 10 60").split()
 
 
 def test_the_same_clip_looped_needs_no_more_memory(capsys):
