@@ -7,7 +7,8 @@ index, which is one segment; in `given` a file brings the boxes by pts, in `numb
 frame number, which again makes one segment. Prints, for each form and length, the peak
 resident memory of the driver and its children, together and apart, the largest extent of
 staging, and the speed. The exit status is 1 where the peak of the longest, driver and
-children together, is more than 10 % above that of the shortest.
+children together, is more than 10 % above that of the shortest, which must be long enough to
+fill pieces and batches once: three minutes of five frames a second are.
 """
 
 from __future__ import annotations
