@@ -13,10 +13,10 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from models.atomic_write import atomic_write
+from models.tensor_file import read_tensors
 from schemas.errors import WeightsError
 
 __all__ = [
@@ -92,12 +92,7 @@ def read_detector_weights(path: Path) -> tuple[dict[str, npt.NDArray[Any]], Dete
     """
     if not path.is_file():
         raise WeightsError(f"face detector weights are missing: no file at {path}")
-    try:
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{path} is not a readable safetensors file: {error}") from error
+    tensors, metadata = read_tensors(path)
     if metadata.get("format") != _FORMAT:
         raise WeightsError(
             f"{path} is not a face detector: its format is {metadata.get('format')!r}, "

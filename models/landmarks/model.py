@@ -17,11 +17,11 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import safetensors
 
 from models.devices import device_name
 from models.landmarks.card import LandmarkCard, card_from_metadata, check_frames
 from models.landmarks.external.file_names import is_onnx
+from models.tensor_file import read_tensors
 from schemas.errors import UsageError, WeightsError
 from schemas.landmarks import LANDMARK_COUNT
 
@@ -213,11 +213,11 @@ def load_landmark_model(
             raise WeightsError(f"{file}: {error}") from error
     import torch
 
-    from models.landmarks.torch_model import TorchLandmarkModel, read_landmark_weights
+    from models.landmarks.torch_model import TorchLandmarkModel, checked_tensors
 
     if threads is not None:
         torch.set_num_threads(threads)
-    tensors, card = read_landmark_weights(file)
+    tensors = checked_tensors(file, arrays, card)
     network = card.build_network()
     network.load_state_dict(
         {name: tensor.to(torch.float32) for name, tensor in tensors.items()}, strict=False
@@ -250,10 +250,5 @@ def read_arrays(path: Path) -> tuple[dict[str, npt.NDArray[Any]], LandmarkCard]:
     """
     if not path.is_file():
         raise WeightsError(f"landmark weights: no such file: {path}")
-    try:
-        with safetensors.safe_open(str(path), framework="numpy") as file:
-            metadata = file.metadata() or {}
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (safetensors.SafetensorError, OSError) as error:
-        raise WeightsError(f"{path}: not a readable safetensors file: {error}") from error
+    arrays, metadata = read_tensors(path)
     return arrays, card_from_metadata(path, metadata)

@@ -27,7 +27,12 @@ from models.landmarks.networks.heatmap_codecs import decode_heatmaps, read_place
 from models.landmarks.networks.landmark_network import LandmarkNetwork
 from schemas.errors import UsageError, WeightsError
 
-__all__ = ["TorchLandmarkModel", "read_landmark_weights", "save_landmark_weights"]
+__all__ = [
+    "TorchLandmarkModel",
+    "checked_tensors",
+    "read_landmark_weights",
+    "save_landmark_weights",
+]
 
 #: Pixels of crops that go through the network together: on a CPU few enough for its caches.
 _BATCH_PIXELS: Final = {"cpu": 32 * 64 * 64, "cuda": 256 * 64 * 64}
@@ -171,6 +176,16 @@ def read_landmark_weights(path: Path) -> tuple[dict[str, Tensor], LandmarkCard]:
             of another network.
     """
     arrays, card = read_arrays(path)
+    return checked_tensors(path, arrays, card), card
+
+
+def checked_tensors(
+    path: Path, arrays: Mapping[str, npt.NDArray[Any]], card: LandmarkCard
+) -> dict[str, Tensor]:
+    """What `read_arrays` gave, as tensors for the network that the card names.
+
+    Raises WeightsError as `read_landmark_weights` does.
+    """
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
     try:
         with torch.device("meta"):
@@ -182,7 +197,7 @@ def read_landmark_weights(path: Path) -> tuple[dict[str, Tensor], LandmarkCard]:
         name: tensor for name, tensor in network.state_dict().items() if tensor.is_floating_point()
     }
     _check_shapes(path, tensors, expected)
-    return tensors, card
+    return tensors
 
 
 def save_landmark_weights(path: str | Path, network: nn.Module, card: LandmarkCard) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pipeline.commands.argument_types import positive_float, positive_int
+from pipeline.commands.arguments.video_tracks import add_video_and_tracks
 from pipeline.commands.command_parser import Subparsers, examples
 from schemas.choices import CROP_FORMS
 
@@ -21,14 +22,7 @@ def add_parser(subparsers: Subparsers) -> None:
             "facetracks crop clip.mp4 --tracks OUT --to faces --form png --size 112 --min-face 80",
         ),
     )
-    add = parser.add_argument_group("input").add_argument
-    add("video", metavar="VIDEO", help="the video: a path or a URL")
-    add(
-        "--tracks",
-        required=True,
-        metavar="OUTPUT_OR_PARQUET",
-        help="the output folder of `facetracks annotate`, or one track file",
-    )
+    add_video_and_tracks(parser)
     add = parser.add_argument_group("output").add_argument
     add("--to", required=True, metavar="FOLDER", help="the folder to write: a path or a URL")
     add(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pipeline.commands.argument_types import file_name, positive_float
+from pipeline.commands.arguments.video_tracks import add_video_and_tracks
 from pipeline.commands.command_parser import Subparsers, examples
 from schemas.choices import REDACTION_STYLES
 
@@ -22,14 +23,7 @@ def add_parser(subparsers: Subparsers) -> None:
             "facetracks redact clip.mkv --tracks OUT --to hidden.mkv --style fill --margin 0.3",
         ),
     )
-    add = parser.add_argument_group("input").add_argument
-    add("video", metavar="VIDEO", help="the video: a path or a URL")
-    add(
-        "--tracks",
-        required=True,
-        metavar="OUTPUT_OR_PARQUET",
-        help="the output folder of `facetracks annotate`, or one track file",
-    )
+    add_video_and_tracks(parser)
     add = parser.add_argument_group("output").add_argument
     add(
         "--to",

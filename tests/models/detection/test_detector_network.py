@@ -9,6 +9,7 @@ from models.detection.detector_graph import detector_graph
 from models.detection.face_detector import ConvFaceDetector, decode_levels, load_face_detector
 from models.detection.network import DetectorNetwork, save_detector_network
 from models.detection.weights_file import DetectorConfig, read_detector_weights
+from models.landmarks.model import load_landmark_model
 from models.onnx_session import open_session
 from schemas.errors import WeightsError
 
@@ -117,6 +118,16 @@ def test_a_file_of_another_network_says_so(tmp_path):
     save_file({"x": torch.zeros(1)}, path, {"format": "something-else"})
     with pytest.raises(WeightsError, match="its format is 'something-else', expected 'facetracks"):
         load_face_detector(str(path))
+
+
+def test_tensors_of_a_type_that_numpy_does_not_know_are_refused(tmp_path):
+    path = tmp_path / "brain.safetensors"
+    metadata = {"format": "facetracks-face-detector-1"}
+    save_file({"x": torch.zeros(1, dtype=torch.bfloat16)}, path, metadata)
+    with pytest.raises(WeightsError, match=r"brain\.safetensors .*bfloat16"):
+        load_face_detector(str(path))
+    with pytest.raises(WeightsError, match=r"brain\.safetensors.*bfloat16"):
+        load_landmark_model(path)
 
 
 def test_a_missing_tensor_is_named(tmp_path):

@@ -1,0 +1,39 @@
+"""Tensors of a safetensors file as numpy arrays, for whoever needs no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError, safe_open
+
+from schemas.errors import WeightsError
+
+__all__ = ["read_tensors"]
+
+#: Weights are stored so; numpy knows no bfloat16, or knows it by the libraries that are loaded.
+_TYPES: Final = (np.float16, np.float32, np.float64)
+
+
+def read_tensors(path: Path) -> tuple[dict[str, npt.NDArray[Any]], dict[str, str]]:
+    """All tensors by name, as they are stored, and the metadata of the file's header.
+
+    Raises:
+        WeightsError: it is no safetensors file, or holds a tensor of another type than float16,
+            float32 and float64.
+    """
+    try:
+        with safe_open(str(path), framework="numpy") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, TypeError) as error:  # TypeError: a type unknown to numpy
+        raise WeightsError(f"{path} is not a readable safetensors file: {error}") from error
+    for name, tensor in tensors.items():
+        if tensor.dtype not in _TYPES:
+            raise WeightsError(
+                f"{path} is not a readable safetensors file: tensor {name!r} is of type "
+                f"{tensor.dtype}, expected float16, float32 or float64"
+            )
+    return tensors, metadata
