@@ -88,6 +88,7 @@ def stage_settings(output: str, settings: AnnotateSettings, runner: str) -> Grap
         settings.stabilizer,
         settings.stream,
         settings.frame_rate,
+        settings.track_format,
     )
     child = ChildSettings(
         crop=CropSpec(card.crop_size_px, card.crop_scale, card.window_frames),
@@ -113,7 +114,7 @@ def stage_settings(output: str, settings: AnnotateSettings, runner: str) -> Grap
         fps=settings.frame_rate if settings.stabilizer == "none" else None,
     )
     return GraphSettings(
-        RunOutput(output, config, describe_run(runner, licences)),
+        RunOutput(output, config, describe_run(runner, licences), settings.track_format),
         child,
         align,
         settings.stabilizer,

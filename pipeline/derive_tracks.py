@@ -34,7 +34,7 @@ from models.stabilization.face_size import face_size_px
 from schemas.derived import BLINK_SCHEMA, DERIVED_SCHEMA, DERIVED_SCHEMA_VERSION
 from schemas.errors import OutputError
 from schemas.landmarks import LANDMARK_COUNT
-from schemas.tracks import SCHEMA_VERSION_KEY
+from schemas.tracks import RAW_COLUMNS, SCHEMA_VERSION_KEY
 from transforms.storage.atomic_files import Folder, atomic_file
 from transforms.storage.output_tables import OutputFolder
 from transforms.storage.parquet_reading import open_parquet, read_parquet
@@ -124,6 +124,11 @@ def _derive_video(folder: OutputFolder, tracks: Folder, overwrite: bool) -> Deri
         fs, path = resolve(str(tracks))
         with fs.open(path, "rb") as content:
             parquet = open_parquet(content)
+            if missing := set(RAW_COLUMNS) - set(parquet.schema_arrow.names):
+                raise OutputError(
+                    f"{tracks}: has no {' and '.join(sorted(missing))}, which openings and blinks "
+                    "are measured on; annotate without --no-raw"
+                )
             frame = _Frame.of(folder.status_file(stem))
             groups = range(parquet.metadata.num_row_groups)
             measured = [

@@ -16,6 +16,7 @@ from models.landmarks.model import LandmarkModel
 from models.stabilization.stabilizers import STABILIZERS, stabilizer_sha256
 from schemas.errors import UsageError
 from schemas.landmarks import COORDINATE_CONVENTION, LANDMARK_LAYOUT
+from schemas.tracks import TrackFormat
 from transforms.storage.atomic_files import write_bytes
 from transforms.storage.output_tables import OutputFolder
 
@@ -32,8 +33,10 @@ def tracks_config(
     stabilizer: str,
     stream: int | None = None,
     fps: Fraction | None = None,
+    track_format: TrackFormat | None = None,
 ) -> dict[str, Any]:
     """Everything but the video that a track depends on."""
+    kept = track_format or TrackFormat()
     return {
         "method_version": _METHOD_VERSION,
         "network": model.card.network,
@@ -47,6 +50,8 @@ def tracks_config(
         "stabilizer_sha256": stabilizer_sha256(stabilizer),
         "stream": stream,
         "fps": None if fps is None else str(fps),
+        "full_precision": kept.full_precision,
+        "raw": kept.raw,
     }
 
 

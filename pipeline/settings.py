@@ -14,6 +14,7 @@ from models.devices import check_device_name
 from models.frame_ticks import as_rate
 from schemas.choices import PRECISIONS, STABILIZERS, USES
 from schemas.errors import UsageError, WeightsError
+from schemas.tracks import TrackFormat
 from schemas.videos import REASONS
 
 __all__ = ["ALLOWED_PROTOCOLS", "AnnotateSettings", "check_setting"]
@@ -64,6 +65,9 @@ class AnnotateSettings:
             the one that a player would show.
         fps: rows of the first frame of every 1/fps seconds only, counted from the video's first
             pts; a number, or a text like "30000/1001". None is of every frame.
+        full_precision: coordinates as they were computed; otherwise they are rounded to 1/64 px,
+            and track files take half the room.
+        raw: whether tracks have the network's own landmarks, `x_raw` and `y_raw`.
         allow_protocols: URL protocols that inputs may use; `chain` allows chained URLs.
         limit: only the first so many videos; None is all.
         require_licence: `commercial` refuses weights whose cards do not allow commercial use; None
@@ -93,6 +97,8 @@ class AnnotateSettings:
     max_pixels: int = 50_000_000
     stream: int | None = None
     fps: float | str | Fraction | None = None
+    full_precision: bool = False
+    raw: bool = True
     allow_protocols: Collection[str] = ALLOWED_PROTOCOLS
     limit: int | None = None
     require_licence: str | None = None
@@ -108,6 +114,11 @@ class AnnotateSettings:
     def frame_rate(self) -> Fraction | None:
         """`fps`, exact."""
         return None if self.fps is None else as_rate(self.fps)
+
+    @property
+    def track_format(self) -> TrackFormat:
+        """How much of a row the track files keep."""
+        return TrackFormat(self.full_precision, self.raw)
 
     @property
     def align_hints(self) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 import pyarrow as pa
@@ -12,10 +13,14 @@ from schemas.landmarks import LANDMARK_COUNT
 __all__ = [
     "ADDED_SINCE",
     "BOX_SOURCES",
+    "COORDINATE_STEPS",
+    "OPTIONAL_COLUMNS",
+    "RAW_COLUMNS",
     "SCHEMA_VERSION_KEY",
     "TRACK_COLUMNS",
     "TRACK_SCHEMA",
     "TRACK_SCHEMA_VERSION",
+    "TrackFormat",
 ]
 
 #: Rises with every change of the columns; files without a version are of version 1, which ends
@@ -23,6 +28,9 @@ __all__ = [
 TRACK_SCHEMA_VERSION: Final = 2
 #: Key of the version in the metadata of a Parquet file.
 SCHEMA_VERSION_KEY: Final = b"facetracks.schema_version"
+
+#: Coordinates are written in steps of 1/64 px: they are off by 0.008 px at most.
+COORDINATE_STEPS: Final = 64
 
 #: Where a row's box comes from.
 BOX_SOURCES: Final = ("detected", "interpolated", "given")
@@ -51,8 +59,8 @@ TRACK_COLUMNS: Final = (
     Column("score", pa.float32(), "0..1", "the detector's score; between detections interpolated"),
     Column("x", _COORDINATES, "px", "stabilized landmarks, x to the right"),
     Column("y", _COORDINATES, "px", "stabilized landmarks, y down"),
-    Column("x_raw", _COORDINATES, "px", "the network's landmarks, x"),
-    Column("y_raw", _COORDINATES, "px", "the network's landmarks, y"),
+    Column("x_raw", _COORDINATES, "px", "the network's landmarks, x; absent with --no-raw", True),
+    Column("y_raw", _COORDINATES, "px", "the network's landmarks, y; absent with --no-raw", True),
     Column("spread_px", _COORDINATES, "px", "expected distance of each from the truth, or NaN"),
     _added("blur", pa.float32(), "0..1", "of the face in its crop: 0 sharp, 1 blurred, or NaN"),
     _added("cut_off", pa.float32(), "0..1", "share of the box's area outside the picture"),
@@ -65,3 +73,27 @@ TRACK_COLUMNS: Final = (
 TRACK_SCHEMA: Final = to_schema(TRACK_COLUMNS).with_metadata(
     {SCHEMA_VERSION_KEY: str(TRACK_SCHEMA_VERSION)}
 )
+
+#: The network's landmarks, which `--no-raw` leaves out.
+RAW_COLUMNS: Final = ("x_raw", "y_raw")
+#: Columns that a track file may lack; read_tracks has nulls for them.
+OPTIONAL_COLUMNS: Final = frozenset({*RAW_COLUMNS, *ADDED_SINCE})
+
+
+@dataclass(frozen=True, slots=True)
+class TrackFormat:
+    """How much of a row track files keep.
+
+    full_precision: numbers as they were computed; otherwise rounded: coordinates to 1/64 px,
+        `spread_px` to 3 %, head pose to 1/64 degree, `blur` and `cut_off` to 1/1024.
+    raw: whether there are `x_raw` and `y_raw`.
+    """
+
+    full_precision: bool = False
+    raw: bool = True
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns of a file, in their order."""
+        fields = [f for f in TRACK_SCHEMA if self.raw or f.name not in RAW_COLUMNS]
+        return pa.schema(fields, TRACK_SCHEMA.metadata)

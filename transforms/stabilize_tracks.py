@@ -178,7 +178,7 @@ class _Walker:
         if table.num_rows:
             staging = self._run_output.staging(progress.segment.video)
             url = f"{staging}/tracks-{progress.segment.count}-{name}.parquet"
-            STAGED_BYTES.inc(write_track_part(url, table))
+            STAGED_BYTES.inc(write_track_part(url, table, self._run_output.track_format))
             progress.part_urls.append(url)
 
 

@@ -39,7 +39,9 @@ def write_video(tracks: VideoTracks, run_output: RunOutput) -> dict[str, Any]:
             "stream_index": tracks.metadata.stream_index,
         }
         url = run_output.tracks_url(tracks.video)
-        row["face_frames"] = merge_track_parts(url, tracks.part_urls, metadata, tracks.face_ids)
+        row["face_frames"] = merge_track_parts(
+            url, tracks.part_urls, metadata, tracks.face_ids, run_output.track_format
+        )
     row["write_seconds"] = time.perf_counter() - start
     row["elapsed_seconds"] += row["write_seconds"]
     run_output.write_status(tracks.video, row)

@@ -78,6 +78,7 @@ def _match(
     else:
         raise UsageError(f"{video.origin.video}: its frames are pictures, expected a video file")
     tracks = read_track_file(find_track_file(output, annotated.uri))
+    tracks.need_raw("evaluate tracks")
     rows_at = tracks.by_pts()
     pts = [frame.key for frame in annotated.pictures(())]
     by_number = annotated is not video.frames

@@ -41,6 +41,8 @@ _SMALLEST_SIDE_PX: Final = 480
 def run(args: argparse.Namespace) -> int:
     """Runs `facetracks render`; returns the exit status."""
     tracks = read_track_file(find_track_file(args.tracks, args.video))
+    if args.raw:
+        tracks.need_raw("--raw")
     if args.to.suffix.lower() == ".mp4":
         frames = render_video(args.video, tracks, args.to, raw=args.raw)
         print(f"{args.to}: {frames} frames")

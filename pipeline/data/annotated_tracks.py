@@ -31,13 +31,18 @@ def annotated_tracks(output: Path) -> Iterator[tuple[str, Array, Array]]:
     """Name, seconds (T,) and raw landmarks (T, 68, 2) of every longer face of an output.
 
     Raises:
-        UsageError: the folder holds no tracks.
+        UsageError: the folder holds no tracks, or some without raw landmarks.
     """
     columns = ["video_id", "face_id", "pts_seconds", "x_raw", "y_raw"]
     folder = OutputFolder(str(output))
     if not folder.track_files():
         raise UsageError(f"{output}: got no tracks/*.parquet, expected what annotate wrote")
     for table in folder.track_tables(columns):
+        if table["x_raw"].null_count:
+            raise UsageError(
+                f"{output}: {table['video_id'][0]} has no x_raw and y_raw; got tracks of "
+                "`annotate --no-raw`, expected tracks annotated without that option"
+            )
         faces = table["face_id"].to_numpy()
         for face in np.unique(faces):
             rows = table.take(np.flatnonzero(faces == face))

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from schemas.errors import OutputError, UsageError
 from schemas.landmarks import LANDMARK_COUNT
-from schemas.tracks import TRACK_SCHEMA
+from schemas.tracks import RAW_COLUMNS, TRACK_SCHEMA
 from transforms.storage.output_tables import OutputFolder
 from transforms.storage.parquet_reading import open_parquet
 
@@ -23,10 +23,10 @@ __all__ = ["TrackRows", "find_track_file", "read_track_file"]
 
 _COLUMNS: Final = (
     "face_id", "frame_index", "pts", "pts_seconds", "box_xyxy_px", "box_source",
-    "x", "y", "x_raw", "y_raw",
+    "x", "y",
 )  # fmt: skip
-#: Columns that older files lack.
-_OPTIONAL: Final = ("spread_px",)
+#: Columns that files may lack: those of `--no-raw`, and older ones.
+_OPTIONAL: Final = (*RAW_COLUMNS, "spread_px")
 #: Numbers of a row that tell how far to trust it; files may lack them.
 _TRUST: Final = ("score", "blur", "cut_off", "yaw_deg", "pitch_deg", "roll_deg")
 _LISTED: Final = 10
@@ -43,7 +43,7 @@ class TrackRows:
     boxes_xyxy_px: npt.NDArray[np.float64]  # (N, 4)
     box_source: list[str]
     landmarks_px: npt.NDArray[np.float64]  # (N, 68, 2), stabilized
-    raw_landmarks_px: npt.NDArray[np.float64]  # (N, 68, 2)
+    raw_landmarks_px: npt.NDArray[np.float64]  # (N, 68, 2), NaN where `has_raw` is False
     spread_px: npt.NDArray[np.float64]  # (N, 68), NaN where it is not known
     stream_index: int | None = None  # of the video's stream, where the file tells
     #: [start, stop) of the video that was annotated, counted from its first frame; None is open.
@@ -51,12 +51,21 @@ class TrackRows:
     #: (N,) each, NaN where it is not known, by the names of their columns: score, blur, cut_off,
     #: yaw_deg, pitch_deg, roll_deg; those that the file has.
     trust: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
+    has_raw: bool = True  # False for files of `annotate --no-raw`
 
     def __len__(self) -> int:
         return len(self.pts)
 
     def __repr__(self) -> str:
         return f"TrackRows(rows={len(self)}, faces={len(np.unique(self.face_id))})"
+
+    def need_raw(self, what: str) -> None:
+        """Raises UsageError, with `what` needs them, where there are no raw landmarks."""
+        if not self.has_raw:
+            raise UsageError(
+                f"{what} needs the columns x_raw and y_raw; got tracks of `annotate --no-raw`, "
+                "expected tracks annotated without that option"
+            )
 
     def by_pts(self) -> dict[int, list[int]]:
         """The rows of every frame that has faces, in the order of face_id."""
@@ -97,10 +106,11 @@ def read_track_file(uri: str) -> TrackRows:
             raise UsageError(f"{uri}: got lists of other lengths in {name}, expected {length} each")
         return np.asarray(flat, np.float64).reshape(len(table), length)
 
-    points = {name: lists(name, LANDMARK_COUNT) for name in ("x", "y", "x_raw", "y_raw")}
-    spread_px = np.full((len(table), LANDMARK_COUNT), np.nan)
-    if "spread_px" in table.column_names:
-        spread_px = lists("spread_px", LANDMARK_COUNT)
+    unknown = np.full((len(table), LANDMARK_COUNT), np.nan)
+    points = {
+        name: lists(name, LANDMARK_COUNT) if name in names else unknown
+        for name in ("x", "y", *_OPTIONAL)
+    }
     provenance = _provenance(parquet.schema_arrow.metadata or {})
     return TrackRows(
         pts=table["pts"].to_numpy(),
@@ -111,10 +121,11 @@ def read_track_file(uri: str) -> TrackRows:
         box_source=table["box_source"].to_pylist(),
         landmarks_px=np.stack([points["x"], points["y"]], axis=-1),
         raw_landmarks_px=np.stack([points["x_raw"], points["y_raw"]], axis=-1),
-        spread_px=spread_px,
+        spread_px=points["spread_px"],
         stream_index=_number(provenance.get("stream_index"), int),
         trust=trust,
         range_seconds=_range_seconds(provenance.get("video")),
+        has_raw=set(RAW_COLUMNS) <= set(names),
     )
 
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from schemas.errors import OutputError, UsageError
 from schemas.landmarks import LANDMARK_COUNT
+from schemas.tracks import RAW_COLUMNS
 from transforms.storage.atomic_files import file_stem
 from transforms.storage.output_tables import OutputFolder
 from transforms.storage.parquet_reading import read_parquet
@@ -124,7 +125,12 @@ def _exported(status: dict[str, Any], table: pa.Table, *, raw: bool) -> Exported
         flat = table[name].combine_chunks().flatten().to_numpy(zero_copy_only=False)
         return np.asarray(flat, np.float64).reshape(len(table), length)
 
-    names = ("x_raw", "y_raw") if raw else ("x", "y")
+    names = RAW_COLUMNS if raw else ("x", "y")
+    if not known.issuperset(names):
+        raise UsageError(
+            f"{status['video_id']}: raw landmarks are the columns x_raw and y_raw; got tracks of "
+            "`annotate --no-raw`, expected tracks annotated without that option"
+        )
     return ExportedVideo(
         video_id=status["video_id"],
         uri=status["uri"],

@@ -26,7 +26,7 @@ SEGMENT_SECONDS = (1, 3, 10)
 UNCUT_SECONDS = 100_000
 #: Real clips to cut; for fewer, they are picked evenly from all that can be cut.
 CLIPS = int(os.environ.get("FACETRACKS_SEAM_CLIPS", "100"))
-OPTIONS = ("--workers", 2, "--device", "cpu")
+OPTIONS = ("--workers", 2, "--device", "cpu", "--full-precision")
 #: What a status row says of the video and not of how the work was done.
 _FACTS = [
     name
@@ -80,7 +80,7 @@ def check_seams(cuts: list[Cut], folder: Path) -> Counter[str]:
                 for kind in ("videos", "tracks")
             )
             assert rows[0].select(_FACTS).equals(rows[1].select(_FACTS)), name
-            assert_same_tracks(*tracks)
+            assert_same_tracks(*tracks, full_precision=True)
             assert rows[0]["segments"].to_pylist() == [1]
             tally[f"segments of {seconds} s"] += rows[1]["segments"].to_pylist()[0]
             tally["rows compared"] += tracks[0].num_rows

@@ -54,6 +54,7 @@ def test_tracks_do_not_depend_on_segments_or_workers(facetracks, talking_clip, t
         ended = facetracks(
             "annotate", talking_clip, "--output", tmp_path / name, "--device", "cpu",
             "--segment-seconds", seconds, "--workers", workers, "--batch-windows", 32 * workers,
+            "--full-precision",
         )  # fmt: skip
         assert ended.status == 0, ended.err
     segments = {name: rows_of(tmp_path / name)["talking.mp4"]["segments"] for name in ways}
@@ -62,6 +63,7 @@ def test_tracks_do_not_depend_on_segments_or_workers(facetracks, talking_clip, t
         assert_same_tracks(
             pq.read_table(tmp_path / name / "tracks" / "talking.mp4.parquet"),
             pq.read_table(tmp_path / "whole" / "tracks" / "talking.mp4.parquet"),
+            full_precision=True,
         )
         row = rows_of(tmp_path / name)["talking.mp4"]
         assert (row["status"], row["reason"], row["packets_bad"]) == ("ok", None, 0)

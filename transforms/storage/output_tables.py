@@ -22,10 +22,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Final, TypeVar
 
+import numpy as np
 import pyarrow as pa
 
 from schemas.errors import OutputError
-from schemas.tracks import ADDED_SINCE, TRACK_SCHEMA
+from schemas.tracks import OPTIONAL_COLUMNS, TRACK_SCHEMA
 from schemas.videos import VIDEO_SCHEMA
 from transforms.storage.atomic_files import Folder, file_stem, write_bytes
 from transforms.storage.parquet_reading import open_parquet, read_columns
@@ -204,7 +205,8 @@ def read_tracks(
 
     Returns: a pyarrow.Table with the columns of the README. `x`, `y`, `x_raw`, `y_raw` are
         lists of 68 float32 in pixels of the upright frame; pts are in the video's time_base.
-        Columns that an older file does not have are null in its rows.
+        Columns that a file does not have, because it is older or was written with `--no-raw`,
+        are null in its rows.
 
     Raises:
         OutputError: there are no tracks, none of a video that was asked for, or a file cannot
@@ -248,18 +250,25 @@ def _read_table(file: Folder, columns: Sequence[str] | None, schema: pa.Schema) 
         raise OutputError(f"columns: got {', '.join(unknown)}, expected {', '.join(schema.names)}")
     try:
         parquet = open_parquet(pa.BufferReader(file.read_bytes()))
-        # Older track files lack what came since.
-        added = ADDED_SINCE.keys() if schema is TRACK_SCHEMA else set[str]()
-        absent = added & set(names) - set(parquet.schema_arrow.names)
+        may_lack = OPTIONAL_COLUMNS if schema is TRACK_SCHEMA else frozenset[str]()
+        absent = may_lack & set(names) - set(parquet.schema_arrow.names)
         table = read_columns(parquet, [name for name in names if name not in absent])
         for name in absent:
-            nothing = pa.nulls(parquet.metadata.num_rows, schema.field(name).type)
+            nothing = _nulls(parquet.metadata.num_rows, schema.field(name).type)
             table = table.append_column(name, nothing)
         return table.select(names).cast(pa.schema([schema.field(name) for name in names]))
     except FileNotFoundError as error:
         raise OutputError(f"{file}: no such file; the video has no row there") from error
     except (OSError, ValueError, pa.ArrowException) as error:
         raise OutputError(f"{file}: cannot be read as a table of annotate: {error}") from error
+
+
+def _nulls(rows: int, kind: pa.DataType) -> pa.Array:
+    """Nulls of a type; of lists whose items cannot be null, Arrow's own cannot be cast."""
+    if not pa.types.is_fixed_size_list(kind):
+        return pa.nulls(rows, kind)
+    items = pa.array(np.zeros(rows * kind.list_size), kind.value_type)
+    return pa.FixedSizeListArray.from_arrays(items, type=kind, mask=pa.array(np.ones(rows, bool)))
 
 
 def in_parallel(action: Callable[[_In], _Out], items: Iterable[_In]) -> Iterator[_Out]:

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from schemas.records import Video
+from schemas.tracks import TrackFormat
 from schemas.videos import VIDEO_SCHEMA
 from transforms.storage.atomic_files import Folder, atomic_file, file_stem
 from transforms.storage.output_tables import OutputFolder
@@ -41,11 +42,13 @@ class RunOutput:
     """An output location together with the configuration that fills it.
 
     config: what the tracks depend on. provenance: what else is written beside them.
+    track_format: how much of a row the track files keep.
     """
 
     output: str
     config: Mapping[str, Any]
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    track_format: TrackFormat = field(default_factory=TrackFormat)
 
     def config_hash(self) -> str:
         """The hash of the configuration, as written in every row and file."""

@@ -113,6 +113,18 @@ def _output(parser: CommandParser) -> None:
         metavar="REASON,...",
         help="do again what ended for these reasons; what is done otherwise stays",
     )
+    add(
+        "--no-raw",
+        dest="raw",
+        action="store_false",
+        help="leave x_raw and y_raw out of the tracks, which are half as large then; `derive` and "
+        "`evaluate` need them",
+    )
+    add(
+        "--full-precision",
+        action="store_true",
+        help="coordinates as they were computed, not rounded to 1/64 px, at twice the room",
+    )
     add("--timings", action="store_true", help="print each stage's speed beside a raw decode")
 
 

@@ -7,7 +7,7 @@ import pytest
 from segments import box_at, split_parts
 
 from models.stabilization.stabilizers import PassThrough
-from schemas.tracks import ADDED_SINCE, SCHEMA_VERSION_KEY, TRACK_SCHEMA
+from schemas.tracks import ADDED_SINCE, SCHEMA_VERSION_KEY, TRACK_SCHEMA, TrackFormat
 from transforms.storage.track_files import METADATA_KEY, merge_track_parts, write_track_part
 from transforms.track_assembler import TrackAssembler
 
@@ -22,7 +22,7 @@ def parts(tmp_path):
     urls = []
     for i, table in enumerate(tables):
         urls.append(str(tmp_path / f"part-{i}.parquet"))
-        write_track_part(urls[-1], table)
+        write_track_part(urls[-1], table, TrackFormat(full_precision=True))
     order = [("face_id", "ascending"), ("frame_index", "ascending")]
     return tuple(urls), pa.concat_tables(tables).sort_by(order)
 
@@ -107,7 +107,7 @@ def test_many_rows_come_in_groups_of_bounded_size(tmp_path):
             schema=TRACK_SCHEMA,
         )
         urls.append(str(tmp_path / f"{part}.parquet"))
-        write_track_part(urls[-1], table)
+        write_track_part(urls[-1], table, TrackFormat())
     target = str(tmp_path / "all.parquet")
     assert merge_track_parts(target, tuple(urls), {}) == 20_000
     meta = pq.ParquetFile(target).metadata
