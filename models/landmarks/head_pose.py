@@ -31,6 +31,10 @@ _CAMERA_DISTANCE: Final = 5.0
 _STEPS: Final = 12
 #: Radians, and extents of the face, that the last step of a solution may still go.
 _SETTLED: Final = 1e-3
+#: A step so small changes no angle that is stored as float32.
+_AT_REST: Final = 1e-7
+#: Faces that are solved side by side: so many that their matrices stay in the cache.
+_BLOCK: Final = 512
 #: Landmarks whose second singular value is this much smaller than the first lie on a line.
 _FLAT: Final = 1e-3
 _DAMPING: Final = 1e-9
@@ -58,21 +62,33 @@ def head_pose(landmarks_px: npt.NDArray[np.floating], pixel_aspect: float = 1.0)
     middle = (low + high)[sound, None] / 2
     seen = (points - middle)[:, _USED] / (_CAMERA_DISTANCE * extent[:, None, None])
     model = MEAN_FACE[_USED] - MEAN_FACE[_USED].mean(0)
+    with np.errstate(all="ignore"):  # what fails is not finite in the end
+        blocks = [_solved(seen[n : n + _BLOCK], model) for n in range(0, len(seen), _BLOCK)]
+    pose[sound] = np.concatenate([np.empty((0, 3)), *blocks])
+    return pose
+
+
+def _solved(seen: Array, model: Array) -> Array:
+    """(N, 3) angles of (N, P, 2) points of a (P, 3) model; nan where there are none."""
     rotation, translation, solid = _affine_guess(seen, model)
     step = np.full((len(seen), 6), np.inf)
-    with np.errstate(all="ignore"):  # what fails is not finite in the end
-        for _ in range(_STEPS):
-            step = _gauss_newton_step(seen, model, rotation, translation)
-            rotation = _rotation_about(step[:, :3]) @ rotation
-            translation = translation + step[:, 3:]
-        near = translation[:, 2]
-        settled = (np.abs(step[:, :3]).max(1) < _SETTLED) & (
-            np.abs(step[:, 3:]).max(1) < _SETTLED * near
+    going = np.arange(len(seen))  # faces whose angles change yet
+    for _ in range(_STEPS):
+        step[going] = last = _gauss_newton_step(
+            seen[going], model, rotation[going], translation[going]
         )
+        rotation[going] = _rotation_about(last[:, :3]) @ rotation[going]
+        translation[going] += last[:, 3:]
+        going = going[~(np.abs(last).max(1) < _AT_REST)]
+        if not len(going):
+            break
+    near = translation[:, 2]
+    settled = (np.abs(step[:, :3]).max(1) < _SETTLED) & (
+        np.abs(step[:, 3:]).max(1) < _SETTLED * near
+    )
     angles = _angles_deg(rotation)
     angles[~(solid & settled & (near > 0))] = np.nan
-    pose[sound] = angles
-    return pose
+    return angles
 
 
 def pose_rotation(pose_deg: npt.NDArray[np.floating]) -> Array:
@@ -106,21 +122,23 @@ def _affine_guess(seen: Array, model: Array) -> tuple[Array, Array, npt.NDArray[
 
 def _gauss_newton_step(seen: Array, model: Array, rotation: Array, translation: Array) -> Array:
     """(N, 6): the rotation vector and the translation that bring the model nearer."""
-    turned = model @ np.swapaxes(rotation, 1, 2)  # (N, P, 3)
-    x, y, z = np.moveaxis(turned + translation[:, None], -1, 0)
-    u, v, zero = x / z, y / z, np.zeros_like(z)
-    rx, ry, rz = np.moveaxis(turned, -1, 0)
-    to_u = [-u * ry / z, (rz + u * rx) / z, -ry / z, 1 / z, zero, -u / z]
-    to_v = [-(rz + v * ry) / z, v * rx / z, rx / z, zero, 1 / z, -v / z]
-    jacobian = np.concatenate([np.stack(to_u, -1), np.stack(to_v, -1)], 1)  # (N, 2P, 6)
+    rx, ry, rz = np.matmul(rotation, model.T).swapaxes(0, 1)  # (N, P) each
+    away = 1 / (rz + translation[:, 2:])
+    u, v = (rx + translation[:, :1]) * away, (ry + translation[:, 1:2]) * away
+    points = model.shape[0]
+    jacobian = np.zeros((len(seen), 6, 2 * points))
+    to_u, to_v = jacobian[..., :points], jacobian[..., points:]
+    to_u[:, 0], to_u[:, 1], to_u[:, 2] = -u * ry * away, (rz + u * rx) * away, -ry * away
+    to_v[:, 0], to_v[:, 1], to_v[:, 2] = -(rz + v * ry) * away, v * rx * away, rx * away
+    to_u[:, 3] = to_v[:, 4] = away
+    to_u[:, 5], to_v[:, 5] = -u * away, -v * away
     residual = np.concatenate([seen[..., 0] - u, seen[..., 1] - v], 1)
-    transposed = np.swapaxes(jacobian, 1, 2)
-    normal = transposed @ jacobian
+    normal = jacobian @ jacobian.swapaxes(1, 2)
     size = np.trace(normal, axis1=1, axis2=2)[:, None, None]
     # Where nothing is finite any more, any regular matrix will do.
     broken = ~np.isfinite(normal).all((1, 2), keepdims=True) | (size == 0)
     normal = np.where(broken, np.eye(6), normal + _DAMPING * size * np.eye(6))
-    step: Array = np.linalg.solve(normal, transposed @ residual[..., None])[..., 0]
+    step: Array = np.linalg.solve(normal, jacobian @ residual[..., None])[..., 0]
     step[broken[:, 0, 0]] = np.nan
     return step
 

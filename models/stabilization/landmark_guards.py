@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from models.stabilization.face_size import face_size_px
 
-__all__ = ["FARTHEST_PX", "JUMP_SIZES", "fill_missing", "jumps"]
+__all__ = ["FARTHEST_PX", "JUMP_SIZES", "fill_missing", "is_jump", "jumps"]
 
 #: Beyond this a coordinate counts as missing.
 FARTHEST_PX: Final = 1e7
@@ -37,4 +37,9 @@ def fill_missing(landmarks_px: Landmarks, last_px: Landmarks | None) -> Landmark
 def jumps(landmarks_px: Landmarks, last_px: Landmarks) -> bool:
     """Whether (68, 2) landmarks are farther from the frame before than a face moves."""
     moved2 = ((landmarks_px - last_px) ** 2).sum(-1).mean()
-    return bool(moved2 > (JUMP_SIZES * face_size_px(last_px)) ** 2 + 1.0)
+    return is_jump(float(moved2), float(face_size_px(last_px)))
+
+
+def is_jump(moved2: float, size_px: float) -> bool:
+    """Whether a face of a size never moves so far; `moved2`: mean square over landmarks, px^2."""
+    return moved2 > (JUMP_SIZES * size_px) ** 2 + 1.0

@@ -24,14 +24,15 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from models.stabilization.face_size import face_size_px
-from models.stabilization.landmark_guards import fill_missing, jumps
-from models.stabilization.mode_passes import Moments, smooth_modes
+from models.stabilization.face_size import size_of_moments_px
+from models.stabilization.landmark_guards import FARTHEST_PX, fill_missing, is_jump
+from models.stabilization.mode_passes import Moments, smooth_modes, smooth_speeds
 from schemas.landmarks import LANDMARK_COUNT
 
 __all__ = ["CHUNK", "LOOKAHEAD", "ModeSmoother", "SmootherParameters", "smooth_track"]
 
-CHUNK: Final = 30
+#: Frames that come out at once. Each is computed (CHUNK + LOOKAHEAD) / CHUNK times.
+CHUNK: Final = 120
 LOOKAHEAD: Final = 70
 #: How far the window over squared speeds reaches, in its deviations.
 _WINDOW_REACH: Final = 3.0
@@ -99,45 +100,61 @@ class ModeSmoother:
         self.parameters = parameters
         self._chunk, self._lookahead = chunk, lookahead
         self._seconds: list[float] = []
-        self._modes: list[Array] = []
+        self._new: list[Array] = []  # landmarks of frames whose modes are not known yet
+        self._modes: Array = np.empty((0, 2 * LANDMARK_COUNT))  # of the frames before those
         self._sizes: list[float] = []
         self._size_px: float | None = None
         self._last: Array | None = None
+        self._last_size_px = 0.0
         self._past: _Past | None = None
 
     def push(self, seconds: float, landmarks_px: Array) -> list[Array]:
         """Takes the (68, 2) landmarks of a frame; gives back what is settled, oldest first."""
-        landmarks_px = fill_missing(landmarks_px, self._last)
+        square = float(np.vdot(landmarks_px, landmarks_px))
+        if not square < FARTHEST_PX**2:
+            landmarks_px = fill_missing(landmarks_px, self._last)
+            square = float(np.vdot(landmarks_px, landmarks_px))
         ended: list[Array] = []
-        if self._last is not None and jumps(landmarks_px, self._last):
-            ended = self.flush()
+        if self._last is not None:
+            moved = landmarks_px - self._last
+            if is_jump(float(np.vdot(moved, moved)) / LANDMARK_COUNT, self._last_size_px):
+                ended = self.flush()
+        x, y = np.add.reduce(landmarks_px, axis=0).tolist()
         self._last = landmarks_px
-        size = max(float(face_size_px(landmarks_px)), _SMALLEST_SIZE_PX)
+        self._last_size_px = size_of_moments_px(square, x, y, LANDMARK_COUNT)
+        size = max(self._last_size_px, _SMALLEST_SIZE_PX)
         before = size if self._size_px is None else self._size_px
         self._size_px = before + _SIZE_RATE * (size - before)
         self._seconds.append(seconds)
         self._sizes.append(self._size_px)
-        self._modes.append(landmarks_px.reshape(-1) @ self.parameters.eigenvectors)
-        if len(self._modes) < self._chunk + self._lookahead:
+        self._new.append(landmarks_px)
+        if len(self._seconds) < self._chunk + self._lookahead:
             return ended
         return ended + self._settle(self._chunk)
 
     def flush(self) -> list[Array]:
         """Ends the track: the rest."""
-        settled = self._settle(len(self._modes)) if self._modes else []
+        settled = self._settle(len(self._seconds)) if self._seconds else []
         self._past = self._size_px = self._last = None
         return settled
 
     def _settle(self, count: int) -> list[Array]:
+        new = (
+            np.reshape(self._new, (len(self._new), 2 * LANDMARK_COUNT))
+            @ self.parameters.eigenvectors
+        )
+        modes = np.concatenate([self._modes, new])
+        self._new.clear()
         smooth, self._past = _smooth(
-            np.stack(self._modes),
+            modes,
             np.array(self._seconds),
             np.array(self._sizes),
             self.parameters,
             self._past,
             count,
         )
-        for held in (self._modes, self._seconds, self._sizes):
+        self._modes = modes[count:].copy()  # not a view, which would keep and pickle all
+        for held in (self._seconds, self._sizes):
             del held[:count]
         landmarks = smooth @ self.parameters.eigenvectors.T
         return list(landmarks.reshape(count, LANDMARK_COUNT, 2))
@@ -163,12 +180,8 @@ def _smooth(
     """Both passes over (T, 136) modes; the first `count` frames, and what the next needs."""
     start = seconds[0] if past is None else past.seconds[-1]
     steps = np.diff(seconds, prepend=start)
-    _, speeds, first = smooth_modes(
-        modes,
-        steps,
-        np.full(modes.shape, parameters.first_agility),
-        None if past is None else past.first,
-        count,
+    speeds, first = smooth_speeds(
+        modes, steps, parameters.first_agility, None if past is None else past.first, count
     )
     variance = parameters.jitter * (sizes[:, None] / 100.0) ** 2
     known = seconds if past is None else np.concatenate([past.seconds, seconds])
@@ -184,5 +197,7 @@ def _smooth(
         modes, steps, agility, None if past is None else past.second, count
     )
     done = len(known) - len(seconds) + count
-    kept = slice(max(0, done - _PAST_FRAMES), done)
+    reached = known[done - 1] - _WINDOW_REACH * parameters.window_seconds
+    near = int(np.argmax(known[:done] > reached))
+    kept = slice(max(near, done - _PAST_FRAMES), done)
     return smooth[:count], _Past(first, second, known[kept], speeds2[kept])

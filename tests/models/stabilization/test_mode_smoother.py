@@ -37,7 +37,7 @@ def test_both_passes_are_the_posterior_of_the_whole_model():
     positions, speeds, after = smooth_modes(z, steps, agility, None, 6)
     assert positions[:, 0] == pytest.approx(whole[:, 0])
     assert speeds[:, 0] == pytest.approx(whole[:, 1])
-    assert after.position[0] == pytest.approx(whole[-1, 0])
+    assert after.means[0, 0] == pytest.approx(whole[-1, 0])
 
 
 @pytest.mark.parametrize("fps", [15, 25, 60])
