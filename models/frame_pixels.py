@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Final, NamedTuple
 
@@ -23,6 +24,7 @@ __all__ = [
     "NOTHING_ALIKE",
     "FrameChange",
     "FramePixels",
+    "StoredPlanes",
     "frame_orientation",
     "orientation_of",
     "upright_affine",
@@ -144,34 +146,60 @@ def upright_picture(
     return np.ascontiguousarray(turned[:, ::-1] if mirrored else turned)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class StoredPlanes:
+    """The pixels of one frame as its decoder stored them: all that `FramePixels` needs of it.
+
+    Attributes:
+        rotation_deg, mirrored: as in `upright_affine`.
+        bits: of a sample, 8 to 16.
+        chroma: log2 of the chroma step in x, in y; None where there is no chroma.
+        planes: luma and two of chroma, (H, W) uint8 or little-endian uint16 of `bits`; or one,
+            (H, W) luma, or (H, W, 3) uint8 RGB where `to_rgb` is None.
+        to_rgb: (3, 4) float32 from (Y, U, V, 1) to 8-bit RGB.
+    """
+
+    rotation_deg: int
+    mirrored: bool
+    bits: int
+    chroma: tuple[int, int] | None
+    planes: list[npt.NDArray[Any]]
+    to_rgb: npt.NDArray[np.float32] | None
+
+    @classmethod
+    def of(cls, frame: Any) -> StoredPlanes:
+        """Those of an av.VideoFrame, as views of it where that can be."""
+        orientation = frame_orientation(frame)
+        base, bits = _split_depth(frame.format.name)
+        if base not in _PLANAR:
+            return cls(*orientation, 8, None, [frame.to_ndarray(format="rgb24")], None)
+        chroma = _PLANAR[base]
+        to_rgb = _yuv_to_rgb(frame, bits, full=base.startswith("yuvj") or base == "gray")
+        return cls(*orientation, bits, chroma, _plane_views(frame, chroma, bits), to_rgb)
+
+
 class FramePixels:
     """The planes of one frame, sampled in upright coordinates.
 
     Args:
-        frame: an av.VideoFrame.
+        frame: an av.VideoFrame, or what is stored of one.
 
     Attributes: `width_px` and `height_px` of the upright frame, `rotation_deg` and `mirrored`
     as in `upright_affine`.
     """
 
     def __init__(self, frame: Any) -> None:
-        self.rotation_deg, self.mirrored = frame_orientation(frame)
-        self.width_px, self.height_px = upright_size(frame.width, frame.height, self.rotation_deg)
-        self._to_stored = upright_affine(
-            frame.width, frame.height, self.rotation_deg, mirrored=self.mirrored
-        )
-        name = frame.format.name
-        base, bits = _split_depth(name)
-        if base in _PLANAR:
-            self._planes = _planar_views(frame, _PLANAR[base], bits)
-            self._to_rgb: npt.NDArray[np.float32] | None = _yuv_to_rgb(
-                frame, bits, full=base.startswith("yuvj") or base == "gray"
-            )
-            self._bits = bits
-        else:
-            self._planes = [(frame.to_ndarray(format="rgb24"), np.eye(2, 3))]
-            self._to_rgb = None
-            self._bits = 8
+        stored = frame if isinstance(frame, StoredPlanes) else StoredPlanes.of(frame)
+        self.rotation_deg, self.mirrored = stored.rotation_deg, stored.mirrored
+        height, width = stored.planes[0].shape[:2]
+        self.width_px, self.height_px = upright_size(width, height, self.rotation_deg)
+        self._to_stored = upright_affine(width, height, self.rotation_deg, mirrored=self.mirrored)
+        to_chroma = _to_chroma(stored.chroma)
+        self._planes = [
+            (plane, to_chroma if place else np.eye(2, 3))
+            for place, plane in enumerate(stored.planes)
+        ]
+        self._to_rgb, self._bits = stored.to_rgb, stored.bits
 
     def sample(self, affine: Affine, width_px: int, height_px: int) -> npt.NDArray[np.uint8]:
         """The pixels under a crop: (height_px, width_px, 3) uint8 RGB.
@@ -230,20 +258,22 @@ def _split_depth(name: str) -> tuple[str, int]:
     return name, 8
 
 
-def _planar_views(
-    frame: Any, chroma: tuple[int, int] | None, bits: int
-) -> list[tuple[npt.NDArray[Any], Affine]]:
+def _plane_views(frame: Any, chroma: tuple[int, int] | None, bits: int) -> list[npt.NDArray[Any]]:
     dtype = np.dtype(np.uint8 if bits == 8 else "<u2")
     views = []
-    for i, plane in enumerate(frame.planes[: 1 if chroma is None else 3]):
+    for plane in frame.planes[: 1 if chroma is None else 3]:
         rows = np.frombuffer(plane, dtype).reshape(plane.height, plane.line_size // dtype.itemsize)
-        to_plane = np.eye(2, 3)
-        if i and chroma is not None:
-            # Chroma sits on the left luma column and between luma rows (MPEG-2, H.264).
-            step_x, step_y = 1 << chroma[0], 1 << chroma[1]
-            to_plane = np.array([[1 / step_x, 0.0, 0.0], [0.0, 1 / step_y, 0.5 / step_y - 0.5]])
-        views.append((rows[:, : plane.width], to_plane))
+        views.append(rows[:, : plane.width])
     return views
+
+
+def _to_chroma(chroma: tuple[int, int] | None) -> Affine:
+    """From a luma pixel to its place in a plane of chroma."""
+    if chroma is None:
+        return np.eye(2, 3)
+    # Chroma sits on the left luma column and between luma rows (MPEG-2, H.264).
+    step_x, step_y = 1 << chroma[0], 1 << chroma[1]
+    return np.array([[1 / step_x, 0.0, 0.0], [0.0, 1 / step_y, 0.5 / step_y - 0.5]])
 
 
 def _yuv_to_rgb(frame: Any, bits: int, *, full: bool) -> npt.NDArray[np.float32]:

@@ -12,13 +12,11 @@ from tqdm import tqdm
 
 from models.detection.face_detector import load_face_detector
 from models.face_tracking import match_boxes
-from models.frame_pixels import FramePixels, upright_aspect
 from pipeline.data.track_file import find_track_file, read_track_file
+from pipeline.videos.upright_frames import pixel_aspect, upright_frames, whole_video
 from schemas.errors import UsageError
 from transforms.decoding.box_sources import DetectedBoxes
-from transforms.decoding.frame_stream import FrameStream
-from transforms.decoding.segment_plan import whole_video
-from transforms.decoding.video_source import open_video
+from transforms.decoding.child_pool import kept_children
 from transforms.storage.output_tables import OutputFolder
 
 __all__ = ["Coverage", "measure_coverage", "run"]
@@ -69,6 +67,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+@kept_children()
 def measure_coverage(uri: str, track_file: str, detector: Any, min_size_px: float) -> Coverage:
     """Detects on every frame of a video and looks for the faces in its tracks.
 
@@ -77,19 +76,17 @@ def measure_coverage(uri: str, track_file: str, detector: Any, min_size_px: floa
     tracks = read_track_file(track_file)
     rows = tracks.by_pts()
     total = Coverage()
-    segment = whole_video(uri)
-    with open_video(uri, segment=segment) as opened:
-        boxes = DetectedBoxes(detector, segment.metadata.time_base)
-        for number, (pts, frame) in enumerate(FrameStream(segment, opened)):
-            pixels = FramePixels(frame)
-            aspect = upright_aspect(segment.metadata.sample_aspect_ratio, pixels.rotation_deg)
-            seen, _ = boxes.find(number, pts, pixels, float(aspect))
-            seen = seen[(seen[:, 2:] - seen[:, :2]).max(1) >= min_size_px]
-            here = tracks.boxes_xyxy_px[rows.get(pts, [])]
-            pairs = match_boxes(seen, here, min_iou=_SAME_FACE_IOU)
-            total += Coverage(
-                int(len(seen) > 0), int(len(seen) > 0 and len(here) > 0), len(seen), len(pairs)
-            )
+    whole = whole_video(uri, tracks.stream_index)
+    boxes = DetectedBoxes(detector, whole.metadata.time_base)
+    for number, (pts, pixels) in enumerate(upright_frames(whole)):
+        aspect = float(pixel_aspect(whole.metadata, pixels))
+        seen, _ = boxes.find(number, pts, pixels, aspect)
+        seen = seen[(seen[:, 2:] - seen[:, :2]).max(1) >= min_size_px]
+        here = tracks.boxes_xyxy_px[rows.get(pts, [])]
+        pairs = match_boxes(seen, here, min_iou=_SAME_FACE_IOU)
+        total += Coverage(
+            int(len(seen) > 0), int(len(seen) > 0 and len(here) > 0), len(seen), len(pairs)
+        )
     return total
 
 

@@ -22,20 +22,26 @@ from models.crops import Affine, fit_affine, image_to_crop, square_affine
 from models.frame_pixels import FramePixels
 from pipeline.data.track_file import TrackRows, find_track_file, read_track_file
 from pipeline.reports.overlay import FaceOverlay, Image, draw_caption, draw_face
-from pipeline.videos.upright_frames import check_tracks_match, pixel_aspect, upright_frames
+from pipeline.videos.upright_frames import (
+    check_tracks_match,
+    pixel_aspect,
+    upright_frames,
+    whole_video,
+)
 from pipeline.videos.video_writer import VideoWriter
 from schemas.errors import ContainerError, UsageError
 from schemas.records import StreamMetadata
-from transforms.decoding.segment_plan import whole_video
+from transforms.decoding.child_pool import kept_children
 from transforms.storage.atomic_files import atomic_file
 
-__all__ = ["render_contact_sheet", "render_video", "run"]
+__all__ = ["render_contact_sheet", "render_video", "run", "shown_size"]
 
 _TILE_PX: Final = 360
 _TILE_MARGIN: Final = 1.25
 _CAPTION_PX: Final = 22
 _OUTSIDE: Final = 20  # grey level around frames and tiles
 _SMALLEST_SIDE_PX: Final = 480
+_LONGEST_SIDE_PX: Final = 8192
 
 
 def run(args: argparse.Namespace) -> int:
@@ -54,6 +60,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+@kept_children()
 def render_video(video: str, tracks: TrackRows, to: Path, *, raw: bool = False) -> int:
     """Writes every frame of `video` with its faces to an .mp4; returns how many frames.
 
@@ -74,7 +81,7 @@ def render_video(video: str, tracks: TrackRows, to: Path, *, raw: bool = False) 
         if first is None:
             raise ContainerError("no_frames", f"{video}: no frame could be decoded")
         aspect = pixel_aspect(stream, first[1])
-        width, height = _shown_size(first[1], aspect)
+        width, height = shown_size(first[1], aspect)
         with VideoWriter(part, ".mp4", stream, width, height) as out:
             for index, (pts, pixels) in enumerate(itertools.chain([first], source)):
                 affine = fit_affine(
@@ -94,6 +101,7 @@ def render_video(video: str, tracks: TrackRows, to: Path, *, raw: bool = False) 
     return frames
 
 
+@kept_children()
 def render_contact_sheet(
     video: str,
     tracks: TrackRows,
@@ -228,8 +236,10 @@ def _caption(index: int, seconds: float, faces: list[int]) -> str:
     return f"frame {index}   {seconds:.3f} s   {who}"
 
 
-def _shown_size(pixels: FramePixels, aspect: Fraction) -> tuple[int, int]:
-    """Even width and height with square pixels, the shorter side at least 480 or nearly."""
+def shown_size(pixels: FramePixels, aspect: Fraction) -> tuple[int, int]:
+    """Even width and height with square pixels: the shorter side at least 480 or nearly, the
+    longer one at most 8192, whatever shape of pixels a header claims."""
     width, height = float(pixels.width_px * aspect), float(pixels.height_px)
-    enlarge = max(1, round(_SMALLEST_SIDE_PX / min(width, height)))
-    return (max(2, round(width * enlarge / 2) * 2), max(2, round(height * enlarge / 2) * 2))
+    scale = float(max(1, round(_SMALLEST_SIDE_PX / min(width, height))))
+    scale = min(scale, _LONGEST_SIDE_PX / max(width, height))
+    return (max(2, round(width * scale / 2) * 2), max(2, round(height * scale / 2) * 2))

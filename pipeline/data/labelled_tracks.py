@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Collection, Iterator
 from pathlib import PurePosixPath
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,10 +14,9 @@ from models.landmarks.datasets.labelled_face import AnnotationError, FaceOrigin
 from models.landmarks.datasets.labelled_set import LabelledSet
 from models.landmarks.datasets.labelled_video import FaceLabel, Frame, LabelledVideo
 from pipeline.data.track_file import find_track_file, read_track_file
+from pipeline.videos.upright_frames import upright_frames, whole_video
 from schemas.errors import UsageError, VideoError
-from transforms.decoding.frame_stream import FrameStream
-from transforms.decoding.segment_plan import whole_video
-from transforms.decoding.video_source import open_video
+from transforms.decoding.child_pool import kept_children
 
 __all__ = ["AnnotatedVideo", "read_labelled_track"]
 
@@ -37,10 +35,9 @@ class AnnotatedVideo:
     def pictures(self, wanted: Collection[int]) -> Iterator[Frame]:
         """Every frame in order; pictures of the wanted pts."""
         try:
-            whole = whole_video(self.uri)
-            with open_video(self.uri, segment=whole) as opened:
-                for number, (pts, frame) in enumerate(FrameStream(whole, opened)):
-                    yield Frame(number, pts, _picture(frame) if pts in wanted else None)
+            with kept_children():
+                for number, (pts, pixels) in enumerate(upright_frames(whole_video(self.uri))):
+                    yield Frame(number, pts, _picture(pixels) if pts in wanted else None)
         except VideoError as error:
             raise AnnotationError(f"{self.uri}: cannot be decoded: {error}") from error
 
@@ -72,6 +69,5 @@ def read_labelled_track(spec: str) -> LabelledSet:
     return LabelledSet(name, videos=[LabelledVideo(origin, AnnotatedVideo(video), labels)])
 
 
-def _picture(frame: Any) -> npt.NDArray[np.uint8]:
-    pixels = FramePixels(frame)
+def _picture(pixels: FramePixels) -> npt.NDArray[np.uint8]:
     return pixels.sample(np.eye(2, 3), pixels.width_px, pixels.height_px)

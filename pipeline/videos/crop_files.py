@@ -18,9 +18,9 @@ import numpy.typing as npt
 from pipeline.data.track_file import TrackRows
 from pipeline.exports.tar_shards import TarShards
 from pipeline.exports.text_files import json_text, rounded
+from pipeline.videos.upright_frames import check_sound, opened_sound
 from pipeline.videos.video_writer import VideoWriter
 from schemas.records import Segment
-from transforms.decoding.video_source import open_video
 from transforms.storage.atomic_files import Folder, atomic_file, write_bytes
 
 __all__ = ["ClipFiles", "CropFiles", "PictureFiles", "ShardFiles"]
@@ -103,6 +103,7 @@ class ClipFiles:
     ) -> None:
         self._to, self._tracks, self._whole, self._runs = to, tracks, whole, runs
         self._size_px = size_px
+        check_sound(whole)
         self._open: dict[int, tuple[ExitStack, VideoWriter, int]] = {}
 
     def write(self, run: int, row: int, image: Image) -> tuple[str, int]:
@@ -124,7 +125,7 @@ class ClipFiles:
         stop_pts = int(self._tracks.pts[self._runs[run][-1]]) + whole.metadata.step_pts
         with ExitStack() as stack:
             part = stack.enter_context(atomic_file(str(self._to / name)))
-            sound = stack.enter_context(open_video(whole.video.uri, segment=whole))
+            sound = stack.enter_context(opened_sound(whole))
             out = VideoWriter(
                 part, ".mp4", whole.metadata, self._size_px, self._size_px,
                 sound=sound, range_pts=(pts, stop_pts), shift_pts=pts,

@@ -18,10 +18,15 @@ from models.crops import image_to_crop
 from pipeline.data.track_file import TrackRows
 from pipeline.videos.crop_files import ClipFiles, CropFiles, PictureFiles, ShardFiles
 from pipeline.videos.crop_plan import CropFilter, crop_transforms, kept_rows, runs_of
-from pipeline.videos.upright_frames import check_tracks_match, pixel_aspect, upright_frames
+from pipeline.videos.upright_frames import (
+    check_tracks_match,
+    pixel_aspect,
+    upright_frames,
+    whole_video,
+)
 from schemas.choices import CROP_FORMS
 from schemas.errors import ContainerError, UsageError
-from transforms.decoding.segment_plan import whole_video
+from transforms.decoding.child_pool import kept_children
 from transforms.storage.atomic_files import Folder, atomic_file, file_stem
 
 __all__ = ["CropSummary", "crop"]
@@ -45,6 +50,7 @@ class CropSummary:
     table: str
 
 
+@kept_children()
 def crop(
     video: str,
     tracks: TrackRows,

@@ -21,12 +21,18 @@ import numpy.typing as npt
 
 from models.crops import fit_affine, image_to_crop
 from pipeline.data.track_file import TrackRows
-from pipeline.videos.upright_frames import check_tracks_match, pixel_aspect, upright_frames
+from pipeline.videos.upright_frames import (
+    check_sound,
+    check_tracks_match,
+    opened_sound,
+    pixel_aspect,
+    upright_frames,
+    whole_video,
+)
 from pipeline.videos.video_writer import CONTAINERS, VideoWriter
 from schemas.choices import REDACTION_STYLES
 from schemas.errors import ContainerError, UsageError
-from transforms.decoding.segment_plan import whole_video
-from transforms.decoding.video_source import open_video
+from transforms.decoding.child_pool import kept_children
 from transforms.storage.atomic_files import atomic_file
 
 __all__ = ["FaceCover", "face_covers", "hide_face", "redact"]
@@ -109,6 +115,7 @@ def hide_face(image: Image, box_xyxy_px: npt.NDArray[np.float64], style: str = "
     part[:] = cv2.resize(coarse, part.shape[1::-1], interpolation=back).reshape(part.shape)
 
 
+@kept_children()
 def redact(
     video: str,
     tracks: TrackRows,
@@ -146,6 +153,7 @@ def redact(
     whole = whole_video(
         video, tracks.stream_index, start_seconds=start_seconds, stop_seconds=stop_seconds
     )
+    check_sound(whole)
     stream = whole.metadata
     covers = face_covers(tracks, stream.time_base, margin=margin)
     times = set(tracks.pts.tolist())
@@ -159,7 +167,7 @@ def redact(
         pts, pixels = first
         shown = pixels.width_px, pixels.height_px
         width, height = (side + side % 2 for side in shown)
-        sound = stack.enter_context(open_video(video, segment=whole))
+        sound = stack.enter_context(opened_sound(whole))
         out = stack.enter_context(
             VideoWriter(
                 part, suffix, stream, width, height,

@@ -110,6 +110,13 @@ def markdown_table(cases: list[HostileCase]) -> str:
         "damaged, or where frames leave a hole for a packet that went in; never for the second",
         "field of a frame, a packet with two pictures or none, or times that start again.",
         "",
+        "Commands that take a video and its tracks (`render`, `redact`, `crop`, `evaluate",
+        "coverage`, `evaluate tracks`), `report`, `probe` and `--timings` decode in the same",
+        "limited child as `annotate`, with its default limits: such a file ends the command with",
+        "one message. Two things stay outside. Sound is copied undecoded by the command itself,",
+        "after a child has read it all; and labelled sets (300VW and the like), which are",
+        "downloaded and checked by a person, are decoded without a child.",
+        "",
         "`tests/hostile/test_exact.py` draws a spot at a known place: turned, squeezed, enlarged,",
         "shrunk or at the edge, a landmark on it comes out within 0.05 px of the source image.",
     ]

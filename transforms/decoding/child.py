@@ -20,30 +20,36 @@ import dataclasses
 import logging
 import math
 import signal
-import time
 from collections.abc import Callable, Iterator
-from typing import Any, Final, NoReturn, TypeVar
+from typing import Final, NoReturn, TypeAlias, TypeVar
 
 import numpy as np
 
+from models.frame_pixels import FramePixels
 from schemas.errors import DecodingError, HostError, VideoError
 from schemas.records import Segment, SegmentWindows, Video
-from transforms.decoding.child_process import ChildProcess, kill_all_children
+from transforms.decoding.child_process import (
+    ChildProcess,
+    ignore_frames,
+    kill_all_children,
+    wait_for_answer,
+)
+from transforms.decoding.frame_answer import Frame
 from transforms.decoding.messages import (
     Answer,
     Done,
     Fault,
+    Frames,
     Measured,
     NeedsCopy,
     Picture,
     Plan,
-    Progress,
     Raised,
     Ready,
     Refusal,
     Request,
     Windows,
-    decode_answer,
+    more_follow,
 )
 from transforms.decoding.pictures import PictureRequest, VideoPicture
 from transforms.decoding.reachable_sources import copy_from_now_on, within_reach
@@ -55,8 +61,6 @@ from transforms.storage.source_files import NoRangesError
 __all__ = ["ChildSettings", "DecodingChild", "kill_all_children"]
 
 _LOGGER = logging.getLogger(__name__)
-#: How often a busy child's memory and time are looked at.
-_WATCH_SECONDS: Final = 0.25
 #: Time that every request may take, whatever the length of its video.
 _GRACE_SECONDS: Final = 120.0
 #: Length that a video without a known one is taken for.
@@ -64,8 +68,8 @@ _UNKNOWN_SECONDS: Final = 3600.0
 #: Silence allowed while a child reads its libraries, at least.
 _START_SECONDS: Final = 300.0
 _STARTS: Final = 2
-_LARGEST_ANSWER: Final = 2**31 - 1
 
+_Asked: TypeAlias = Video | Segment | PictureRequest
 _Expected = TypeVar("_Expected", bound=Answer)
 
 
@@ -103,7 +107,7 @@ class DecodingChild:
         self._settings = settings
         self._process: ChildProcess | None = None
         self._busy = False
-        self._on_frames: Callable[[int], None] = _ignore
+        self._on_frames: Callable[[int], None] = ignore_frames
         self._prepared: set[bool] = set()  # without, with the detector
         self._has_met_a_video = False
 
@@ -114,14 +118,7 @@ class DecodingChild:
             VideoError: it cannot be opened, or takes the child down or past a limit.
             HostError: no child can be started here.
         """
-        while True:
-            try:
-                with within_reach(video) as reachable:
-                    plan, _ = next(self._answers(Request.PLAN, reachable, video, 0.0, Plan))
-                return plan.segments(video)
-            except NoRangesError:
-                if not copy_from_now_on(video):
-                    raise
+        return self._answer(Request.PLAN, video, 0.0, Plan)[0].segments(video)
 
     def decode(
         self, segment: Segment, on_frames: Callable[[int], None] | None = None
@@ -135,7 +132,7 @@ class DecodingChild:
             on_frames: called now and then with the number of its frames decoded so far.
         """
         self._prepare(segment.video)
-        self._on_frames = on_frames or _ignore
+        self._on_frames = on_frames or ignore_frames
         seconds = (segment.metadata.duration_seconds or _UNKNOWN_SECONDS) / segment.count
         rest: Segment | None = segment
         while rest is not None:
@@ -152,29 +149,41 @@ class DecodingChild:
 
     def measure(self, video: Video) -> tuple[int, float]:
         """Frames and seconds of a plain decode of the whole video; raises as `plan` does."""
-        with within_reach(video) as reachable:
-            asked = Request.MEASURE, reachable, video, _UNKNOWN_SECONDS
-            measured, _ = next(self._answers(*asked, Measured))
+        measured, _ = self._answer(Request.MEASURE, video, _UNKNOWN_SECONDS, Measured)
         return measured.frames, measured.seconds
 
     def picture(self, asked: PictureRequest) -> VideoPicture:
         """A picture of a video; raises as `plan` does."""
-        while True:
-            try:
-                with within_reach(asked.video) as reachable:
-                    request = dataclasses.replace(asked, video=reachable)
-                    told = Request.PICTURE, request, asked.video, 0.0
-                    answer, body = next(self._answers(*told, Picture))
-                break
-            except NoRangesError:
-                if not copy_from_now_on(asked.video):
-                    raise
+        answer, body = self._answer(Request.PICTURE, asked, 0.0, Picture)
         shape = answer.height_px, answer.width_px, 3
         if len(body) != math.prod(shape):
             error = ValueError(f"got {len(body)} bytes, expected {shape}")
             self._refuse_garbage(asked.video, error)
         pixels = np.frombuffer(body, np.uint8).reshape(shape)
         return VideoPicture(answer.pts, pixels, np.array(answer.affine).reshape(2, 3))
+
+    def frames(self, segment: Segment) -> Iterator[tuple[int, FramePixels]]:
+        """(pts, pixels) of every frame of a segment, pts rising; raises as `plan` does."""
+        video, last_pts = segment.video, None
+        seconds = segment.metadata.duration_seconds or _UNKNOWN_SECONDS
+        while True:
+            try:
+                with within_reach(video) as reachable:
+                    request = dataclasses.replace(segment, video=reachable)
+                    asked = Request.FRAMES, request, video, seconds
+                    for answer, body in self._answers(*asked, Frames):
+                        frame = answer.frame
+                        if frame is not None and (last_pts is None or frame.pts > last_pts):
+                            last_pts = frame.pts
+                            yield last_pts, self._pixels(frame, body, video)
+                return
+            except NoRangesError:
+                if not copy_from_now_on(video):
+                    raise
+
+    def read_sound(self, segment: Segment) -> None:
+        """Reads all packets of a video's sound, as a trial; raises as `plan` does."""
+        self._answer(Request.SOUND, segment, _UNKNOWN_SECONDS, Done)
 
     def close(self) -> None:
         """Ends the child, whatever it is doing."""
@@ -183,6 +192,12 @@ class DecodingChild:
         self._process = None
         self._busy = self._has_met_a_video = False
         self._prepared.clear()
+
+    def _pixels(self, frame: Frame, body: memoryview, video: Video) -> FramePixels:
+        try:
+            return FramePixels(frame.planes(body, self._settings.max_pixels))
+        except ValueError as error:
+            self._refuse_garbage(video, error)
 
     def _taken(
         self, body: memoryview, whole: Segment, rest: Segment | None, *, last: bool
@@ -221,10 +236,30 @@ class DecodingChild:
             raise ValueError(f"a piece that ends at {seam.pts} has a frame at {pts[-1]}")
         return dataclasses.replace(windows, segment=own), rest
 
+    def _answer(
+        self,
+        request: Request,
+        argument: _Asked,
+        video_seconds: float,
+        expected: type[_Expected],
+    ) -> tuple[_Expected, memoryview]:
+        """The only answer to a request about a video, which is copied first if need be."""
+        video = argument if isinstance(argument, Video) else argument.video
+        while True:
+            try:
+                with within_reach(video) as reachable:
+                    told: _Asked = reachable
+                    if not isinstance(argument, Video):
+                        told = dataclasses.replace(argument, video=reachable)
+                    return next(self._answers(request, told, video, video_seconds, expected))
+            except NoRangesError:
+                if not copy_from_now_on(video):
+                    raise
+
     def _answers(
         self,
         request: Request,
-        argument: Video | Segment | PictureRequest,
+        argument: _Asked,
         video: Video,
         video_seconds: float,
         expected: type[_Expected],
@@ -241,7 +276,7 @@ class DecodingChild:
             process.connection.send((request, argument))
             while self._busy:
                 answer, body = self._received(process, watchdog, video)
-                self._busy = isinstance(answer, Windows) and not answer.last
+                self._busy = more_follow(answer)
                 self._tell(answer, argument, video)
                 if not isinstance(answer, expected):
                     kinds = f"{type(answer).__name__}, expected {expected.__name__}"
@@ -260,7 +295,7 @@ class DecodingChild:
     ) -> tuple[Answer, memoryview]:
         """The next answer that is more than a sign of life."""
         try:
-            received = _wait(process, watchdog, self._on_frames)
+            received = wait_for_answer(process, watchdog, self._on_frames)
         except ValueError as error:
             self._refuse_garbage(video, error)
         if isinstance(received, Breach):
@@ -269,9 +304,7 @@ class DecodingChild:
             raise DecodingError(received.reason, message)
         return received
 
-    def _tell(
-        self, answer: Answer, argument: Video | Segment | PictureRequest, video: Video
-    ) -> None:
+    def _tell(self, answer: Answer, argument: _Asked, video: Video) -> None:
         """Raises what an answer tells, if it tells of a failure."""
         if isinstance(answer, Refusal):
             if answer.reason == "memory_limit":
@@ -339,7 +372,7 @@ class DecodingChild:
         settings = self._settings
         stall_seconds = max(settings.stall_seconds, _START_SECONDS)
         try:
-            received = _wait(process, Watchdog(Limits(settings.memory_mb, stall_seconds)))
+            received = wait_for_answer(process, Watchdog(Limits(settings.memory_mb, stall_seconds)))
         except ValueError as error:
             return f"it answered with garbage: {error}"
         if isinstance(received, Breach):
@@ -349,29 +382,3 @@ class DecodingChild:
         if isinstance(answer, Fault):
             return answer.message
         return None if isinstance(answer, expected) else f"it answered {answer!r:.200}"
-
-
-def _ignore(frames: int) -> None:
-    """What nobody asked to hear."""
-
-
-def _wait(
-    process: ChildProcess, watchdog: Watchdog, on_frames: Callable[[int], None] = _ignore
-) -> tuple[Answer, memoryview] | Breach:
-    """The next answer that is more than progress, or the limit that was broken before.
-
-    Raises EOFError or OSError when the child hangs up, ValueError for garbage.
-    """
-    watchdog.wait_begins(time.monotonic())
-    while True:
-        if process.connection.poll(_WATCH_SECONDS):
-            received: tuple[Any, memoryview]
-            received = decode_answer(process.connection.recv_bytes(_LARGEST_ANSWER))
-            if not isinstance(received[0], Progress):
-                watchdog.wait_ends(time.monotonic())
-                return received
-            watchdog.sign(time.monotonic())
-            on_frames(received[0].frames)
-        breach = watchdog.breach(time.monotonic(), process.memory_mb())
-        if breach is not None:
-            return breach

@@ -11,16 +11,23 @@ import os
 import signal
 import subprocess
 import tempfile
+import time
+from collections.abc import Callable
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from typing import Any, Final
 
+from transforms.decoding.messages import Answer, Progress, decode_answer
 from transforms.decoding.safe_python import python_command, python_environment
+from transforms.decoding.watchdog import Breach, Watchdog
 
-__all__ = ["ChildProcess", "kill_all_children"]
+__all__ = ["ChildProcess", "ignore_frames", "kill_all_children", "wait_for_answer"]
 
 _FAREWELL_SECONDS: Final = 2.0
 _LAST_WORDS_BYTES: Final = 400
+#: How often a busy child's memory and time are looked at.
+_WATCH_SECONDS: Final = 0.25
+_LARGEST_ANSWER: Final = 2**31 - 1
 #: The children of this process that are alive.
 _ALIVE: set[subprocess.Popen[bytes]] = set()
 
@@ -97,3 +104,29 @@ def _signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:  # one of the real-time signals between the named ones
         return str(number)
+
+
+def ignore_frames(frames: int) -> None:
+    """What nobody asked to hear."""
+
+
+def wait_for_answer(
+    process: ChildProcess, watchdog: Watchdog, on_frames: Callable[[int], None] = ignore_frames
+) -> tuple[Answer, memoryview] | Breach:
+    """The next answer that is more than progress, or the limit that was broken before.
+
+    Raises EOFError or OSError when the child hangs up, ValueError for garbage.
+    """
+    watchdog.wait_begins(time.monotonic())
+    while True:
+        if process.connection.poll(_WATCH_SECONDS):
+            received: tuple[Any, memoryview]
+            received = decode_answer(process.connection.recv_bytes(_LARGEST_ANSWER))
+            if not isinstance(received[0], Progress):
+                watchdog.wait_ends(time.monotonic())
+                return received
+            watchdog.sign(time.monotonic())
+            on_frames(received[0].frames)
+        breach = watchdog.breach(time.monotonic(), process.memory_mb())
+        if breach is not None:
+            return breach

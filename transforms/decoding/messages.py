@@ -21,6 +21,7 @@ import msgspec
 
 from schemas.records import Segment, StreamMetadata, Video
 from schemas.videos import REASONS
+from transforms.decoding.frame_answer import Frames
 from transforms.storage.record_codec import decode_fraction, encode_fraction
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "Answer",
     "Done",
     "Fault",
+    "Frames",
     "Measured",
     "NeedsCopy",
     "Picture",
@@ -40,6 +42,7 @@ __all__ = [
     "Windows",
     "decode_answer",
     "encode_answer",
+    "more_follow",
 ]
 
 _SIZE_BYTES: Final = 8
@@ -63,6 +66,8 @@ class Request(StrEnum):
     DECODE = "decode"  # of a Segment: answers Windows until `last`
     MEASURE = "measure"  # of a Video: answers Measured
     PICTURE = "picture"  # of a PictureRequest: answers Picture
+    FRAMES = "frames"  # of a Segment: answers Frames until there is none
+    SOUND = "sound"  # of a Segment: answers Done when all of its sound could be read
 
 
 _Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
@@ -205,11 +210,19 @@ Answer: TypeAlias = (
     | Windows
     | Measured
     | Picture
+    | Frames
     | NeedsCopy
     | Refusal
     | Raised
     | Fault
 )
+
+
+def more_follow(answer: Answer) -> bool:
+    """Whether an answer is one of several, and not the last."""
+    if isinstance(answer, Windows):
+        return not answer.last
+    return isinstance(answer, Frames) and answer.frame is not None
 
 
 def encode_answer(answer: Answer, body: bytes | memoryview = b"") -> bytes:

@@ -25,6 +25,7 @@ from transforms.decoding.child import ChildSettings
 from transforms.decoding.messages import (
     Done,
     Fault,
+    Frames,
     Measured,
     NeedsCopy,
     Picture,
@@ -145,6 +146,37 @@ class Server:
         a, b, x, c, d, y = taken.affine.ravel().tolist()
         answer = Picture(taken.pts, width, height, (a, b, x, c, d, y))
         return encode_answer(answer, taken.pixels.tobytes())
+
+    def frames(self, segment: Segment) -> bytes:
+        """The planes of every frame of a segment; sent one by one."""
+        from models.frame_pixels import StoredPlanes
+        from transforms.decoding.frame_answer import Frame
+        from transforms.decoding.frame_stream import FrameStream
+        from transforms.decoding.video_source import open_video
+
+        settings = self._settings
+        with open_video(
+            segment.video.uri, max_pixels=settings.max_pixels, segment=segment
+        ) as opened:
+            stream = FrameStream(segment, opened, settings.decode_threads, settings.max_pixels)
+            for pts, picture in stream:
+                frame, body = Frame.of(pts, StoredPlanes.of(picture))
+                self._connection.send_bytes(encode_answer(Frames(frame), body))
+        return encode_answer(Frames(None))
+
+    def sound(self, segment: Segment) -> bytes:
+        """Reads all packets of sound of a segment's video, and keeps none."""
+        from av.error import FFmpegError
+
+        from transforms.decoding.video_source import open_video
+
+        with (
+            open_video(segment.video.uri, segment=segment) as opened,
+            contextlib.suppress(FFmpegError, IndexError),  # as far as a plain reader comes
+        ):
+            for count, _ in enumerate(opened.container.demux(opened.container.streams.audio)):
+                self._progress(count)
+        return encode_answer(Done())
 
     def _given_boxes(self, segment: Segment) -> GivenBoxes:
         """The boxes given for a segment's video; read once for all its segments."""

@@ -13,7 +13,7 @@ from pipeline.commands.command_line import parse_command
 from pipeline.commands.render import render_contact_sheet, render_video, run
 from pipeline.commands.sample import write_sample
 from pipeline.data.track_file import TrackRows, find_track_file, read_track_file
-from schemas.errors import ContainerError, SourceError, UsageError
+from schemas.errors import UsageError, VideoError
 from schemas.tracks import TRACK_SCHEMA
 
 TILE = (382, 360)
@@ -204,7 +204,7 @@ def test_command(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str])
     to = tmp_path / "sheet.png"
     assert command(str(clip), "--tracks", tracks, "--to", str(to), "--frames", "2") == 0
     assert capsys.readouterr().out == f"{to}: 2 tiles\n"
-    with pytest.raises(SourceError, match="no such file"):
+    with pytest.raises(VideoError, match="no such file"):
         command("nosuch.mp4", "--tracks", tracks, "--to", str(to))
-    with pytest.raises(ContainerError, match="no video container"):
+    with pytest.raises(VideoError, match="no video container"):
         command(tracks, "--tracks", tracks, "--to", str(to))

@@ -63,6 +63,10 @@ METADATA = {
     "sample_aspect_ratio": "1",
 }
 PLAN = {"type": "plan", "metadata": METADATA, "cuts": [[None, None, None]]}
+FRAME = {
+    "pts": 0, "rotation_deg": 0, "mirrored": False, "bits": 8, "chroma": None,
+    "sides_px": [[4, 6]], "to_rgb": None,
+}  # fmt: skip
 ANSWERS = {
     "no record": b"",
     "half a record": framed(PLAN)[:40],
@@ -81,6 +85,10 @@ ANSWERS = {
     "no time": framed(PLAN | {"metadata": METADATA | {"time_base": "1/0"}}),
     "a time of many digits": framed(PLAN | {"metadata": METADATA | {"time_base": "1" * 9999}}),
     "cuts that fall": framed(PLAN | {"cuts": [[None, None, 50], [40, 50, 30], [20, 30, None]]}),
+    "a frame without its pixels": framed({"type": "frames", "frame": FRAME}),
+    "a frame of a billion pixels": framed(
+        {"type": "frames", "frame": FRAME | {"sides_px": [[2**15, 2**15]]}}, b"x"
+    ),
     "a piece of nothing": framed({"type": "windows", "last": False}),
 }
 

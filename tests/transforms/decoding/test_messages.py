@@ -16,10 +16,12 @@ from segments import make_segment
 
 from schemas.records import Video
 from schemas.videos import REASONS
+from transforms.decoding.frame_answer import Frame
 from transforms.decoding.messages import (
     Answer,
     Done,
     Fault,
+    Frames,
     Measured,
     NeedsCopy,
     Picture,
@@ -42,6 +44,7 @@ ANSWERS: dict[str, Answer] = {
     "windows": Windows(last=True),
     "measured": Measured(50, 0.25),
     "picture": Picture(7, 4, 3, (2.0, 0.0, 0.5, 0.0, 2.0, 0.5)),
+    "frames": Frames(Frame(7, 90, True, 10, (1, 1), [(4, 6), (2, 3), (2, 3)], [0.5] * 12)),
     "needs copy": NeedsCopy(),
     "refusal": Refusal("no_frames", "clip.mp4: no frame could be decoded"),
     "raised": Raised("Traceback ...\nKeyError: 1"),
@@ -90,6 +93,9 @@ def check_sound(answer: Answer) -> None:
     if isinstance(answer, Picture):
         assert np.isfinite(np.linalg.inv(np.reshape(answer.affine, (2, 3))[:, :2])).all()
         assert min(answer.width_px, answer.height_px) >= 1
+    if isinstance(answer, Frames) and answer.frame is not None:
+        with pytest.raises(ValueError, match="expected"):
+            answer.frame.planes(memoryview(b"1"), 10**7)
     if isinstance(answer, Refusal):
         assert answer.reason in REASONS
         answer.message.encode()
