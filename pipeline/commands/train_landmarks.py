@@ -77,9 +77,11 @@ def run(args: argparse.Namespace) -> int:
 
 def _recipe(network: str, args: argparse.Namespace) -> Recipe:
     recipe = recipe_for(args.recipe, network)
-    if args.learning_rate is None:
-        return recipe
-    return dataclasses.replace(recipe, learning_rate=args.learning_rate)
+    return dataclasses.replace(
+        recipe,
+        learning_rate=args.learning_rate or recipe.learning_rate,
+        heatmap_centres=args.heatmap_centres,
+    )
 
 
 def _card(name: str, args: argparse.Namespace) -> LandmarkCard:
@@ -91,13 +93,14 @@ def _card(name: str, args: argparse.Namespace) -> LandmarkCard:
     except ValueError as error:
         raise UsageError(str(error)) from error
     codec = "soft_argmax" if network.makes_spread else args.codec
+    sigma_px = _SOFT_ARGMAX_SIGMA_PX if codec == "soft_argmax" else SIGMA_PX
     return LandmarkCard(
         network=name,
         settings=settings,
         crop_size_px=network.crop_size_px,
         crop_scale=args.crop_scale,
         codec=codec,
-        sigma_px=_SOFT_ARGMAX_SIGMA_PX if codec == "soft_argmax" else SIGMA_PX,
+        sigma_px=args.sigma or sigma_px,
         training=f"facetracks train landmarks --recipe {args.recipe}"
         + (f" from {args.initial.name}" if args.initial else "")
         + (f" with {args.animated_windows} animated windows" if args.animated_windows else "")

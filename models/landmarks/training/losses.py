@@ -25,6 +25,7 @@ from models.landmarks.networks.landmark_network import LandmarkNetwork
 from schemas.landmarks import OUTER_EYE_CORNERS
 
 __all__ = [
+    "HeatmapCentres",
     "LandmarkLoss",
     "heatmap_loss",
     "landmark_loss",
@@ -33,6 +34,9 @@ __all__ = [
     "spread_loss",
     "squared_distance",
 ]
+
+#: Where the Gaussians of heatmaps are centred: on landmarks, or on the pixels that they lie in.
+HeatmapCentres = Literal["fractional", "integer"]
 
 #: What a nat between a softmax and its Gaussian counts, beside an interocular distance.
 _SHAPE_WEIGHT: Final = 0.01
@@ -69,6 +73,7 @@ def landmark_loss(
     codec: str,
     sigma_px: float,
     coordinate_loss: Literal["squares", "distance"] = "distance",
+    heatmap_centres: HeatmapCentres = "fractional",
 ) -> LandmarkLoss:
     """The loss that `network` is trained by, which depends on how its output will be read.
 
@@ -79,14 +84,17 @@ def landmark_loss(
         codec: what will decode its heatmaps, one of CODECS.
         sigma_px: of the heatmaps that heatmap networks are compared with, in heatmap pixels.
         coordinate_loss: how coordinates are compared.
+        heatmap_centres: of the heatmaps that squares are compared with.
     """
     if network.heatmap_stride is None:
         squares = coordinate_loss == "squares"
         return LandmarkLoss(network, squared_distance if squares else normalized_distance)
     if network.makes_spread:
         return LandmarkLoss(network, functools.partial(spread_loss, sigma_px=sigma_px))
-    compare = functools.partial(
-        soft_argmax_loss if codec == "soft_argmax" else heatmap_loss, sigma_px=sigma_px
+    compare = (
+        functools.partial(soft_argmax_loss, sigma_px=sigma_px)
+        if codec == "soft_argmax"
+        else functools.partial(heatmap_loss, sigma_px=sigma_px, centres=heatmap_centres)
     )
     if isinstance(network, StackedHourglass):
         return LandmarkLoss(network.all_stacks, compare)
@@ -123,7 +131,9 @@ def normalized_distance(predicted: Tensor, truth: Tensor) -> Tensor:
     return normalized.mean()
 
 
-def heatmap_loss(heatmaps: Tensor, truth: Tensor, sigma_px: float) -> Tensor:
+def heatmap_loss(
+    heatmaps: Tensor, truth: Tensor, sigma_px: float, centres: HeatmapCentres = "fractional"
+) -> Tensor:
     """Squared distance to the encoded heatmaps (FHR Eq. 2), relative to an empty prediction.
 
     1 where nothing is predicted and 0 where all is, whatever the size of the maps is.
@@ -132,10 +142,14 @@ def heatmap_loss(heatmaps: Tensor, truth: Tensor, sigma_px: float) -> Tensor:
         heatmaps: (B, N, L, h, w) of N stacks.
         truth: (B, L, 2) in crop units.
         sigma_px: heatmap pixels.
+        centres: "fractional", the landmarks themselves (FHR); "integer", the pixels that they
+            lie in, as in conventional heatmap regression, which FHR is compared with (Table 1).
     """
     height, width = heatmaps.shape[-2:]
     known = truth.isfinite().all(-1)[:, None, :, None, None]  # (B, 1, L, 1, 1)
     truth_px = _heatmap_px(truth.nan_to_num(), heatmaps)
+    if centres == "integer":
+        truth_px = truth_px.round()
     wanted = encode_heatmaps(truth_px, height, width, sigma_px)[:, None]
     return ((heatmaps - wanted).square() * known).mean() / (wanted.square() * known).mean()
 

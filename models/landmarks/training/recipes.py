@@ -28,6 +28,7 @@ import torch
 
 from models.face_box import BoxNoise
 from models.landmarks.training.augmentation import AugmentationStrength
+from models.landmarks.training.losses import HeatmapCentres
 from models.landmarks.training.schedules import CosineSchedule, PlateauSchedule, Schedule
 from schemas.choices import RECIPES
 
@@ -42,6 +43,7 @@ class Recipe:
     schedule: of the learning rate, which is its highest.
     coordinate_loss: how coordinates are compared with the truth; heatmaps are by their squares,
         or by the distance where they are read by soft-argmax.
+    heatmap_centres: of the heatmaps that squares are compared with.
     strength: how samples are varied.
     fade: how much rarer changes of appearance are at the end than at the start, 0 to 1.
     passes: an epoch is so many passes over the windows, each of which every window is once in;
@@ -61,6 +63,7 @@ class Recipe:
     batch_size: int
     coordinate_loss: Literal["squares", "distance"]
     strength: AugmentationStrength
+    heatmap_centres: HeatmapCentres = "fractional"
     fade: float = 0.0
     passes: int | None = None
     samples_per_epoch: int = 4096

@@ -114,7 +114,13 @@ class LandmarkTrainer:
             _start_at_mean_shape(start, faces, card)
         self.network = _placed(start, self._device)
         self.average = copy.deepcopy(self.network).requires_grad_(False)
-        self._loss = landmark_loss(self.network, card.codec, card.sigma_px, recipe.coordinate_loss)
+        self._loss = landmark_loss(
+            self.network,
+            card.codec,
+            card.sigma_px,
+            recipe.coordinate_loss,
+            recipe.heatmap_centres,
+        )
         self._optimizer = recipe.optimizer(
             _parameter_groups(self.network, recipe.output_pace), lr=recipe.learning_rate
         )

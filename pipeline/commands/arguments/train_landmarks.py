@@ -113,6 +113,21 @@ def add_parser(subparsers: Subparsers) -> None:
         "(default: %(default)s)",
     )
     parser.add_argument(
+        "--heatmap-centres",
+        choices=("fractional", "integer"),
+        default="fractional",
+        help="centres of the Gaussians that squares are compared with: the landmarks, as in FHR, or "
+        "the heatmap pixels that they lie in, as in conventional heatmap regression "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--sigma",
+        type=positive_float,
+        metavar="PX",
+        help="standard deviation of the Gaussians, heatmap pixels (default: 3; soft_argmax: 1); FHR "
+        "has 3 on maps of 64x64",
+    )
+    parser.add_argument(
         "--crop-scale",
         type=float,
         default=1.1,

@@ -48,6 +48,16 @@ def test_an_empty_prediction_costs_one_and_the_truth_nothing() -> None:
     assert heatmap_loss(both, truth, 3.0).item() == pytest.approx(0.5)
 
 
+def test_integer_centres_are_the_pixels_that_landmarks_lie_in() -> None:
+    truth_px = torch.tensor([[[10.4, 7.6]]]).expand(1, 68, 2)
+    truth = (truth_px + 0.5) / 32 - 0.5  # crop units
+    on_pixels = encode_heatmaps(truth_px.round(), 32, 32, 1.5)[:, None]
+    exact = encode_heatmaps(truth_px, 32, 32, 1.5)[:, None]
+    assert heatmap_loss(on_pixels, truth, 1.5, "integer").item() == pytest.approx(0, abs=1e-9)
+    assert heatmap_loss(exact, truth, 1.5, "integer").item() > 0.01
+    assert heatmap_loss(exact, truth, 1.5, "fractional").item() == pytest.approx(0, abs=1e-9)
+
+
 def test_a_softmax_costs_its_distance_and_its_shape() -> None:
     truth = _faces([0.5])  # crop units; the eyes 16 px of the heatmap apart
     right = encode_heatmaps((truth + 0.5) * 32 - 0.5, 32, 32, 1.0)[:, None].clamp(min=1e-30).log()
