@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.heatmap_shapes ../shared/data --weights FILE ...
 
-For networks that were trained by the squares of Gaussians, on the faces of 300w/common with boxes
-that scatter as the detector's do:
+On the faces of 300w/common, with boxes that scatter as the detector's do; maps that soft-argmax
+reads are taken after their softmax, which was trained towards Gaussians too:
 
 - the height of the peaks, and the standard deviation of the maps about them, from the second
   difference of ln h along an axis, beside what the network was trained with;
@@ -35,7 +35,7 @@ from models.landmarks.evaluation.measurement import jittered_boxes
 from models.landmarks.networks.heatmap_codecs import GAUSSIAN_CODECS, decode_heatmaps
 from models.landmarks.torch_model import read_landmark_weights
 from models.landmarks.training.augmentation import cut_crop
-from schemas.landmarks import OUTER_EYE_CORNERS
+from schemas.landmarks import LANDMARK_COUNT, OUTER_EYE_CORNERS
 
 _BATCH = 32
 
@@ -75,14 +75,16 @@ def _maps(
         network(((torch.from_numpy(np.stack(part)).float() - mean) / std).movedim(-1, 1))
         for part in (crops[i : i + _BATCH] for i in range(0, len(crops), _BATCH))
     ]
-    maps = torch.cat(parts)
+    maps = torch.cat(parts)[:, :LANDMARK_COUNT]
+    if card.codec == "soft_argmax":
+        maps = maps.flatten(-2).softmax(-1).reshape(maps.shape)
     return maps, (torch.from_numpy(np.stack(truth)).float() + 0.5) * maps.shape[-1] / size - 0.5
 
 
 def _describe(maps: Tensor, truth_px: Tensor, sigma_px: float) -> None:
     peak = decode_heatmaps(maps, "argmax").long()
     inner = peak.clamp(1, maps.shape[-1] - 2)
-    log_h = maps.clamp(min=1e-6).log().flatten(-2)
+    log_h = maps.clamp(min=1e-12).log().flatten(-2)
 
     def at(dx: int, dy: int) -> Tensor:
         index = (inner[..., 1] + dy) * maps.shape[-1] + inner[..., 0] + dx
