@@ -116,7 +116,7 @@ def add_parser(subparsers: Subparsers) -> None:
         "--heatmap-centres",
         choices=("fractional", "integer"),
         default="fractional",
-        help="centres of the Gaussians that squares are compared with: the landmarks, as in FHR, or "
+        help="centres of the Gaussians that squares are compared with: landmarks, as in FHR, or "
         "the heatmap pixels that they lie in, as in conventional heatmap regression "
         "(default: %(default)s)",
     )
@@ -124,8 +124,8 @@ def add_parser(subparsers: Subparsers) -> None:
         "--sigma",
         type=positive_float,
         metavar="PX",
-        help="standard deviation of the Gaussians, heatmap pixels (default: 3; soft_argmax: 1); FHR "
-        "has 3 on maps of 64x64",
+        help="standard deviation of the Gaussians, heatmap pixels (default: 3; soft_argmax: 1); "
+        "FHR has 3 on maps of 64x64",
     )
     parser.add_argument(
         "--crop-scale",
