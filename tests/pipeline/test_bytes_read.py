@@ -12,6 +12,8 @@ import pytest
 from clips import drifting, write_clip
 from video_server import serve
 
+from pipeline.probe import probe
+from pipeline.settings import AnnotateSettings
 from schemas.records import Video
 from transforms.decoding.frame_stream import FrameStream
 from transforms.decoding.segment_plan import plan_segments
@@ -120,3 +122,30 @@ def test_processes_that_share_the_segments_read_little_twice(folder):
             uri = f"{server.url}/{alias.name}"
             assert decoded_frames(replace(segment, video=replace(segment.video, uri=uri)))
         assert size <= server.bytes_sent <= 1.25 * size
+
+
+def test_probe_reads_less_than_a_twentieth_of_a_web_server_s_file(folder):
+    with serve(folder) as server:
+        (row,) = probe(f"{server.url}/end.mp4", AnnotateSettings(workers=1)).videos.to_pylist()
+        assert (row["status"], row["sampled_seconds"]) == ("sound", 2.0)
+        assert server.bytes_sent <= 0.05 * row["size_bytes"]
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="nothing counts what was read")
+def test_probe_reads_less_than_a_twentieth_of_a_local_file(folder):
+    """FFmpeg reads it in a child; what importing and loading read is the same for a short clip."""
+    before = bytes_read()
+    probe(folder / "clip.mp4", AnnotateSettings(workers=1))
+    between = bytes_read()
+    (row,) = probe(folder / "end.mp4", AnnotateSettings(workers=1)).videos.to_pylist()
+    more = bytes_read() - between - (between - before)
+    assert 0 < more <= 0.05 * row["size_bytes"]
+
+
+def bytes_read() -> int:
+    """What this process and its children that ended have read, as Linux counts it."""
+    for line in Path("/proc/self/io").read_text().splitlines():
+        if line.startswith("rchar:"):
+            return int(line.split()[1])
+    raise AssertionError("no rchar in /proc/self/io")

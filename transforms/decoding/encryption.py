@@ -33,7 +33,7 @@ _TS_HAS_PAYLOAD: Final = 0x10
 
 
 def refuse_encrypted(uri: str, container: Any, stream: Any) -> None:
-    """Reads the stream's first packets.
+    """Reads packets of the stream up to one that is not encrypted, eight at most.
 
     Raises ContainerError, reason `encrypted`, where all of them are.
     """
@@ -50,11 +50,16 @@ def refuse_encrypted(uri: str, container: Any, stream: Any) -> None:
 
 
 def _packets_are_encrypted(container: Any, stream: Any) -> bool:
+    encrypted = False
     try:
-        packets = [p for p in itertools.islice(container.demux(stream), _PACKETS) if p.size]
+        for packet in itertools.islice(container.demux(stream), _PACKETS):
+            if packet.size:
+                encrypted = packet.has_sidedata("encryption_info")
+                if not encrypted:  # read no further: packets may be large, and the source remote
+                    break
     except (FFmpegError, IndexError):
         return False
-    return bool(packets) and all(p.has_sidedata("encryption_info") for p in packets)
+    return encrypted
 
 
 def _is_scrambled(head: bytes, pid: int) -> bool:
