@@ -29,8 +29,8 @@ _OTHERS: Final = {
     "ONNX with `licence` in its card",
     "detector": "--detector FILE, of your own (`facetracks train detector --licence TEXT`) or "
     "yunet:FILE.onnx with its licence in FILE.json",
-    "stabilizer": "--stabilizer none, or FILE with weights of your own (`facetracks fit-stabilizer "
-    "--licence TEXT`)",
+    "stabilizer": "--stabilizer none, or FILE with weights of your own (`facetracks train "
+    "stabilizer --licence TEXT`)",
 }
 
 

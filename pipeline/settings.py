@@ -53,7 +53,7 @@ class AnnotateSettings:
         align_accelerator: Beam's resource hint `accelerator` for the workers that align.
         align_ram: Beam's resource hint `min_ram` for the workers that align.
         segment_seconds: videos are cut in segments at least this long, in seconds.
-        stabilizer: one of `STABILIZERS`, or a weights file of `fit-stabilizer`.
+        stabilizer: one of `STABILIZERS`, or a weights file of `train stabilizer`.
         workers: parallel workers on this machine; by default its cores, up to 8.
         stall_seconds: a decoder that reports no progress for so long is killed.
         overwrite: annotate again what is done.

@@ -214,7 +214,7 @@ def stabilizer_factory(spec: str) -> Callable[[], Stabilizer]:
     """What makes a new stabilizer for a track.
 
     Args:
-        spec: one of STABILIZERS, or the path of weights that `facetracks fit-stabilizer`
+        spec: one of STABILIZERS, or the path of weights that `facetracks train stabilizer`
             wrote, which stands for the stabilizer that measured best when they were fitted.
 
     Raises:

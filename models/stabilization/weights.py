@@ -1,6 +1,6 @@
 """The file of a fitted stabilizer: one safetensors file, numbers as tensors, words as metadata.
 
-It holds all that `facetracks fit-stabilizer` fits: the Bayesian filter, the offline smoother,
+It holds all that `facetracks train stabilizer` fits: the Bayesian filter, the offline smoother,
 and the parameters of the simpler filters that were tuned on the same tracks.
 """
 

@@ -2,7 +2,7 @@
 
 A rendered still is far cleaner than video as it is found, and a network that sees clean frames
 hardly jitters. The ranges were chosen so that the tracks' jitter at rest spreads as it does on
-real clips (`facetracks evaluate-stabilizers --annotated` prints it).
+real clips (`facetracks evaluate stabilizers --annotated` prints it).
 """
 
 from __future__ import annotations

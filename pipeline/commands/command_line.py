@@ -19,7 +19,6 @@ from pipeline.commands.arguments import (
     evaluate_stabilizers,
     evaluate_tracks,
     export,
-    fit_stabilizer,
     forget,
     networks,
     probe,
@@ -29,6 +28,7 @@ from pipeline.commands.arguments import (
     sample,
     train_detector,
     train_landmarks,
+    train_stabilizer,
 )
 from pipeline.commands.command_parser import CommandParser, Subparsers, examples
 
@@ -64,19 +64,30 @@ _COMMANDS: Final[tuple[_AddParser, ...]] = (
     sample.add_parser,
     _group(
         "evaluate",
-        "measure tracks, a network or a detector",
+        "measure tracks, networks, a detector or the stabilizers",
         evaluate_tracks.add_parser,
         evaluate_landmarks.add_parser,
         evaluate_detector.add_parser,
         evaluate_coverage.add_parser,
+        evaluate_stabilizers.add_parser,
         evaluate_codecs.add_parser,
     ),
-    evaluate_stabilizers.add_parser,
     networks.add_parser,
-    _group("train", "train a network", train_landmarks.add_parser, train_detector.add_parser),
-    fit_stabilizer.add_parser,
+    _group(
+        "train",
+        "train a network, or fit the stabilizers",
+        train_landmarks.add_parser,
+        train_detector.add_parser,
+        train_stabilizer.add_parser,
+    ),
     completion.add_parser,
 )
+
+#: What commands were called in 0.1.0.
+_OLD_NAMES: Final = {
+    "evaluate-stabilizers": ("evaluate", "stabilizers"),
+    "fit-stabilizer": ("train", "stabilizer"),
+}
 
 
 def command_line() -> CommandParser:
@@ -102,6 +113,7 @@ def parse_command(words: Sequence[str]) -> argparse.Namespace:
         SystemExit: with status 2, after a line on stderr: what no parser understands.
         UsageError: options that do not go together.
     """
+    words = [*_OLD_NAMES.get(words[0], words[:1]), *words[1:]] if words else []
     args, rest = command_line().parse_known_args(words)
     if rest and not args.takes_beam_options:
         args.parser.refuse_options(rest)

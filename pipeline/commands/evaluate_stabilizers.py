@@ -1,4 +1,4 @@
-"""`facetracks evaluate-stabilizers`: error, stability, lag and cost of every stabilizer."""
+"""`facetracks evaluate stabilizers`: error, stability, lag and cost of every stabilizer."""
 
 from __future__ import annotations
 

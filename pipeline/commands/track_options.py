@@ -1,4 +1,4 @@
-"""Which tracks `fit-stabilizer` and `evaluate-stabilizers` make, by their options."""
+"""Which tracks `train stabilizer` and `evaluate stabilizers` make, by their options."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tracks that `fit-stabilizer` trains on and `evaluate-stabilizers` judges by."""
+"""The tracks that `train stabilizer` trains on and `evaluate stabilizers` judges by."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The figures of `facetracks evaluate-stabilizers`, after Figures 3, 6 and 7 of FHR+STA."""
+"""The figures of `facetracks evaluate stabilizers`, after Figures 3, 6 and 7 of FHR+STA."""
 
 from __future__ import annotations
 

@@ -154,8 +154,8 @@ def _quality(parser: CommandParser) -> None:
         type=stabilizer,
         default=_DEFAULTS.stabilizer,
         metavar="|".join([*STABILIZERS, "FILE"]),
-        help="filter for x and y, or weights of fit-stabilizer; x_raw and y_raw stay as they are "
-        "(default: %(default)s)",
+        help="filter for x and y, or weights of `train stabilizer`; x_raw and y_raw stay as they "
+        "are (default: %(default)s)",
     )
     add(
         "--fps",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.commands.command_parser import Subparsers
+from pipeline.commands.command_parser import Subparsers, examples
 
 __all__ = ["add_parser"]
 
@@ -16,6 +16,10 @@ def add_parser(subparsers: Subparsers) -> None:
         help="annotate the embedded sample, draw it, and compare with its truth",
         description="Makes the sample clip, annotates it, renders an overlay video and a "
         "contact sheet, and prints how far the tracks are from the clip's exact landmarks.",
+        epilog=examples(
+            "facetracks demo",
+            "facetracks demo --output sample",
+        ),
     )
     parser.add_argument(
         "--output",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.commands.argument_types import count, positive_int
-from pipeline.commands.command_parser import Subparsers
+from pipeline.commands.command_parser import Subparsers, examples
 
 __all__ = ["add_parser"]
 
@@ -17,6 +17,10 @@ def add_parser(subparsers: Subparsers) -> None:
         description="Mean error in heatmap pixels of each way to decode a heatmap, on Gaussians "
         "of known centre, 64x64, decoded with sigma 3: with noise (white, blurred by "
         "0.7 px), of another sigma, and at the edge. Needs no data.",
+        epilog=examples(
+            "facetracks evaluate codecs",
+            "facetracks evaluate codecs --maps 500 --json",
+        ),
     )
     parser.add_argument(
         "--maps", type=positive_int, default=5000, help="heatmaps a row (default: 5000)"

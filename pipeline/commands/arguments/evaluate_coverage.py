@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.commands.argument_types import positive_float
-from pipeline.commands.command_parser import Subparsers
+from pipeline.commands.command_parser import Subparsers, examples
 
 __all__ = ["add_parser"]
 
@@ -15,6 +15,10 @@ def add_parser(subparsers: Subparsers) -> None:
         help="share of a detector's faces that have rows",
         description="Runs a detector on every frame of the videos of an output folder and "
         "counts the frames and faces that have rows in the tracks.",
+        epilog=examples(
+            "facetracks evaluate coverage OUT --detector yunet:yunet.onnx",
+            "facetracks evaluate coverage OUT --detector yunet:yunet.onnx --min-size 80 --json",
+        ),
     )
     parser.add_argument("output", metavar="OUTPUT", help="output folder of `facetracks annotate`")
     parser.add_argument("--detector", required=True, metavar="SPEC", help="yunet:ONNX_FILE, say")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.commands.command_parser import Subparsers
+from pipeline.commands.command_parser import Subparsers, examples
 
 __all__ = ["add_parser"]
 
@@ -17,6 +17,10 @@ def add_parser(subparsers: Subparsers) -> None:
         description="Recall, precision and overlap of a face detector against YuNet's boxes of "
         "40 px and more (in the video's pixels, IoU 0.5), on a frame every 0.2 s of the videos "
         "that training never saw, and its speed on one thread.",
+        epilog=examples(
+            "facetracks evaluate detector --data DATA",
+            "facetracks evaluate detector --data DATA --detector face_detector.safetensors",
+        ),
     )
     parser.add_argument(
         "--data",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pipeline.commands.argument_types import count, positive_int
 from pipeline.commands.arguments.data_options import SET_HELP
-from pipeline.commands.command_parser import Subparsers
+from pipeline.commands.command_parser import Subparsers, examples
 from schemas.choices import (
     CODECS,
     EVALUATION_SETS,
@@ -29,6 +29,10 @@ def add_parser(subparsers: Subparsers) -> None:
         "are those of the labelled landmarks, jittered as the detector scatters, or the "
         "detector's own. In videos a network sees the frames before; a still is repeated. "
         "A missed face counts: as a failure in FR, as 0 in AUC.",
+        epilog=examples(
+            "facetracks evaluate landmarks --set 300w:300W",
+            "facetracks evaluate landmarks --set 300vw:300VW --weights A --weights B --plots PLOTS",
+        ),
     )
     add = parser.add_argument
     add("--data", type=Path, metavar="DIR", help=f"folder with {', '.join(EVALUATION_SETS)}")

@@ -1,4 +1,4 @@
-"""The options of `facetracks evaluate-stabilizers`."""
+"""The options of `facetracks evaluate stabilizers`."""
 
 from __future__ import annotations
 
@@ -6,20 +6,24 @@ from pathlib import Path
 
 from pipeline.commands.argument_types import positive_int
 from pipeline.commands.arguments.data_options import add_track_options
-from pipeline.commands.command_parser import Subparsers
+from pipeline.commands.command_parser import Subparsers, examples
 
 __all__ = ["add_parser"]
 
 
 def add_parser(subparsers: Subparsers) -> None:
-    """Adds the command to the `facetracks` parser."""
+    """Adds `stabilizers` to the group of `facetracks evaluate`."""
     parser = subparsers.add_parser(
-        "evaluate-stabilizers",
+        "stabilizers",
         help="measure the stabilizers on tracks with truth",
         description="Error, stability, lag and cost of every stabilizer on test tracks: other "
         "people and other motions than those it was fitted on. NRMSE and stability in percent "
         "of the distance of the outer eye corners; 'unbiased' leaves out each track's constant "
         "error, which no filter can change.",
+        epilog=examples(
+            "facetracks evaluate stabilizers --data DATA --draws 7",
+            "facetracks evaluate stabilizers --annotated OUT",
+        ),
     )
     add_track_options(parser, tracks=40)
     add = parser.add_argument
@@ -27,7 +31,7 @@ def add_parser(subparsers: Subparsers) -> None:
         "--stabilizer-weights",
         type=Path,
         metavar="FILE",
-        help="weights of fit-stabilizer (default: the package's)",
+        help="weights of `train stabilizer` (default: the package's)",
     )
     add(
         "--draws",

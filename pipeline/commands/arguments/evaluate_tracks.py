@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.commands.arguments.data_options import SET_HELP
-from pipeline.commands.command_parser import Subparsers
+from pipeline.commands.command_parser import Subparsers, examples
 
 __all__ = ["add_parser"]
 
@@ -18,6 +18,10 @@ def add_parser(subparsers: Subparsers) -> None:
         "|dx - dp| in percent of the distance of the outer eye corners, video by video. A row "
         "is a labelled face's own where their boxes overlap by 0.4 (IoU). A "
         "missed face counts: as a failure in FR, as 0 in AUC.",
+        epilog=examples(
+            "facetracks evaluate tracks OUT --set 300vw:300VW",
+            "facetracks evaluate tracks OUT --set talking-face:TALKING --json",
+        ),
     )
     add = parser.add_argument
     add("output", metavar="OUTPUT", help="the output folder of `facetracks annotate`")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from pipeline.commands.argument_types import positive_float, positive_int
-from pipeline.commands.command_parser import Subparsers
+from pipeline.commands.command_parser import Subparsers, examples
 from schemas.choices import (
     NETWORK_NAMES,
 )
@@ -21,6 +21,10 @@ def add_parser(subparsers: Subparsers) -> None:
         description="Parameters, size, multiplications and speed of every landmark network on "
         "this machine, beside Table 7 of the local-motion paper. Speeds are windows a second, "
         "the best of some repetitions, of windows that follow each other.",
+        epilog=examples(
+            "facetracks networks",
+            "facetracks networks --network 2d 3d --threads 1",
+        ),
     )
     parser.add_argument(
         "--network",

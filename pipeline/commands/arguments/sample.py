@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.commands.argument_types import file_name, positive_float, positive_int
-from pipeline.commands.command_parser import Subparsers
+from pipeline.commands.command_parser import Subparsers, examples
 
 __all__ = ["add_parser"]
 
@@ -16,6 +16,10 @@ def add_parser(subparsers: Subparsers) -> None:
         description="Writes OUT.mp4, a photograph animated by known head motion and "
         "expressions (H.264, 25 frames a second), and OUT.truth.parquet, the exact 68 "
         "landmarks of every frame in the schema of a track. Needs facetracks[demo].",
+        epilog=examples(
+            "facetracks sample talking.mp4",
+            "facetracks sample talking.mp4 --seconds 3 --size 256",
+        ),
     )
     parser.add_argument("out", metavar="OUT.mp4", type=file_name(".mp4"), help="the clip to write")
     parser.add_argument(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.commands.argument_types import count, positive_float, positive_int
-from pipeline.commands.command_parser import Subparsers
+from pipeline.commands.command_parser import Subparsers, examples
 
 __all__ = ["add_parser"]
 
@@ -19,6 +19,10 @@ def add_parser(subparsers: Subparsers) -> None:
         "and pictures of DIR once (OUTPUT/labels), the network learns from random canvases of "
         "them (OUTPUT/checkpoint.pt, log.csv), and the running mean of its weights is what is "
         "kept (OUTPUT/face_detector.safetensors).",
+        epilog=examples(
+            "facetracks train detector --data DATA --output runs/detector --minutes 60",
+            "facetracks train detector --data DATA --output runs/detector --resume",
+        ),
     )
     parser.add_argument(
         "--data",

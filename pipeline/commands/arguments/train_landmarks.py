@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pipeline.commands.argument_types import count, positive_float, positive_int
 from pipeline.commands.arguments.data_options import add_data_options, check_data_options
-from pipeline.commands.command_parser import Subparsers
+from pipeline.commands.command_parser import Subparsers, examples
 from schemas.choices import (
     CODECS,
     NETWORK_NAMES,
@@ -28,6 +28,10 @@ def add_parser(subparsers: Subparsers) -> None:
         "a data folder (--data), of data sets in their published layouts (--set), or of both. Can "
         "be stopped at any time and resumed. In OUTPUT, for each network: landmarks.safetensors, "
         "the best epoch by validation; last.safetensors, the last; log.csv, curves.png.",
+        epilog=examples(
+            "facetracks train landmarks --set 300vw:300VW --output runs/300vw",
+            "facetracks train landmarks --data DATA --recipe modern --network unet --output unet",
+        ),
     )
     parser.add_argument(
         "--network",

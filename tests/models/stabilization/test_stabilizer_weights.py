@@ -49,7 +49,7 @@ def test_a_file_of_the_format_before_has_one_noise_for_all_tracks(tmp_path):
 
 def test_the_file_that_ships_says_where_it_comes_from():
     got = load_stabilizer_weights(DEFAULT_STABILIZER_WEIGHTS)
-    assert "fit-stabilizer" in got.training
+    assert "stabilizer" in got.training
     assert "research" in got.licence
     card = DEFAULT_STABILIZER_WEIGHTS.with_suffix(".md").read_text()
     assert got.sha256 in card

@@ -15,8 +15,8 @@ HELP = [
     [], ["demo"], ["annotate"], ["render"], ["derive"], ["probe"], ["report"], ["crop"], ["redact"],
     ["export"], ["forget"], ["sample"], ["networks"], ["completion"],
     ["evaluate"], ["evaluate", "tracks"], ["evaluate", "landmarks"], ["evaluate", "detector"],
-    ["evaluate", "coverage"], ["evaluate", "codecs"], ["evaluate-stabilizers"],
-    ["train"], ["train", "landmarks"], ["train", "detector"], ["fit-stabilizer"],
+    ["evaluate", "coverage"], ["evaluate", "codecs"], ["evaluate", "stabilizers"],
+    ["train"], ["train", "landmarks"], ["train", "detector"], ["train", "stabilizer"],
 ]  # fmt: skip
 
 #: What was typed, and what the one line says.
@@ -57,6 +57,8 @@ MISTAKES = {
     "redact clip.mp4 --tracks out --to o.mp4 --style smear": ["got 'smear', expected one of"],
     "sample clip.mov": ["got 'clip.mov'", ".mp4"],
     "evaluate landmark --data data": ["got 'landmark'", "did you mean landmarks?"],
+    "fit-stabilizer": ["facetracks train stabilizer:", "required: --output"],
+    "evaluate-stabilizers --draws 0": ["facetracks evaluate stabilizers:", "--draws: got '0'"],
     "evaluate landmarks": ["got no data set, expected --data or --set"],
     "evaluate landmarks --data data --draws -1": ["--draws: got '-1'", "from 0 up"],
     "train landmarks --output runs": ["got no data set, expected --data or --set"],
@@ -116,6 +118,9 @@ def test_every_command_explains_itself(told, words):
     answer = told[" ".join([*words, "--help"])]
     assert answer.status == 0
     assert answer.out.startswith(" ".join(["usage: facetracks", *words]))
+    if words not in (["evaluate"], ["train"]):
+        shown = answer.out.partition("examples:\n")[2] or answer.out
+        assert shown.count(" ".join(["facetracks", *words])) >= 2
 
 
 @pytest.mark.parametrize("line", MISTAKES)

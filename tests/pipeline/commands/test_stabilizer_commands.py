@@ -37,7 +37,7 @@ def small(tmp_path_factory):
 def fitted(facetracks, small, tmp_path_factory):
     path = tmp_path_factory.mktemp("fit") / "mine.safetensors"
     options = ["--steps", 3, "--lambda1", 1, "--compare-seconds", 0.1, "--default", "sta"]
-    assert facetracks("fit-stabilizer", "--output", path, *options, *small) == 0
+    assert facetracks("train", "stabilizer", "--output", path, *options, *small) == 0
     return path
 
 
@@ -51,7 +51,7 @@ def test_what_is_fitted_can_be_loaded_and_says_how(fitted):
 def test_the_same_command_gives_the_same_file(facetracks, fitted, small, tmp_path):
     path = tmp_path / "again.safetensors"
     options = ["--output", path, "--steps", 3, "--lambda1", 1, "--default", "sta"]
-    assert facetracks("fit-stabilizer", *options, *small) == 0
+    assert facetracks("train", "stabilizer", *options, *small) == 0
     assert path.read_bytes() == fitted.read_bytes()
 
 
@@ -59,7 +59,7 @@ def test_evaluation_measures_every_stabilizer(facetracks, fitted, small, tmp_pat
     plots = tmp_path / "plots"
     options = ["--stabilizer-weights", fitted, "--json", "--full", "--settings"]
     options += ["--ablations", "--fit-tracks", 2, "--steps", 1]
-    assert facetracks("evaluate-stabilizers", *options, "--plots", plots, *small) == 0
+    assert facetracks("evaluate", "stabilizers", *options, "--plots", plots, *small) == 0
     text = capsys.readouterr().out
     report, _ = json.JSONDecoder().raw_decode(text)
     rows = {row["stabilizer"]: row for row in report["results"]}
@@ -80,7 +80,7 @@ def test_evaluation_measures_every_stabilizer(facetracks, fitted, small, tmp_pat
 
 def test_the_table_is_printed(facetracks, fitted, small, capsys):
     options = ["--stabilizer-weights", fitted, "--draws", 2]
-    assert facetracks("evaluate-stabilizers", *options, *small) == 0
+    assert facetracks("evaluate", "stabilizers", *options, *small) == 0
     text = capsys.readouterr().out
     tracks = int(small[small.index("--tracks") + 1])
     assert f"TrackBatch({2 * tracks} tracks" in text
@@ -101,7 +101,7 @@ def test_jitter_at_rest_of_annotated_video(facetracks, fitted, tmp_path, capsys)
     (tmp_path / "tracks").mkdir()
     pq.write_table(pa.table(columns), tmp_path / "tracks" / "still.parquet")
     options = ["--stabilizer-weights", fitted, "--annotated", tmp_path]
-    assert facetracks("evaluate-stabilizers", *options) == 0
+    assert facetracks("evaluate", "stabilizers", *options) == 0
     lines = capsys.readouterr().out.splitlines()
     names = next(line.split()[4:] for line in lines if line.startswith("face "))
     means = next(line.split()[2:] for line in lines if line.startswith("jitter, mean"))
@@ -111,7 +111,7 @@ def test_jitter_at_rest_of_annotated_video(facetracks, fitted, tmp_path, capsys)
 
 
 def test_an_output_without_tracks_is_told(facetracks, tmp_path, capsys):
-    assert facetracks("evaluate-stabilizers", "--annotated", tmp_path) != 0
+    assert facetracks("evaluate", "stabilizers", "--annotated", tmp_path) != 0
     assert "got no tracks/*.parquet" in capsys.readouterr().err
 
 
@@ -125,7 +125,7 @@ def test_an_output_without_tracks_is_told(facetracks, tmp_path, capsys):
     ],
 )
 def test_wrong_usage_is_told(facetracks, options, words, capsys):
-    assert facetracks("evaluate-stabilizers", *options) != 0
+    assert facetracks("evaluate", "stabilizers", *options) != 0
     assert words in capsys.readouterr().err
 
 

@@ -1,4 +1,4 @@
-"""The options of `facetracks fit-stabilizer`."""
+"""The options of `facetracks train stabilizer`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipeline.commands.argument_types import positive_int
 from pipeline.commands.arguments.data_options import add_track_options
-from pipeline.commands.command_parser import Subparsers
+from pipeline.commands.command_parser import Subparsers, examples
 from schemas.choices import (
     STABILIZERS,
 )
@@ -15,15 +15,19 @@ __all__ = ["add_parser"]
 
 
 def add_parser(subparsers: Subparsers) -> None:
-    """Adds the command to the `facetracks` parser."""
+    """Adds `stabilizer` to the group of `facetracks train`."""
     parser = subparsers.add_parser(
-        "fit-stabilizer",
+        "stabilizer",
         help="fit the stabilizers on tracks with truth",
         description="Fits the Bayesian filter of fractional heatmap regression (loss: Eq. 11-15 "
         "of the paper) by gradient through its recursion on one set of tracks. On another, of "
         "other people, it chooses the weight of smoothness, the share of the fitted noise and "
         "the parameters of the offline smoother and the simpler filters, all by one criterion: "
         "the steadiest whose NRMSE is not above that of the raw tracks.",
+        epilog=examples(
+            "facetracks train stabilizer --data DATA --output FILE",
+            "facetracks train stabilizer --labelled 300VW --output FILE --licence MIT",
+        ),
     )
     add = parser.add_argument
     add("--output", type=Path, required=True, metavar="FILE", help="weights file to write")
@@ -83,4 +87,4 @@ def add_parser(subparsers: Subparsers) -> None:
         help="what the weights may be used for, for their card (default: research only, as the "
         "weights and labels do that shipped ones were fitted on)",
     )
-    parser.set_defaults(module="fit_stabilizer")
+    parser.set_defaults(module="train_stabilizer")

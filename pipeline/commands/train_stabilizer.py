@@ -1,4 +1,4 @@
-"""`facetracks fit-stabilizer`: fits the Bayesian filter, the offline smoother and the rivals."""
+"""`facetracks train stabilizer`: fits the Bayesian filter, the offline smoother and the rivals."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
     costs["one-euro"] = costs["One-Euro"]
     default = args.default or min(STABILIZERS[1:], key=costs.__getitem__)
     training = (
-        f"facetracks fit-stabilizer, {len(batch)} tracks, {int(batch.lengths.sum())} frames, "
+        f"facetracks train stabilizer, {len(batch)} tracks, {int(batch.lengths.sum())} frames, "
         f"seed {args.seed}, {args.steps} steps, K = {args.components}, lambda {lambda1:g} "
         f"{args.lambda2:g} {args.lambda3:g}, evenness {args.evenness:g}, "
         f"{'one noise' if args.fixed_noise else 'noise of each track'}, "
@@ -221,7 +221,7 @@ def _write_card(weights: Path, training: str, table: str) -> None:
         f"# {weights.name}\n\n"
         "Parameters of the stabilizers of `models/stabilization/stabilizers.py`: the Bayesian "
         "filter (`sta`, `sta-offline`), the offline smoother (`rts`), One-Euro (`one-euro`), and "
-        "the simpler filters that `facetracks evaluate-stabilizers` compares with.\n\n"
+        "the simpler filters that `facetracks evaluate stabilizers` compares with.\n\n"
         f"- sha256 {fitted.sha256}\n"
         f"- stands for: {fitted.stabilizer}; covariance of Eq. 9: {fitted.covariance}\n"
         f"- licence: {fitted.licence}\n"
