@@ -123,4 +123,5 @@ def stage_settings(output: str, settings: AnnotateSettings, runner: str) -> Grap
         settings.separate_decode,
         settings.align_hints,
         settings.frame_rate,
+        config["stabilizer_sha256"],
     )

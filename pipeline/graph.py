@@ -37,6 +37,7 @@ class GraphSettings:
     separate_decode: whether a shuffle keeps decoding and aligning apart, for workers of
     their own. align_hints: Beam's resource hints of AlignFaces, min_ram and accelerator.
     fps: rows of so many frames a second only; None is of all.
+    stabilizer_sha256: hex digest that the stabilizer's weights must have, if given.
     """
 
     run_output: RunOutput
@@ -48,6 +49,7 @@ class GraphSettings:
     separate_decode: bool = False
     align_hints: Mapping[str, str] = field(default_factory=dict)
     fps: Fraction | None = None
+    stabilizer_sha256: str | None = None
 
 
 @dataclass
@@ -74,7 +76,9 @@ class AnnotateGraph(beam.PTransform):  # type: ignore[misc]
         aligned = windows | "AlignFaces" >> align
         parts = aligned | "SaveParts" >> SaveParts(place)
         outcomes = (parts, decoded.saved, decoded.failed) | "Outcomes" >> beam.Flatten()
-        stabilize = StabilizeTracks(place, settings.stabilizer, settings.fps)
+        stabilize = StabilizeTracks(
+            place, settings.stabilizer, settings.fps, settings.stabilizer_sha256
+        )
         tracks = outcomes | "StabilizeTracks" >> stabilize
         failed = (selected.failed, planned["failed"], unreadable) | "Failures" >> beam.Flatten()
         written = (tracks, failed) | "WriteTracks" >> WriteTracks(place)

@@ -192,14 +192,17 @@ class _StabilizeFn(beam.DoFn):  # type: ignore[misc]
     PROGRESS = ReadModifyWriteStateSpec("progress", BytesCoder())
     END = TimerSpec("end", TimeDomain.WATERMARK)
 
-    def __init__(self, run_output: RunOutput, stabilizer: str, fps: Fraction | None = None) -> None:
+    def __init__(
+        self, run_output: RunOutput, stabilizer: str, fps: Fraction | None, expected: str | None
+    ) -> None:
         self._run_output = run_output
         self._stabilizer = stabilizer
         self._fps = fps
+        self._expected_sha256 = expected
 
     def setup(self) -> None:
-        expected = self._run_output.config.get("stabilizer_sha256")
-        check_digest("stabilizer weights", stabilizer_sha256(self._stabilizer), expected)
+        got = stabilizer_sha256(self._stabilizer)
+        check_digest("stabilizer weights", got, self._expected_sha256)
         self._parameters = stabilizer_parameters(self._stabilizer)
         self._walker = _Walker(self._run_output, stabilizer_factory(self._stabilizer))
 
@@ -296,16 +299,19 @@ class StabilizeTracks(beam.PTransform):  # type: ignore[misc]
     """A video's SegmentOutcomes become one VideoTracks.
 
     fps: rows of the first frame of every 1/fps seconds only; None is of all frames.
+    stabilizer_sha256: hex digest that the stabilizer's weights must have, if given.
     """
 
     run_output: RunOutput
     stabilizer: str = "none"
     fps: Fraction | None = None
+    stabilizer_sha256: str | None = None
 
     def expand(self, outcomes: beam.PCollection[SegmentOutcome]) -> beam.PCollection[VideoTracks]:
         """Keys by video_id and walks the segments in order."""
+        walk = _StabilizeFn(self.run_output, self.stabilizer, self.fps, self.stabilizer_sha256)
         return (
             outcomes
             | "ByVideo" >> beam.Map(_by_video).with_output_types(tuple[str, Any])
-            | "Walk" >> beam.ParDo(_StabilizeFn(self.run_output, self.stabilizer, self.fps))
+            | "Walk" >> beam.ParDo(walk)
         )

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 from typing import Final
 
 from pipeline.annotate import RunSummary, annotate
+from pipeline.commands.command_settings import settings_of
 from pipeline.progress import ProgressDisplay
 from pipeline.reports.timings import timings_table
 from pipeline.settings import AnnotateSettings
 from transforms.decoding.child import ChildSettings
 from transforms.decoding.window_builder import CropSpec
 
-__all__ = ["EXIT_INCOMPLETE", "run", "settings_of"]
+__all__ = ["EXIT_INCOMPLETE", "run"]
 
 #: Exit status of a run that ended, with some videos partial or failed.
 EXIT_INCOMPLETE: Final = 3
@@ -24,7 +24,7 @@ def run(args: argparse.Namespace) -> int:
     summary = annotate(
         args.inputs,
         args.output,
-        settings_of(args),
+        settings_of(AnnotateSettings, args),
         beam_options=args.beam_options,
         watch=ProgressDisplay,
     )
@@ -41,12 +41,6 @@ def run(args: argparse.Namespace) -> int:
         print(timings_table(summary.output, summary.wall_seconds, child))
         print(f"staging: {summary.staging_peak_bytes / 1e6:.1f} MB at most")
     return 0 if summary.complete else EXIT_INCOMPLETE
-
-
-def settings_of(args: argparse.Namespace) -> AnnotateSettings:
-    """The settings that the options say."""
-    names = [field.name for field in dataclasses.fields(AnnotateSettings)]
-    return AnnotateSettings(**{name: getattr(args, name) for name in names})
 
 
 def summary_lines(summary: RunSummary) -> str:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from models.devices import check_device_name
 from models.frame_ticks import as_rate
 from pipeline.commands.command_parser import nearest
 from schemas.choices import LANDMARK_WEIGHTS, STABILIZERS
@@ -58,9 +59,10 @@ def frame_rate(text: str) -> str:
 
 def device(text: str) -> str:
     """Where a network runs: auto, cpu, cuda or cuda:i."""
-    kind, colon, index = text.partition(":")
-    if kind not in ("auto", "cpu", "cuda") or (colon and not (kind == "cuda" and index.isdigit())):
-        raise argparse.ArgumentTypeError(f"got {text!r}, expected auto, cpu, cuda or cuda:i")
+    try:
+        check_device_name(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
     return text
 
 

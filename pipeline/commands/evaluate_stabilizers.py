@@ -33,9 +33,9 @@ from models.stabilization.weights import (
     load_stabilizer_weights,
 )
 from models.synthesis.motion_tracks import MotionTrack
-from pipeline.commands.track_options import track_settings
+from pipeline.commands.command_settings import settings_of
 from pipeline.data.annotated_tracks import rest_table
-from pipeline.data.stabilizer_tracks import make_tracks
+from pipeline.data.stabilizer_tracks import TrackSettings, make_tracks
 from pipeline.reports.stabilizer_plots import check_plots, draw_plots
 
 __all__ = ["run"]
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if args.plots:
         check_plots()
-    settings = track_settings(args)
+    settings = settings_of(TrackSettings, args)
     tracks = [
         track
         for seed in range(args.seed, args.seed + args.draws)

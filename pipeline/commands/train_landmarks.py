@@ -29,7 +29,8 @@ from models.landmarks.networks.inflation import inflate
 from models.landmarks.torch_model import read_landmark_weights, save_landmark_weights
 from models.landmarks.training.recipes import Recipe, recipe_for
 from models.landmarks.training.trainer import LandmarkTrainer
-from pipeline.data.training_data import TrainingData, read_training_data
+from pipeline.commands.command_settings import settings_of
+from pipeline.data.training_data import TrainingData, TrainingSources, read_training_data
 from pipeline.reports.training_curves import can_draw, draw_training_curves
 from pipeline.reports.training_log import add_epoch, read_log
 from schemas.choices import NETWORK_SETTINGS
@@ -49,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     cv2.setNumThreads(1)
     cards = {name: _card(name, args) for name in args.network}
     initial = _initial(args.initial, cards) if args.initial else None
-    data = read_training_data(args, cards.values())
+    data = read_training_data(settings_of(TrainingSources, args), cards.values())
     if data.skipped:
         print("\n".join([f"left out: {len(data.skipped)} broken annotations", *data.skipped]))
     if not can_draw():

@@ -38,8 +38,8 @@ from models.stabilization.weights import (
     save_stabilizer_weights,
 )
 from models.synthesis.motion_tracks import MotionTrack
-from pipeline.commands.track_options import track_settings
-from pipeline.data.stabilizer_tracks import make_tracks
+from pipeline.commands.command_settings import settings_of
+from pipeline.data.stabilizer_tracks import TrackSettings, make_tracks
 
 __all__ = ["run"]
 
@@ -57,7 +57,7 @@ _LICENCE: Final = (
 
 def run(args: argparse.Namespace) -> int:
     """Fits, prints what came of it, writes the file; returns 0."""
-    settings = track_settings(args)
+    settings = settings_of(TrackSettings, args)
     tracks = make_tracks(settings, "fit", args.labelled)
     held_out_tracks = make_tracks(settings, "held-out")
     batch, held_out = TrackBatch.of(tracks).without_bias(), TrackBatch.of(held_out_tracks)

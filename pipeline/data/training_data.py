@@ -11,7 +11,6 @@ Pictures are cut to patches as they are read, so memory holds patches only.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -39,7 +38,7 @@ from pipeline.reports.training_log import ERROR_SUFFIX
 from schemas.errors import UsageError
 from schemas.landmarks import COMMON_LANDMARKS
 
-__all__ = ["TrainingData", "read_training_data"]
+__all__ = ["TrainingData", "TrainingSources", "read_training_data"]
 
 _DATA_LICENCE = "research use only: so are 300-W's labels and pictures, and what taught on videos"
 #: Of all samples, how many are stills with other expressions, where there are some.
@@ -78,38 +77,70 @@ class TrainingData:
         return float(percent.mean())
 
 
-def read_training_data(args: argparse.Namespace, cards: Collection[LandmarkCard]) -> TrainingData:
+@dataclasses.dataclass(frozen=True, slots=True)
+class TrainingSources:
+    """What to train on; the names are those of the options of `train landmarks`.
+
+    Attributes:
+        data: folder of labelled sets; None: only `set`.
+        set: data sets in their published layouts, KIND[/SPLIT]:PATH each.
+        validation: those that choose the epoch; none: ytf68/val of `data`, or a part of `set`.
+        validation_share: that part, of its videos and of its pictures.
+        windows_per_video: of a face of a video of `set`, about so many; 0: all.
+        animated_windows: how many windows of animated stills are added.
+        expressive_stills: how many stills of other expressions are added.
+        data_sets: which sets of `data`.
+        convention: weights whose predictions say how far the labels of ytf68 are moved.
+        skip_broken: whether broken annotations are left out and counted.
+        seed: of every random choice.
+    """
+
+    data: Path | None
+    set: Sequence[str]
+    validation: Sequence[str]
+    validation_share: float
+    windows_per_video: int
+    animated_windows: int
+    expressive_stills: int
+    data_sets: Sequence[str]
+    convention: Path | None
+    skip_broken: bool
+    seed: int
+
+
+def read_training_data(sources: TrainingSources, cards: Collection[LandmarkCard]) -> TrainingData:
     """Patches that hold enough pixels, and earlier frames, for the most demanding network.
 
     Raises:
         UsageError: an option cannot be, a data set is not there, or an annotation is broken.
     """
-    skipped: list[str] | None = [] if args.skip_broken else None
+    skipped: list[str] | None = [] if sources.skip_broken else None
     reader = _Reader(
         crop_size_px=max(card.crop_size_px for card in cards),
         frames=max(card.build_network().frames_seen for card in cards),
-        windows_per_video=args.windows_per_video or None,
+        windows_per_video=sources.windows_per_video or None,
         skipped=skipped,
     )
-    sets = read_labelled_sets(args.set, split="train", skipped=skipped)
+    sets = read_labelled_sets(sources.set, split="train", skipped=skipped)
     names = [data.name for data in sets]
-    held = read_labelled_sets(args.validation, split="validation", skipped=skipped)
-    _check_apart(_places(args.set, sets), _places(args.validation, held))
-    validated_on = _column(data.name for data in held)
-    if not held and args.data is None:
-        sets, held = hold_out(sets, args.validation_share, seed=args.seed)
+    held = read_labelled_sets(sources.validation, split="validation", skipped=skipped)
+    _check_apart(_places(sources.set, sets), _places(sources.validation, held))
+    if held:
+        validated_on = _column(data.name for data in held)
+    elif sources.data is None:
+        sets, held = hold_out(sets, sources.validation_share, seed=sources.seed)
         validated_on = _column([*names, "held out"])
-    elif not held:
-        held = [LabelledSet("ytf68/val", stills=read_evaluation_set(args.data, "ytf68/val"))]
+    else:
+        held = [LabelledSet("ytf68/val", stills=read_evaluation_set(sources.data, "ytf68/val"))]
         validated_on = _column(["ytf68/val"])
-    faces, weights = reader.own_sets(args.data, args.data_sets) if args.data else ([], [])
+    faces, weights = reader.own_sets(sources.data, sources.data_sets) if sources.data else ([], [])
     found = reader.read(sets, "labelled windows")
     each = 1 / len(faces) if faces else 1.0  # as much as the mean face of --data
-    expressive = reader.expressive([*faces, *found], args.expressive_stills, seed=args.seed)
-    found += reader.animated([*faces, *found], args.animated_windows, seed=args.seed)
+    expressive = reader.expressive([*faces, *found], sources.expressive_stills, seed=sources.seed)
+    found += reader.animated([*faces, *found], sources.animated_windows, seed=sources.seed)
     validation = reader.read(held, "validation")
-    if args.convention is not None:
-        faces, validation = _in_one_convention(args.convention, faces, validation)
+    if sources.convention is not None:
+        faces, validation = _in_one_convention(sources.convention, faces, validation)
         validated_on = _column(["ytf68/val", "moved"])
     if not (faces or found) or not validation:
         raise UsageError(
@@ -123,7 +154,7 @@ def read_training_data(args: argparse.Namespace, cards: Collection[LandmarkCard]
         weights + [rare / len(expressive) for _ in expressive],
         validation,
         validated_on,
-        _DATA_LICENCE if args.data else f"as the data allows: {', '.join(names)}",
+        _DATA_LICENCE if sources.data else f"as the data allows: {', '.join(names)}",
         list(dict.fromkeys(skipped or [])),
     )
 

@@ -11,10 +11,11 @@ from apache_beam.options.pipeline_options import (
 from apache_beam.transforms import environments
 from apache_beam.transforms.userstate import is_stateful_dofn
 
-from pipeline.commands.annotate import settings_of
 from pipeline.commands.command_line import parse_command
+from pipeline.commands.command_settings import settings_of
 from pipeline.graph import AnnotateGraph, GraphSettings
 from pipeline.runner_options import runner_options
+from pipeline.settings import AnnotateSettings
 from schemas.records import Video
 from transforms.align_faces import AlignSettings
 from transforms.decoding.child import ChildSettings
@@ -70,7 +71,7 @@ def pipeline(args):
         AlignSettings(),
         args.stabilizer,
         separate_decode=args.separate_decode,
-        align_hints=settings_of(args).align_hints,
+        align_hints=settings_of(AnnotateSettings, args).align_hints,
     )
     video = Video("a.mp4", "gs://bucket/videos/a.mp4")
     videos, failures = pipeline | "A" >> beam.Create([video]), pipeline | "B" >> beam.Create([])

@@ -4,14 +4,16 @@ import dataclasses
 
 import pytest
 
-from pipeline.commands.annotate import settings_of
 from pipeline.commands.command_line import parse_command
+from pipeline.commands.command_settings import settings_of
 from pipeline.settings import AnnotateSettings
 from transforms.decoding.child import ChildSettings
 
 
 def parsed(*options: str) -> AnnotateSettings:
-    return settings_of(parse_command(["annotate", "in.mp4", "--output", "out", *options]))
+    return settings_of(
+        AnnotateSettings, parse_command(["annotate", "in.mp4", "--output", "out", *options])
+    )
 
 
 def test_the_options_have_the_defaults_of_the_settings():

@@ -13,6 +13,7 @@ from stages import outputs_of
 
 from models.stabilization.stabilizers import STABILIZERS, stabilizer_factory
 from schemas.records import Video
+from schemas.tracks import TrackFormat
 from transforms.stabilize_tracks import StabilizeTracks
 from transforms.storage.parts import save_part
 from transforms.storage.run_output import RunOutput
@@ -81,7 +82,8 @@ def test_however_the_video_was_cut(name, bounds):
 
 @pytest.mark.parametrize("name", ["sta", "rts"])
 def test_through_beam_in_any_order(tmp_path, name):
-    run_output = RunOutput(str(tmp_path), {"stabilizer": name})
+    whole = TrackFormat(full_precision=True)
+    run_output = RunOutput(str(tmp_path), {"stabilizer": name}, track_format=whole)
     parts = [save_part(run_output.staging(VIDEO), part) for part in cut_into([40, 90, 91, 200])]
     random.Random(0).shuffle(parts)
     (tracks,) = outputs_of(parts, StabilizeTracks(run_output, name))

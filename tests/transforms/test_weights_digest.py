@@ -28,9 +28,8 @@ def test_a_worker_with_other_landmark_weights_is_refused() -> None:
 
 
 def test_a_worker_with_another_stabilizer_is_refused() -> None:
-    run_output = RunOutput("unused", {"stabilizer_sha256": "0" * 64})
     with pytest.raises(WeightsError, match="stabilizer weights"):
-        _StabilizeFn(run_output, "rts").setup()
+        _StabilizeFn(RunOutput("unused", {}), "rts", None, "0" * 64).setup()
 
 
 def test_a_worker_with_another_detector_breaks_the_run(faceless_clip) -> None:

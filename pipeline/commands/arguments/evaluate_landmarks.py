@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pipeline.commands.argument_types import count, positive_int
+from pipeline.commands.argument_types import count, device, positive_int
 from pipeline.commands.arguments.data_options import SET_HELP
 from pipeline.commands.command_parser import Subparsers, examples
 from schemas.choices import (
@@ -72,7 +72,7 @@ def add_parser(subparsers: Subparsers) -> None:
         help=f"measure every heatmap network read by each of these, of {', '.join(CODECS)} "
         "(default: what its card says)",
     )
-    add("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")
+    add("--device", type=device, default="cpu", help="auto, cpu, cuda or cuda:i (default: cpu)")
     add("--threads", type=positive_int, default=1, help="CPU threads (default: 1)")
     add("--json", action="store_true", help="print JSON instead of tables")
     parser.set_defaults(module="evaluate_landmarks", check=_check)

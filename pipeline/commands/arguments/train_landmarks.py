@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pipeline.commands.argument_types import count, positive_float, positive_int
+from pipeline.commands.argument_types import count, device, positive_float, positive_int
 from pipeline.commands.arguments.data_options import add_data_options, check_data_options
 from pipeline.commands.command_parser import Subparsers, examples
 from schemas.choices import (
@@ -73,7 +73,9 @@ def add_parser(subparsers: Subparsers) -> None:
         "the hourglass once; of modern: 4096)",
     )
     parser.add_argument("--threads", type=positive_int, default=1, help="CPU threads (default: 1)")
-    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")
+    parser.add_argument(
+        "--device", type=device, default="cpu", help="auto, cpu, cuda or cuda:i (default: cpu)"
+    )
     parser.add_argument(
         "--workers",
         type=count,

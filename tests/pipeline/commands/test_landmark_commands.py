@@ -1,5 +1,6 @@
 import argparse
 import csv
+import dataclasses
 import subprocess
 import sys
 import time
@@ -17,7 +18,8 @@ from models.landmarks.model import DEFAULT_WEIGHTS
 from models.landmarks.torch_model import read_landmark_weights
 from pipeline.commands import train_landmarks
 from pipeline.commands.command_line import parse_command
-from pipeline.data.training_data import read_training_data
+from pipeline.commands.command_settings import settings_of
+from pipeline.data.training_data import TrainingSources, read_training_data
 from schemas.errors import UsageError, WeightsError
 from schemas.landmarks import FLIP_PERMUTATION
 
@@ -211,9 +213,10 @@ def test_labels_of_ytf68_are_moved_to_one_convention(data: Path) -> None:
     """By as much for training as for validation; the labels of other sets stay."""
     args = _parse("--data", str(data), "--output", "unused")
     cards = [train_landmarks._card("2d", args)]
-    plain = read_training_data(args, cards)
-    args.convention = DEFAULT_WEIGHTS
-    moved = read_training_data(args, cards)
+    sources = settings_of(TrainingSources, args)
+    plain = read_training_data(sources, cards)
+    moved_to = dataclasses.replace(sources, convention=DEFAULT_WEIGHTS)
+    moved = read_training_data(moved_to, cards)
     assert moved.validated_on == "ytf68_val_moved_nrmse_percent"
     assert (len(moved.faces), len(moved.validation)) == (len(plain.faces), len(plain.validation))
     steps = [
@@ -225,6 +228,5 @@ def test_labels_of_ytf68_are_moved_to_one_convention(data: Path) -> None:
     assert np.abs(of_ytf[0]).max() > 1
     np.testing.assert_allclose(of_ytf, np.broadcast_to(of_ytf[0], (11, 68, 2)), atol=1e-3)
     assert not np.any([*steps[:4], *steps[11:-4]])
-    args.data_sets = ["pseudo68"]
     with pytest.raises(UsageError, match="--convention: got no face of ytf68 to train on"):
-        read_training_data(args, cards)
+        read_training_data(dataclasses.replace(moved_to, data_sets=["pseudo68"]), cards)

@@ -18,7 +18,8 @@ from models.landmarks.torch_model import read_landmark_weights
 from models.synthesis.astronaut import ASTRONAUT_LANDMARKS_PX
 from pipeline.commands import train_landmarks
 from pipeline.commands.command_line import parse_command
-from pipeline.data.training_data import TrainingData, read_training_data
+from pipeline.commands.command_settings import settings_of
+from pipeline.data.training_data import TrainingData, TrainingSources, read_training_data
 from pipeline.reports.training_log import read_log
 from schemas.errors import UsageError
 
@@ -29,7 +30,9 @@ def _parse(*arguments: str) -> argparse.Namespace:
 
 def _read(*arguments: str, network: str = "3d") -> TrainingData:
     args = _parse("--network", network, *arguments)
-    return read_training_data(args, [train_landmarks._card(network, args)])
+    return read_training_data(
+        settings_of(TrainingSources, args), [train_landmarks._card(network, args)]
+    )
 
 
 def _names(data: TrainingData) -> list[list[str]]:
