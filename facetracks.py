@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pipeline.annotate import RunSummary, annotate
     from pipeline.annotate_clip import annotate_clip
     from pipeline.annotate_videos import AnnotateVideos
+    from pipeline.compact_output import CompactSummary, compact
     from pipeline.corpus_report import ReportSummary, report
     from pipeline.data.track_file import TrackRows, read_track_file
     from pipeline.derive_tracks import DerivedVideo, derive_tracks
@@ -40,6 +41,7 @@ __all__ = [
     "AlignedFaces",
     "AnnotateSettings",
     "AnnotateVideos",
+    "CompactSummary",
     "CropFilter",
     "CropSummary",
     "DerivedVideo",
@@ -56,6 +58,7 @@ __all__ = [
     "align",
     "annotate",
     "annotate_clip",
+    "compact",
     "crop",
     "derive_tracks",
     "export_tracks",
@@ -77,6 +80,7 @@ _HOMES: Final = {
     "AlignedFaces": ("pipeline", "align_image"),
     "AnnotateSettings": ("pipeline", "settings"),
     "AnnotateVideos": ("pipeline", "annotate_videos"),
+    "CompactSummary": ("pipeline", "compact_output"),
     "CropFilter": ("pipeline", "videos.crop_plan"),
     "CropSummary": ("pipeline", "videos.cropping"),
     "ExportSummary": ("pipeline", "exports.formats"),
@@ -94,6 +98,7 @@ _HOMES: Final = {
     "annotate_clip": ("pipeline", "annotate_clip"),
     "derive_tracks": ("pipeline", "derive_tracks"),
     "forget": ("pipeline", "forget_videos"),
+    "compact": ("pipeline", "compact_output"),
     "crop": ("pipeline", "videos.cropping"),
     "export_tracks": ("pipeline", "exports.formats"),
     "read_track_file": ("pipeline", "data.track_file"),

@@ -21,6 +21,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from models.landmarks.model import landmark_device
 from pipeline.annotate_videos import stage_settings
+from pipeline.compact_output import compact
 from pipeline.graph import AnnotateGraph, GraphSettings
 from pipeline.inputs import DistinctVideos, Inputs, find_inputs
 from pipeline.manifests import ReadManifests
@@ -162,6 +163,8 @@ def annotate(
         "staging_peak_bytes": totals.staging_peak_bytes,
     }
     write_run_record(location, record)
+    if settings.compact:
+        compact(location)
     return RunSummary(
         location,
         videos.statuses,

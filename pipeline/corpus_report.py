@@ -162,7 +162,7 @@ def report(
             written.
     """
     folder = OutputFolder(str(output).rstrip("/"))
-    known = len(folder.videos.names())
+    known = folder.count_videos()
     if not known:
         raise OutputError(f"{output}: got no videos/*.parquet, expected the output of annotate")
     corpus = _Corpus(max(0, thumbnails))

@@ -9,11 +9,11 @@ are read a row group at a time; of each row only its few measures are kept, not 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -36,9 +36,10 @@ from schemas.errors import OutputError
 from schemas.landmarks import LANDMARK_COUNT
 from schemas.tracks import RAW_COLUMNS, SCHEMA_VERSION_KEY
 from transforms.storage.atomic_files import Folder, atomic_file
-from transforms.storage.output_tables import OutputFolder
+from transforms.storage.compacted_tables import CompactedVideo
+from transforms.storage.output_tables import OutputFolder, TrackSource
 from transforms.storage.parquet_reading import open_parquet, read_parquet
-from transforms.storage.source_files import fingerprint, look_up, resolve
+from transforms.storage.source_files import fingerprint, look_up
 
 __all__ = ["DerivedVideo", "derive_tracks"]
 
@@ -96,40 +97,49 @@ def derive_tracks(
             read or written.
     """
     folder = OutputFolder(str(output).rstrip("/"))
+    files: Iterable[TrackSource]
     if video_ids is None:
-        files = folder.track_files()
+        compacted = bool(folder.compacted.names())
+        known = folder.count_videos() if compacted else len(folder.track_files())
+        files = folder.all_tracks()
+        if not folder.has_tracks():
+            raise OutputError(f"{output}: got no tracks/*.parquet, expected the output of annotate")
     else:
-        files = [folder.tracks_of(video_id) for video_id in dict.fromkeys(video_ids)]
-    if not files:
-        raise OutputError(f"{output}: got no tracks/*.parquet, expected the output of annotate")
+        files = [folder.stored_tracks(video_id) for video_id in dict.fromkeys(video_ids)]
+        known = len(files)
     derived = []
     for file in files:
         video = _derive_video(folder, file, overwrite)
         derived.append(video)
         if told is not None:
-            told(video, len(files))
+            told(video, known)
     return derived
 
 
-def _derive_video(folder: OutputFolder, tracks: Folder, overwrite: bool) -> DerivedVideo:
-    name = str(tracks).rpartition("/")[2]
-    stem = name.removesuffix(".parquet")
+def _derive_video(folder: OutputFolder, tracks: TrackSource, overwrite: bool) -> DerivedVideo:
+    if isinstance(tracks, CompactedVideo):
+        stem = str(tracks.row["stem"])
+    else:
+        stem = str(tracks).rpartition("/")[2].removesuffix(".parquet")
+    name = f"{stem}.parquet"
     places = [folder.derived / kind / name for kind in ("blinks", "rows")]
     try:
         if not tracks.exists():
             raise OutputError(f"{tracks}: no such file; the video has no tracks there")
-        source = fingerprint(look_up(str(tracks))[2]).encode()
+        if isinstance(tracks, CompactedVideo):
+            told, frame = tracks.row["track_fingerprint"], _Frame.of_row(tracks.row)
+        else:
+            told, frame = fingerprint(look_up(str(tracks))[2]), _Frame.of(folder.status_file(stem))
+        source = told.encode()
         if not overwrite and all(_is_made_of(place, source) for place in places):
             return DerivedVideo(stem, 0, 0, done_before=True)
-        fs, path = resolve(str(tracks))
-        with fs.open(path, "rb") as content:
+        with tracks.open() as content:
             parquet = open_parquet(content)
             if missing := set(RAW_COLUMNS) - set(parquet.schema_arrow.names):
                 raise OutputError(
                     f"{tracks}: has no {' and '.join(sorted(missing))}, which openings and blinks "
                     "are measured on; annotate without --no-raw"
                 )
-            frame = _Frame.of(folder.status_file(stem))
             groups = range(parquet.metadata.num_row_groups)
             measured = [
                 _measured(parquet.read_row_group(i, list(_READ), use_threads=False), frame)
@@ -247,6 +257,11 @@ class _Frame:
             return cls()
         columns = ["width", "height", "sample_aspect_ratio"]
         (row,) = read_parquet(pa.BufferReader(status.read_bytes()), columns).to_pylist()
+        return cls.of_row(row)
+
+    @classmethod
+    def of_row(cls, row: Mapping[str, Any]) -> _Frame:
+        """What a row tells."""
         size_px = (row["width"], row["height"]) if row["width"] and row["height"] else None
         width, _, height = (row["sample_aspect_ratio"] or "1:1").partition(":")
         return cls(size_px, float(Fraction(int(width), int(height))))

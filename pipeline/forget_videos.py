@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.compact_output import rewrite_without
 from pipeline.output_lock import exclusive_run
 from schemas.errors import OutputError
 from transforms.storage.output_tables import OutputFolder
@@ -21,7 +22,8 @@ class ForgottenVideo:
     Attributes:
         video_id: as it was asked for.
         removed: files and folders, by their place below the output; empty where the output held
-            nothing of that id.
+            nothing of that id. Compacted files are among them: what they held of other videos is
+            in new ones.
         bytes: how many bytes they had.
     """
 
@@ -55,7 +57,7 @@ def forget(
         OutputError: there is no output of annotate, or a run is writing there.
     """
     folder = OutputFolder(str(output).rstrip("/"))
-    places = (folder.run_record, folder.videos, folder.tracks)
+    places = (folder.run_record, folder.videos, folder.tracks, folder.compacted.videos)
     if not any(place.exists() for place in places):
         raise OutputError(
             f"{output}: got no run.json, videos/ or tracks/ there, expected the output of annotate"
@@ -72,11 +74,16 @@ def forget(
 
 def _forget_video(folder: OutputFolder, video_id: str) -> ForgottenVideo:
     found = folder.files_of(video_id)
-    if found and folder.report.exists():
+    compacted = folder.compacted.find(video_id) is not None
+    if (found or compacted) and folder.report.exists():
         found.insert(0, folder.report)  # the video may be in it, and nothing else would tell later
     total = 0
     for file in found:
         total += file.size_bytes()
         file.remove()
+    if compacted:
+        rewritten = rewrite_without(folder, video_id)
+        found += rewritten
+        total += sum(rewritten.values())
     names = tuple(str(file)[len(folder.url) + 1 :] for file in found)
     return ForgottenVideo(video_id, names, total)

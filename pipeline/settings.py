@@ -68,6 +68,7 @@ class AnnotateSettings:
         full_precision: coordinates as they were computed; otherwise they are rounded to 1/64 px,
             and track files take half the room.
         raw: whether tracks have the network's own landmarks, `x_raw` and `y_raw`.
+        compact: put the files of many videos into few when the run has ended, as `compact` does.
         allow_protocols: URL protocols that inputs may use; `chain` allows chained URLs.
         limit: only the first so many videos; None is all.
         require_licence: `commercial` refuses weights whose cards do not allow commercial use; None
@@ -99,6 +100,7 @@ class AnnotateSettings:
     fps: float | str | Fraction | None = None
     full_precision: bool = False
     raw: bool = True
+    compact: bool = False
     allow_protocols: Collection[str] = ALLOWED_PROTOCOLS
     limit: int | None = None
     require_licence: str | None = None

@@ -8,6 +8,7 @@ from typing import Any, Final, TypeAlias
 
 from pipeline.commands.arguments import (
     annotate,
+    compact,
     completion,
     crop,
     demo,
@@ -60,6 +61,7 @@ _COMMANDS: Final[tuple[_AddParser, ...]] = (
     report.add_parser,
     export.add_parser,
     derive.add_parser,
+    compact.add_parser,
     forget.add_parser,
     sample.add_parser,
     _group(

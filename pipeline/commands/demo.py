@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     tracks = read_track_file(track_file)
     render_video(str(clip), tracks, overlay)
     render_contact_sheet(str(clip), tracks, sheet)
-    error = compare_with_truth(track_file, truth)
+    error = compare_with_truth(str(track_file), truth)
     print(
         f"\nclip            {clip}\n"
         f"truth           {truth}\n"

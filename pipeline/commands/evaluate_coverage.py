@@ -17,6 +17,7 @@ from pipeline.videos.upright_frames import pixel_aspect, upright_frames, whole_v
 from schemas.errors import UsageError
 from transforms.decoding.box_sources import DetectedBoxes
 from transforms.decoding.child_pool import kept_children
+from transforms.storage.compacted_tables import CompactedVideo
 from transforms.storage.output_tables import OutputFolder
 
 __all__ = ["Coverage", "measure_coverage", "run"]
@@ -68,7 +69,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 @kept_children()
-def measure_coverage(uri: str, track_file: str, detector: Any, min_size_px: float) -> Coverage:
+def measure_coverage(
+    uri: str, track_file: str | CompactedVideo, detector: Any, min_size_px: float
+) -> Coverage:
     """Detects on every frame of a video and looks for the faces in its tracks.
 
     A face is large enough when the longer side of its box is `min_size_px` or more.

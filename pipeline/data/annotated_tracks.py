@@ -35,7 +35,7 @@ def annotated_tracks(output: Path) -> Iterator[tuple[str, Array, Array]]:
     """
     columns = ["video_id", "face_id", "pts_seconds", "x_raw", "y_raw"]
     folder = OutputFolder(str(output))
-    if not folder.track_files():
+    if not folder.has_tracks():
         raise UsageError(f"{output}: got no tracks/*.parquet, expected what annotate wrote")
     for table in folder.track_tables(columns):
         if table["x_raw"].null_count:

@@ -16,6 +16,7 @@ import pyarrow as pa
 from schemas.errors import OutputError, UsageError
 from schemas.landmarks import LANDMARK_COUNT
 from schemas.tracks import RAW_COLUMNS, TRACK_SCHEMA
+from transforms.storage.compacted_tables import CompactedVideo
 from transforms.storage.output_tables import OutputFolder
 from transforms.storage.parquet_reading import open_parquet
 
@@ -75,15 +76,14 @@ class TrackRows:
         return rows
 
 
-def read_track_file(uri: str) -> TrackRows:
-    """Reads a track Parquet, local or anywhere that fsspec reaches.
+def read_track_file(uri: str | CompactedVideo) -> TrackRows:
+    """Reads a track Parquet, local or anywhere that fsspec reaches; or what find_track_file found.
 
     Raises:
         UsageError: the file cannot be read, is no Parquet, or lacks columns of a track.
     """
     try:
-        fs, path = fsspec.core.url_to_fs(uri)
-        with fs.open(path, "rb") as file:
+        with _opened(uri) as file:
             parquet = open_parquet(file)
             missing = [c for c in _COLUMNS if c not in parquet.schema_arrow.names]
             if missing:
@@ -129,6 +129,13 @@ def read_track_file(uri: str) -> TrackRows:
     )
 
 
+def _opened(source: str | CompactedVideo) -> Any:
+    if not isinstance(source, str):
+        return source.open()
+    fs, path = fsspec.core.url_to_fs(source)
+    return fs.open(path, "rb")
+
+
 def _provenance(metadata: Mapping[bytes, bytes]) -> dict[str, Any]:
     """What the file says of how it came to be; nothing where it says nothing that is JSON."""
     try:
@@ -148,7 +155,7 @@ def _number(value: Any, *kinds: type) -> Any:
     return value if isinstance(value, kinds) else None
 
 
-def find_track_file(tracks: str, video: str, *, complete: bool = False) -> str:
+def find_track_file(tracks: str, video: str, *, complete: bool = False) -> str | CompactedVideo:
     """The track file of `video`: `tracks` itself, or the right one of an output folder.
 
     In an output folder the videos table says which: by the whole uri of the video, else
@@ -187,7 +194,7 @@ def find_track_file(tracks: str, video: str, *, complete: bool = False) -> str:
     if len(matches) > 1:
         found = ", ".join(i["uri"] for i in matches)
         raise UsageError(f"--tracks: got {len(matches)} videos like {video}, expected one: {found}")
-    track_file = OutputFolder(tracks).tracks_of(matches[0]["video_id"])
+    track_file = OutputFolder(tracks).stored_tracks(matches[0]["video_id"])
     if not track_file.exists():
         status, message = matches[0]["status"], matches[0]["message"] or "no message"
         raise UsageError(f"--tracks: {tracks} has no track file of {video}: {status} ({message})")
@@ -197,7 +204,7 @@ def find_track_file(tracks: str, video: str, *, complete: bool = False) -> str:
             f"({matches[0]['message']}), expected all of them; annotate it again with "
             f"--retry {matches[0]['reason']}"
         )
-    return str(track_file)
+    return track_file if isinstance(track_file, CompactedVideo) else str(track_file)
 
 
 def _inputs(output: str, complete: bool) -> Iterator[dict[str, Any]]:

@@ -95,7 +95,7 @@ def exported_videos(
             empty = False
             if row["width"] is None or (video_ids is not None and row["video_id"] not in video_ids):
                 continue
-            file = folder.tracks_of(row["video_id"])
+            file = folder.stored_tracks(row["video_id"])
             try:
                 table = read_parquet(pa.BufferReader(file.read_bytes()))
             except FileNotFoundError:

@@ -2,6 +2,7 @@
 
     OUTPUT/tracks/{stem}.parquet          a video's tracks, sorted by face_id, frame_index
     OUTPUT/videos/{stem}.parquet          its status row; written last: there means done
+    OUTPUT/compacted/                     both of many videos in few files (`compacted_tables`)
     OUTPUT/run.json                       the run
     OUTPUT/probe.json                     what `probe -o OUTPUT` told before it
     OUTPUT/.lock                          held by a run on a local disk
@@ -9,7 +10,8 @@
     OUTPUT/derived/**/{stem}.{suffix}     what commands made of its tracks; or a folder {stem}
     OUTPUT/report.html                    pictures and figures of all videos
 
-`stem` is the video_id as a file name (`file_stem`).
+`stem` is the video_id as a file name (`file_stem`). A video with a status file of its own is not
+looked for among the compacted ones.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -29,15 +31,19 @@ from schemas.errors import OutputError
 from schemas.tracks import OPTIONAL_COLUMNS, TRACK_SCHEMA
 from schemas.videos import VIDEO_SCHEMA
 from transforms.storage.atomic_files import Folder, file_stem, write_bytes
+from transforms.storage.compacted_tables import CompactedTables, CompactedVideo
 from transforms.storage.parquet_reading import open_parquet, read_columns
 
-__all__ = ["OutputFolder", "in_parallel", "read_tracks", "read_videos"]
+__all__ = ["OutputFolder", "TrackSource", "in_parallel", "read_tracks", "read_videos"]
 
 #: Requests at a time: object stores answer slowly and in parallel.
 _READERS: Final = 16
 _READ_AHEAD: Final = 64
 _SUFFIX: Final = ".parquet"
 _WORK_KEY: Final = re.compile("[0-9a-f]{16}")
+
+#: Where a video's tracks are read: a file of their own, or one that is made of compacted rows.
+TrackSource: TypeAlias = Folder | CompactedVideo
 
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
@@ -100,8 +106,46 @@ class OutputFolder:
         """The folder of all parts."""
         return Folder(self.url) / ".staging"
 
+    @property
+    def compacted(self) -> CompactedTables:
+        """The tables that `compact` wrote."""
+        return CompactedTables(Folder(self.url) / "compacted")
+
+    def stored_tracks(self, video_id: str) -> TrackSource:
+        """A video's tracks to read, wherever they are; `exists` tells whether there are any."""
+        file = self.tracks_of(video_id)
+        if file.exists() or not self.compacted.names() or self.status_of(video_id).exists():
+            return file
+        return self.compacted.find(video_id) or file
+
+    def all_tracks(self) -> Iterator[TrackSource]:
+        """The tracks of all videos, those with a file of their own first, by its name."""
+        own = self.track_files()
+        yield from own
+        if self.compacted.names():
+            # A call of `compact` that was stopped may have left a track file without a status.
+            names = {str(file).rpartition("/")[2] for file in own}
+            superseded = self.superseded()
+            yield from self.compacted.with_tracks(
+                lambda stem: f"{stem}{_SUFFIX}" in names or superseded(stem)
+            )
+
+    def has_tracks(self) -> bool:
+        """Whether there are any."""
+        return next(self.all_tracks(), None) is not None
+
+    def count_videos(self) -> int:
+        """How many status rows there are; those of videos done again since `compact` twice."""
+        compacted = self.compacted
+        return len(_tables_in(self.videos)) + sum(map(compacted.rows, compacted.names()))
+
+    def superseded(self) -> Callable[[str], bool]:
+        """Whether a compacted video, by its stem, has a status file of its own by now."""
+        own = set(self.videos.names())
+        return lambda stem: f"{stem}{_SUFFIX}" in own
+
     def tracks_of(self, video_id: str) -> Folder:
-        """A video's track file."""
+        """A video's track file, as a run writes it."""
         return self.tracks / f"{file_stem(video_id)}{_SUFFIX}"
 
     def status_of(self, video_id: str) -> Folder:
@@ -135,10 +179,10 @@ class OutputFolder:
     def track_tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """The tracks table in pieces, a video each; raises OutputError as `status_tables`."""
 
-        def read(file: Folder) -> pa.Table:
+        def read(file: TrackSource) -> pa.Table:
             return _read_table(file, columns, TRACK_SCHEMA)
 
-        return in_parallel(read, self.track_files())
+        return in_parallel(read, self.all_tracks())
 
     def track_groups(self, video_id: str, columns: Sequence[str]) -> Iterator[pa.Table]:
         """A video's track file in pieces, in its order; memory does not grow with its length.
@@ -148,7 +192,7 @@ class OutputFolder:
         Raises:
             OutputError: the file cannot be read.
         """
-        file = self.tracks_of(video_id)
+        file = self.stored_tracks(video_id)
         try:
             with file.open() as source:
                 parquet = open_parquet(source)
@@ -170,7 +214,13 @@ class OutputFolder:
         def read(file: Folder) -> pa.Table:
             return _read_table(file, columns, VIDEO_SCHEMA)
 
-        return in_parallel(read, _tables_in(self.videos))
+        yield from in_parallel(read, _tables_in(self.videos))
+        compacted = self.compacted
+        if compacted.names():
+            names = _known(columns, VIDEO_SCHEMA)
+            schema = pa.schema([VIDEO_SCHEMA.field(name) for name in names])
+            for _, table in compacted.status_tables(self.superseded()):
+                yield table.select(names).cast(schema)
 
 
 def read_videos(output: str | Path) -> pa.Table:
@@ -214,18 +264,17 @@ def read_tracks(
     """
     folder = OutputFolder(str(output))
     if video_ids is None:
-        files = folder.track_files()
-        if not files:
+        if not folder.has_tracks():
             raise OutputError(f"{output}: got no tracks/*.parquet, expected the output of annotate")
-    else:
-        files = [folder.tracks_of(video_id) for video_id in video_ids]
-    if not files:
+        return pa.concat_tables(folder.track_tables(columns))
+
+    def read(video_id: str) -> pa.Table:
+        return _read_table(folder.stored_tracks(video_id), columns, TRACK_SCHEMA)
+
+    tables = list(in_parallel(read, video_ids))
+    if not tables:
         return TRACK_SCHEMA.empty_table().select(list(columns or TRACK_SCHEMA.names))
-
-    def read(file: Folder) -> pa.Table:
-        return _read_table(file, columns, TRACK_SCHEMA)
-
-    return pa.concat_tables(in_parallel(read, files))
+    return pa.concat_tables(tables)
 
 
 def _named(folder: Folder, stem: str) -> list[Folder]:
@@ -243,11 +292,17 @@ def _tables_in(folder: Folder) -> list[Folder]:
     return [folder / name for name in folder.names() if name.endswith(_SUFFIX)]
 
 
-def _read_table(file: Folder, columns: Sequence[str] | None, schema: pa.Schema) -> pa.Table:
-    """The table without the file's own metadata, so that tables of many runs concatenate."""
+def _known(columns: Sequence[str] | None, schema: pa.Schema) -> list[str]:
+    """The columns that are asked for; OutputError for one that there is not."""
     names = list(columns or schema.names)
     if unknown := [name for name in names if name not in schema.names]:
         raise OutputError(f"columns: got {', '.join(unknown)}, expected {', '.join(schema.names)}")
+    return names
+
+
+def _read_table(file: TrackSource, columns: Sequence[str] | None, schema: pa.Schema) -> pa.Table:
+    """The table without the file's own metadata, so that tables of many runs concatenate."""
+    names = _known(columns, schema)
     try:
         parquet = open_parquet(pa.BufferReader(file.read_bytes()))
         may_lack = OPTIONAL_COLUMNS if schema is TRACK_SCHEMA else frozenset[str]()

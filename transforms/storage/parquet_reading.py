@@ -16,9 +16,12 @@ import pyarrow.parquet as pq
 __all__ = ["open_parquet", "read_columns", "read_parquet"]
 
 
-def open_parquet(source: Any) -> pq.ParquetFile:
-    """An open file or a `pyarrow.Buffer` as Parquet; read it with `use_threads=False`."""
-    return pq.ParquetFile(source, pre_buffer=False)
+def open_parquet(source: Any, footer: pq.FileMetaData | None = None) -> pq.ParquetFile:
+    """An open file or a `pyarrow.Buffer` as Parquet; read it with `use_threads=False`.
+
+    footer: its metadata where they are known already; they are not read then.
+    """
+    return pq.ParquetFile(source, metadata=footer, pre_buffer=False)
 
 
 def read_parquet(source: Any, columns: Sequence[str] | None = None) -> pa.Table:

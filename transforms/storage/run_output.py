@@ -144,7 +144,11 @@ class RunOutput:
 
     def read_status(self, video: Video) -> tuple[dict[str, Any], str] | None:
         """The status row and its work key; None where there is none."""
-        return self._read_status(self.folder.status_of(video.video_id))
+        own = self._read_status(self.folder.status_of(video.video_id))
+        if own is not None:
+            return own
+        found = self.folder.compacted.find(video.video_id)
+        return None if found is None else (found.status, found.row["work_key"])
 
     def _read_status(self, file: Folder) -> tuple[dict[str, Any], str] | None:
         if not file.exists():

@@ -125,6 +125,12 @@ def _output(parser: CommandParser) -> None:
         action="store_true",
         help="coordinates as they were computed, not rounded to 1/64 px, at twice the room",
     )
+    add(
+        "--compact",
+        action="store_true",
+        help="when the run has ended, put the files of many videos into few, as `facetracks "
+        "compact` does",
+    )
     add("--timings", action="store_true", help="print each stage's speed beside a raw decode")
 
 

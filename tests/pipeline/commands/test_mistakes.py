@@ -13,7 +13,7 @@ HEAVY = ("apache_beam", "av", "cv2", "scipy", "torch")
 
 HELP = [
     [], ["demo"], ["annotate"], ["render"], ["derive"], ["probe"], ["report"], ["crop"], ["redact"],
-    ["export"], ["forget"], ["sample"], ["networks"], ["completion"],
+    ["export"], ["compact"], ["forget"], ["sample"], ["networks"], ["completion"],
     ["evaluate"], ["evaluate", "tracks"], ["evaluate", "landmarks"], ["evaluate", "detector"],
     ["evaluate", "coverage"], ["evaluate", "codecs"], ["evaluate", "stabilizers"],
     ["train"], ["train", "landmarks"], ["train", "detector"], ["train", "stabilizer"],

@@ -1,0 +1,19 @@
+"""`facetracks compact`: the files of many videos become few."""
+
+from __future__ import annotations
+
+import argparse
+
+from pipeline.compact_output import compact
+
+__all__ = ["run"]
+
+
+def run(args: argparse.Namespace) -> int:
+    """Compacts, says how much; returns the exit status."""
+    done = compact(args.output, told=lambda videos: print(f"a file of {videos} videos", flush=True))
+    if done.files:
+        print(f"{done.videos} videos in {done.files} files, {done.bytes} bytes")
+    else:
+        print(f"{args.output}: nothing to compact")
+    return 0

@@ -1,0 +1,345 @@
+"""Compaction: the files of many videos become few, which hold the same.
+
+A pair of files, tracks and status rows, is written at a time; the second one, put in its place
+whole, makes it part of the output. Only then are the videos' own files removed, the status first.
+Stopped anywhere, the output reads the same, and the next call goes on with what is left.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.output_lock import exclusive_run
+from schemas.errors import OutputError
+from schemas.tracks import TRACK_SCHEMA, TrackFormat
+from transforms.storage.atomic_files import Folder, atomic_file, write_bytes
+from transforms.storage.compacted_tables import COMPACTED_SCHEMA, CompactedVideo
+from transforms.storage.output_tables import OutputFolder, in_parallel
+from transforms.storage.parquet_reading import open_parquet
+from transforms.storage.run_output import RunOutput
+from transforms.storage.source_files import fingerprint, look_up
+from transforms.storage.track_files import METADATA_KEY, track_write_options
+
+__all__ = ["CompactSummary", "compact", "rewrite_without"]
+
+_FILE_BYTES: Final = 256 << 20
+#: Rows that are read to find one video: 2 MB or so. Longer videos have row groups of their own.
+_GROUP_ROWS: Final = 4096
+_FILE_VIDEOS: Final = 100_000
+_COPY_BYTES: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class CompactSummary:
+    """What a call of `compact` did.
+
+    Attributes:
+        videos: how many it put into new files.
+        files: how many pairs of files it wrote, of tracks and of status rows.
+        bytes: how many bytes these have.
+    """
+
+    videos: int
+    files: int
+    bytes: int
+
+
+def compact(
+    output: str | Path,
+    *,
+    file_bytes: int = _FILE_BYTES,
+    told: Callable[[int], object] | None = None,
+) -> CompactSummary:
+    """Puts the tracks and status rows of an output into few files, sorted by video_id.
+
+        compact("out")
+
+    `read_tracks` and all commands take both layouts, mixed too; what is done stays done, and what
+    is annotated later has files of its own until the next call. One call at a time writes to an
+    output; on an object store, where nothing locks, no run may write there meanwhile.
+
+    Args:
+        output: the output location of a run, a path or any fsspec URL.
+        file_bytes: how large files of tracks become, about.
+        told: is given the number of videos of each pair of files as it is complete.
+
+    Raises:
+        OutputError: there is no output, a file cannot be read or written, or a run is writing.
+    """
+    folder = OutputFolder(str(output).rstrip("/"))
+    if not folder.count_videos():
+        raise OutputError(f"{output}: got no videos/*.parquet, expected the output of annotate")
+    with exclusive_run(RunOutput(folder.url, {})):
+        return _Compaction(folder, file_bytes, told).run()
+
+
+@dataclass(slots=True)
+class _Compaction:
+    """One call."""
+
+    folder: OutputFolder
+    file_bytes: int
+    told: Callable[[int], object] | None
+    videos: int = 0
+    files: int = 0
+    bytes: int = 0
+
+    def run(self) -> CompactSummary:
+        compacted = self.folder.compacted
+        _remove_what_was_compacted(self.folder)
+        old = self._to_rewrite()
+        entries = sorted([*_own_entries(self.folder), *self._old_entries(old)])
+        number = 1 + max((int(name.partition("-")[0]) for name in compacted.names()), default=0)
+        if (
+            any(own is not None for _, own in entries)
+            or len(old) > 1
+            or self._shrinks(old, entries)
+        ):
+            left = iter(entries)
+            first = next(left, None)
+            while first is not None:
+                pair = _Pair(self.folder, f"{number:06d}-{self.files:05d}")
+                first = pair.write(first, left, self.file_bytes)
+                self.videos += len(pair.rows)
+                self.files += 1
+                self.bytes += pair.bytes
+                _remove_own(self.folder, pair.own)
+                if self.told is not None:
+                    self.told(len(pair.rows))
+            for name in old:
+                _remove_pair(self.folder, name)
+        return CompactSummary(self.videos, self.files, self.bytes)
+
+    def _to_rewrite(self) -> list[str]:
+        """Files that are small, or hold rows that count no more."""
+        compacted, superseded = self.folder.compacted, self.folder.superseded()
+        left: dict[str, int] = dict.fromkeys(compacted.names(), 0)
+        for name, table in compacted.status_tables(superseded):
+            left[name] += table.num_rows
+        small = []
+        for name, rows in left.items():
+            tracks = compacted.tracks_file(name)
+            size = tracks.size_bytes() if tracks.exists() else 0
+            full = size >= self.file_bytes // 2 or rows >= _FILE_VIDEOS // 2
+            if rows < compacted.rows(name) or not full:
+                small.append(name)
+        return small
+
+    def _old_entries(self, names: list[str]) -> Iterator[tuple[str, None]]:
+        for name, table in self.folder.compacted.status_tables(self.folder.superseded()):
+            if name in names:
+                yield from ((video_id, None) for video_id in table["video_id"].to_pylist())
+
+    def _shrinks(self, old: list[str], entries: list[Any]) -> bool:
+        return len(entries) < sum(self.folder.compacted.rows(name) for name in old)
+
+
+def rewrite_without(folder: OutputFolder, video_id: str) -> dict[Folder, int]:
+    """Writes the compacted files that hold a video anew without it.
+
+    Returns: the files that were removed, and their bytes. Stopped, the same call goes on.
+    """
+    compacted, removed = folder.compacted, dict[Folder, int]()
+    while (found := compacted.find(video_id)) is not None:
+        ids = sorted(
+            other
+            for name, table in compacted.status_tables(lambda _: False)
+            if name == found.name
+            for other in table["video_id"].to_pylist()
+            if other != found.video_id
+        )
+        number = 1 + max(int(name.partition("-")[0]) for name in compacted.names())
+        left: Iterator[_Entry] = iter([(other, None) for other in ids])
+        first, files = next(left, None), 0
+        while first is not None:
+            pair = _Pair(folder, f"{number:06d}-{files:05d}")
+            first, files = pair.write(first, left, _FILE_BYTES), files + 1
+        removed |= _remove_pair(folder, found.name)
+    return removed
+
+
+#: A video_id, and the stem of its own files; None where it is compacted already.
+_Entry = tuple[str, str | None]
+
+
+@dataclass(slots=True)
+class _Pair:
+    """A file of tracks and one of status rows, under one name: `start` and a hash of both."""
+
+    folder: OutputFolder
+    start: str
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    own: list[tuple[str, str | None]] = field(default_factory=list)  # stem, fingerprint of tracks
+    bytes: int = 0
+    _waiting: list[pa.Table] = field(default_factory=list)
+
+    def write(self, first: _Entry, left: Iterator[_Entry], file_bytes: int) -> _Entry | None:
+        """Takes entries until the files are full; returns the one that no longer went in."""
+        entry: _Entry | None = first
+        with tempfile.TemporaryFile() as file:
+            out: pq.ParquetWriter | None = None
+            while entry is not None and len(self.rows) < _FILE_VIDEOS:
+                if file.tell() >= file_bytes:
+                    break
+                row, own, source = _read_entry(self.folder, entry)
+                if source is not None:
+                    with source as content:
+                        parquet = open_parquet(content)
+                        columns = [c for c in TRACK_SCHEMA.names if c in parquet.schema_arrow.names]
+                        if out is None:
+                            out = _track_writer(file, columns, row)
+                        elif columns != out.schema.names:
+                            break  # of another kind: a file of its own
+                        self._add_tracks(parquet, out)
+                self.rows.append(row)
+                if own is not None:
+                    self.own.append(own)
+                entry = next(left, None)
+            if out is not None:
+                self._flush(out)
+                out.close()
+            self._publish(file if out is not None else None)
+        return entry
+
+    def _publish(self, tracks: Any) -> None:
+        """Puts both in their place, the status rows last."""
+        compacted = self.folder.compacted
+        content = pa.BufferOutputStream()
+        table = pa.Table.from_pylist(self.rows, schema=COMPACTED_SCHEMA)
+        pq.write_table(table, content, compression="zstd", row_group_size=_GROUP_ROWS)
+        status = content.getvalue()
+        digest = sha256(status)
+        if tracks is not None:
+            tracks.seek(0)
+            digest.update(hashlib.file_digest(tracks, "sha256").digest())
+        name = f"{self.start}-{digest.hexdigest()[:16]}"
+        if tracks is not None:
+            self.bytes += tracks.tell()
+            tracks.seek(0)
+            with (
+                atomic_file(str(compacted.tracks_file(name))) as path,
+                path.open("wb") as target,
+            ):
+                shutil.copyfileobj(tracks, target, _COPY_BYTES)
+        write_bytes(str(compacted.videos_file(name)), status.to_pybytes())
+        self.bytes += status.size
+        compacted.names()  # what this process knows of them is of before
+
+    def _add_tracks(self, parquet: Any, out: pq.ParquetWriter) -> None:
+        """Whole videos to a row group; a long one has some of its own."""
+        long = parquet.metadata.num_rows >= _GROUP_ROWS
+        if long:
+            self._flush(out)
+        for group in range(parquet.metadata.num_row_groups):
+            self._waiting.append(parquet.read_row_group(group, use_threads=False))
+            if long:
+                self._flush(out)
+        if sum(table.num_rows for table in self._waiting) >= _GROUP_ROWS:
+            self._flush(out)
+
+    def _flush(self, out: pq.ParquetWriter) -> None:
+        if self._waiting:
+            tables = [table.select(out.schema.names).cast(out.schema) for table in self._waiting]
+            table = pa.concat_tables(tables)
+            out.write_table(table, row_group_size=max(1, table.num_rows))
+            self._waiting = []
+
+
+def _track_writer(file: Any, columns: list[str], row: dict[str, Any]) -> pq.ParquetWriter:
+    config = json.loads(row["track_metadata"]).get("config", {})
+    schema = pa.schema([TRACK_SCHEMA.field(name) for name in columns], TRACK_SCHEMA.metadata)
+    options = track_write_options(TrackFormat(config.get("full_precision", True)))
+    order = [pq.SortingColumn(columns.index(n)) for n in ("video_id", "face_id", "frame_index")]
+    return pq.ParquetWriter(file, schema, sorting_columns=order, **options)
+
+
+def _own_entries(folder: OutputFolder) -> Iterator[_Entry]:
+    """The videos that have a status file of their own."""
+
+    def read(name: str) -> _Entry:
+        content = (folder.videos / name).read_bytes()
+        table = open_parquet(pa.BufferReader(content)).read(["video_id"], use_threads=False)
+        return table["video_id"][0].as_py(), name.removesuffix(".parquet")
+
+    names = (name for name in folder.videos.names() if name.endswith(".parquet"))
+    return in_parallel(read, names)
+
+
+def _read_entry(
+    folder: OutputFolder, entry: _Entry
+) -> tuple[dict[str, Any], tuple[str, str | None] | None, Any]:
+    """The status row in COMPACTED_SCHEMA, what to remove afterwards, and the opened tracks."""
+    video_id, stem = entry
+    if stem is None:
+        found = folder.compacted.find(video_id)
+        if not isinstance(found, CompactedVideo):
+            raise OutputError(f"{folder.url}: {video_id} went away; is another compact at work?")
+        return found.row, None, found.open() if found.has_tracks else None
+    try:
+        status = open_parquet(pa.BufferReader(folder.status_file(stem).read_bytes()))
+        row = status.read(use_threads=False).to_pylist()[0]
+        note = json.loads((status.schema_arrow.metadata or {}).get(METADATA_KEY, b"{}"))
+        row |= {"stem": stem, "work_key": str(note.get("work_key", ""))}
+        tracks = folder.tracks / f"{stem}.parquet"
+        if not tracks.exists():
+            return row, (stem, None), None
+        seen = fingerprint(look_up(str(tracks))[2])
+        content = tracks.open()
+        about = (open_parquet(content).schema_arrow.metadata or {}).get(METADATA_KEY, b"{}")
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise OutputError(f"{folder.url}: {video_id} cannot be read: {error}") from error
+    row |= {"track_metadata": about.decode(), "track_fingerprint": seen}
+    return row, (stem, seen), content
+
+
+def _remove_own(folder: OutputFolder, own: list[tuple[str, str | None]]) -> None:
+    """Removes files that are compacted now, the status first, unless they are others by now."""
+
+    def remove(video: tuple[str, str | None]) -> None:
+        stem, seen = video
+        tracks = folder.tracks / f"{stem}.parquet"
+        if seen is not None and fingerprint(look_up(str(tracks))[2]) != seen:
+            return
+        folder.status_file(stem).remove()
+        tracks.remove()
+
+    for _ in in_parallel(remove, own):
+        pass
+
+
+def _remove_what_was_compacted(folder: OutputFolder) -> None:
+    """Track files whose status went before a call was stopped."""
+    if not folder.compacted.names():
+        return
+    own = set(folder.videos.names())
+    for file in folder.track_files():
+        name = str(file).rpartition("/")[2]
+        if name in own:
+            continue
+        with file.open() as content:
+            ids = open_parquet(content).read(["video_id"], use_threads=False)["video_id"]
+        found = folder.compacted.find(ids[0].as_py()) if len(ids) else None
+        if found is not None and found.row["track_fingerprint"] == fingerprint(
+            look_up(str(file))[2]
+        ):
+            file.remove()
+
+
+def _remove_pair(folder: OutputFolder, name: str) -> dict[Folder, int]:
+    files = [folder.compacted.videos_file(name), folder.compacted.tracks_file(name)]
+    removed = {file: file.size_bytes() for file in files if file.exists()}
+    for file in removed:
+        file.remove()
+    folder.compacted.names()  # what this process knows of them is of before
+    return removed
