@@ -6,12 +6,13 @@ import contextlib
 import dataclasses
 import datetime
 import json
+import resource
 import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -32,7 +33,7 @@ from pipeline.settings import AnnotateSettings
 from pipeline.waves import RunTotals, run_in_waves
 from pipeline.worker_errors import raised_by_worker
 from transforms.decoding.child_pool import kept_children
-from transforms.run_metrics import NAMESPACE
+from transforms.run_metrics import NAMESPACE, cpu_by_stage
 from transforms.storage.output_tables import OutputFolder
 from transforms.sum_videos import IncompleteVideo, SumVideos, read_totals
 
@@ -62,6 +63,9 @@ class RunSummary:
             for, in the words of their cards.
         told_seconds: how long `probe` said, in OUTPUT/probe.json, that a run over as many inputs
             on as many workers takes; None where it did not, or some were done before.
+        cpu_seconds: of CPU, by stage: of `decode`, `detect`, `crop`, `align`, `stabilize` and
+            `write`, over all workers, and of `run`: this process and its children, all in all.
+            Of what this run did only; waiting for a busy machine does not count.
     """
 
     output: str
@@ -75,6 +79,7 @@ class RunSummary:
     staging_peak_bytes: int
     licences: Mapping[str, str]
     told_seconds: float | None = None
+    cpu_seconds: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def videos(self) -> int:
@@ -145,15 +150,17 @@ def annotate(
         if not settings.overwrite:
             check_same_config(location, stages.run_output.config)
         write_run_record(location, record)
-        start = time.monotonic()
+        start, cpu_start = time.monotonic(), _cpu_seconds()
         with (watch or _unwatched)(len(found)), kept_children():
             totals = _run(found, stages, settings, options, in_waves=here)
         wall_seconds = time.monotonic() - start
+        cpu_seconds = cpu_by_stage(totals.counters) | {"run": _cpu_seconds() - cpu_start}
         stages.run_output.clear_staging()
     videos = totals.videos
     record |= {
         "finished": _now(),
         "wall_seconds": round(wall_seconds, 3),
+        "cpu_seconds": {stage: round(seconds, 3) for stage, seconds in cpu_seconds.items()},
         "told_seconds": _told_seconds(location, totals, settings.workers),
         "inputs": videos.videos,
         "statuses": dict(videos.statuses),
@@ -177,6 +184,7 @@ def annotate(
         totals.staging_peak_bytes,
         stages.run_output.provenance["licences"],
         record["told_seconds"],
+        cpu_seconds,
     )
 
 
@@ -288,6 +296,12 @@ def _counters(result: Any) -> Counter[str]:
                 totals[f"{name}.count"] += one.result.count
                 totals[f"{name}.sum"] += one.result.sum
     return totals
+
+
+def _cpu_seconds() -> float:
+    """CPU of this process and of its children that have ended."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
 
 
 def _now() -> str:

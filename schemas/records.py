@@ -9,7 +9,7 @@ hands them to another. Everything else that crosses a shuffle is a few hundred b
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
 from typing import Final
 
@@ -194,17 +194,19 @@ class Seam:
 
 @dataclass(frozen=True, slots=True)
 class SegmentStats:
-    """Seconds of work and rejected packets."""
+    """Seconds of work, by the clock and of CPU, and rejected packets."""
 
     decode_seconds: float = 0.0
     detect_seconds: float = 0.0
     crop_seconds: float = 0.0
     align_seconds: float = 0.0
     packets_bad: int = 0
+    decode_cpu_seconds: float = 0.0
+    detect_cpu_seconds: float = 0.0
+    crop_cpu_seconds: float = 0.0
 
     def __post_init__(self) -> None:
-        for stage in ("decode", "detect", "crop", "align"):
-            name = f"{stage}_seconds"
+        for name in (f.name for f in fields(self) if f.name.endswith("_seconds")):
             _check_range(name, getattr(self, name), 0, _MAX_SECONDS)
         _check_range("packets_bad", self.packets_bad, 0, _MAX_COUNT)
 

@@ -19,7 +19,7 @@ from models.landmarks.model import LandmarkModel, landmark_device, load_landmark
 from models.weights_digest import check_digest
 from schemas.landmarks import LANDMARK_COUNT
 from schemas.records import SegmentLandmarks, SegmentWindows
-from transforms.run_metrics import record_align
+from transforms.run_metrics import record_align, record_cpu
 
 __all__ = ["MIN_WEIGHT", "AlignFaces", "AlignSettings", "align_windows"]
 
@@ -45,9 +45,10 @@ def align_windows(
     """
     if not batch:
         return  # BatchElements gives an empty batch before one that is over its size
-    start = time.perf_counter()
+    start, cpu_start = time.perf_counter(), time.thread_time()
     landmarks, spreads = _predict(batch, model, batch_windows, fps)
     seconds = time.perf_counter() - start
+    record_cpu("align", time.thread_time() - cpu_start)
     rows = [len(windows.windows) for windows in batch]
     ends = np.cumsum(rows)
     for windows, end, count in zip(batch, ends, rows, strict=True):

@@ -39,7 +39,7 @@ from schemas.records import (
     VideoTracks,
 )
 from transforms.decoding.lost_frames import merged_ranges
-from transforms.run_metrics import STAGED_BYTES
+from transforms.run_metrics import STAGED_BYTES, record_cpu
 from transforms.storage.parts import bounds_of, read_part, save_part
 from transforms.storage.run_output import RunOutput
 from transforms.storage.track_files import write_track_part
@@ -134,7 +134,7 @@ class _Walker:
 
     def _take(self, progress: _Progress, outcome: SegmentOutcome) -> bool:
         """Walks what comes next; whether it was the last."""
-        start = time.perf_counter()
+        start, cpu_start = time.perf_counter(), time.thread_time()
         progress.segment, progress.next_pts = outcome.segment, outcome.segment.own_stop_pts
         if isinstance(outcome, SegmentFailure):
             progress.failures.append(outcome)
@@ -147,6 +147,7 @@ class _Walker:
             table = progress.walk.add(part, self._new_stabilizer)
         self._write(progress, bounds_of(outcome.segment), table)
         progress.seconds += time.perf_counter() - start
+        record_cpu("stabilize", time.thread_time() - cpu_start)
         return progress.next_pts is None
 
     def _complete(self, progress: _Progress) -> VideoTracks:

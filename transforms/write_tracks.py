@@ -11,7 +11,7 @@ import apache_beam as beam
 
 from schemas.records import Video, VideoFailure, VideoTracks
 from schemas.videos import VIDEO_SCHEMA
-from transforms.run_metrics import count, record_seconds
+from transforms.run_metrics import count, record_cpu, record_seconds
 from transforms.storage.run_output import RunOutput
 from transforms.storage.track_files import merge_track_parts
 
@@ -148,6 +148,7 @@ class _WriteFn(beam.DoFn):  # type: ignore[misc]
         self._run_output = run_output
 
     def process(self, tracks: VideoTracks) -> Iterator[Video]:
+        cpu_start = time.thread_time()
         try:
             row = write_video(tracks, self._run_output)
         except FileNotFoundError:
@@ -159,6 +160,7 @@ class _WriteFn(beam.DoFn):  # type: ignore[misc]
             count("faces", row["faces"])
             record_seconds("stabilize", row["stabilize_seconds"])
             record_seconds("write", row["write_seconds"])
+            record_cpu("write", time.thread_time() - cpu_start)
             _count_video(row)
         yield tracks.video
 

@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
             max_pixels=args.max_pixels,
             stream=args.stream,
         )
-        print(timings_table(summary.output, summary.wall_seconds, child))
+        print(timings_table(summary, args.workers, child))
         print(f"staging: {summary.staging_peak_bytes / 1e6:.1f} MB at most")
     return 0 if summary.complete else EXIT_INCOMPLETE
 

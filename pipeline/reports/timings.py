@@ -1,10 +1,13 @@
-"""`--timings`: frames a second of each stage, with a plain PyAV decode of the same files."""
+"""`--timings`: what each stage took, with a plain PyAV decode of the same files."""
 
 from __future__ import annotations
 
+import os
 from collections import Counter
+from collections.abc import Iterator
 from typing import Final
 
+from pipeline.annotate import RunSummary
 from schemas.errors import VideoError
 from schemas.records import Video
 from transforms.decoding.child import ChildSettings
@@ -24,17 +27,19 @@ STAGES: Final = {
 }
 
 
-def timings_table(output: str, wall_seconds: float, child: ChildSettings) -> str:
-    """A line a stage: seconds of work and frames a second, over all videos of an output.
+def timings_table(summary: RunSummary, workers: int, child: ChildSettings) -> str:
+    """A line a stage: seconds by the clock and of CPU, and frames a second of CPU.
 
-    The frames are those of the videos; the raw decode is done here and now, one file after
-    the other, by container.decode() with one thread, in a process with the limits of `child`.
+    The clock's seconds and the frames are those of all videos of the output, those that an
+    earlier run did among them; CPU is that of this run, so where some were done before there is
+    no rate and no ceiling. The raw decode is done here and now, one file after the other, by
+    container.decode() with one thread, in a process with the limits of `child`.
     """
-    columns = ["uri", "frames_decoded", "face_frames", "elapsed_seconds", *STAGES.values()]
+    columns = ["uri", "frames_decoded", "face_frames", *STAGES.values()]
     sums: Counter[str] = Counter()
     raw_frames, raw_seconds = 0, 0.0
     with kept_children():
-        for table in OutputFolder(output).status_tables(columns):
+        for table in OutputFolder(summary.output).status_tables(columns):
             for row in table.to_pylist():
                 uri = row.pop("uri")
                 sums.update(row)
@@ -42,15 +47,34 @@ def timings_table(output: str, wall_seconds: float, child: ChildSettings) -> str
                     count, seconds = raw_decode_seconds(uri, child)
                     raw_frames += count
                     raw_seconds += seconds
-    frames = sums["frames_decoded"]
-    lines = [f"{'stage':<22}{'seconds':>10}{'frames/s':>12}"]
-    lines.append(_line("raw PyAV decode", raw_seconds, raw_frames))
+    cpu, whole = summary.cpu_seconds, not summary.done_before
+    frames = sums["frames_decoded"] if whole else 0
+    work = sum(cpu.get(stage, 0.0) for stage in STAGES)
+    lines = [f"{'stage':<22}{'seconds':>10}{'CPU s':>10}{'frames/CPU s':>14}"]
+    lines.append(_line("raw PyAV decode", raw_seconds, None, raw_frames))
     for stage, column in STAGES.items():
-        lines.append(_line(stage, sums[column], frames))
-    lines.append(_line("all stages, work", sums["elapsed_seconds"], frames))
-    lines.append(_line("whole run, wall", wall_seconds, frames))
-    lines.append(f"{frames} frames, {sums['face_frames']} faces on them")
+        lines.append(_line(stage, sums[column], cpu.get(stage, 0.0), frames))
+    clock = sum(sums[column] for column in STAGES.values())
+    lines.append(_line("all stages", clock, work, frames))
+    lines.append(_line("whole run", summary.wall_seconds, cpu.get("run", 0.0), frames))
+    if frames and work:
+        lines += _ceiling(frames, work, summary, min(workers, os.cpu_count() or 1), workers)
+    lines.append(f"{sums['frames_decoded']} frames, {sums['face_frames']} faces on them")
     return "\n".join(lines)
+
+
+def _ceiling(
+    frames: int, work: float, summary: RunSummary, cores: int, workers: int
+) -> Iterator[str]:
+    """What the stages alone would give on these cores, and how much of the time workers waited."""
+    wall = max(summary.wall_seconds, 1e-9)
+    most = frames * cores / work
+    yield (
+        f"stages alone on {cores} cores: {most:.0f} frames/s at most; the run had "
+        f"{frames / wall:.0f}: {frames / wall / most:.0%} of it"
+    )
+    waited = 1 - work / (workers * wall)
+    yield f"each of {workers} workers waited {waited:.0%} of the time, on average"
 
 
 def raw_decode_seconds(uri: str, settings: ChildSettings) -> tuple[int, float]:
@@ -62,6 +86,9 @@ def raw_decode_seconds(uri: str, settings: ChildSettings) -> tuple[int, float]:
         return 0, 0.0
 
 
-def _line(name: str, seconds: float, frames: int) -> str:
-    rate = f"{frames / seconds:12.0f}" if seconds else f"{'-':>12}"
-    return f"{name:<22}{seconds:10.2f}{rate}"
+def _line(name: str, seconds: float, cpu_seconds: float | None, frames: int) -> str:
+    """A rate is of CPU; of the clock where CPU is not known."""
+    cpu = f"{'-':>10}" if cpu_seconds is None else f"{cpu_seconds:10.2f}"
+    spent = seconds if cpu_seconds is None else cpu_seconds
+    rate = f"{frames / spent:14.0f}" if spent and frames else f"{'-':>14}"
+    return f"{name:<22}{seconds:10.2f}{cpu}{rate}"

@@ -2,13 +2,21 @@ import apache_beam as beam
 from apache_beam.metrics.metric import MetricsFilter
 
 from schemas.records import SegmentStats
-from transforms.run_metrics import NAMESPACE, count, record_align, record_decode, record_seconds
+from transforms.run_metrics import (
+    NAMESPACE,
+    count,
+    cpu_by_stage,
+    record_align,
+    record_decode,
+    record_seconds,
+)
 
 
 def _work(number: int) -> int:
     count("faces", number)
     record_seconds("write", number / 1000)
-    record_decode(SegmentStats(decode_seconds=0.5, detect_seconds=0.25, crop_seconds=0.125))
+    cpu = {"decode_cpu_seconds": 0.25, "detect_cpu_seconds": 0.0001}
+    record_decode(SegmentStats(0.5, 0.25, 0.125, **cpu))
     record_align(10 * number, 1.0)
     return number
 
@@ -19,8 +27,9 @@ def test_what_is_recorded_in_a_worker_comes_out_of_the_run():
     result = pipeline.run()
     result.wait_until_finish()
     metrics = result.metrics().query(MetricsFilter().with_namespace(NAMESPACE))
-    (faces,) = metrics["counters"]
-    assert (faces.key.metric.name, faces.result) == ("faces", 3)
+    counters = {one.key.metric.name: one.result for one in metrics["counters"]}
+    assert counters.pop("faces") == 3
+    assert cpu_by_stage(counters) == {"decode": 0.5, "detect": 0.0002, "crop": 0.0}
     got = {
         one.key.metric.name: (one.result.count, one.result.sum, one.result.min, one.result.max)
         for one in metrics["distributions"]

@@ -10,6 +10,8 @@ Each piece owns a stretch of the segment; its seam is the first sample of the ne
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -56,30 +58,46 @@ class CropSpec:
 
 @dataclass(slots=True)
 class WorkClock:
-    """Seconds spent since the last piece."""
+    """Seconds spent since the last piece, by the clock and of this process's CPU."""
 
     decode_seconds: float = 0.0
     detect_seconds: float = 0.0
     crop_seconds: float = 0.0
+    decode_cpu_seconds: float = 0.0
+    detect_cpu_seconds: float = 0.0
+    crop_cpu_seconds: float = 0.0
 
     def timed(self, items: Iterable[Any]) -> Iterator[Any]:
         """The items of an iterable; waiting for it counts as decoding."""
         iterator = iter(items)
         while True:
-            start = time.perf_counter()
             try:
-                item = next(iterator)
+                with self.spends("decode"):
+                    item = next(iterator)
             except StopIteration:
                 return
-            finally:
-                self.decode_seconds += time.perf_counter() - start
             yield item
+
+    @contextlib.contextmanager
+    def spends(self, stage: str) -> Iterator[None]:
+        """Counts what is done inside as work of a stage: decode, detect or crop."""
+        start, cpu_start = time.perf_counter(), time.process_time()
+        try:
+            yield
+        finally:
+            for name, spent in (
+                (f"{stage}_seconds", time.perf_counter() - start),
+                (f"{stage}_cpu_seconds", time.process_time() - cpu_start),
+            ):
+                setattr(self, name, getattr(self, name) + spent)
 
     def lap(self) -> SegmentStats:
         """What was spent; counts from zero again."""
-        spent = SegmentStats(self.decode_seconds, self.detect_seconds, self.crop_seconds)
-        self.decode_seconds = self.detect_seconds = self.crop_seconds = 0.0
-        return spent
+        names = [field.name for field in dataclasses.fields(self)]
+        spent = {name: getattr(self, name) for name in names}
+        for name in names:
+            setattr(self, name, 0.0)
+        return SegmentStats(**spent)
 
 
 @dataclass(slots=True)
@@ -156,9 +174,8 @@ class PieceBuilder:
             if sample.cut:
                 piece.cuts.append(sample.pts)
         if self._is_near(sample.pts):
-            start = time.perf_counter()
-            self._crop(sample, faces)
-            self.clock.crop_seconds += time.perf_counter() - start
+            with self.clock.spends("crop"):
+                self._crop(sample, faces)
         return ended
 
     def close(self, seam: Seam) -> None:
@@ -172,7 +189,6 @@ class PieceBuilder:
     def _built(self, segment: Segment, seam: Seam | None, before: int | None) -> SegmentWindows:
         size, window, piece = self.spec.size_px, self.spec.window_frames, self._piece
         packets_bad, lost_pts = self.take_losses(before)
-        stats = self.clock.lap()
         return SegmentWindows(
             segment=segment,
             geometry=self._geometry,
@@ -181,12 +197,7 @@ class PieceBuilder:
             crops=np.array(piece.crops, np.uint8).reshape(-1, size, size, 3),
             windows=np.array(piece.windows, np.int32).reshape(-1, window),
             affines=np.array(piece.affines, np.float64).reshape(-1, 2, 3),
-            stats=SegmentStats(
-                stats.decode_seconds,
-                stats.detect_seconds,
-                stats.crop_seconds,
-                packets_bad=packets_bad,
-            ),
+            stats=dataclasses.replace(self.clock.lap(), packets_bad=packets_bad),
         )
 
     def _end_piece(self, sample: Sample, faces: FrameFaces) -> SegmentWindows:

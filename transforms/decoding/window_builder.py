@@ -13,7 +13,6 @@ however long it is.
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -115,11 +114,10 @@ class _FacePlacement:
         key |= known and self.boxes.is_key(sample.frame, sample.pts, sample.previous_pts)
         found = None
         if key:
-            start = time.perf_counter()
             stored = self.segment.metadata.sample_aspect_ratio
             aspect = float(upright_aspect(stored, sample.pixels.rotation_deg))
-            found = self.boxes.find(sample.frame, sample.pts, sample.pixels, aspect)
-            self.clock.detect_seconds += time.perf_counter() - start
+            with self.clock.spends("detect"):
+                found = self.boxes.find(sample.frame, sample.pts, sample.pixels, aspect)
         self._waiting.append(sample)
         seconds = float(sample.pts * self.segment.metadata.time_base)
         settled = self._tracker.push(sample.number, seconds, found, cut=sample.cut)

@@ -1,12 +1,13 @@
 import io
 import json
-import math
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 from clips import drifting, write_clip, write_sound
 
+from pipeline.annotate import RunSummary
 from pipeline.progress import ProgressDisplay, progress_line
 from pipeline.provenance import check_same_config, describe_run, write_run_record
 from pipeline.reports.timings import raw_decode_seconds, timings_table
@@ -17,6 +18,7 @@ from transforms.decoding.child import ChildSettings
 from transforms.decoding.window_builder import CropSpec
 from transforms.progress_board import Progress
 from transforms.storage.run_output import RunOutput
+from transforms.sum_videos import IncompleteVideo
 from transforms.write_tracks import failure_row
 
 CHILD = ChildSettings(CropSpec(16, 1.2, 3))
@@ -126,11 +128,24 @@ def test_a_table_of_timings_by_hand(tmp_path):
     for video, more in ((Video("a.mp4", str(clip)), row), (Video("none.mp4", "/none.mp4"), {})):
         blank = failure_row(VideoFailure(video, "not_found", "no such file"), "0" * 16)
         run_output.write_status(video, blank | more)
-    lines = timings_table(run_output.output, 4.0, CHILD).splitlines()
-    words = {" ".join(line.split()[:-2]): line.split()[-2:] for line in lines[1:-1]}
-    assert words["decode"] == ["0.50", "20"]
-    assert words["write"] == ["3.00", "3"]
-    assert words["whole run, wall"] == ["4.00", "2"]
-    assert float(words["raw PyAV decode"][1]) > 0
-    assert lines[-1] == "10 frames, 20 faces on them"
-    assert not any(math.isnan(float(w[0])) for w in words.values())
+    cpu = {"decode": 0.25, "detect": 0.25, "write": 0.5, "run": 2.0}
+    none = IncompleteVideo("none.mp4", "failed", "not_found", "no such file")
+    summary = RunSummary(
+        run_output.output, {"ok": 1}, {}, 0, 10, 20, [none], 4.0, 0, {}, cpu_seconds=cpu
+    )
+    lines = timings_table(summary, 1, CHILD).splitlines()
+    words = {" ".join(line.split()[:-3]): line.split()[-3:] for line in lines[1:-3]}
+    assert words["decode"] == ["0.50", "0.25", "40"]
+    assert words["write"] == ["3.00", "0.50", "20"]
+    assert words["crop"] == ["1.50", "0.00", "-"]
+    assert words["all stages"] == ["10.50", "1.00", "10"]
+    assert words["whole run"] == ["4.00", "2.00", "5"]
+    assert float(words["raw PyAV decode"][2]) > 0
+    assert lines[-3:] == [
+        "stages alone on 1 cores: 10 frames/s at most; the run had 2: 25% of it",
+        "each of 1 workers waited 75% of the time, on average",
+        "10 frames, 20 faces on them",
+    ]
+    went_on = timings_table(replace(summary, done_before=1), 1, CHILD).splitlines()
+    assert went_on[2].split() == ["decode", "0.50", "0.25", "-"]  # CPU of fewer frames
+    assert len(went_on) == len(lines) - 2
