@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -30,8 +31,10 @@ from pipeline.output_lock import exclusive_run
 from pipeline.provenance import check_same_config, write_run_record
 from pipeline.runner_options import runner_options, runs_here
 from pipeline.settings import AnnotateSettings
+from pipeline.wave_inputs import WaveInputs
 from pipeline.waves import RunTotals, run_in_waves
 from pipeline.worker_errors import raised_by_worker
+from schemas.records import Video, VideoFailure
 from transforms.decoding.child_pool import kept_children
 from transforms.run_metrics import NAMESPACE, cpu_by_stage
 from transforms.storage.output_tables import OutputFolder
@@ -42,6 +45,8 @@ __all__ = ["RunSummary", "annotate"]
 #: Is given the number of inputs known, and entered while they are annotated.
 Watch: TypeAlias = Callable[[int], AbstractContextManager[object]]
 
+#: Runs a pipeline over some inputs to its end; returns its counters.
+_RunInputs: TypeAlias = Callable[[Inputs], Counter[str]]
 _INPUTS_TOLD: Final = 100
 
 
@@ -152,7 +157,8 @@ def annotate(
         write_run_record(location, record)
         start, cpu_start = time.monotonic(), _cpu_seconds()
         with (watch or _unwatched)(len(found)), kept_children():
-            totals = _run(found, stages, settings, options, in_waves=here)
+            reused = runner == "FnApiRunner"
+            totals = _run(found, stages, settings, options, in_waves=here, reused=reused)
         wall_seconds = time.monotonic() - start
         cpu_seconds = cpu_by_stage(totals.counters) | {"run": _cpu_seconds() - cpu_start}
         stages.run_output.clear_staging()
@@ -195,14 +201,30 @@ def _run(
     options: PipelineOptions,
     *,
     in_waves: bool,
+    reused: bool,
 ) -> RunTotals:
-    """Runs the inputs, where asked in waves; a cluster needs to see all of them at once."""
+    """Runs the inputs, where asked in waves; a cluster needs to see all of them at once.
+
+    reused: whether the runner can run one pipeline again and again.
+    """
     totals = RunTotals()
     # A name of its own: on an object store two runs may be in one place.
     sums = stages.run_output.folder.staging / f"totals-{uuid.uuid4().hex}.json"
 
+    run_inputs: _RunInputs
+    if reused:
+        run_inputs = _reused_pipeline(stages, options, str(sums))
+    else:
+        run_inputs = partial(
+            _run_pipeline,
+            stages=stages,
+            settings=settings,
+            options=options,
+            totals_url=str(sums),
+        )
+
     def run_wave(wave: Inputs) -> Counter[str]:
-        counters = _run_pipeline(wave, stages, settings, options, str(sums))
+        counters = run_inputs(wave)
         totals.videos.merge(read_totals(str(sums)))
         sums.remove()
         return counters
@@ -224,6 +246,23 @@ def _run(
     return totals
 
 
+def _reused_pipeline(
+    stages: GraphSettings, options: PipelineOptions, totals_url: str
+) -> _RunInputs:
+    """What runs a pipeline that is built once over some inputs, again and again."""
+    pipeline = beam.Pipeline(options=options)
+    videos, failures = WaveInputs(Video), WaveInputs(VideoFailure)
+    inputs = (pipeline | "Videos" >> videos, pipeline | "Unreadable" >> failures)
+    _ = inputs | "Annotate" >> AnnotateGraph(stages) | "SumVideos" >> SumVideos(totals_url)
+
+    def run(wave: Inputs) -> Counter[str]:
+        videos.give(wave.videos)
+        failures.give(wave.failures)
+        return _ended(pipeline)
+
+    return run
+
+
 def _run_pipeline(
     wave: Inputs,
     stages: GraphSettings,
@@ -243,6 +282,11 @@ def _run_pipeline(
         failures = (failures, distinct.refused) | "Refused" >> beam.Flatten()
     rows = (videos, failures) | "Annotate" >> AnnotateGraph(stages)
     _ = rows | "SumVideos" >> SumVideos(totals_url)
+    return _ended(pipeline)
+
+
+def _ended(pipeline: beam.Pipeline) -> Counter[str]:
+    """Runs a pipeline to its end; returns its counters."""
     result = pipeline.run()
     state = result.wait_until_finish()
     if state not in (None, "DONE"):

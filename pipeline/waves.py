@@ -7,12 +7,15 @@ and finished tracks appear as the run goes on.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Final, TypeAlias
 
 from pipeline.inputs import Inputs
+from schemas.records import Video
 from transforms.sum_videos import VideoTotals
 
 __all__ = ["RunTotals", "run_in_waves"]
@@ -25,6 +28,8 @@ _GROWTH: Final = 2
 _WAVE_BYTES: Final = 1 << 30
 #: Videos may be longer than those before; so many hours-long ones still fit on a disk.
 _MAX_VIDEOS: Final = 256
+#: Files that are missing cost little and leave nothing: so many of them count as one video.
+_MISSING_AS_ONE: Final = 16
 
 #: Runs the pipeline over some inputs; returns its counters.
 RunWave: TypeAlias = Callable[[Inputs], Counter[str]]
@@ -56,11 +61,21 @@ def run_in_waves(inputs: Inputs, run_wave: RunWave, totals: RunTotals) -> None:
     size, begin = _FIRST_VIDEOS, 0
     failures = inputs.failures
     while totals.waves == 0 or begin < len(inputs.videos):
-        wave = Inputs(inputs.videos[begin : begin + size], failures)
+        end = begin + _how_many(inputs.videos[begin : begin + _MISSING_AS_ONE * size], size)
+        wave = Inputs(inputs.videos[begin:end], failures)
         counters = run_wave(wave)
         totals.add(wave, counters)
-        begin, failures = begin + size, []
+        begin, failures = end, []
         size = next_size(size, counters["staging_bytes"])
+
+
+def _how_many(videos: Sequence[Video], size: int) -> int:
+    """How many of these videos a wave of a size takes."""
+    weights = (
+        1 if "://" in video.uri or os.path.exists(video.uri) else 1 / _MISSING_AS_ONE  # noqa: PTH110 - any text
+        for video in videos
+    )
+    return sum(1 for weight in accumulate(weights) if weight <= size)
 
 
 def next_size(videos: int, staged_bytes: int) -> int:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Final
 
 import apache_beam as beam
 
@@ -17,6 +17,8 @@ from transforms.storage.track_files import merge_track_parts
 
 #: Ranges of lost frames that a message names; the row has them all.
 _RANGES_TOLD = 5
+#: The row of a video of which nothing is known.
+_NOTHING: Final[Mapping[str, Any]] = {f.name: None if f.nullable else 0 for f in VIDEO_SCHEMA}
 
 __all__ = ["WriteTracks", "failure_row", "status_row", "write_video"]
 
@@ -137,10 +139,8 @@ def _seconds(lost: tuple[int, int], tracks: VideoTracks) -> str:
 
 
 def _blank(video: Video, config_hash: str) -> dict[str, Any]:
-    zeros: dict[str, Any] = {f.name: 0 for f in VIDEO_SCHEMA if not f.nullable}
-    zeros["lost_pts"] = []
     names = {"video_id": video.video_id, "uri": video.uri, "config_hash": config_hash}
-    return {f.name: None for f in VIDEO_SCHEMA} | zeros | names
+    return {**_NOTHING, "lost_pts": [], **names}
 
 
 class _WriteFn(beam.DoFn):  # type: ignore[misc]

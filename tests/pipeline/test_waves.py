@@ -19,7 +19,7 @@ GIB = 1 << 30
 
 
 def videos(count: int) -> list[Video]:
-    return [Video(str(i), f"/in/{i}.mp4") for i in range(count)]
+    return [Video(str(i), f"memory://in/{i}.mp4") for i in range(count)]
 
 
 @pytest.mark.parametrize(
@@ -52,6 +52,29 @@ def test_every_input_is_in_one_wave():
     assert [failure for wave in ran for failure in wave.failures] == failures
     assert (totals.waves, totals.videos_done, totals.staging_peak_bytes) == (3, 62, 32)
     assert totals.counters == {"staging_bytes": 61, "frames_decoded": 6}
+
+
+def test_files_that_are_missing_count_as_a_part_of_one(tmp_path):
+    there = tmp_path / "a.mp4"
+    there.touch()
+    inputs, ran = Inputs([]), []
+    inputs.videos += [Video(f"m{i}", str(tmp_path / f"m{i}")) for i in range(80)]
+    inputs.videos += [Video(f"v{i}", str(there)) for i in range(16)]
+
+    def run_wave(wave: Inputs) -> Counter[str]:
+        ran.append(wave.videos)
+        return Counter()
+
+    run_in_waves(inputs, run_wave, RunTotals())
+    assert [len(wave) for wave in ran] == [80 + 11, 5]  # 80 / 16 + 11 = 16
+    assert [video for wave in ran for video in wave] == inputs.videos
+
+
+def test_a_wave_takes_all_that_may_be_missing():
+    ran = []
+    missing = [Video(str(i), f"/none/{i}.mp4") for i in range(300)]
+    run_in_waves(Inputs(missing), lambda w: ran.append(len(w)) or Counter(), RunTotals())
+    assert ran == [256, 44]
 
 
 def test_failures_alone_are_a_wave():

@@ -19,13 +19,18 @@ import pyarrow.parquet as pq
 from schemas.records import Video
 from schemas.tracks import TrackFormat
 from schemas.videos import VIDEO_SCHEMA
-from transforms.storage.atomic_files import Folder, atomic_file, file_stem
+from transforms.storage.atomic_files import Folder, file_stem, write_bytes
 from transforms.storage.output_tables import OutputFolder
 from transforms.storage.parquet_reading import read_parquet
 from transforms.storage.track_files import METADATA_KEY
 
 __all__ = ["RunOutput", "config_hash"]
 
+_ONE_ROW: Final[Mapping[str, Any]] = {
+    "use_dictionary": False,
+    "write_statistics": False,
+    "compression": "none",
+}
 #: Reasons that may be transient: videos that ended for them are annotated again.
 _TRANSIENT: Final = frozenset({"unreadable", "not_found", "segment_lost"})
 #: What the message of a decoding process says that failed before it had opened a video.
@@ -106,9 +111,11 @@ class RunOutput:
         note = json.dumps({"work_key": self.work_key(video)}).encode()
         schema = VIDEO_SCHEMA.with_metadata({METADATA_KEY: note})
         table = pa.Table.from_pylist([_printable(row)], schema=schema)
-        # Into an open file: Arrow takes no path that is no UTF-8.
-        with atomic_file(self.status_url(video)) as path, path.open("wb") as file:
-            pq.write_table(table, file)
+        # To memory first: Arrow writes each of the columns by calls of its own, and takes no path
+        # that is no UTF-8. One row gains nothing by dictionaries, statistics or compression.
+        content = pa.BufferOutputStream()
+        pq.write_table(table, content, **_ONE_ROW)
+        write_bytes(self.status_url(video), content.getvalue().to_pybytes())
 
     def forget(self, video: Video) -> None:
         """Removes the video's status row and parts, so that its work starts anew."""
@@ -151,9 +158,11 @@ class RunOutput:
         return None if found is None else (found.status, found.row["work_key"])
 
     def _read_status(self, file: Folder) -> tuple[dict[str, Any], str] | None:
-        if not file.exists():
+        try:
+            content = file.read_bytes()
+        except FileNotFoundError:
             return None
-        table = read_parquet(pa.BufferReader(file.read_bytes()))
+        table = read_parquet(pa.BufferReader(content))
         note = json.loads((table.schema.metadata or {}).get(METADATA_KEY, b"{}"))
         return table.to_pylist()[0], str(note.get("work_key", ""))
 
