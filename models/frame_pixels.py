@@ -134,7 +134,11 @@ def orientation_of(display_matrix: Sequence[int]) -> tuple[int, bool]:
 
 def frame_orientation(frame: Any) -> tuple[int, bool]:
     """`orientation_of` the display matrix that an av.VideoFrame carries; (0, False) without."""
-    matrix = frame.side_data.get("DISPLAYMATRIX")
+    from av.sidedata.sidedata import SideDataContainer  # who has a frame has imported av
+
+    # Not frame.side_data, which the frame would keep: each would refer to the other, and the
+    # pixels stay until the garbage collector finds the two.
+    matrix = SideDataContainer(frame).get("DISPLAYMATRIX")
     return (0, False) if matrix is None else orientation_of(np.frombuffer(matrix, "<i4").tolist())
 
 

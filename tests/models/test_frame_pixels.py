@@ -1,3 +1,4 @@
+import gc
 from fractions import Fraction
 
 import av
@@ -267,3 +268,18 @@ def test_a_deep_frame_has_the_same_thumbnail():
     eight, ten = (FramePixels(as_frame(picture(96, 96), f)) for f in ("yuv420p", "yuv420p10le"))
     difference = np.abs(eight.luma_thumbnail() - ten.luma_thumbnail())
     assert difference.max() < 2
+
+
+def test_frames_are_let_go_without_the_garbage_collector(tmp_path):
+    """Each has megabytes, and is few objects: the collector would come after hundreds of them."""
+    clip = write_clip(tmp_path / "a.mp4", np.zeros((12, 48, 64, 3), np.uint8))
+    gc.collect()
+    gc.disable()
+    try:
+        with av.open(str(clip)) as container:
+            sizes = {FramePixels(frame).width_px for frame in container.decode(video=0)}
+        alive = sum(isinstance(one, av.VideoFrame) for one in gc.get_objects())
+    finally:
+        gc.enable()
+    assert sizes == {64}
+    assert alive <= 1
