@@ -138,7 +138,8 @@ def frame_orientation(frame: Any) -> tuple[int, bool]:
 
     # Not frame.side_data, which the frame would keep: each would refer to the other, and the
     # pixels stay until the garbage collector finds the two.
-    matrix = SideDataContainer(frame).get("DISPLAYMATRIX")
+    held = SideDataContainer(frame)  # type: ignore[call-arg]  # its stub has no __init__
+    matrix = held.get("DISPLAYMATRIX")
     return (0, False) if matrix is None else orientation_of(np.frombuffer(matrix, "<i4").tolist())
 
 
