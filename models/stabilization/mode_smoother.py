@@ -26,6 +26,7 @@ import numpy.typing as npt
 
 from models.stabilization.face_size import size_of_moments_px
 from models.stabilization.landmark_guards import FARTHEST_PX, fill_missing, is_jump
+from models.stabilization.lid_motion import give_back_lids, lid_noise
 from models.stabilization.mode_passes import Moments, smooth_modes, smooth_speeds
 from schemas.landmarks import LANDMARK_COUNT
 
@@ -99,6 +100,7 @@ class ModeSmoother:
     ) -> None:
         self.parameters = parameters
         self._chunk, self._lookahead = chunk, lookahead
+        self._lid_noise = lid_noise(parameters.eigenvectors, parameters.jitter)
         self._seconds: list[float] = []
         self._new: list[Array] = []  # landmarks of frames whose modes are not known yet
         self._modes: Array = np.empty((0, 2 * LANDMARK_COUNT))  # of the frames before those
@@ -153,11 +155,15 @@ class ModeSmoother:
             self._past,
             count,
         )
+        back = self.parameters.eigenvectors.T
+        landmarks = (smooth @ back).reshape(count, LANDMARK_COUNT, 2)
+        seen = (modes[:count] @ back).reshape(landmarks.shape)
+        sizes = np.array(self._sizes[:count])
+        give_back_lids(landmarks, seen, self._lid_noise * sizes / 100.0)
         self._modes = modes[count:].copy()  # not a view, which would keep and pickle all
         for held in (self._seconds, self._sizes):
             del held[:count]
-        landmarks = smooth @ self.parameters.eigenvectors.T
-        return list(landmarks.reshape(count, LANDMARK_COUNT, 2))
+        return list(landmarks)
 
 
 def smooth_track(landmarks_px: Array, seconds: Array, parameters: SmootherParameters) -> Array:

@@ -144,7 +144,8 @@ class StaOffline:
     """The Bayesian filter forward and backward in time, and the mean of the two.
 
     The delays of the two directions cancel. The backward filter starts `lookahead` frames
-    after the last that it settles, by when it has forgotten where it started.
+    after the last that it settles, by when where it started matters less than 0.15 px to a face of
+    400 px (a test).
     """
 
     CHUNK: Final = 20

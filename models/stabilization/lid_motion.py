@@ -1,0 +1,63 @@
+"""Lids that a smoother held back: what it took of an eye's opening beyond noise is given back.
+
+A blink lasts 3 to 8 frames, of which lids are shut on one or two, and moves 8 of 68 landmarks. To
+a smoother that looks at a fifth of a second that is nearly noise: it leaves shut eyes open. So
+for each eye
+
+    r  = opening as seen - opening as smoothed      (2,) px, upper lid minus lower lid
+    given back: r max(0, 1 - (TRUSTED_DEVIATIONS noise / |r|)^2)
+
+as much of it by each lid as it differs there, apart from what the eye's corners do. Noise alone
+stays smooth, and what is given back begins at nothing, so lids do not jump.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["TRUSTED_DEVIATIONS", "give_back_lids", "lid_noise"]
+
+#: A difference of openings that is shorter than so many deviations of noise counts as noise.
+TRUSTED_DEVIATIONS: Final = 1.5
+#: Upper lids, lower lids and corners of the right and the left eye, iBUG order.
+_UPPER: Final = ((37, 38), (43, 44))
+_LOWER: Final = ((40, 41), (46, 47))
+_CORNERS: Final = ((36, 39), (42, 45))
+
+Array = npt.NDArray[np.float64]
+
+
+def lid_noise(eigenvectors: Array, variances: Array) -> float:
+    """Deviation of an eye's opening along an axis, both eyes and axes alike.
+
+    Args:
+        eigenvectors: (136, M), columns: modes of the landmarks' noise, x and y by turns.
+        variances: (M,) of each mode.
+    """
+    points = eigenvectors.reshape(-1, 2, len(variances))
+    openings = [
+        points[list(upper)].mean(0) - points[list(lower)].mean(0)  # (2, M)
+        for upper, lower in zip(_UPPER, _LOWER, strict=True)
+    ]
+    return float(np.sqrt((np.square(openings) @ variances).mean()))
+
+
+def give_back_lids(smooth_px: Array, seen_px: Array, noise_px: Array) -> None:
+    """Moves the lids of smoothed landmarks, in place, as the module says.
+
+    Args:
+        smooth_px, seen_px: (T, 68, 2) landmarks.
+        noise_px: (T,) deviation of an opening along an axis.
+    """
+    apart = seen_px - smooth_px
+    for upper, lower, corners in zip(_UPPER, _LOWER, _CORNERS, strict=True):
+        eye = apart[:, corners].mean(1)  # (T, 2)
+        lids = [apart[:, list(lid)].mean(1) - eye for lid in (upper, lower)]
+        length = np.linalg.norm(lids[0] - lids[1], axis=-1)
+        trusted = TRUSTED_DEVIATIONS * noise_px
+        share = np.maximum(0.0, 1.0 - (trusted / np.maximum(length, 1e-12)) ** 2)[:, None]
+        for lid, moved in zip((upper, lower), lids, strict=True):
+            smooth_px[:, lid] += (share * moved)[:, None]
