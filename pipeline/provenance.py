@@ -23,7 +23,7 @@ from transforms.storage.output_tables import OutputFolder
 __all__ = ["check_same_config", "describe_run", "tracks_config", "write_run_record"]
 
 #: To be raised when the same inputs and weights give other tracks than before.
-_METHOD_VERSION: Final = 4
+_METHOD_VERSION: Final = 5
 
 
 def tracks_config(

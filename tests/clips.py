@@ -25,6 +25,7 @@ def write_clip(
     rotation_deg: int = 0,
     mirrored: bool = False,
     sample_aspect_ratio: Fraction | None = None,
+    crf: int = 12,
 ) -> Path:
     """Encodes (H, W, 3) uint8 RGB pictures; `pts` counts in 1/rate where it is given.
 
@@ -41,7 +42,7 @@ def write_clip(
         if codec == "libx264":
             stream.options = {
                 "preset": "ultrafast",
-                "crf": "12",
+                "crf": str(crf),
                 "threads": "1",
                 "x264-params": f"keyint={keyint}:min-keyint={keyint}:scenecut=0:bframes={b_frames}",
             }

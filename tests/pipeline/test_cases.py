@@ -168,6 +168,21 @@ def test_a_range_of_a_video_that_starts_late(run):
     assert run.row("past.ts")["reason"] == "empty_range"
 
 
+def test_pictures_shown_twice_have_the_tracks_of_those_shown_once(shared_data, tmp_path):
+    """Without a codec that changes them: the source of the case, stored without loss."""
+    with av.open(str(shared_data / "cases" / "repeated_frames_source.mp4")) as container:
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)][:16]
+    lossless = {"codec": "ffv1", "pixel_format": "bgr0"}
+    once = write_clip(tmp_path / "once.mkv", frames, pts=range(0, 32, 2), **lossless)
+    twice = write_clip(tmp_path / "twice.mkv", [f for f in frames for _ in range(2)], **lossless)
+    one, two = facetracks.annotate_clip(once), facetracks.annotate_clip(twice)
+    assert two.num_rows == 2 * one.num_rows == 32
+    for name in ("face_id", "box_xyxy_px", "x", "y", "x_raw", "y_raw"):
+        expected, got = (np.array(table[name].to_pylist(), float) for table in (one, two))
+        assert np.abs(got[::2] - expected).max() < 0.05, name
+        assert np.array_equal(got[::2], got[1::2]), name
+
+
 def test_repeated_frames_are_one_sample(run):
     """Coded again, the pictures differ a little from the source's; what sees them does, too."""
     doubled, source = run.tracks("repeated_frames.mp4"), run.tracks("repeated_frames_source.mp4")

@@ -23,12 +23,14 @@ from transforms.decoding.reach import CONTEXT_SECONDS, REFRESH_SECONDS, WINDOW_S
 
 __all__ = ["Sample", "frame_samples"]
 
-#: Frames that differ no more show the same: what an encoder makes of a picture sent twice.
-_ALIKE: Final = FrameChange(mean=0.05, largest_block=0.85)
-#: A coarser encoder's repeats differ up to this much, and then by this share of the changes
-#: around them. Noise and small movements go on at one size, so they are none.
-_NEARLY_ALIKE: Final = FrameChange(mean=1.2, largest_block=4.0)
-_SHARE: Final = FrameChange(mean=0.4, largest_block=0.3)
+#: Frames that differ no more show the same. A face that creeps by 0.05 px a frame changes more.
+_STILL: Final = FrameChange(mean=0.02, largest_block=0.4)
+#: What an encoder makes of a picture sent twice differs up to so much, and then by no more than a
+#: share of the changes about it. Noise and small movements go on at one size, so they are none.
+_REPEATS: Final = (
+    (FrameChange(mean=0.05, largest_block=0.85), FrameChange(mean=0.5, largest_block=0.7)),
+    (FrameChange(mean=1.2, largest_block=4.0), FrameChange(mean=0.4, largest_block=0.3)),
+)
 #: How many frames ahead the next change may lie.
 _LOOKAHEAD: Final = 3
 
@@ -96,7 +98,7 @@ def frame_samples(
         number, previous_pts, cut = 0, None, False
         if last is not None:
             number, previous_pts = last.number + 1, last.pts
-            cut = is_cut(last.thumbnail, thumbnail)
+            cut = not _have_one_size(last.pixels, frame.pixels) or is_cut(last.thumbnail, thumbnail)
             last.ends = cut or frame.pts - last.pts > window_pts
             yield last
         sample = Sample(number, frame.number, frame.pts, frame.pixels, thumbnail, previous_pts, cut)
@@ -134,12 +136,18 @@ def _compared(
         yield settled()
 
 
+def _have_one_size(one: FramePixels, other: FramePixels) -> bool:
+    """Whether coordinates mean the same in both: upright size and what stored frames undergo."""
+    return all(
+        getattr(one, name) == getattr(other, name)
+        for name in ("width_px", "height_px", "rotation_deg", "mirrored")
+    )
+
+
 def _is_alike(change: FrameChange, past: list[FrameChange], ahead: list[FrameChange]) -> bool:
     """Whether a frame looks like the one before it, by its change and those around it."""
-    if change.mean <= _ALIKE.mean and change.largest_block <= _ALIKE.largest_block:
+    if _is_within(change, _STILL):
         return True
-    if change.mean > _NEARLY_ALIKE.mean or change.largest_block > _NEARLY_ALIKE.largest_block:
-        return False
     if len(ahead) < _LOOKAHEAD:
         ahead = []  # the video ends: who knows what would have come
     around = [
@@ -147,8 +155,18 @@ def _is_alike(change: FrameChange, past: list[FrameChange], ahead: list[FrameCha
         for side in (past, ahead)
         if side
     ]
-    return bool(around) and all(
-        change.mean <= _SHARE.mean * other.mean
-        and change.largest_block <= _SHARE.largest_block * other.largest_block
-        for other in around
+    return bool(around) and any(
+        _is_within(change, most)
+        and all(
+            _is_within(
+                change,
+                FrameChange(share.mean * other.mean, share.largest_block * other.largest_block),
+            )
+            for other in around
+        )
+        for most, share in _REPEATS
     )
+
+
+def _is_within(change: FrameChange, most: FrameChange) -> bool:
+    return change.mean <= most.mean and change.largest_block <= most.largest_block

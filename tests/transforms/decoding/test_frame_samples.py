@@ -5,7 +5,7 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
-from clips import drifting
+from clips import decode_plainly, drifting, write_clip
 
 from transforms.decoding.frame_samples import frame_samples
 from transforms.decoding.reach import CONTEXT_SECONDS, OVERHANG_SECONDS, REFRESH_SECONDS
@@ -78,6 +78,34 @@ def test_a_small_change_in_a_still_picture_is_new():
     assert repeats_of(at_steps(pictures)) == {0: [4], 8: [], 12: []}
 
 
+def creeping(step_px, count, noise=0.0):
+    """A patch as rich in contrast as eyes are, which moves by so much a frame; the rest rests."""
+    y, x = np.mgrid[:64, :64].astype(float)
+    rng = np.random.default_rng(0)
+    pictures = []
+    for i in range(count):
+        grey = np.full((192, 256), 110.0)
+        grey[64:128, 96:160] += 70 * np.sin((x - step_px * i) / 3) * np.cos(y / 9)
+        grey += rng.normal(0, noise, grey.shape)
+        pictures.append(np.rint(grey).clip(0, 255).astype(np.uint8)[..., None].repeat(3, -1))
+    return pictures
+
+
+@pytest.mark.parametrize("step_px", [0.05, 0.1, 0.3])
+@pytest.mark.parametrize(("noise", "crf"), [(0.0, None), (1.0, None), (0.0, 16), (1.0, 16)])
+def test_what_moves_slowly_is_no_repeat(step_px, noise, crf, tmp_path):
+    """No frame gets the rows of one that lies more than 0.1 px behind, also after an encoder."""
+    pictures = creeping(step_px, 30, noise)
+    frames = at_steps(pictures)
+    if crf is not None:
+        path = write_clip(tmp_path / "clip.mp4", pictures, crf=crf)
+        frames = [(STEP * i, frame) for i, frame in enumerate(decode_plainly(path))]
+    repeats = repeats_of(frames)
+    behind = [(last - pts) / STEP * step_px for pts, again in repeats.items() for last in again]
+    assert max(behind, default=0.0) <= 0.1
+    assert len(behind) <= len(pictures) // 5
+
+
 def test_a_picture_that_stands_still_is_looked_at_in_every_step_of_the_grid():
     """25 frames a second, steps of 20 pts: the first refresh comes 20 pts after the picture."""
     samples = list(frame_samples(at_steps([*DRIFT[:3], *[DRIFT[3]] * 20]), TB))
@@ -110,6 +138,14 @@ def test_a_frame_with_other_boxes_is_no_repeat():
 def test_a_change_of_size_is_new():
     small = [p[:48] for p in DRIFT[:2]]
     assert repeats_of(at_steps([DRIFT[0], DRIFT[0], small[0], small[0]])) == {0: [4], 8: [12]}
+
+
+def test_a_change_of_size_is_a_cut():
+    """The same picture at half the size: its coordinates are others."""
+    small = [np.ascontiguousarray(p[::2, ::2]) for p in DRIFT[10:40:10]]
+    samples = list(frame_samples(at_steps([*DRIFT[:3], *small]), TB))
+    assert [s.pts for s in samples if s.cut] == [12]
+    assert [s.pts for s in samples if s.ends] == [8, 20]
 
 
 @pytest.mark.parametrize("seed", range(20))
