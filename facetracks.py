@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from pipeline.annotate_clip import annotate_clip
     from pipeline.annotate_videos import AnnotateVideos
     from pipeline.compact_output import CompactSummary, compact
-    from pipeline.corpus_report import ReportSummary, report
     from pipeline.data.track_file import TrackRows, read_track_file
     from pipeline.derive_tracks import DerivedVideo, derive_tracks
     from pipeline.exports.formats import ExportSummary, export_tracks
     from pipeline.forget_videos import ForgottenVideo, forget
     from pipeline.manifests import ReadManifests
     from pipeline.probe import ProbeSummary, probe
+    from pipeline.reports.corpus_report import ReportSummary, report
     from pipeline.settings import AnnotateSettings
     from pipeline.videos.crop_plan import CropFilter
     from pipeline.videos.cropping import CropSummary, crop
@@ -89,7 +89,7 @@ _HOMES: Final = {
     "ForgottenVideo": ("pipeline", "forget_videos"),
     "ProbeSummary": ("pipeline", "probe"),
     "ReadManifests": ("pipeline", "manifests"),
-    "ReportSummary": ("pipeline", "corpus_report"),
+    "ReportSummary": ("pipeline", "reports.corpus_report"),
     "RunSummary": ("pipeline", "annotate"),
     "TrackRows": ("pipeline", "data.track_file"),
     "Video": ("schemas", "records"),
@@ -106,7 +106,7 @@ _HOMES: Final = {
     "read_tracks": ("transforms", "storage.output_tables"),
     "read_videos": ("transforms", "storage.output_tables"),
     "redact": ("pipeline", "videos.redaction"),
-    "report": ("pipeline", "corpus_report"),
+    "report": ("pipeline", "reports.corpus_report"),
 }
 #: Installed, this is a package and the folders are in it; in the repository they are beside it.
 _INSIDE: Final = f"{__name__}." if "__path__" in globals() else ""

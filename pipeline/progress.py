@@ -84,5 +84,6 @@ def progress_line(progress: Progress, videos: int, elapsed_seconds: float) -> st
     if not done:
         return f"{line} after {elapsed_seconds:.0f} s"
     speed = done / elapsed_seconds
-    left = f", {(expected - done) / speed:.0f} s left" if expected > done else ""
+    seconds_left = round((expected - done) / speed)
+    left = f", {seconds_left} s left" if seconds_left > 0 else ""
     return f"{line}, {speed:.1f} s of video/s{left}"

@@ -75,7 +75,7 @@ def _dispatch(arguments: list[str]) -> int:
 
 
 def _quiet_libraries() -> None:
-    """Warnings of libraries that the person at the terminal can do nothing about."""
+    """No warnings that users can do nothing about; bars are for terminals."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger().addFilter(lambda record: "apitools" not in record.getMessage())
     for name in ("apache_beam", "fsspec"):
@@ -84,6 +84,8 @@ def _quiet_libraries() -> None:
     logging.getLogger("apache_beam.runners").setLevel(logging.CRITICAL)
     warnings.simplefilter("ignore")
     os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
+    if not sys.stderr.isatty():  # a log: tqdm, imported later, writes to it every 30 s
+        os.environ.setdefault("TQDM_MININTERVAL", "30")
 
 
 def _open_standard_streams() -> None:

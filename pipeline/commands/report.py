@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from pipeline.corpus_report import report
+from pipeline.reports.corpus_report import report
 
 __all__ = ["run"]
 

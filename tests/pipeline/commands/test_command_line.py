@@ -1,5 +1,6 @@
 import io
 import json
+import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -55,7 +56,18 @@ def test_progress_lines():
     assert "40 of about 1220 s" in progress_line(Progress(3, 610.0, 40.0, 26), 52, 8.0)
     planned = progress_line(Progress(0, 5.0, 0.0, 1), 1, 30.0)
     assert planned == "0/1 videos, 0 of 5 s of video after 30 s"
-    assert progress_line(Progress(1, 5.0, 5.0, 1), 1, 2.0).endswith("2.5 s of video/s")
+    for done in (5.0, 4.9):  # what is left is less than half a second
+        line = progress_line(Progress(1, 5.0, done, 1), 1, 2.0)
+        assert line.endswith(f"{done / 2:.1f} s of video/s")
+
+
+def test_bars_write_to_a_log_every_half_minute():
+    code = (
+        "from pipeline.commands.cli import _quiet_libraries as quiet; quiet(); import tqdm; "
+        "print(tqdm.tqdm([]).mininterval)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout == "30.0\n"
 
 
 def test_a_display_that_never_shows_anything_ends_at_once():

@@ -14,7 +14,7 @@ from browser import open_page
 from clips import drifting, write_clip
 from segments import box_at, split_parts
 
-from pipeline.corpus_report import report
+from pipeline.reports.corpus_report import report
 from pipeline.reports.reason_advice import ADVICE
 from pipeline.reports.report_page import FIELDS, json_for_page, write_page
 from schemas.errors import OutputError
