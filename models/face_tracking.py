@@ -106,7 +106,7 @@ class FaceTracker:
     ) -> list[FrameFaces]:
         """Takes one frame; `detections` are (K, 4) boxes and (K,) scores on a key frame.
 
-        `cut` tells that a new shot starts with this frame. Returns the frames that are
+        `cut`: a new shot starts with this frame. Returns the frames that are
         settled by it, in order.
         """
         self._frames.append((frame, seconds))

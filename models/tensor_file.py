@@ -1,4 +1,4 @@
-"""Tensors of a safetensors file as numpy arrays, for whoever needs no torch."""
+"""Tensors of a safetensors file as numpy arrays, read without torch."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The face detector's weights file: tensors in half precision, and the config in its header.
 
-Read as numpy arrays: whoever only runs the detector needs no torch.
+Read as numpy arrays: running the detector needs no torch.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def save_detector_weights(
 def read_detector_weights(path: Path) -> tuple[dict[str, npt.NDArray[Any]], DetectorConfig, str]:
     """Tensors, config and licence of a file of `save_detector_weights`.
 
-    Files from before headers told the licence give `unknown`.
+    Files whose header has no licence give `unknown`.
 
     Raises:
         WeightsError: the file is missing, damaged, or not a detector's.

@@ -72,7 +72,7 @@ def crop_face(
     detector: FaceDetector,
     rng: np.random.Generator,
 ) -> FaceClip:
-    """The crops of one face, whose truth tells which of the detector's boxes is its own.
+    """The crops of one face, whose true landmarks select the detector's box.
 
     Boxes are detected every 0.2 s and interpolated, as the pipeline does; where the detector
     misses the face, a box of the truth, jittered, stands in. Holds 0.2 s of frames.

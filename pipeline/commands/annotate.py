@@ -56,7 +56,9 @@ def summary_lines(summary: RunSummary) -> str:
     )
     if summary.told_seconds is not None:
         told, took = summary.told_seconds, summary.wall_seconds
-        lines.append(f"probe told {told:.0f} s, the run took {took:.0f} s: {took / told:.2f} of it")
+        lines.append(
+            f"probe estimated {told:.0f} s, the run took {took:.0f} s: {took / told:.2f} times that"
+        )
     if before := summary.done_before:
         lines.append(f"{summary.videos - before} done now, {before} before")
     lines += [f"tracks: {summary.output}/tracks", f"videos: {summary.output}/videos"]

@@ -1,4 +1,4 @@
-"""Types of arguments: from text to a checked value, or one line that says what was expected."""
+"""Types of arguments: text to a checked value, or a one-line error."""
 
 from __future__ import annotations
 

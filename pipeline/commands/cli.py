@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 
 
 def _print_notes(error: Exception) -> None:
-    """What was done so far; the last line is why the run broke."""
+    """Prints the notes of an exception: what was done before the run broke."""
     for note in getattr(error, "__notes__", ()):
         print(f"facetracks: {note}", file=sys.stderr)
 
@@ -80,7 +80,7 @@ def _quiet_libraries() -> None:
     logging.getLogger().addFilter(lambda record: "apitools" not in record.getMessage())
     for name in ("apache_beam", "fsspec"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    # Runners log what they raise, traceback and all; it is told once, at the end.
+    # Runners log their exceptions with tracebacks; they are printed once, at the end.
     logging.getLogger("apache_beam.runners").setLevel(logging.CRITICAL)
     warnings.simplefilter("ignore")
     os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
@@ -89,7 +89,7 @@ def _quiet_libraries() -> None:
 
 
 def _open_standard_streams() -> None:
-    """Where one was closed (`2>&-`), what is written to it goes nowhere.
+    """Reopens closed standard streams (`2>&-`) on the null device.
 
     Otherwise the next file that is opened takes its number, and gets what is printed.
     """
@@ -121,7 +121,7 @@ class _Messages(io.TextIOWrapper):
 
 
 def _stop_annotating(signum: int, frame: Any) -> NoReturn:
-    """Ends children and unfinished files at once; worker threads get no say."""
+    """Signal handler: kills child processes, removes unfinished files and exits at once."""
     from transforms.decoding.child import kill_all_children
     from transforms.storage.atomic_files import sweep_temporaries
 

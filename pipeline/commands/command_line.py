@@ -1,4 +1,4 @@
-"""The parser of the whole command line, without what the commands run."""
+"""The parser of the whole command line; imports none of the commands' implementations."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _AddParser: TypeAlias = Callable[[Subparsers], None]
 
 
 def _group(name: str, text: str, *members: _AddParser) -> _AddParser:
-    """What adds a command that has commands of its own."""
+    """A function that adds a command with subcommands."""
 
     def add_parser(subparsers: Subparsers) -> None:
         group = subparsers.add_parser(name, help=text, description=f"{text}.".capitalize())

@@ -1,4 +1,4 @@
-"""Parsers of the command line: help with examples, mistakes told in one line with a suggestion."""
+"""Parsers of the command line: help with examples, one-line errors with a suggestion."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ALIKE = 0.7
 
 
 class CommandParser(argparse.ArgumentParser):
-    """An ArgumentParser that tells a mistake in one line and suggests the nearest word.
+    """An ArgumentParser whose errors are one line, with the nearest known word.
 
     Options are not abbreviated: a new option would change what an abbreviation means.
     Indented lines of descriptions are kept as they are, others are filled.
@@ -35,7 +35,7 @@ class CommandParser(argparse.ArgumentParser):
         self.exit(_EXIT_USAGE, f"{self.prog}: {line}; see {self.prog} --help\n")
 
     def refuse_options(self, unknown: Sequence[str]) -> NoReturn:
-        """Ends the program: these words are no options of this command."""
+        """Exits with an error that names the first unknown option or surplus argument."""
         first = unknown[0]
         option = first.partition("=")[0]
         if not first.startswith("-"):
@@ -55,7 +55,7 @@ class CommandParser(argparse.ArgumentParser):
 
 
 def _accept(args: argparse.Namespace) -> None:
-    """Any options go together."""
+    """The default check: accepts any combination of options."""
 
 
 #: What `add_subparsers` of a CommandParser gives.
@@ -68,7 +68,7 @@ def examples(*commands: str) -> str:
 
 
 def nearest(word: str, known: Iterable[str], alike: float = _ALIKE) -> str | None:
-    """The known word that `word` is probably meant to be, if any is like it."""
+    """The known word most similar to `word`, or None where none is similar enough."""
     by_letters = {name.lstrip("-"): name for name in known}
     close = difflib.get_close_matches(word.lstrip("-"), list(by_letters), n=1, cutoff=alike)
     return by_letters[close[0]] if close else None

@@ -1,4 +1,4 @@
-"""`facetracks compact`: the files of many videos become few."""
+"""`facetracks compact`: merges the files of many videos into a few."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["run"]
 
 
 def run(args: argparse.Namespace) -> int:
-    """Compacts, says how much; returns the exit status."""
+    """Compacts, prints the result; returns the exit status."""
     done = compact(args.output, told=lambda videos: print(f"a file of {videos} videos", flush=True))
     if done.files:
         print(f"{done.videos} videos in {done.files} files, {done.bytes} bytes")

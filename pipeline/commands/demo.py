@@ -1,4 +1,4 @@
-"""`facetracks demo`: the main job on the embedded sample, and how far it is from the truth."""
+"""`facetracks demo`: annotates the embedded sample and compares it with its exact landmarks."""
 
 from __future__ import annotations
 

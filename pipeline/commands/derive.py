@@ -13,7 +13,7 @@ _EVERY: int = 100
 
 
 def run(args: argparse.Namespace) -> int:
-    """Derives, tells how far it is, and where the tables are; returns the exit status."""
+    """Derives, prints progress and where the tables are; returns the exit status."""
     seen = 0
 
     def tell(video: DerivedVideo, videos: int) -> None:

@@ -1,4 +1,4 @@
-"""`facetracks evaluate coverage`: do the faces that a detector sees have rows in the tracks?"""
+"""`facetracks evaluate coverage`: the share of a detector's faces that have rows in the tracks."""
 
 from __future__ import annotations
 

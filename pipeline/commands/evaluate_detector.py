@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
 def judge_images(
     detector: FaceDetector, teacher: FaceDetector, images: Iterable[npt.NDArray[np.uint8]]
 ) -> DetectionTally:
-    """Compares two detectors on (H, W, 3) uint8 RGB images, each reduced as they want it."""
+    """Compares two detectors on (H, W, 3) uint8 RGB images, each scaled to their input size."""
     tally = DetectionTally()
     for image in images:
         found = reduce_image(image, detector.input_longest_side_px)
@@ -99,7 +99,7 @@ def _in_source(
 
 
 def frames_per_second(detector: FaceDetector, width_px: int = 640, height_px: int = 360) -> float:
-    """How many frames of noise a CPU core gets through a second; the median of single frames.
+    """Noise frames a second on one CPU core; the median of single frames.
 
     Counts the seconds that the CPU worked, so that a busy machine does not change it much.
     """

@@ -15,7 +15,7 @@ EXIT_UNKNOWN: Final = 1
 
 
 def run(args: argparse.Namespace) -> int:
-    """Removes, says what is gone; returns the exit status."""
+    """Removes, prints what was removed; returns the exit status."""
     forgotten = forget(args.output, args.video_ids, told=_tell)
     unknown = [video.video_id for video in forgotten if not video.removed]
     known = len(forgotten) - len(unknown)

@@ -1,4 +1,4 @@
-"""`facetracks networks`: what each landmark network costs, beside the paper's Table 7."""
+"""`facetracks networks`: size and speed of each landmark network, beside the paper's Table 7."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ __all__ = ["run"]
 
 
 def run(args: argparse.Namespace) -> int:
-    """Writes the page and says where; returns 0."""
+    """Writes the page and prints its path; returns 0."""
     made = report(args.output, args.to, thumbnails=args.thumbnails, progress=True)
     print(
         f"{made.inputs} inputs, {made.thumbnails} with a picture, {made.bytes / 1e6:.1f} MB\n"

@@ -1,4 +1,4 @@
-"""`facetracks train detector`: teaches the package's face detector what YuNet sees.
+"""`facetracks train detector`: trains the package's face detector on YuNet's detections.
 
 DIR/videos, DIR/ytf68, DIR/images68
     |   YuNet labels them once                  OUTPUT/labels/*.npz, *.npy
@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _labelled_sources(data: Path, labels: Path) -> list[LabelledImages]:
-    """Every training source with the teacher's boxes, looked up where they are not yet."""
+    """Every training source with the teacher's boxes, detected once and cached."""
     sources: list[tuple[str, Iterable[npt.NDArray[np.uint8]]]] = [
         (path.name, read_video_frames(path, limit=_FRAMES_PER_VIDEO))
         for path in video_sources(data)
@@ -140,7 +140,7 @@ class _LogFile:
         self._file.close()
 
     def add(self, trainer: DetectorTrainer, losses: StepLosses) -> None:
-        """Notes the losses of the step that `trainer` has just done."""
+        """Adds the losses of `trainer`'s last step."""
         self._recent.append(losses)
         self._at = (trainer.step_number, round(trainer.seconds_spent, 1))
         if len(self._recent) == _LOG_STEPS:

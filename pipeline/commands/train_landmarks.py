@@ -1,4 +1,4 @@
-"""`facetracks train landmarks`: trains landmark networks, shows how well they do.
+"""`facetracks train landmarks`: trains landmark networks and logs their validation errors.
 
 Each network gets a folder of OUTPUT, which holds log.csv (a row an epoch), curves.png (the same,
 drawn), checkpoint.pt (to go on from) and landmarks.safetensors (the weights of the epoch with
@@ -110,7 +110,7 @@ def _card(name: str, args: argparse.Namespace) -> LandmarkCard:
 
 
 def _initial(path: Path, cards: Mapping[str, LandmarkCard]) -> tuple[Mapping[str, Tensor], str]:
-    """Tensors to start from and their network's name; says what becomes of them."""
+    """Initial tensors and their network's name; prints how each network uses them."""
     tensors, given = read_landmark_weights(path)
     for name, card in cards.items():
         print(f"{name} from {path}: {inflate(card.build_network(), name, tensors, given.network)}")
@@ -125,7 +125,7 @@ def _train(
     if args.resume and checkpoint.exists():
         kept = trainer.load_checkpoint(checkpoint)
         elapsed_s, best = kept["elapsed_s"], kept["best"]
-    read_log(output / _LOG)  # what is no log shall be told before an epoch is spent
+    read_log(output / _LOG)  # a broken log fails before an epoch is spent
     epochs = args.epochs or (None if args.minutes else trainer.recipe.epochs)
     limit_s = 60 * (args.minutes or _DEFAULT_MINUTES)
     epoch_s = elapsed_s / trainer.epoch if trainer.epoch else 30.0
@@ -156,7 +156,7 @@ def _train(
     card = dataclasses.replace(trainer.card, spread_scale=scale)
     save_landmark_weights(last, trainer.average, card)
     if trainer.network.makes_spread:
-        print(f"{output.name}: told spreads are multiplied by {scale:.3f} (last.safetensors)")
+        print(f"{output.name}: predicted spreads are multiplied by {scale:.3f} (last.safetensors)")
     print(f"{output.name}: {trainer.epoch} epochs in {elapsed_s / 60:.1f} min; the last: {last}")
     print(f"{data.validated_on.replace('_', ' ')} {best:.2f}; weights: {weights}")
 

@@ -1,4 +1,4 @@
-"""`facetracks train stabilizer`: fits the Bayesian filter, the offline smoother and the rivals."""
+"""`facetracks train stabilizer`: fits the Bayesian filter, offline smoother and simpler filters."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ _LICENCE: Final = (
 
 
 def run(args: argparse.Namespace) -> int:
-    """Fits, prints what came of it, writes the file; returns 0."""
+    """Fits, prints the result, writes the file; returns 0."""
     settings = settings_of(TrackSettings, args)
     tracks = make_tracks(settings, "fit", args.labelled)
     held_out_tracks = make_tracks(settings, "held-out")
@@ -215,7 +215,7 @@ def _table(batch: TrackBatch, steadied: Mapping[str, Array], costs: Mapping[str,
 
 
 def _write_card(weights: Path, training: str, table: str) -> None:
-    """Says beside the file what it is and where it comes from."""
+    """Writes the card beside the weights file: data, recipe and figures."""
     fitted = load_stabilizer_weights(weights.absolute())
     weights.with_suffix(".md").write_text(
         f"# {weights.name}\n\n"

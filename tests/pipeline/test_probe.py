@@ -78,11 +78,11 @@ def test_the_command_writes_a_table_and_what_annotate_reads(facetracks, folder, 
     assert told == json.loads((tmp_path / "out" / "probe.json").read_text())
     assert pq.read_table(tmp_path / "probe.parquet").schema.equals(PROBE_SCHEMA)
     again = facetracks("annotate", folder / "uneven.mp4", "-o", tmp_path / "out", "--workers", 1)
-    assert f"probe told {told['seconds_here']:.0f} s, the run took" in again.out
+    assert f"probe estimated {told['seconds_here']:.0f} s, the run took" in again.out
     record = json.loads((tmp_path / "out" / "run.json").read_text())
     assert record["told_seconds"] == told["seconds_here"]
     done = facetracks("annotate", folder / "uneven.mp4", "-o", tmp_path / "out", "--workers", 1)
-    assert "probe told" not in done.out
+    assert "probe estimated" not in done.out
 
 
 def sample(**more) -> Sample:

@@ -66,7 +66,7 @@ class DetectedBoxes:
         return previous_pts is None or self._step(pts) != self._step(previous_pts)
 
     def find(self, frame: int, pts: int, pixels: FramePixels, aspect: float) -> Boxes:
-        """Detects on square pixels, shrunk so that the longest side is what the detector likes."""
+        """Detects on square pixels, scaled down to the detector's input size."""
         width, height = pixels.width_px * aspect, float(pixels.height_px)
         shrink = min(1.0, self._detector.input_longest_side_px / max(width, height))
         out_w, out_h = max(1, round(width * shrink)), max(1, round(height * shrink))
@@ -79,7 +79,7 @@ class DetectedBoxes:
         return (found.boxes_xyxy_px * scale + shift).astype(np.float32), found.scores
 
     def same_boxes(self, frame: int, pts: int, other_frame: int, other_pts: int) -> bool:
-        """What looks alike has the same faces."""
+        """True: frames that look alike show the same faces."""
         return True
 
     def _step(self, pts: int) -> int:

@@ -75,7 +75,7 @@ _Expected = TypeVar("_Expected", bound=Answer)
 
 @dataclasses.dataclass(frozen=True)
 class ChildSettings:
-    """What a decoding child is told once.
+    """Settings that a decoding child is started with.
 
     detector: `default`, `yunet:PATH`, or a weights file.
     detector_sha256: hex digest that the detector's weights must have, if given.
@@ -186,7 +186,7 @@ class DecodingChild:
         self._answer(Request.SOUND, segment, _UNKNOWN_SECONDS, Done)
 
     def close(self) -> None:
-        """Ends the child, whatever it is doing."""
+        """Kills the child process."""
         if self._process is not None:
             self._process.close()
         self._process = None
@@ -202,7 +202,7 @@ class DecodingChild:
     def _taken(
         self, body: memoryview, whole: Segment, rest: Segment | None, *, last: bool
     ) -> tuple[SegmentWindows, Segment | None]:
-        """A piece with what it owns, and what is left of the segment after it."""
+        """A piece with the range it owns, and the rest of the segment after it."""
         try:
             if rest is None:
                 raise ValueError("a piece after the last one")
@@ -264,7 +264,7 @@ class DecodingChild:
         video_seconds: float,
         expected: type[_Expected],
     ) -> Iterator[tuple[_Expected, memoryview]]:
-        """The answers to one request, up to the last; raises what they tell."""
+        """The answers to one request, up to the last; raises the errors they carry."""
         if self._busy:  # the last request was given up midway
             self.close()
         process, self._busy = self._started(), True
@@ -293,7 +293,7 @@ class DecodingChild:
     def _received(
         self, process: ChildProcess, watchdog: Watchdog, video: Video
     ) -> tuple[Answer, memoryview]:
-        """The next answer that is more than a sign of life."""
+        """The next answer other than a progress report."""
         try:
             received = wait_for_answer(process, watchdog, self._on_frames)
         except ValueError as error:
@@ -305,7 +305,7 @@ class DecodingChild:
         return received
 
     def _tell(self, answer: Answer, argument: _Asked, video: Video) -> None:
-        """Raises what an answer tells, if it tells of a failure."""
+        """Raises the error that an answer carries, if any."""
         if isinstance(answer, Refusal):
             if answer.reason == "memory_limit":
                 self.close()  # what filled its memory may still be there
@@ -345,7 +345,7 @@ class DecodingChild:
                 raise HostError(f"a decoding process cannot load what it needs: {failure}")
 
     def _started(self) -> ChildProcess:
-        """The child, which has read its libraries; HostError where that cannot be had."""
+        """The running child, its libraries imported; HostError where it cannot start."""
         failure: str | None = None
         if self._process is not None and self._process.exit_code is not None:
             self.close()  # it died after its last answer: no fault of the next video
@@ -368,7 +368,7 @@ class DecodingChild:
         raise HostError(f"a decoding process cannot be started: {failure}")
 
     def _waited_for(self, process: ChildProcess, expected: type[Answer]) -> str | None:
-        """Waits for a child that prepares itself; what went wrong, if anything did."""
+        """Waits until the child is ready; returns the failure, if any."""
         settings = self._settings
         stall_seconds = max(settings.stall_seconds, _START_SECONDS)
         try:

@@ -24,14 +24,14 @@ _users = 0
 
 
 def enter_pool() -> None:
-    """A user comes: children stay alive between requests until it leaves."""
+    """Registers a user; children stay alive between requests until it leaves."""
     global _users
     with _LOCK:
         _users += 1
 
 
 def leave_pool() -> None:
-    """A user goes; the last one ends the children."""
+    """Unregisters a user; the last one stops the children."""
     global _users
     with _LOCK:
         _users -= 1
@@ -53,7 +53,7 @@ def kept_children() -> Iterator[None]:
 
 @contextlib.contextmanager
 def lent_child(settings: ChildSettings) -> Iterator[DecodingChild]:
-    """A child that was told `settings`, for one request."""
+    """A child started with `settings`, for one request."""
     with _LOCK:
         fits = [idle for idle in _IDLE if idle[0] == settings]
         if fits:

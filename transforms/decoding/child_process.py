@@ -1,4 +1,4 @@
-"""A Python process at the other end of a pipe: started, looked at, killed.
+"""A Python child process with a pipe: start, memory, exit code, kill.
 
 It is started by exec, never by a bare fork: the worker may hold CUDA and locks. It imports the
 installed package only (`safe_python`), and a terminal's Ctrl-C does not reach it.
@@ -58,7 +58,7 @@ class ChildProcess:
         _ALIVE.add(self._process)
 
     def memory_mb(self) -> float:
-        """Resident memory; 0 where the system does not tell."""
+        """Resident memory; 0 where the system does not report it."""
         try:
             pages = Path(f"/proc/{self._process.pid}/statm").read_text().split()[1]
         except (OSError, IndexError):
@@ -67,11 +67,11 @@ class ChildProcess:
 
     @property
     def exit_code(self) -> int | None:
-        """What it ended with, negative for a signal; None while it lives."""
+        """The exit code, negative for a signal; None while the process runs."""
         return self._process.poll()
 
     def close(self) -> None:
-        """Ends it, whatever it is doing, and lets go of its files."""
+        """Kills the process and closes its files."""
         self._process.kill()
         self._process.wait()
         _ALIVE.discard(self._process)
@@ -79,7 +79,7 @@ class ChildProcess:
         self._stderr.close()
 
     def last_words(self) -> str:
-        """How a process that hung up has ended, and the last line it wrote to stderr."""
+        """How a process that closed its pipe ended, and its last line on stderr."""
         try:
             self._process.wait(timeout=_FAREWELL_SECONDS)
         except subprocess.TimeoutExpired:  # it closed its end, and lives on
@@ -94,7 +94,7 @@ class ChildProcess:
 
 
 def kill_all_children() -> None:
-    """Ends every child of this process; for a process about to end."""
+    """Kills every child of this process, before it exits."""
     for process in list(_ALIVE):
         process.kill()
 
@@ -107,7 +107,7 @@ def _signal_name(number: int) -> str:
 
 
 def ignore_frames(frames: int) -> None:
-    """What nobody asked to hear."""
+    """Does nothing: the default where no one follows the progress."""
 
 
 def wait_for_answer(

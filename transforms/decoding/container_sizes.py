@@ -1,4 +1,4 @@
-"""How long a file says it is, in bytes: a file that is shorter has been cut off.
+"""The size that a container declares, in bytes: a shorter file is truncated.
 
 Durations in headers lie; the sizes that a container needs to be read at all do not.
 """
@@ -24,7 +24,7 @@ _RIFF_PLACEHOLDER: Final = 0x7FFF_0000
 
 
 def declared_bytes(head: bytes, stream: Any = None) -> int | None:
-    """Bytes that a file needs by its own account; None where it gives none.
+    """The size in bytes that a file's headers declare; None where they declare none.
 
     RIFF (avi): the end of the list of pictures, where the sizes of that and of the whole agree;
     a writer to a pipe, or one that was stopped, leaves placeholders. Matroska and WebM: the
@@ -62,7 +62,7 @@ def _matroska_bytes(head: bytes) -> int | None:
     if at < 0 or at + 5 > len(head):
         return None
     start = at + len(_SEGMENT)
-    length = 9 - head[start].bit_length()  # the first set bit tells how many bytes follow
+    length = 9 - head[start].bit_length()  # the first set bit gives the number of bytes
     digits = head[start : start + length]
     if not 1 <= length <= 8 or len(digits) < length:
         return None

@@ -1,4 +1,4 @@
-"""A decoded frame as a decoding child hands it on: its planes as bytes, and what they mean.
+"""A decoded frame as a decoding child sends it: its planes as bytes, and their layout.
 
 child     Frame.of(pts, planes)  --->  record and body
 worker    frame.planes(body)     --->  StoredPlanes, checked: what they say fits their bytes

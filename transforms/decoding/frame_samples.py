@@ -1,4 +1,4 @@
-"""A segment's frames without those that repeat the one before: what detectors and filters see.
+"""A segment's frames without those that repeat the one before: the input of detectors and filters.
 
     frames    A A B B B C C ...     rate conversion, telecine, screen capture
     samples   A   B     C   ...     each with the pts of its repeats, which get its rows

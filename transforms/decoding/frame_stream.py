@@ -1,4 +1,4 @@
-"""The frames of a segment, packet by packet: what a bad one held is lost, the rest is saved."""
+"""The frames of a segment, decoded packet by packet: a bad packet loses its own frames only."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class FrameStream:
         return f"{video.uri}: no frame {asked}; the last one read is at {at:.3f} s"
 
     def take_losses(self, before_pts: int | None = None) -> tuple[int, npt.NDArray[np.int64]]:
-        """What is known to be lost of owned frames before a pts, or of all; each but once.
+        """Owned frames known to be lost before a pts, or all of them; each is returned once.
 
         Once a frame has come, all is known of those before it. Returns how many packets
         were rejected or decoded in part, and (L, 2) int64: [start, stop) of lost frames.

@@ -151,7 +151,7 @@ class LostFrames:
         self._passed.clear()
 
     def take(self, before_pts: int | None = None) -> tuple[int, npt.NDArray[np.int64]]:
-        """What was found of owned frames before a pts, or of all, and was not taken yet.
+        """The losses of owned frames before a pts, or of all, not returned before.
 
         Returns how many packets were rejected, or decoded in part, and (L, 2) int64:
         [start, stop) of frames that are missing or damaged.
@@ -188,7 +188,7 @@ class _Passed:
     after: list[int] = field(default_factory=list)  # pts of the frames from `passed_by` on
 
     def frame_out(self, pts: int) -> None:
-        """What comes late is not lost."""
+        """A late frame is not lost."""
         self.packets = [packet for packet in self.packets if packet[0] != pts]
         self.after.append(pts)
 

@@ -1,4 +1,4 @@
-"""What a worker and its decoding child say to each other.
+"""The messages between a worker and its decoding child.
 
     worker  --->  (Request, its argument)              pickled: it comes from our own worker
     worker  <---  one of the records below, and bytes  read without pickle and checked in full
@@ -48,7 +48,7 @@ __all__ = [
 _SIZE_BYTES: Final = 8
 #: A body begins at a multiple of this: arrays are views of it.
 _ALIGNMENT_BYTES: Final = 8
-#: Characters of what is told of a failure.
+#: Maximum length of an error message, in characters.
 _TEXT_CHARACTERS: Final = 8_000
 #: Segments of a video: a year of video in segments of 10 s has 3 million.
 _MAX_SEGMENTS: Final = 10_000_000
@@ -59,7 +59,7 @@ _LEAST_AREA: Final = 1e-9
 
 
 class Request(StrEnum):
-    """What a child is asked; the name of the server's method."""
+    """A request to a child: the name of the server's method."""
 
     PLAN = "plan"  # of a Video: answers Plan
     LOAD = "load"  # whether the detector too: answers Done
@@ -90,11 +90,11 @@ class Progress(msgspec.Struct, frozen=True, tag="progress", forbid_unknown_field
 
 
 class Done(msgspec.Struct, frozen=True, tag="done", forbid_unknown_fields=True):
-    """The request is fulfilled; there is nothing to bring."""
+    """The request is done; the answer has no content."""
 
 
 class Plan(msgspec.Struct, frozen=True, tag="plan", forbid_unknown_fields=True):
-    """The segments of one video, without the video, which the asker has."""
+    """The segments of one video, without the video, which the worker has."""
 
     metadata: StreamMetadata
     cuts: Annotated[list[_Cut], msgspec.Meta(min_length=1, max_length=_MAX_SEGMENTS)]
@@ -172,11 +172,11 @@ class Picture(msgspec.Struct, frozen=True, tag="picture", forbid_unknown_fields=
 
 
 class NeedsCopy(msgspec.Struct, frozen=True, tag="needs_copy", forbid_unknown_fields=True):
-    """The source cannot be read from places other than its beginning."""
+    """The source does not support random access."""
 
 
 class Raised(msgspec.Struct, frozen=True, tag="raised", forbid_unknown_fields=True):
-    """An exception that nobody expected, with its traceback: this video fails."""
+    """An unexpected exception, with its traceback: this video fails."""
 
     trace: _Text
 
@@ -233,7 +233,7 @@ def encode_answer(answer: Answer, body: bytes | memoryview = b"") -> bytes:
 
 
 def decode_answer(content: bytes) -> tuple[Answer, memoryview]:
-    """What `encode_answer` made, and its body; ValueError for anything else."""
+    """The inverse of `encode_answer`, and the body; ValueError for malformed bytes."""
     view = memoryview(content)
     size = int.from_bytes(view[:_SIZE_BYTES], "little")
     body_at = _SIZE_BYTES + size + -(_SIZE_BYTES + size) % _ALIGNMENT_BYTES

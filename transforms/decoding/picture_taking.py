@@ -1,4 +1,4 @@
-"""One picture of a video, as a person would look at it: decoded near a keyframe, reduced.
+"""One picture of a video, upright and scaled down, decoded from the nearest keyframe.
 
 Runs in the decoding child only.
 """

@@ -1,4 +1,4 @@
-"""Pictures of videos: what is asked of a decoding child, and what comes of it."""
+"""Pictures of videos: the request to a decoding child and its answer."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def no_losses(before_pts: int | None) -> tuple[int, npt.NDArray[np.int64]]:
 
 @dataclass(frozen=True, slots=True)
 class CropSpec:
-    """What the landmark network wants to see."""
+    """The input format of the landmark network."""
 
     size_px: int
     scale: float
@@ -92,7 +92,7 @@ class WorkClock:
                 setattr(self, name, getattr(self, name) + spent)
 
     def lap(self) -> SegmentStats:
-        """What was spent; counts from zero again."""
+        """The seconds spent since the last lap; resets the clock."""
         names = [field.name for field in dataclasses.fields(self)]
         spent = {name: getattr(self, name) for name in names}
         for name in names:
@@ -109,7 +109,7 @@ class _Crop:
 
 @dataclass(slots=True)
 class _Piece:
-    """The rows and pixels of the piece in the making."""
+    """The rows and pixels of the piece being built."""
 
     frame_pts: list[int] = field(default_factory=list)
     repeats: list[tuple[int, int]] = field(default_factory=list)  # (pts, index of its frame)
@@ -183,7 +183,7 @@ class PieceBuilder:
         self._seam, self.complete = seam, True
 
     def last_piece(self) -> SegmentWindows:
-        """What is left, when all samples were taken."""
+        """The last piece, after all samples were added."""
         return self._built(self.segment, self._seam, None)
 
     def _built(self, segment: Segment, seam: Seam | None, before: int | None) -> SegmentWindows:

@@ -39,10 +39,10 @@ class _Copy:
 
 
 class Copies:
-    """Temporary copies of sources by URI; those that were used longest ago go first.
+    """Temporary copies of sources by URI; the least recently used are removed first.
 
     Args:
-        max_bytes: what one copy, and all that nobody reads any more, may take together.
+        max_bytes: limit on the size of one copy, and on that of all unused copies together.
     """
 
     def __init__(self, max_bytes: int = _MAX_COPY_BYTES) -> None:
@@ -52,7 +52,7 @@ class Copies:
         self._copies: OrderedDict[str, _Copy] = OrderedDict()
 
     def want(self, uri: str) -> bool:
-        """From now on a source is read from a copy; whether that is new."""
+        """Marks a source to be read from a copy; returns whether it was not marked before."""
         with self._lock:
             is_new = uri not in self._wanted
             self._wanted.setdefault(uri, threading.Lock())
@@ -122,7 +122,7 @@ _COPIES: Final = Copies()
 
 
 def copy_from_now_on(video: Video) -> bool:
-    """Its server gives it from the beginning only; whether that is news."""
+    """Marks a source without random access; returns whether that is new."""
     return _COPIES.want(video.uri)
 
 

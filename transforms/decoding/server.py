@@ -120,7 +120,7 @@ class Server:
         return answer
 
     def measure(self, video: Video) -> bytes:
-        """Decodes a whole video as plainly as PyAV can, and tells frames and seconds."""
+        """Decodes a whole video in a bare PyAV loop; answers with frames and seconds."""
         from av.error import FFmpegError
 
         from transforms.decoding.video_source import open_video
@@ -165,7 +165,7 @@ class Server:
         return encode_answer(Frames(None))
 
     def sound(self, segment: Segment) -> bytes:
-        """Reads all packets of sound of a segment's video, and keeps none."""
+        """Reads all sound packets of a segment's video and discards them."""
         from av.error import FFmpegError
 
         from transforms.decoding.video_source import open_video
@@ -233,7 +233,7 @@ def _serve(connection: Connection[Any, Any], server_class: type[Server]) -> None
 
 
 def _answer(server: Server, request: Request, argument: Any, settings: ChildSettings) -> bytes:
-    """The last answer to a request, whatever becomes of it."""
+    """The last answer to a request; exceptions become answers."""
     try:
         answer: bytes = getattr(server, request)(argument)
         return answer
@@ -254,7 +254,7 @@ def _answer(server: Server, request: Request, argument: Any, settings: ChildSett
 
 
 def _limit_memory(limit_bytes: int) -> None:
-    """Lets the system refuse memory beyond a limit, or beyond its own, where that is lower."""
+    """Limits this process's memory, by RLIMIT_DATA, or the system's own lower limit."""
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     if hard != resource.RLIM_INFINITY:
         limit_bytes = min(limit_bytes, hard)

@@ -1,4 +1,4 @@
-"""Which video stream of a container is the video: the one that a player would show.
+"""Choice of a container's video stream: the one that a player would show.
 
 A file may hold a cover picture, a thumbnail, an alpha plane, or a stream that is announced and
 never sent. Where there is more than one stream, the first packets tell which of them move.

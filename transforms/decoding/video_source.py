@@ -181,7 +181,7 @@ def first_packet_at(opened: OpenVideo, pts: int) -> Any | None:
 
 
 def _stop_byte(container: Any, stream: Any, segment: Segment) -> int | None:
-    """About where in the file reading a segment ends; None where nothing tells.
+    """The approximate byte where reading a segment ends; None where it is unknown.
 
     Between two entries of the index, where it reaches so far, else by the share of time.
     """
@@ -218,7 +218,7 @@ def _declared_end(opened: OpenVideo) -> int | None:
 
 
 def _missing_bytes(opened: OpenVideo) -> int:
-    """Bytes that the file lacks by its own account; 0 where it is whole, or does not tell."""
+    """Bytes missing from the declared size; 0 for a whole file or an unknown size."""
     size = opened.container.size
     if size <= 0:
         return 0
@@ -238,7 +238,7 @@ def check_size(uri: str, picture: Any, max_pixels: int | None) -> None:
 
 
 def _refused_format(source: Any, options: dict[str, str]) -> str | None:
-    """FFmpeg's name of the format of what it has not opened, where it would but for us."""
+    """FFmpeg's name of a format that our whitelist refused; None where it refused none."""
     if isinstance(source, SourceFile):
         source.seek(0)
     level = av.logging.get_level()

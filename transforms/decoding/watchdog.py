@@ -1,4 +1,4 @@
-"""When a busy decoding child is to be killed: a clock of its signs, and its memory."""
+"""When to kill a busy decoding child: time since its last progress, and its memory."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ class Watchdog:
         self._began = self._last_sign = 0.0
 
     def wait_begins(self, now: float) -> None:
-        """The worker waits for the child from now on; that counts as a sign."""
+        """The worker starts to wait for the child; restarts the stall clock."""
         self._began = self._last_sign = now
 
     def sign(self, now: float) -> None:
-        """The child has shown that it goes on."""
+        """The child has reported progress."""
         self._last_sign = now
 
     def wait_ends(self, now: float) -> None:

@@ -5,7 +5,7 @@
     key?     on key frames the box source finds faces (one sample late: a shot cut, a gap or
              the end of the video turns the sample before it into a key frame)
     track    FaceTracker gives boxes on every sample, settled a few samples later
-    piece    own samples, and the neighbours just before them, are cropped and let go
+    piece    own samples, and the neighbours just before them, are cropped and released
 
 Samples wait only until their boxes are settled, so memory does not grow with the segment,
 however long it is.
@@ -124,7 +124,7 @@ class _FacePlacement:
         return self._paired(settled)
 
     def rest(self) -> Iterator[tuple[Sample, FrameFaces]]:
-        """What waits for samples that will not come."""
+        """The samples that still waited for the tracker, at the end of the stream."""
         return self._paired(self._tracker.flush())
 
     def _paired(self, settled: list[FrameFaces]) -> Iterator[tuple[Sample, FrameFaces]]:

@@ -106,7 +106,7 @@ def fit_by_gradient(
         weights: the lambdas.
         steps: gradient steps; the learning rate falls to 0 along half a cosine.
         covariance: the reading of Eq. 9; `full` costs a hundred times as much.
-        report: is told the number of each step and its loss.
+        report: called with the number of each step and its loss.
     """
     began = time.process_time()
     loss_of = StabilizerLoss(batch, weights)

@@ -28,7 +28,7 @@ def add_parser(subparsers: Subparsers) -> None:
         "probe",
         help="look before a run: what the inputs are, how long annotate takes, what it costs",
         description="Reads the headers of all inputs and decodes a short sample of each (4 % of "
-        "it, at most 2 s), and tells what they are and what annotating them will take. The "
+        "it, at most 2 s), and prints what they are and what annotating them will take. The "
         "speeds are those of this machine, as busy as it is.",
         epilog=examples(
             "facetracks probe FOLDER",
@@ -51,7 +51,7 @@ def add_parser(subparsers: Subparsers) -> None:
         "-o",
         "--output",
         metavar="OUTPUT",
-        help="leave the figures in OUTPUT/probe.json, so that annotate tells what it took beside "
+        help="leave the figures in OUTPUT/probe.json, so that annotate prints what it took beside "
         "them",
     )
     add("--json", action="store_true", help="print the figures as JSON")
