@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 import warnings
 from collections.abc import Sequence
 from typing import Any, Final, NoReturn
@@ -108,12 +109,28 @@ def _open_standard_streams() -> None:
 
 
 class _Messages(io.TextIOWrapper):
-    """Standard error; a reader that has gone (a pipe, a terminal) does not break the run."""
+    """Standard error; a reader that has gone (a pipe, a terminal) does not break the run.
+
+    Beam prints the traceback of what a worker thread raises, and then raises it: it is told once.
+    """
+
+    def __init__(self, stream: io.FileIO, *, line_buffering: bool) -> None:
+        super().__init__(stream, line_buffering=line_buffering)
+        self._ends_of = threading.local()
 
     def write(self, text: str) -> int:
-        with contextlib.suppress(OSError):
-            super().write(text)
+        if not self._is_told_later(text):
+            with contextlib.suppress(OSError):
+                super().write(text)
         return len(text)
+
+    def _is_told_later(self, text: str) -> bool:
+        """Whether a worker thread prints a traceback, or the end of the line after it."""
+        is_end = text == "\n" and getattr(self._ends_of, "traceback", False)
+        is_traceback = text.startswith("Traceback (most recent call last)")
+        self._ends_of.traceback = is_traceback
+        in_worker = threading.current_thread() is not threading.main_thread()
+        return in_worker and (is_traceback or is_end)
 
     def flush(self) -> None:
         with contextlib.suppress(OSError):

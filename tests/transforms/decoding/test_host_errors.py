@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import subprocess
+import sys
 
 import pyarrow.parquet as pq
 import pytest
@@ -86,3 +87,24 @@ def test_the_run_ends_with_one_message_and_goes_on_when_all_is_well(
     assert facetracks("annotate", faceless_clip, "--output", output).status == 0
     (row,) = pq.read_table(output / "videos").to_pylist()
     assert (row["status"], row["frames_decoded"]) == ("ok", 50)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_is_printed_is_the_message(faceless_clip, tmp_path, workers):
+    """No traceback of a worker beside it."""
+    script = (
+        "import sys; sys.executable = '/nowhere/python'\n"
+        "from pipeline.commands.cli import main\n"
+        f"main(['annotate', *sys.argv[1:], '--workers', '{workers}'])"
+    )
+    two = tmp_path / "two"
+    two.mkdir()
+    for name in ("a.mp4", "b.mp4"):
+        (two / name).symlink_to(faceless_clip)
+    command = [sys.executable, "-P", "-c", script, str(two), "-o", str(tmp_path / "out")]
+    ended = subprocess.run(command, env=python_environment(), capture_output=True, text=True)
+    assert ended.returncode == 1
+    done, why = ended.stderr.splitlines()
+    assert done.startswith("facetracks: 0 of 2 inputs were done before the run broke")
+    assert why.startswith("facetracks: HostError: a decoding process cannot be started: FileNot")
+    assert not list((tmp_path / "out").glob("videos/*"))
