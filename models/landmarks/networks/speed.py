@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final, TypeAlias
 
@@ -21,6 +21,7 @@ __all__ = ["NetworkCost", "measure_network"]
 #: Normalized crops and the windows of them, to what a network gives.
 _Reader: TypeAlias = Callable[[Tensor, Tensor], object]
 _WINDOW_FRAMES: Final = 3
+_LEAST_REPEATS: Final = 2
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -44,13 +45,15 @@ class NetworkCost:
 def measure_network(
     name: str, *, device: str = "cpu", windows: int = 16, seconds: float = 2.0
 ) -> NetworkCost:
-    """Builds and times a network; the best of the repetitions that `seconds` allow each form.
+    """Builds and times a network: the best repetition of each of its forms.
+
+    The forms take turns, so that what else the machine does falls on all of them.
 
     Args:
         name: one of NETWORK_NAMES.
         device: where it runs; on a CPU with torch's current number of threads.
         windows: windows a call.
-        seconds: how long each form is repeated, three times at least.
+        seconds: how long the forms are repeated, all together; twice each at least.
     """
     network = build_network(name).eval().requires_grad_(False)
     size = network.crop_size_px
@@ -63,10 +66,9 @@ def measure_network(
     index = torch.arange(windows)[:, None] + torch.arange(_WINDOW_FRAMES)
     forms = _forms(network.to(device), device)
     with torch.inference_mode():
-        rates = {
-            form: windows / _best_seconds(partial(read, crops, index), device, seconds)
-            for form, read in forms.items()
-        }
+        calls = {form: partial(read, crops, index) for form, read in forms.items()}
+        best = _best_seconds(calls, device, seconds)
+    rates = {form: windows / best[form] for form in forms}
     parameters = sum(parameter.numel() for parameter in network.parameters())
     return NetworkCost(name, parameters, 4e-6 * parameters, counter.get_total_flops() / 2e9, rates)
 
@@ -89,13 +91,20 @@ def _reader(form: FastForm) -> _Reader:
     return read
 
 
-def _best_seconds(call: Callable[[], object], device: str, seconds: float) -> float:
-    call()
-    best, start, repeats = float("inf"), time.perf_counter(), 0
-    while repeats < 3 or time.perf_counter() - start < seconds:
-        begin = time.perf_counter()
+def _best_seconds(
+    calls: Mapping[str, Callable[[], object]], device: str, seconds: float
+) -> dict[str, float]:
+    """The fewest seconds that each call took, after a first time that does not count."""
+    for call in calls.values():
         call()
-        if device.startswith("cuda"):
-            torch.cuda.synchronize(device)
-        best, repeats = min(best, time.perf_counter() - begin), repeats + 1
+    best = dict.fromkeys(calls, float("inf"))
+    start, repeats = time.perf_counter(), 0
+    while repeats < _LEAST_REPEATS or time.perf_counter() - start < seconds:
+        for form, call in calls.items():
+            begin = time.perf_counter()
+            call()
+            if device.startswith("cuda"):
+                torch.cuda.synchronize(device)
+            best[form] = min(best[form], time.perf_counter() - begin)
+        repeats += 1
     return best

@@ -41,10 +41,10 @@ def add_parser(subparsers: Subparsers) -> None:
         help="CPU threads (default: %(default)s, all)",
     )
     parser.add_argument(
-        "--windows", type=positive_int, default=16, help="windows a call (default: 16)"
+        "--windows", type=positive_int, default=8, help="windows a call (default: 8)"
     )
     parser.add_argument(
-        "--seconds", type=positive_float, default=2.0, help="time for each measurement (default: 2)"
+        "--seconds", type=positive_float, default=2.0, help="time for each network (default: 2)"
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.set_defaults(module="networks")
