@@ -175,7 +175,7 @@ def _json_rows(url: str, text: Iterator[str]) -> Iterator[_Row]:
             continue
         try:
             row = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:  # the second: lists in lists in lists
             raise ManifestError(f"{url}: line {number} is not JSON: {error}") from error
         if not isinstance(row, dict):
             shown = line[:_SHOWN].strip()
@@ -189,6 +189,8 @@ def _check_columns(url: str, names: Sequence[str]) -> None:
     if "uri" not in names:
         got, expected = ", ".join(sorted(names)) or "none", ", ".join(_COLUMNS)
         raise ManifestError(f"{url}: no column uri; got {got}; expected {expected} (uri at least)")
+    if twice := [name for name in _COLUMNS if names.count(name) > 1]:
+        raise ManifestError(f"{url}: got several columns {', '.join(twice)}, expected one of each")
     _warn_of_others(url, names)
 
 
@@ -221,8 +223,9 @@ def _seconds(url: str, number: int, row: _Row, column: str) -> float | None:
     value = row.get(column)
     if _missing(value):
         return None
-    with contextlib.suppress(TypeError, ValueError):
-        value = float(value)  # type: ignore[arg-type]
+    if not isinstance(value, bool):
+        with contextlib.suppress(TypeError, ValueError):
+            value = float(value)  # type: ignore[arg-type]
     if not isinstance(value, float) or not math.isfinite(value) or value < 0:
         raise ManifestError(f"{url}: row {number}: {column} is {value!r}, expected seconds >= 0")
     return value
