@@ -10,6 +10,7 @@ import apache_beam as beam
 
 from schemas.errors import AccountingError
 from schemas.records import Video, VideoFailure
+from transforms.calls_in_parallel import CallsInParallel
 from transforms.storage.run_output import RunOutput
 
 __all__ = ["AccountVideos", "account_video"]
@@ -48,7 +49,7 @@ class AccountVideos(beam.PTransform):  # type: ignore[misc]
                 "ended": ended | "EndById" >> beam.Map(_end_by_id).with_output_types(_Ended),
             }
             | "Join" >> beam.CoGroupByKey()
-            | "ReadRows" >> beam.FlatMap(_rows, self.run_output)
+            | "ReadRows" >> beam.ParDo(_ReadFn(self.run_output))
         )
 
 
@@ -68,6 +69,21 @@ def _end_by_id(video_id: str) -> _Ended:
     return video_id, None
 
 
+class _ReadFn(CallsInParallel):
+    def __init__(self, run_output: RunOutput) -> None:
+        self._run_output = run_output
+
+    def process(self, keyed: tuple[str, dict[str, Iterable[Any]]]) -> Iterator[Any]:
+        # What was joined may lie with the runner: it is read here, not in a thread of ours.
+        yield from super().process((keyed[0], {k: list(v) for k, v in keyed[1].items()}))
+
+    def call(self, keyed: tuple[str, dict[str, Iterable[Any]]]) -> list[dict[str, Any]]:
+        return list(_rows(keyed, self._run_output))
+
+    def results(self, outcome: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return outcome
+
+
 def _rows(
     keyed: tuple[str, dict[str, Iterable[Any]]], run_output: RunOutput
 ) -> Iterator[dict[str, Any]]:
@@ -76,10 +92,12 @@ def _rows(
     inputs = [*joined["videos"], *joined["failures"]]
     if not inputs:
         raise AccountingError(f"{video_id}: ended, but was never an input")
-    selected = list(joined["selected"])
-    # On an object store another run may have finished the same work, and removed its parts.
-    finished = bool(selected) and all(run_output.is_finished(video) for video in selected)
-    if not list(joined["ended"]) and not finished:
+    if not list(joined["ended"]):
+        # On an object store another run may have finished the same work, and removed its parts.
+        selected = list(joined["selected"])
+        if selected and all(run_output.is_finished(video) for video in selected):
+            yield from (account_video(video, run_output) for video in inputs)
+            return
         raise AccountingError(f"{inputs[0].uri}: never ended; expected a row for every input")
     for video in inputs:
         yield account_video(video, run_output)

@@ -10,6 +10,7 @@ from apache_beam.metrics import Metrics
 
 from schemas.errors import SourceError, VideoError
 from schemas.records import Video, VideoFailure
+from transforms.calls_in_parallel import CallsInParallel
 from transforms.progress_board import BOARD
 from transforms.storage.run_output import RunOutput
 from transforms.storage.source_files import fingerprint, look_up, tells_versions
@@ -38,30 +39,38 @@ def _identity(uri: str) -> str:
     return told if tells else f"{told} at {uri}"
 
 
-class _InspectFn(beam.DoFn):  # type: ignore[misc]
+class _InspectFn(CallsInParallel):
+    """Looks videos up; only a video whose bytes can be read is one to annotate."""
+
     def __init__(self, run_output: RunOutput, overwrite: bool, retry: frozenset[str]) -> None:
         self._run_output = run_output
         self._retry = retry
         self._overwrite = overwrite
         self._skipped = Metrics.counter("facetracks", "videos_done_before")
 
-    def process(self, video: Video) -> list[Any]:
+    def call(self, video: Video) -> tuple[Video, VideoFailure | None, bool]:
+        """The video with its fingerprint, why it cannot be read, and whether it is done."""
         try:
             inspected = inspect_video(video)
         except VideoError as error:
-            BOARD.video_ended(video)
-            if not self._overwrite and self._run_output.has_tracks(video):
-                self._skipped.inc()  # finished work outlives its source
-                return [beam.pvalue.TaggedOutput("done", video.video_id)]
-            failure = VideoFailure(video, error.reason, str(error))
-            return [beam.pvalue.TaggedOutput("failed", failure)]
+            # Finished work outlives its source.
+            done = not self._overwrite and self._run_output.has_tracks(video)
+            return video, VideoFailure(video, error.reason, str(error)), done
         if self._overwrite:
             self._run_output.forget(inspected)
-        elif self._run_output.is_done(inspected, self._retry):
-            self._skipped.inc()
+            return inspected, None, False
+        return inspected, None, self._run_output.is_done(inspected, self._retry)
+
+    def results(self, outcome: tuple[Video, VideoFailure | None, bool]) -> list[Any]:
+        video, failure, done = outcome
+        if done or failure is not None:
             BOARD.video_ended(video)
+        if done:
+            self._skipped.inc()
             return [beam.pvalue.TaggedOutput("done", video.video_id)]
-        return [inspected]
+        if failure is not None:
+            return [beam.pvalue.TaggedOutput("failed", failure)]
+        return [video]
 
 
 @dataclass

@@ -159,7 +159,7 @@ class RunOutput:
 
     def _read_status(self, file: Folder) -> tuple[dict[str, Any], str] | None:
         try:
-            content = file.read_bytes()
+            content = file.read_bytes()  # one request, also where there is none
         except FileNotFoundError:
             return None
         table = read_parquet(pa.BufferReader(content))

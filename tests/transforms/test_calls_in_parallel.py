@@ -1,0 +1,53 @@
+import threading
+
+import apache_beam as beam
+import pytest
+from apache_beam.testing.util import assert_that, equal_to
+from apache_beam.utils.timestamp import MIN_TIMESTAMP
+
+from transforms.calls_in_parallel import CallsInParallel
+
+TOGETHER = 8
+
+
+class Meeting(CallsInParallel):
+    """Each call waits until so many are under way; odd numbers go to another output."""
+
+    def setup(self):
+        super().setup()
+        self.barrier = threading.Barrier(TOGETHER, timeout=60)
+
+    def call(self, number):
+        self.barrier.wait()
+        return number
+
+    def results(self, number):
+        return [beam.pvalue.TaggedOutput("odd", number) if number % 2 else number]
+
+
+class Failing(CallsInParallel):
+    def call(self, number):
+        raise ValueError(f"no {number}")
+
+    def results(self, number):
+        return [number]
+
+
+def with_time(value, at=beam.DoFn.TimestampParam, window=beam.DoFn.WindowParam):
+    return value, at == MIN_TIMESTAMP, type(window).__name__
+
+
+def test_calls_are_made_together_and_every_result_comes_once():
+    """More elements than are held ahead, so results come from both halves of a bundle."""
+    with beam.Pipeline(runner="FnApiRunner") as pipeline:
+        numbers = pipeline | beam.Create(list(range(50 * TOGETHER)), reshuffle=False)
+        outputs = numbers | beam.ParDo(Meeting()).with_outputs("odd", main="even")
+        for name, first in (("even", 0), ("odd", 1)):
+            told = outputs[name] | f"Time{name}" >> beam.Map(with_time)
+            expected = [(n, True, "GlobalWindow") for n in range(first, 50 * TOGETHER, 2)]
+            assert_that(told, equal_to(expected), label=name)
+
+
+def test_what_a_call_raises_breaks_the_bundle():
+    with pytest.raises(ValueError, match="no 1"), beam.Pipeline(runner="FnApiRunner") as pipeline:
+        _ = pipeline | beam.Create([1]) | beam.ParDo(Failing())
