@@ -128,20 +128,22 @@ def find(inputs: int, keep: Path | None) -> str:
 
 
 def _write_corpus(output: Path, inputs: int) -> None:
-    """Videos of 20 rows each: the same rows under other names."""
+    """Videos of 20 rows each, of random numbers in steps of 1/64."""
     run_output = RunOutput(str(output), {"full_precision": False})
     rng = np.random.default_rng(0)
-    numbers = rng.uniform(100, 400, (_ROWS, 68)).astype(np.float32)
-    lists = pa.FixedSizeListArray.from_arrays(pa.array(numbers.reshape(-1)), 68)
-    boxes = pa.FixedSizeListArray.from_arrays(pa.array(numbers[:, :4].reshape(-1)), 4)
     plain = {"int32": 0, "int64": 0, "double": 0.0, "float": 0.5, "string": "detected"}
-    columns = {f.name: [plain.get(str(f.type))] * _ROWS for f in TRACK_SCHEMA}
-    columns |= dict.fromkeys(("x", "y", "x_raw", "y_raw", "spread_px"), lists)
-    columns |= {"box_xyxy_px": boxes, "frame_index": list(range(_ROWS))}
+    columns: dict[str, Any] = {f.name: [plain.get(str(f.type))] * _ROWS for f in TRACK_SCHEMA}
+    columns["frame_index"] = list(range(_ROWS))
+    lists = [f.name for f in TRACK_SCHEMA if pa.types.is_fixed_size_list(f.type)]
     part = str(output / ".staging" / "part.parquet")
     for number in range(inputs):
         video = Video(f"video-{number:07d}", f"/in/{number}")
         columns["video_id"] = [video.video_id] * _ROWS
+        for name in lists:
+            size = TRACK_SCHEMA.field(name).type.list_size
+            drawn = rng.integers(100 * 64, 400 * 64, _ROWS * size) / np.float32(64)
+            flat = pa.array(drawn.astype(np.float32))
+            columns[name] = pa.FixedSizeListArray.from_arrays(flat, size)
         table = pa.table(columns, schema=TRACK_SCHEMA)
         if number == 0:
             write_track_part(part, table, TrackFormat())
