@@ -22,6 +22,7 @@ def run(args: argparse.Namespace) -> int:
         margin=args.margin,
         keep_rotation=args.keep_rotation,
         least_frames=args.min_frames,
+        progress=True,
         limits=CropFilter(
             min_face_px=args.min_face,
             min_score=args.min_score,

@@ -11,6 +11,8 @@ __all__ = ["run"]
 
 def run(args: argparse.Namespace) -> int:
     """Runs `facetracks export`; returns the exit status."""
-    done = export_tracks(args.tracks, args.to, args.format, video_ids=args.video, raw=args.raw)
+    done = export_tracks(
+        args.tracks, args.to, args.format, video_ids=args.video, raw=args.raw, progress=True
+    )
     print(f"{args.to}: {done.rows} rows of {done.videos} videos in {done.files} files")
     return 0

@@ -13,7 +13,9 @@ __all__ = ["run"]
 def run(args: argparse.Namespace) -> int:
     """Runs `facetracks redact`; returns the exit status."""
     tracks = read_track_file(find_track_file(args.tracks, args.video, complete=True))
-    frames = redact(args.video, tracks, args.to, style=args.style, margin=args.margin)
+    frames = redact(
+        args.video, tracks, args.to, style=args.style, margin=args.margin, progress=True
+    )
     faces = len(set(tracks.face_id.tolist()))
     print(f"{args.to}: {frames} frames, {faces} faces hidden")
     return 0

@@ -50,18 +50,26 @@ def run(args: argparse.Namespace) -> int:
     if args.raw:
         tracks.need_raw("--raw")
     if args.to.suffix.lower() == ".mp4":
-        frames = render_video(args.video, tracks, args.to, raw=args.raw)
+        frames = render_video(args.video, tracks, args.to, raw=args.raw, progress=True)
         print(f"{args.to}: {frames} frames")
     else:
         tiles = render_contact_sheet(
-            args.video, tracks, args.to, frames=args.frames, columns=args.columns, raw=args.raw
+            args.video,
+            tracks,
+            args.to,
+            frames=args.frames,
+            columns=args.columns,
+            raw=args.raw,
+            progress=True,
         )
         print(f"{args.to}: {tiles} tiles")
     return 0
 
 
 @kept_children()
-def render_video(video: str, tracks: TrackRows, to: Path, *, raw: bool = False) -> int:
+def render_video(
+    video: str, tracks: TrackRows, to: Path, *, raw: bool = False, progress: bool = False
+) -> int:
     """Writes every frame of `video` with its faces to an .mp4; returns how many frames.
 
     Timestamps and their unit are those of the video, so a variable rate stays in sync.
@@ -76,7 +84,7 @@ def render_video(video: str, tracks: TrackRows, to: Path, *, raw: bool = False) 
     whole = whole_video(video, tracks.stream_index)
     stream = whole.metadata
     with atomic_file(str(to)) as part:
-        source = upright_frames(whole)
+        source = upright_frames(whole, progress=progress)
         first = next(source, None)
         if first is None:
             raise ContainerError("no_frames", f"{video}: no frame could be decoded")
@@ -110,6 +118,7 @@ def render_contact_sheet(
     frames: int = 12,
     columns: int = 4,
     raw: bool = False,
+    progress: bool = False,
 ) -> int:
     """Writes a .png of `frames` tiles, each close around a face; returns how many tiles.
 
@@ -124,11 +133,12 @@ def render_contact_sheet(
         raise UsageError(f"got {frames} frames in {columns} columns, expected one or more of each")
     rows = tracks.by_pts()
     whole = whole_video(video, tracks.stream_index)
+    source = upright_frames(whole, progress=progress)
     if rows:
-        tiles = _face_tiles(tracks, rows, upright_frames(whole), whole.metadata, frames, raw=raw)
+        tiles = _face_tiles(tracks, rows, source, whole.metadata, frames, raw=raw)
         check_tracks_match(video, rows, len(tiles) / min(frames, len(rows)))
     else:
-        tiles = _faceless_tiles(upright_frames(whole), whole.metadata, frames)
+        tiles = _faceless_tiles(source, whole.metadata, frames)
     if not tiles:
         raise ContainerError("no_frames", f"{video}: no frame could be decoded")
     blank = np.full_like(tiles[0], _OUTSIDE)

@@ -6,6 +6,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from tqdm import tqdm
+
 from pipeline.exports.coco_json import write_coco_json
 from pipeline.exports.cvat_xml import write_cvat_xml
 from pipeline.exports.exported_video import ExportedVideo, exported_videos
@@ -70,6 +72,7 @@ def export_tracks(
     *,
     video_ids: Collection[str] | None = None,
     raw: bool = False,
+    progress: bool = False,
 ) -> ExportSummary:
     """Writes the tracks of an output in the format of another tool.
 
@@ -85,6 +88,7 @@ def export_tracks(
         tool: openface, py-feat, coco, cvat, fiftyone, pts, npz, rerun, webdataset or huggingface.
         video_ids: only these videos; None is all that have tracks.
         raw: the network's landmarks instead of the stabilized ones.
+        progress: whether a bar on stderr counts the videos.
 
     Raises:
         UsageError: an unknown format, no output there, or a video that has no tracks.
@@ -96,7 +100,8 @@ def export_tracks(
 
     def counted() -> Iterator[ExportedVideo]:
         nonlocal videos, rows
-        for video in exported_videos(output, video_ids, raw=raw):
+        found = exported_videos(output, video_ids, raw=raw)
+        for video in tqdm(found, "videos", unit="video", disable=not progress):
             videos, rows = videos + 1, rows + len(video)
             yield video
 

@@ -62,6 +62,7 @@ def crop(
     keep_rotation: bool = False,
     limits: CropFilter | None = None,
     least_frames: int = 1,
+    progress: bool = False,
 ) -> CropSummary:
     """Writes the faces of a video as clips or frames, each face upright and of constant size.
 
@@ -82,6 +83,7 @@ def crop(
         keep_rotation: leaves the head's roll; otherwise the eyes are level.
         limits: which rows; None is all.
         least_frames: shorter stretches of frames are left out.
+        progress: whether a bar on stderr counts the frames.
 
     Raises:
         VideoError: the video cannot be opened, or holds no frame.
@@ -100,7 +102,7 @@ def crop(
     whole = whole_video(
         video, tracks.stream_index, start_seconds=start_seconds, stop_seconds=stop_seconds
     )
-    source = upright_frames(whole)
+    source = upright_frames(whole, progress=progress)
     first = next(source, None)
     if first is None:
         raise ContainerError("no_frames", f"{video}: no frame could be decoded")

@@ -123,6 +123,7 @@ def redact(
     *,
     style: str = "pixelate",
     margin: float = LEAST_MARGIN,
+    progress: bool = False,
 ) -> int:
     """Writes a copy of `video` in which the faces of its tracks are hidden.
 
@@ -140,6 +141,7 @@ def redact(
         to: an .mp4, .mov or .mkv.
         style: pixelate, blur or fill; see `hide_face`.
         margin: the least one, as a share of the longer side of a face's box.
+        progress: whether a bar on stderr counts the frames.
 
     Returns: how many frames were written.
 
@@ -160,7 +162,7 @@ def redact(
     seen = frames = 0
     with ExitStack() as stack:
         part = stack.enter_context(atomic_file(str(to)))
-        source = upright_frames(whole)
+        source = upright_frames(whole, progress=progress)
         first = next(source, None)
         if first is None:
             raise ContainerError("no_frames", f"{video}: no frame could be decoded")

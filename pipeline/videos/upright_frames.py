@@ -13,6 +13,8 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Final
 
+from tqdm import tqdm
+
 from models.frame_pixels import FramePixels, upright_aspect
 from schemas.errors import UsageError
 from schemas.records import Segment, StreamMetadata, Video
@@ -57,17 +59,19 @@ def whole_video(
         return child.plan(video)[0]
 
 
-def upright_frames(whole: Segment) -> Iterator[tuple[int, FramePixels]]:
+def upright_frames(whole: Segment, *, progress: bool = False) -> Iterator[tuple[int, FramePixels]]:
     """(pts, pixels) of every frame, numbered just as `facetracks annotate` numbers them.
 
     Args:
         whole: as `whole_video` returns it.
+        progress: whether a bar on stderr counts them.
 
     Raises:
         VideoError: reading fails midway, or decoding goes past the limits of `annotate`.
     """
     with lent_child(_settings(whole.metadata.stream_index)) as child:
-        yield from child.frames(whole)
+        frames, total = child.frames(whole), whole.metadata.frames_expected
+        yield from tqdm(frames, "frames", total, unit="frame", disable=not progress)
 
 
 def check_sound(whole: Segment) -> None:

@@ -27,3 +27,4 @@ def test_command(facetracks, tmp_path):
             assert "without 1 of its segments (it hung)" in ended.err
             assert "--retry decoder_hung" in ended.err
     assert ended.out == f"{tmp_path / 'hidden.mp4'}: 5 frames, 1 faces hidden\n"
+    assert "frames: 100%" in ended.err

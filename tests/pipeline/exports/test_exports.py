@@ -300,3 +300,4 @@ def test_command(facetracks, output, tmp_path):
     ended = facetracks("export", output, "--format", "npz", "--to", tmp_path / "to")
     assert ended.status == 0
     assert ended.out == f"{tmp_path / 'to'}: {ROWS} rows of 3 videos in 3 files\n"
+    assert "videos: 3video" in ended.err

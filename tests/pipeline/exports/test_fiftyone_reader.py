@@ -22,7 +22,7 @@ def fiftyone_python(tmp_path_factory) -> Path:
         return Path(given)
     python = tmp_path_factory.mktemp("fiftyone") / "venv" / "bin" / "python"
     subprocess.run([sys.executable, "-m", "venv", python.parents[1]], check=True)
-    command = [python, "-m", "pip", "install", "--quiet", "fiftyone"]
+    command = [python, "-m", "pip", "install", "--quiet", "fiftyone==1.22.1"]
     installed = subprocess.run(command, capture_output=True, text=True)
     if installed.returncode:
         pytest.skip(f"pip could not install fiftyone: {installed.stderr.strip()[-300:]}")
