@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from conftest import POSED, VIDEOS, track_table
+from exported_tracks import POSED, VIDEOS, track_table
 
 from models.landmarks.datasets.pts_files import read_pts_landmarks
 from pipeline.exports.exported_video import ExportedVideo, exported_videos
