@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 import fsspec
@@ -76,14 +76,14 @@ class TrackRows:
         return rows
 
 
-def read_track_file(uri: str | CompactedVideo) -> TrackRows:
+def read_track_file(uri: str | Path | CompactedVideo) -> TrackRows:
     """Reads a track Parquet, local or anywhere that fsspec reaches; or what find_track_file found.
 
     Raises:
         UsageError: the file cannot be read, is no Parquet, or lacks columns of a track.
     """
     try:
-        with _opened(uri) as file:
+        with _opened(str(uri) if isinstance(uri, Path) else uri) as file:
             parquet = open_parquet(file)
             missing = [c for c in _COLUMNS if c not in parquet.schema_arrow.names]
             if missing:
