@@ -110,7 +110,8 @@ def probe(
     A sample is 4 % of a video, at most 2 s from a keyframe near its middle. Short videos, whose
     samples are few frames, tell little: the more hours, the truer the estimate. Of a remote video
     the index, a keyframe for each segment and the sample are read: 2.9 % of the bytes of 150 s,
-    7 % of those of 6 to 50 s, and at least some 50 kB, or all of a small MPEG file.
+    7 % of those of 6 to 50 s, and at least some 50 kB, or all of a small MPEG file; of the 52 short
+    clips of the tests, 47 MB, 20 %.
 
     Args:
         inputs: as in `annotate`.
