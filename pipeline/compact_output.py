@@ -7,13 +7,12 @@ Stopped anywhere, the output reads the same, and the next call goes on with what
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any, Final
 
@@ -96,21 +95,15 @@ class _Compaction:
     bytes: int = 0
 
     def run(self) -> CompactSummary:
-        compacted = self.folder.compacted
         _remove_what_was_compacted(self.folder)
         old = self._to_rewrite()
         entries = sorted([*_own_entries(self.folder), *self._old_entries(old)])
-        number = 1 + max((int(name.partition("-")[0]) for name in compacted.names()), default=0)
         if (
             any(own is not None for _, own in entries)
             or len(old) > 1
             or self._shrinks(old, entries)
         ):
-            left = iter(entries)
-            first = next(left, None)
-            while first is not None:
-                pair = _Pair(self.folder, f"{number:06d}-{self.files:05d}")
-                first = pair.write(first, left, self.file_bytes)
+            for pair in _written_pairs(self.folder, entries, self.file_bytes):
                 self.videos += len(pair.rows)
                 self.files += 1
                 self.bytes += pair.bytes
@@ -159,12 +152,8 @@ def rewrite_without(folder: OutputFolder, video_id: str) -> dict[Folder, int]:
             for other in table["video_id"].to_pylist()
             if other != found.video_id
         )
-        number = 1 + max(int(name.partition("-")[0]) for name in compacted.names())
-        left: Iterator[_Entry] = iter([(other, None) for other in ids])
-        first, files = next(left, None), 0
-        while first is not None:
-            pair = _Pair(folder, f"{number:06d}-{files:05d}")
-            first, files = pair.write(first, left, _FILE_BYTES), files + 1
+        for _ in _written_pairs(folder, [(other, None) for other in ids], _FILE_BYTES):
+            pass
         removed |= _remove_pair(folder, found.name)
     return removed
 
@@ -222,7 +211,7 @@ class _Pair:
         digest = sha256(status)
         if tracks is not None:
             tracks.seek(0)
-            digest.update(hashlib.file_digest(tracks, "sha256").digest())
+            digest.update(file_digest(tracks, "sha256").digest())
         name = f"{self.start}-{digest.hexdigest()[:16]}"
         if tracks is not None:
             self.bytes += tracks.tell()
@@ -254,6 +243,19 @@ class _Pair:
             table = pa.concat_tables(tables)
             out.write_table(table, row_group_size=max(1, table.num_rows))
             self._waiting = []
+
+
+def _written_pairs(
+    folder: OutputFolder, entries: Iterable[_Entry], file_bytes: int
+) -> Iterator[_Pair]:
+    """Pairs of files that hold all entries, each as it is in its place; newer than all others."""
+    number = 1 + max((int(n.partition("-")[0]) for n in folder.compacted.names()), default=0)
+    left = iter(entries)
+    first, files = next(left, None), 0
+    while first is not None:
+        pair = _Pair(folder, f"{number:06d}-{files:05d}")
+        first, files = pair.write(first, left, file_bytes), files + 1
+        yield pair
 
 
 def _track_writer(file: Any, columns: list[str], row: dict[str, Any]) -> pq.ParquetWriter:

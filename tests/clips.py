@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
@@ -9,6 +10,10 @@ from typing import Any
 
 import av
 import numpy as np
+
+from schemas.records import Segment, Video
+from transforms.decoding.segment_plan import plan_segments
+from transforms.decoding.video_source import open_video
 
 
 def write_clip(
@@ -157,3 +162,9 @@ def decode_plainly(path: Path) -> list[Any]:
     """Every frame, in one pass of PyAV."""
     with av.open(str(path)) as container:
         return list(container.decode(container.streams.video[0]))
+
+
+def whole_video(uri: str, stream_index: int | None = None) -> Segment:
+    """All of a video as one segment, planned in this process."""
+    with open_video(uri, stream_index=stream_index) as opened:
+        return plan_segments(Video(uri, uri), opened, math.inf)[0]

@@ -55,7 +55,7 @@ def give_back_lids(smooth_px: Array, seen_px: Array, noise_px: Array) -> None:
     apart = seen_px - smooth_px
     for upper, lower, corners in zip(_UPPER, _LOWER, _CORNERS, strict=True):
         eye = apart[:, corners].mean(1)  # (T, 2)
-        lids = [apart[:, list(lid)].mean(1) - eye for lid in (upper, lower)]
+        lids = [apart[:, lid].mean(1) - eye for lid in (upper, lower)]
         length = np.linalg.norm(lids[0] - lids[1], axis=-1)
         trusted = TRUSTED_DEVIATIONS * noise_px
         share = np.maximum(0.0, 1.0 - (trusted / np.maximum(length, 1e-12)) ** 2)[:, None]

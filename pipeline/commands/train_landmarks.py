@@ -104,6 +104,7 @@ def _card(name: str, args: argparse.Namespace) -> LandmarkCard:
         sigma_px=args.sigma or sigma_px,
         training=f"facetracks train landmarks --recipe {args.recipe}"
         + (f" from {args.initial.name}" if args.initial else "")
+        + (" with integer heatmap centres" if args.heatmap_centres == "integer" else "")
         + (f" with {args.animated_windows} animated windows" if args.animated_windows else "")
         + (f" with {args.expressive_stills} expressive stills" if args.expressive_stills else ""),
     )

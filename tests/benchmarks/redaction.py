@@ -26,8 +26,7 @@ from pipeline.annotate import annotate
 from pipeline.data.track_file import find_track_file, read_track_file
 from pipeline.settings import AnnotateSettings
 from pipeline.videos.redaction import face_covers, redact
-from pipeline.videos.upright_frames import upright_frames
-from transforms.decoding.segment_plan import whole_video
+from pipeline.videos.upright_frames import upright_frames, whole_video
 
 CLIPS: Final = (
     "3ddfa__obama.mp4",

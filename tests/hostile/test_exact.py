@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from clips import whole_video
 
 from models.detection.detections import Detections
 from models.frame_pixels import FramePixels
@@ -26,7 +27,6 @@ from tests.hostile.encoding import Clip, Recipe, encode, moving
 from transforms.align_faces import align_windows
 from transforms.decoding.box_sources import DetectedBoxes, GivenBoxes
 from transforms.decoding.frame_stream import FrameStream
-from transforms.decoding.segment_plan import whole_video
 from transforms.decoding.video_source import open_video
 from transforms.decoding.window_builder import CropSpec, decode_windows
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import math
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -23,11 +22,10 @@ from transforms.decoding.reach import OVERHANG_SECONDS
 from transforms.decoding.video_source import (
     OpenVideo,
     first_packet_at,
-    open_video,
     read_stream_metadata,
 )
 
-__all__ = ["plan_segments", "whole_video"]
+__all__ = ["plan_segments"]
 
 #: Containers without an index.
 _BISECTED: Final = ("mpegts", "mpeg")
@@ -35,19 +33,6 @@ _BISECTED: Final = ("mpegts", "mpeg")
 _TIMED_PACKETS: Final = 24
 #: Steps without a new keyframe after which the steps grow.
 _PATIENCE: Final = 8
-
-
-def whole_video(
-    uri: str,
-    stream_index: int | None = None,
-    *,
-    start_seconds: float | None = None,
-    stop_seconds: float | None = None,
-) -> Segment:
-    """All of a video, or of a range of it, as one segment; raises as `open_video` does."""
-    video = Video(uri, uri, start_seconds, stop_seconds)
-    with open_video(uri, stream_index=stream_index) as opened:
-        return plan_segments(video, opened, math.inf)[0]
 
 
 def plan_segments(video: Video, opened: OpenVideo, segment_seconds: float) -> list[Segment]:

@@ -5,12 +5,11 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
-from clips import drifting, write_clip, write_from_packet
+from clips import drifting, whole_video, write_clip, write_from_packet
 from segments import make_segment
 
 from transforms.decoding.frame_stream import FrameStream
 from transforms.decoding.lost_frames import LostFrames
-from transforms.decoding.segment_plan import whole_video
 from transforms.decoding.video_source import open_video
 
 

@@ -2,11 +2,10 @@
 
 import av
 import pytest
-from clips import drifting, write_clip, write_streams
+from clips import drifting, whole_video, write_clip, write_streams
 
 from schemas.errors import ContainerError
 from transforms.decoding.frame_stream import FrameStream
-from transforms.decoding.segment_plan import whole_video
 from transforms.decoding.video_source import open_video
 
 Disposition = av.stream.Disposition
