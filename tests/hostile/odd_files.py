@@ -59,6 +59,8 @@ _CODECS: Final = (
     ("mpeg4.m4v", "a raw MPEG-4 stream", Recipe("mpeg4", format="m4v")),
     ("mjpeg.avi", "Motion JPEG in AVI", _JPEG),
     ("mjpeg.mov", "Motion JPEG in QuickTime", _JPEG),
+    ("ipcam.mjpg", "JPEG pictures in parts, as IP cameras send them",
+     Recipe("mjpeg", format="mpjpeg", pixel_format="yuvj420p")),
     ("mjpeg.mjpeg", "JPEG pictures in a row, no container", replace(_JPEG, format="mjpeg")),
     ("anim.gif", "an animated GIF", Recipe("gif", pixel_format="rgb8")),
     ("sorenson.flv", "Sorenson H.263 in Flash video", Recipe("flv")),

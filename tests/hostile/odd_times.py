@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
 from tests.hostile.case import HostileCase
 from tests.hostile.damage import overwrite, patch_all, retime_flv
 from tests.hostile.encoding import Recipe, encode, moving
 from tests.hostile.odd_files import sound_case
+from tests.hostile.packed_frames import remux, write_packed
 
 __all__ = ["write_lying_headers", "write_odd_times"]
 
@@ -37,6 +39,7 @@ def write_odd_times(folder: Path) -> Iterator[HostileCase]:
     yield _unordered(folder)
     yield _restarting(folder)
     yield from _edit_lists(folder)
+    yield from _decoding_times(folder)
 
 
 def _negative(folder: Path) -> HostileCase:
@@ -79,6 +82,29 @@ def _edit_lists(folder: Path) -> Iterator[HostileCase]:
         what = f"an edit list that shows {shown} of 50 frames"
         what += ", B-frames" if b_frames else ""
         yield sound_case(f"times/{name}", what, clip, frames=(shown, shown), pts=pts)
+
+
+def _decoding_times(folder: Path) -> Iterator[HostileCase]:
+    """B-frames whose packets say when they are decoded, not when they are shown."""
+    recipe = Recipe(b_frames=3, gop=12)
+    clip = encode(folder / "decoding.avi", moving(50), recipe)
+    what = "AVI has no times of display: H.264 with B-frames"
+    yield sound_case("times/decoding.avi", what, clip, pts=tuple(range(1, 51)))
+    remux(clip.path, folder / "decoding.mkv")
+    what = "the same in Matroska, as a careless tool copies it"
+    told = {"pts": tuple(range(40, 2040, 40)), "time_base": Fraction(1, 1000)}
+    yield sound_case("times/decoding.mkv", what, clip, **told)
+    for name, what, skipped in (
+        ("packed.avi", "MPEG-4 with packed B-frames", 0),
+        ("packed.mkv", "MPEG-4 with packed B-frames, copied to Matroska", 0),
+        ("not-coded.avi", "MPEG-4 with packed B-frames and two pictures that are not coded", 2),
+        ("not-coded.mkv", "the same, copied to Matroska", 2),
+    ):
+        path = write_packed(folder / name, moving(50), skipped)
+        step = 40 if path.suffix == ".mkv" else 1
+        pts = tuple(step * (1 + i + (skipped if i > 24 else 0)) for i in range(50))
+        time_base = Fraction(1, 25 * step)
+        yield sound_case(f"times/{name}", what, clip, pts=pts, time_base=time_base)
 
 
 def write_lying_headers(folder: Path) -> Iterator[HostileCase]:

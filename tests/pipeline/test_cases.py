@@ -123,6 +123,7 @@ SOUND = {
     "packed.mkv": 50,
     "cat.mkv": 100,
     "piped.avi": 50,
+    "ipcam.mjpg": 50,
     "freezes.mp4": 174,
     "repeated_frames.mp4": 150,
     "repeated_frames_source.mp4": 75,
@@ -152,6 +153,14 @@ def test_the_stream_of_the_face_is_chosen(run, name):
 def test_repeats_by_empty_packets(run):
     row = run.row("theora_repeats.ogv")
     assert (row["status"], row["packets_bad"], row["frames_decoded"]) == ("ok", 0, 7)
+
+
+def test_packed_b_frames_have_the_times_of_their_pictures(run):
+    """Frame i of face.mp4 is shown 40 ms later than there."""
+    assert run.tracks("packed.mkv")["pts"].to_pylist() == [40 * (i + 1) for i in range(50)]
+    assert run.row("packed.mkv")["duration_seconds"] == pytest.approx(2.0)
+    apart = np.abs(run.points("packed.mkv") - run.points("face.mp4"))
+    assert apart.mean() < 0.04 * eye_distance(run.points("face.mp4"))
 
 
 def test_times_since_the_epoch(run):

@@ -23,6 +23,9 @@ __all__ = ["FrameStream"]
 #: A keyframe further from the beginning is not waited for: some streams have none.
 _MAX_LEADING_PACKETS: Final = 600
 _MAX_LEADING_BYTES: Final = 32 << 20
+#: What is left at the end of a file is no picture when it is no longer: the boundary after the
+#: last part of a multipart stream.
+_MAX_TRAILER_BYTES: Final = 128
 
 
 @dataclass(slots=True)
@@ -52,20 +55,14 @@ class FrameStream:
         context.thread_count = self.threads
         context.thread_type = "SLICE" if self.threads == 1 else "FRAME"
         low_pts, high_pts = segment.range_pts
-        counter = PtsCounter(metadata.step_pts)
         self._lost = LostFrames(segment, self.opened.container.format.name)
-        last_pts, started = None, segment.seek_pts is None
-        warm_up_pts = None
+        last_pts = warm_up_pts = None
         if segment.own_start_pts is not None and segment.video.boxes_uri is None:
             warm_up_pts = segment.own_start_pts - int(OVERHANG_SECONDS / metadata.time_base)
         before: tuple[int, Any] | None = None
         in_range = False
-        for frame in self._decoded():
-            check_size(segment.video.uri, frame, self.max_pixels)
-            if not started and (frame.pts is None or frame.pts < (segment.seek_pts or 0)):
-                continue  # leading frames of an open GOP: the segment before owns them
-            started = True
-            pts = last_pts = counter.next(frame.pts)
+        for pts, frame in self._decoded():
+            last_pts = pts
             self._lost.frame_shown(pts)
             if high_pts is not None and pts >= high_pts:
                 break
@@ -102,15 +99,28 @@ class FrameStream:
         """
         return self._lost.take(before_pts)
 
-    def _decoded(self) -> Iterator[Any]:
+    def _decoded(self) -> Iterator[tuple[int, Any]]:
+        segment = self.segment
+        counter, waiting = PtsCounter(segment.metadata.step_pts), list[Any]()
+        start_pts, started = segment.seek_pts or 0, segment.seek_pts is None
         for packet in self._from_first_keyframe():
             self._lost.packet_in(packet)
+            if not packet.is_discard and (started or (packet.pts or 0) >= start_pts):
+                counter.packet_in(packet.pts)
             try:
                 for frame in packet.decode():
                     self._lost.frame_out(frame)
-                    yield frame
+                    check_size(segment.video.uri, frame, self.max_pixels)
+                    if not started and (frame.pts is None or frame.pts < start_pts):
+                        continue  # leading frames of an open GOP: the segment before owns them
+                    started = True
+                    waiting.append(frame)
+                    timed = counter.frame_out(frame.pts)
+                    yield from zip(timed, waiting, strict=False)
+                    del waiting[: len(timed)]
             except FFmpegError:
                 self._lost.packet_rejected(packet)
+        yield from zip(counter.end(), waiting, strict=True)
 
     def _from_first_keyframe(self) -> Iterator[Any]:
         """The packets from the first keyframe on; all of them where none is near.
@@ -144,6 +154,7 @@ class FrameStream:
             else:
                 yield first
         packets = self.opened.packets()
+        read_to = 0
         while True:
             try:
                 packet = next(packets)
@@ -155,6 +166,8 @@ class FrameStream:
                     what = getattr(error, "strerror", None) or error
                     message = f"{uri}: reading stopped midway: {what}"
                     raise DecodingError("unreadable", message) from error
-                self._lost.reading_failed()
+                if not 0 <= self.opened.container.size - read_to <= _MAX_TRAILER_BYTES:
+                    self._lost.reading_failed()
                 return
+            read_to = (packet.pos or 0) + packet.size
             yield packet
