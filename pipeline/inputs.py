@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import logging
 import posixpath
-from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from hashlib import sha256
-from itertools import islice, takewhile
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain, islice, takewhile
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import apache_beam as beam
 import fsspec
 
+from pipeline.found_videos import FoundVideos, with_hash
 from pipeline.manifests import is_manifest, printable_id, read_manifest
 from pipeline.settings import ALLOWED_PROTOCOLS
 from schemas.errors import FacetracksError, SourceError, UsageError
@@ -35,9 +34,6 @@ _NOT_VIDEOS: Final = frozenset(
     ).split()
 )
 
-#: Where a video and its boxes lie, below what they were found in.
-_Place: TypeAlias = tuple[str, str | None]
-
 
 @dataclass
 class Inputs:
@@ -46,7 +42,7 @@ class Inputs:
     manifests: URLs of manifests whose rows the pipeline reads.
     """
 
-    videos: list[Video] = field(default_factory=list)
+    videos: Collection[Video] = ()
     failures: list[VideoFailure] = field(default_factory=list)
     manifests: list[str] = field(default_factory=list)
 
@@ -69,34 +65,34 @@ def find_inputs(
 
     Raises ManifestError for a manifest that cannot be read or used.
     """
-    found: dict[Video, _Place] = {}
-    empty, manifests, count = [], [], 0
+    found = Inputs()
+    videos = FoundVideos(_given(inputs, limit, open_manifests, found), limit)
+    if videos.twice:
+        _LOGGER.warning("%d inputs were given twice; each is done once", videos.twice)
+    found.failures += videos.take_out(lambda video: _refused(video, allowed_protocols))
+    found.videos = videos
+    return found
+
+
+def _given(
+    inputs: Sequence[str], limit: int | None, open_manifests: bool, found: Inputs
+) -> Iterator[tuple[Video, str]]:
+    """Each video with the folder it was found in; what gives none goes to `found`."""
     for text in inputs:
-        if is_manifest(text):
-            rows = read_manifest(text)
-            videos = list(islice(rows, limit if open_manifests else 1))
-            folder = posixpath.dirname(text)
-            if videos and not open_manifests:
-                manifests.append(text)
-                continue
+        listed: Iterable[Video]
+        if manifest := is_manifest(text):
+            listed, folder = islice(read_manifest(text), limit), posixpath.dirname(text)
         else:
-            videos, folder = _videos_of(text)
-        count += len(videos)
-        for video in videos:
-            found.setdefault(video, _place_below(folder, video))
-        if not videos:
+            listed, folder = _videos_of(text)
+        videos = iter(listed)
+        first = next(videos, None)
+        if first is None:
             message = f"{text}: no video there; expected a file, or a folder or pattern with some"
-            empty.append(VideoFailure(Video(text, text), "no_match", message))
-    if len(found) < count:
-        _LOGGER.warning("%d inputs were given twice; each is done once", count - len(found))
-    found_inputs = Inputs(failures=empty, manifests=manifests)
-    for video in _with_distinct_ids(found)[:limit]:
-        refused = _refused(video, allowed_protocols)
-        if refused is None:
-            found_inputs.videos.append(video)
+            found.failures.append(VideoFailure(Video(text, text), "no_match", message))
+        elif manifest and not open_manifests:
+            found.manifests.append(text)
         else:
-            found_inputs.failures.append(refused)
-    return found_inputs
+            yield from ((video, folder) for video in chain([first], videos))
 
 
 def video_of(given: Video | str | Path) -> Video:
@@ -136,8 +132,8 @@ def _by_id(given: Video | str | Path) -> tuple[str, Video]:
 
 
 def _distinct(sharing: tuple[str, Iterable[Video]], allowed: Collection[str]) -> Iterator[Any]:
-    places = {video: _place_below("", video) for video in sharing[1]}
-    for video in _with_distinct_ids(places):
+    videos = dict.fromkeys(sharing[1])
+    for video in map(with_hash, videos) if len(videos) > 1 else videos:
         refused = _refused(video, allowed)
         yield video if refused is None else beam.pvalue.TaggedOutput("refused", refused)
 
@@ -233,26 +229,3 @@ def _folder(fs: Any, path: str, text: str) -> list[Video]:
 def _url(fs: Any, path: str, text: str) -> str:
     """The path as the user would write it: plain for local files, with its scheme elsewhere."""
     return str(fs.unstrip_protocol(path)) if "://" in text and not is_local(fs) else path
-
-
-def _place_below(folder: str, video: Video) -> _Place:
-    """Where a video and its boxes lie inside a folder, which stays when all of it moves."""
-    start = f"{folder.rstrip('/')}/" if folder else ""
-    boxes = video.boxes_uri
-    return video.uri.removeprefix(start), None if boxes is None else boxes.removeprefix(start)
-
-
-def _with_distinct_ids(places: Mapping[Video, _Place]) -> list[Video]:
-    """Where different videos share an id, each gets a hash of what tells them apart."""
-    sharing = Counter(video.video_id for video in places)
-    return [
-        video if sharing[video.video_id] == 1 else _with_hash(video, place)
-        for video, place in places.items()
-    ]
-
-
-def _with_hash(video: Video, place: _Place) -> Video:
-    uri, boxes_uri = place
-    what = repr((uri, video.start_seconds, video.stop_seconds, boxes_uri))
-    digest = sha256(what.encode("utf-8", "surrogatepass")).hexdigest()
-    return replace(video, video_id=f"{video.video_id}-{digest[:8]}")

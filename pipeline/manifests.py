@@ -16,11 +16,14 @@ import math
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any, Final, TypeAlias
 
 import apache_beam as beam
+import numpy as np
 import pyarrow as pa
 
+from pipeline.found_videos import TextDigests
 from schemas.errors import ManifestError
 from schemas.records import Video
 from transforms.storage.csv_reading import check_utf8
@@ -34,6 +37,7 @@ _LOGGER = logging.getLogger(__name__)
 MANIFEST_SUFFIXES: Final = (".csv", ".jsonl", ".parquet")
 _COLUMNS: Final = ("uri", "video_id", "start_seconds", "stop_seconds", "boxes")
 _SHOWN: Final = 40
+_BATCH_ROWS: Final = 4096
 _MAX_FIELD_CHARACTERS: Final = 2**31 - 1
 
 _Row: TypeAlias = Mapping[str, Any]
@@ -50,15 +54,19 @@ def read_manifest(url: str) -> Iterator[Video]:
     Raises ManifestError naming the file, the row and the column, also where two rows give
     one video_id.
     """
-    given: set[str] = set()
-    for part in _parts(url):
-        for number, row in _numbered_rows(part):
-            if not _missing(row.get("video_id")):
-                video_id = str(row["video_id"])
-                if video_id in given:
-                    raise ManifestError(f"{url}: row {number}: video_id {video_id!r} stood before")
-                given.add(video_id)
-            yield _manifest_video(url, number, row)
+    ids = TextDigests()
+    for number, row in _all_rows(url):
+        if not _missing(row.get("video_id")):
+            ids.add(str(row["video_id"]))
+        yield _manifest_video(url, number, row)
+    if len(again := np.flatnonzero(~ids.first())):
+        given = (place for place in _all_rows(url) if not _missing(place[1].get("video_id")))
+        number, row = next(islice(given, int(again[0]), None))
+        raise ManifestError(f"{url}: row {number}: video_id {row['video_id']!r} stood before")
+
+
+def _all_rows(url: str) -> Iterator[tuple[int, _Row]]:
+    return chain.from_iterable(map(_numbered_rows, _parts(url)))
 
 
 @dataclass
@@ -146,11 +154,11 @@ def _lines(url: str, file: Any) -> Iterator[str]:
         yield line.removeprefix(codecs.BOM_UTF8 if number == 0 else b"").decode()
 
 
-def _parquet_rows(file: Any, row_group: int) -> Iterable[_Row]:
+def _parquet_rows(file: Any, row_group: int) -> Iterator[_Row]:
     parquet = open_parquet(file)
     columns = [name for name in _COLUMNS if name in parquet.schema_arrow.names]
-    rows: list[_Row] = parquet.read_row_group(row_group, columns, use_threads=False).to_pylist()
-    return rows
+    for batch in parquet.iter_batches(_BATCH_ROWS, [row_group], columns, use_threads=False):
+        yield from batch.to_pylist()
 
 
 def _csv_rows(url: str, text: Iterator[str]) -> Iterator[_Row]:

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import accumulate
 from typing import Final, TypeAlias
 
 from pipeline.inputs import Inputs
@@ -28,6 +27,8 @@ _GROWTH: Final = 2
 _WAVE_BYTES: Final = 1 << 30
 #: Videos may be longer than those before; so many hours-long ones still fit on a disk.
 _MAX_VIDEOS: Final = 256
+#: After a wave that left nothing, since its videos were done before, say, the next is likely alike.
+_MAX_IDLE_VIDEOS: Final = 1024
 #: Files that are missing cost little and leave nothing: so many of them count as one video.
 _MISSING_AS_ONE: Final = 16
 
@@ -58,27 +59,35 @@ def run_in_waves(inputs: Inputs, run_wave: RunWave, totals: RunTotals) -> None:
 
     Raises what `run_wave` raises; `totals` then tells what ended before.
     """
-    size, begin = _FIRST_VIDEOS, 0
-    failures = inputs.failures
-    while totals.waves == 0 or begin < len(inputs.videos):
-        end = begin + _how_many(inputs.videos[begin : begin + _MISSING_AS_ONE * size], size)
-        wave = Inputs(inputs.videos[begin:end], failures)
+    size, failures, left = _FIRST_VIDEOS, inputs.failures, iter(inputs.videos)
+    first = next(left, None)
+    while totals.waves == 0 or first is not None:
+        videos, first = _next_videos(first, left, size)
+        wave = Inputs(videos, failures)
         counters = run_wave(wave)
         totals.add(wave, counters)
-        begin, failures = end, []
+        failures = []
         size = next_size(size, counters["staging_bytes"])
 
 
-def _how_many(videos: Sequence[Video], size: int) -> int:
-    """How many of these videos a wave of a size takes."""
-    weights = (
-        1 if "://" in video.uri or os.path.exists(video.uri) else 1 / _MISSING_AS_ONE  # noqa: PTH110 - any text
-        for video in videos
-    )
-    return sum(1 for weight in accumulate(weights) if weight <= size)
+def _next_videos(
+    first: Video | None, left: Iterator[Video], size: int
+) -> tuple[list[Video], Video | None]:
+    """The videos of a wave of a size, and the one after them."""
+    videos, weight = list[Video](), 0.0
+    while first is not None and (weight := weight + _weight(first)) <= size:
+        videos.append(first)
+        first = next(left, None)
+    return videos, first
+
+
+def _weight(video: Video) -> float:
+    there = "://" in video.uri or os.path.exists(video.uri)  # noqa: PTH110 - any text
+    return 1 if there else 1 / _MISSING_AS_ONE
 
 
 def next_size(videos: int, staged_bytes: int) -> int:
     """Videos of the next wave, after one of so many that left so much in staging."""
     room = videos * _WAVE_BYTES // max(1, staged_bytes)
-    return max(1, min(videos * _GROWTH, room, _MAX_VIDEOS))
+    most = _MAX_VIDEOS if staged_bytes else _MAX_IDLE_VIDEOS
+    return max(1, min(videos * _GROWTH, room, most))

@@ -15,8 +15,9 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 __all__ = ["CallsInParallel"]
 
-#: Calls at a time. What they gave is held until it is its turn: so many results at most.
-_CALLS: Final = 32
+#: Calls at a time, of all stages of a process.
+_POOL: Final = ThreadPoolExecutor(32, "facetracks-calls")
+#: What calls gave is held until it is its turn: so many results at most.
 _AHEAD: Final = 128
 
 
@@ -32,16 +33,8 @@ class CallsInParallel(beam.DoFn):  # type: ignore[misc]
         raise NotImplementedError
 
     def results(self, outcome: Any) -> Iterable[Any]:
-        """The elements, or TaggedOutputs, that an outcome of `call` becomes."""
-        raise NotImplementedError
-
-    def setup(self) -> None:
-        """Starts the threads."""
-        self._pool = ThreadPoolExecutor(_CALLS, "facetracks-calls")
-
-    def teardown(self) -> None:
-        """Ends them."""
-        self._pool.shutdown(cancel_futures=True)
+        """The elements, or TaggedOutputs, that an outcome of `call` becomes; by default itself."""
+        return [outcome]
 
     def start_bundle(self) -> None:
         """Nothing is under way."""
@@ -49,7 +42,7 @@ class CallsInParallel(beam.DoFn):  # type: ignore[misc]
 
     def process(self, element: Any) -> Iterator[Any]:
         """Begins a call; gives what came of earlier ones."""
-        self._waiting.append(self._pool.submit(self.call, element))
+        self._waiting.append(_POOL.submit(self.call, element))
         while len(self._waiting) > _AHEAD:
             yield from self.results(self._waiting.popleft().result())
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import heapq
 import json
+from bisect import insort
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -64,7 +64,10 @@ class VideoTotals:
         self._name(other.incomplete)
 
     def _name(self, more: Iterable[IncompleteVideo]) -> None:
-        self.incomplete = heapq.nsmallest(_NAMED, [*self.incomplete, *more])
+        for video in more:
+            if len(self.incomplete) < _NAMED or video < self.incomplete[-1]:
+                insort(self.incomplete, video)
+                del self.incomplete[_NAMED:]
 
 
 class _SumFn(beam.CombineFn):  # type: ignore[misc]

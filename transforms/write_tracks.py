@@ -11,6 +11,7 @@ import apache_beam as beam
 
 from schemas.records import Video, VideoFailure, VideoTracks
 from schemas.videos import VIDEO_SCHEMA
+from transforms.calls_in_parallel import CallsInParallel
 from transforms.run_metrics import count, record_cpu, record_seconds
 from transforms.storage.run_output import RunOutput
 from transforms.storage.track_files import merge_track_parts
@@ -165,23 +166,34 @@ class _WriteFn(beam.DoFn):  # type: ignore[misc]
         yield tracks.video
 
 
-def _write_failure(failure: VideoFailure, run_output: RunOutput) -> Video:
-    run_output.remove_tracks(failure.video)
-    row = failure_row(failure, run_output.config_hash())
-    run_output.write_status(failure.video, row)
-    _count_video(row)
-    return failure.video
+class _OutputCalls(CallsInParallel):
+    def __init__(self, run_output: RunOutput) -> None:
+        self._run_output = run_output
+
+
+class _WriteFailureFn(_OutputCalls):
+    def call(self, failure: VideoFailure) -> tuple[Video, dict[str, Any]]:
+        self._run_output.remove_tracks(failure.video)
+        row = failure_row(failure, self._run_output.config_hash())
+        self._run_output.write_status(failure.video, row)
+        return failure.video, row
+
+    def results(self, outcome: tuple[Video, dict[str, Any]]) -> list[Video]:
+        video, row = outcome
+        _count_video(row)
+        return [video]
+
+
+class _CleanUpFn(_OutputCalls):
+    def call(self, video: Video) -> str:
+        self._run_output.staging(video).remove()
+        return video.video_id
 
 
 def _count_video(row: dict[str, Any]) -> None:
     count(f"videos_{row['status']}")
     if row["reason"]:
         count(f"videos_{row['reason']}")
-
-
-def _clean_up(video: Video, run_output: RunOutput) -> str:
-    run_output.staging(video).remove()
-    return video.video_id
 
 
 @dataclass
@@ -199,10 +211,10 @@ class WriteTracks(beam.PTransform):  # type: ignore[misc]
         """Writes track files and status rows, then removes the parts."""
         tracks, failures = inputs
         written = tracks | "WriteVideo" >> beam.ParDo(_WriteFn(self.run_output))
-        failed = failures | "WriteFailure" >> beam.Map(_write_failure, self.run_output)
+        failed = failures | "WriteFailure" >> beam.ParDo(_WriteFailureFn(self.run_output))
         return (
             (written, failed)
             | "Written" >> beam.Flatten()
             | "Commit" >> beam.Reshuffle()
-            | "CleanUp" >> beam.Map(_clean_up, self.run_output)
+            | "CleanUp" >> beam.ParDo(_CleanUpFn(self.run_output))
         )

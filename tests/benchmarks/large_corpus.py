@@ -3,10 +3,11 @@
     python -m tests.benchmarks.large_corpus account --inputs 100000
     python -m tests.benchmarks.large_corpus find --inputs 10000 --keep FOLDER
 
-`account` runs AccountVideos and SumVideos over inputs whose status rows are in a store that
-answers every request after 20 ms, and prints seconds, CPU seconds, requests and the memory that
-this process took at most. `find` writes tracks of so many videos, compacts them, and times how one
-video is found: by read_tracks, and by DuckDB where it is installed.
+`account` reads a manifest and runs AccountVideos and SumVideos over its inputs, in waves as
+`annotate` does. Their status rows are in a store that answers every request after 20 ms. It prints
+seconds, CPU seconds, requests and the memory that this process took at most. `find` writes tracks
+of so many videos, compacts them, and times how one video is found: by read_tracks, and by DuckDB
+where it is installed.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,6 +33,9 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from fsspec.implementations.memory import MemoryFileSystem
 
 from pipeline.compact_output import compact
+from pipeline.inputs import Inputs, find_inputs
+from pipeline.wave_inputs import WaveInputs
+from pipeline.waves import RunTotals, RunWave, run_in_waves
 from schemas.records import Video, VideoFailure
 from schemas.tracks import TRACK_SCHEMA, TrackFormat
 from transforms.account_videos import AccountVideos
@@ -70,35 +75,51 @@ class SlowStore(MemoryFileSystem):
 
 
 def account(inputs: int) -> str:
-    """Seconds, requests and memory of the accounting of a run."""
+    """What the accounting of a run takes, in waves as `annotate` makes them."""
     fsspec.register_implementation("slow", SlowStore, clobber=True)
     with tempfile.TemporaryDirectory() as folder:
         local = RunOutput(folder, {})
         failure = VideoFailure(Video("video", "/in/video"), "empty", "no bytes")
         local.write_status(failure.video, failure_row(failure, ""))
         SlowStore.content = Path(local.status_url(failure.video)).read_bytes()
-        totals = f"{folder}/totals.json"
+        listed = Path(folder) / "corpus.csv"
+        with listed.open("w") as manifest:
+            manifest.write("uri\n")
+            manifest.writelines(f"slow://in/{n:07d}.mp4\n" for n in range(inputs))
         before = _memory_mb()
         start, cpu = time.monotonic(), time.process_time()
-        options = PipelineOptions(["--runner=FnApiRunner", "--direct_num_workers=1"])
-        with beam.Pipeline(options=options) as pipeline:
-            videos = pipeline | beam.Create([inputs]) | beam.FlatMap(_videos)
-            ended = videos | beam.Map(lambda video: video.video_id)
-            none = pipeline | "None" >> beam.Create([])
-            accounted = ((videos, none), videos, ended)
-            rows = accounted | AccountVideos(RunOutput("slow://out", {}))
-            _ = rows | SumVideos(totals)
+        found = find_inputs([str(listed)], allowed_protocols=["slow"])
+        planned, planned_mb = time.monotonic() - start, _memory_mb()
+        totals = RunTotals()
+        run_in_waves(found, _accounted_wave(f"{folder}/totals.json", totals), totals)
         seconds, cpu = time.monotonic() - start, time.process_time() - cpu
-        assert read_totals(totals).videos == inputs
+        assert totals.videos.videos == inputs
     waited = SlowStore.requests * _REQUEST_SECONDS
     return (
-        f"{inputs} inputs: {seconds:.1f} s, {cpu:.1f} s of CPU, {SlowStore.requests} requests, one "
-        f"after the other {waited:.0f} s; memory {before:.0f} MB before, {_memory_mb():.0f} at most"
+        f"{inputs} inputs: {seconds:.1f} s, {planned:.1f} of them to find the inputs, {cpu:.1f} s "
+        f"of CPU, {totals.waves} waves, {SlowStore.requests} requests, one after the other "
+        f"{waited:.0f} s; memory {before:.0f} MB before, {planned_mb:.0f} with the inputs found, "
+        f"{_memory_mb():.0f} at most"
     )
 
 
-def _videos(inputs: int) -> Any:
-    return (Video(f"video-{n:07d}", f"slow://in/{n}") for n in range(inputs))
+def _accounted_wave(url: str, totals: RunTotals) -> RunWave:
+    """What accounts for a wave of inputs, by one pipeline that is run again and again."""
+    options = PipelineOptions(["--runner=FnApiRunner", "--direct_num_workers=1"])
+    pipeline, inputs = beam.Pipeline(options=options), WaveInputs(Video)
+    videos = pipeline | "Videos" >> inputs
+    none = pipeline | "None" >> beam.Create([])
+    ended = videos | beam.Map(lambda video: video.video_id)
+    rows = ((videos, none), videos, ended) | AccountVideos(RunOutput("slow://out", {}))
+    _ = rows | SumVideos(url)
+
+    def run(wave: Inputs) -> Counter[str]:
+        inputs.give(wave.videos)
+        pipeline.run().wait_until_finish()
+        totals.videos.merge(read_totals(url))
+        return Counter()
+
+    return run
 
 
 def find(inputs: int, keep: Path | None) -> str:

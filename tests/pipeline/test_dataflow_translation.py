@@ -129,6 +129,15 @@ def test_decoding_and_aligning_have_a_shuffle_between_them(translated):
     assert names[shuffle].spec.urn == GROUP_BY_KEY
 
 
+def test_inputs_are_accounted_for_by_the_job_itself(translated):
+    """What went in, was selected and ended is joined and read back by workers."""
+    names = {t.unique_name: t for t in translated[0].components.transforms.values()}
+    (join,) = (n for n in names if n.startswith("Annotate/AccountVideos") and "GroupByKey" in n
+               and names[n].spec.urn == GROUP_BY_KEY)  # fmt: skip
+    assert join.startswith("Annotate/AccountVideos/Join")
+    assert names["Annotate/AccountVideos/ReadRows"].environment_id
+
+
 def test_every_key_has_a_deterministic_coder(pipeline, translated):
     proto, context = translated
     stateful = _Stateful()

@@ -98,9 +98,8 @@ def test_limit(folder):
 
 
 def test_urls():
-    videos = find_inputs(
-        ["https://host/path/clip.mp4?token=a/b", "http://host/", "memory://f/z.mp4"]
-    ).videos
+    urls = ["https://host/path/clip.mp4?token=a/b", "http://host/", "memory://f/z.mp4"]
+    videos = list(find_inputs(urls).videos)
     assert [v.video_id for v in videos] == ["clip.mp4", "http://host/", "z.mp4"]
     assert videos[0].uri == "https://host/path/clip.mp4?token=a/b"
     assert videos[2].uri == "memory:///f/z.mp4"
@@ -147,7 +146,7 @@ def test_a_manifest_in_three_formats(tmp_path, suffix):
         Video("c.mp4", "s3://bucket/c.mp4", boxes_uri=str(tmp_path / "boxes/c.parquet")),
     ]
     assert list(read_manifest(url)) == expected
-    assert find_inputs([url]).videos == expected
+    assert list(find_inputs([url]).videos) == expected
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
@@ -180,7 +179,7 @@ def test_columns_not_used_are_told(tmp_path, caplog):
 def test_an_empty_manifest_is_an_input_without_a_video(tmp_path):
     (tmp_path / "m.jsonl").write_text("\n")
     found = find_inputs([str(tmp_path / "m.jsonl")])
-    assert found.videos == []
+    assert not found.videos
     assert found.failures[0].reason == "no_match"
 
 

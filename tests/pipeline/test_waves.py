@@ -32,6 +32,9 @@ def videos(count: int) -> list[Video]:
         (4, 400 * GIB, 1),
         (1, GIB // 64, 2),
         (200, GIB // 100, 256),
+        (200, 0, 400),
+        (1024, 0, 1024),
+        (1024, 1, 256),
     ],
 )
 def test_the_next_wave_is_as_large_as_staging_allows(count, staged, expected):

@@ -14,7 +14,6 @@ class Meeting(CallsInParallel):
     """The first calls wait until so many are under way; odd numbers go to another output."""
 
     def setup(self):
-        super().setup()
         self.lock, self.under_way, self.met = threading.Lock(), 0, threading.Event()
 
     def call(self, number):
