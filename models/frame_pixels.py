@@ -62,6 +62,7 @@ _LUMA_WEIGHTS: Final = {
     9: (0.2627, 0.0593),  # BT.2020
     10: (0.2627, 0.0593),
 }
+_LIMITED_RANGE: Final = 1  # AVCOL_RANGE_MPEG
 _FULL_RANGE: Final = 2  # AVCOL_RANGE_JPEG
 
 
@@ -179,7 +180,8 @@ class StoredPlanes:
         if base not in _PLANAR:
             return cls(*orientation, 8, None, [frame.to_ndarray(format="rgb24")], None)
         chroma = _PLANAR[base]
-        to_rgb = _yuv_to_rgb(frame, bits, full=base.startswith("yuvj") or base == "gray")
+        grey = base == "gray" and int(frame.color_range) != _LIMITED_RANGE
+        to_rgb = _yuv_to_rgb(frame, bits, full=base.startswith("yuvj") or grey)
         return cls(*orientation, bits, chroma, _plane_views(frame, chroma, bits), to_rgb)
 
 

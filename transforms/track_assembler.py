@@ -117,6 +117,8 @@ class TrackAssembler:
         if self._pixel_aspect is None and part.geometry is not None:
             self._pixel_aspect = float(part.geometry.sample_aspect_ratio)
         rows, final = part.rows, self._new_table()
+        if self._seam and not len(rows.frame_pts) and not part.segment.owns(self._seam.pts):
+            return final.table()  # a segment in a pause: a later one owns the seam
         self._cross_seam(part, final)
         cuts = set(rows.cuts_pts.tolist())
         bounds = np.searchsorted(rows.frame, np.arange(len(rows.frame_pts) + 1))

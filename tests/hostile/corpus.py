@@ -32,6 +32,46 @@ from tests.hostile.odd_times import write_lying_headers, write_odd_times
 
 __all__ = ["HostileCase", "markdown_table", "write_corpus"]
 
+_INTRO: Final = """\
+# Hostile video: every case and what happens
+
+Written by `python -m tests.hostile.corpus --markdown`. `tests/hostile` makes each
+of these {count} files, runs `facetracks annotate` over them all at once, and
+checks what is said here: status, reason, frames, every frame's pts, upright size,
+rotation, aspect ratio, and the colour of a pixel where that is the point. Where two
+outcomes are named, both are true of damage that the file itself does not show.
+
+`tests/long/test_seams.py` cuts those that are sound in segments of 1, 3 and 10 s, with a
+box on every frame, and finds the tables of the run that does not cut.
+
+A recording that begins in the middle of a group of pictures is sound from its first key
+frame on, in whatever container: what comes before it nobody can show, so it is neither
+lost nor bad. A loss is claimed where a packet was rejected, where a picture came out
+damaged, or where frames leave a hole for a packet that went in; never for the second
+field of a frame, a packet with two pictures or none, or times that start again.
+
+Commands that take a video and its tracks (`render`, `redact`, `crop`, `evaluate
+coverage`, `evaluate tracks`), `report`, `probe` and `--timings` decode in the same
+limited child as `annotate`, with its default limits: such a file ends the command with
+one message. Two things stay outside. Sound is copied undecoded by the command itself,
+after a child has read it all; and labelled sets (300VW and the like), which are
+downloaded and checked by a person, are decoded without a child.
+
+AVI stores when packets are decoded, and tools copy these times into other containers. Of
+B-frames, packed or not, the right times then come with the wrong frames; a frame waits
+until no earlier time can come, and gets the first that is left (`models/timestamps.py`).
+
+What files leave open: a stream of one picture beside sound is a video of one frame, unless
+it is marked as a cover. Frames are taken as FFmpeg decodes them: interlaced ones keep both
+fields, a codec's own cropping is applied, that of a container (Matroska's PixelCrop, MP4's
+clap) is not. Colours follow the matrix and range that a frame tells; high dynamic range is
+not tone-mapped. A fragment that is missing from an MP4 is a pause like any other. FFmpeg
+reads no animated WebP.
+
+`tests/hostile/test_exact.py` draws a spot at a known place: turned, squeezed, enlarged,
+shrunk or at the edge, a landmark on it comes out within 0.05 px of the source image.
+"""
+#: Folders of the corpus and the headings of their cases.
 _TITLES: Final = {
     "codecs": "Codecs and containers",
     "colours": "Pixels",
@@ -92,38 +132,7 @@ def _quiet_encoders() -> Iterator[None]:
 
 def markdown_table(cases: list[HostileCase]) -> str:
     """docs/hostile-video.md: every case and what becomes of it."""
-    lines = [
-        "# Hostile video: every case and what happens",
-        "",
-        "Written by `python -m tests.hostile.corpus --markdown`. `tests/hostile` makes each",
-        f"of these {len(cases)} files, runs `facetracks annotate` over them all at once, and",
-        "checks what is said here: status, reason, frames, every frame's pts, upright size,",
-        "rotation, aspect ratio, and the colour of a pixel where that is the point. Where two",
-        "outcomes are named, both are true of damage that the file itself does not show.",
-        "",
-        "`tests/long/test_seams.py` cuts those that are sound in segments of 1, 3 and 10 s, with a",
-        "box on every frame, and finds the tables of the run that does not cut.",
-        "",
-        "A recording that begins in the middle of a group of pictures is sound from its first key",
-        "frame on, in whatever container: what comes before it nobody can show, so it is neither",
-        "lost nor bad. A loss is claimed where a packet was rejected, where a picture came out",
-        "damaged, or where frames leave a hole for a packet that went in; never for the second",
-        "field of a frame, a packet with two pictures or none, or times that start again.",
-        "",
-        "Commands that take a video and its tracks (`render`, `redact`, `crop`, `evaluate",
-        "coverage`, `evaluate tracks`), `report`, `probe` and `--timings` decode in the same",
-        "limited child as `annotate`, with its default limits: such a file ends the command with",
-        "one message. Two things stay outside. Sound is copied undecoded by the command itself,",
-        "after a child has read it all; and labelled sets (300VW and the like), which are",
-        "downloaded and checked by a person, are decoded without a child.",
-        "",
-        "AVI stores when packets are decoded, and tools copy these times into other containers. Of",
-        "B-frames, packed or not, the right times then come with the wrong frames; a frame waits",
-        "until no earlier time can come, and gets the first that is left (`models/timestamps.py`).",
-        "",
-        "`tests/hostile/test_exact.py` draws a spot at a known place: turned, squeezed, enlarged,",
-        "shrunk or at the edge, a landmark on it comes out within 0.05 px of the source image.",
-    ]
+    lines = _INTRO.format(count=len(cases)).splitlines()
     groups: dict[str, list[HostileCase]] = {}
     for case in cases:
         groups.setdefault("listed" if case.listed else case.name.partition("/")[0], []).append(case)

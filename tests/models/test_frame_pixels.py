@@ -154,13 +154,22 @@ def test_jpeg_formats_are_full_range_whatever_the_tag_says(pixel_format):
 
 
 @pytest.mark.parametrize(
-    ("pixel_format", "white"), [("gray", 255), ("gray10le", 1023), ("gray16le", 65535)]
+    ("pixel_format", "black", "white", "told"),
+    [
+        ("gray", 0, 255, 0),
+        ("gray", 0, 255, FULL),
+        ("gray", 16, 235, LIMITED),
+        ("gray10le", 0, 1023, 0),
+        ("gray10le", 64, 940, LIMITED),
+        ("gray16le", 0, 65535, 0),
+    ],
 )
-def test_grey_is_full_range(pixel_format, white):
-    dtype = np.uint8 if white == 255 else np.uint16
-    plane = np.zeros((16, 16), dtype)
+def test_grey_is_full_range_unless_told_otherwise(pixel_format, black, white, told):
+    plane = np.full((16, 16), black, np.uint8 if white < 256 else np.uint16)
     plane[:, 8:] = white
-    got = whole(av.VideoFrame.from_ndarray(plane, format=pixel_format))
+    frame = av.VideoFrame.from_ndarray(plane, format=pixel_format)
+    frame.color_range = told
+    got = whole(frame)
     assert (got[:, 2] == 0).all()
     assert (got[:, 12] >= 254).all()
 

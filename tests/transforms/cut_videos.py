@@ -67,11 +67,22 @@ class Annotator:
 
     def tracks(self, segments: Iterable[Segment], **decoding: int) -> pa.Table:
         """The tracks of a video; `decoding` are options of `decode_windows`."""
-        self.outputs += 1
-        run_output = RunOutput(str(self.folder / str(self.outputs)), {})
-        parts = [part for s in segments for part in self._parts(s, run_output, decoding)]
-        write_video(stabilize_segments(parts, run_output, STABILIZER), run_output)
+        return self.stabilized(self.parts(segments, **decoding), STABILIZER)
+
+    def parts(self, segments: Iterable[Segment], **decoding: int) -> list[SegmentPart]:
+        """What the landmark network makes of some segments."""
+        run_output = self._new_output()
+        return [part for s in segments for part in self._parts(s, run_output, decoding)]
+
+    def stabilized(self, parts: list[SegmentPart], stabilizer: str) -> pa.Table:
+        """The tracks of all parts of a video."""
+        run_output = self._new_output()
+        write_video(stabilize_segments(parts, run_output, stabilizer), run_output)
         return pq.ParquetFile(run_output.tracks_url(parts[0].segment.video)).read()
+
+    def _new_output(self) -> RunOutput:
+        self.outputs += 1
+        return RunOutput(str(self.folder / str(self.outputs)), {})
 
     def _parts(
         self, segment: Segment, run_output: RunOutput, decoding: dict[str, int]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -11,10 +13,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from track_tables import assert_same_tracks
 
-from schemas.records import Segment, Video
+from models.synthesis.astronaut import load_astronaut
+from schemas.choices import STABILIZERS
+from schemas.records import Segment, SegmentPart, Video
 
 GOP = 7  # frames; with 25 a second, a cut every 0.28 s
 SHOT_CUT = 100
+ASTRONAUT = load_astronaut()
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +54,51 @@ def test_any_cuts_give_the_same_tracks(annotator, every_cut, uncut, data, piece_
     assert len(segments) == 1 + len(cuts)
     cut = annotator.tracks(segments, piece_bytes=piece_bytes)
     assert_same_tracks(cut, uncut, full_precision=True)
+
+
+#: In 1/25 s: a pause that no face outlives, one that ids outlive only by frames, a short one.
+STRETCHES = (range(24), range(50, 80), range(150, 166), range(175, 191))
+
+
+def stretch(folder: Path, name: str, at: list[int]) -> list[Segment]:
+    """A face that moves with time, filmed at these times without loss; cut wherever it can be."""
+    shifts = [abs(i % 40 - 20) for i in at]  # px, there and back
+    pictures = [ASTRONAUT[20:230, 80 + x : 360 + x] for x in shifts]
+    path = write_clip(folder / name, pictures, pts=at, keyint=1, crf=0)
+    return plan(Video(name, str(path)), 0.4)
+
+
+@pytest.fixture(scope="module")
+def paused(annotator, tmp_path_factory) -> list[list[list[SegmentPart]]]:
+    """Parts of a video with pauses, uncut and cut, and of what lies between the long pauses."""
+    folder = tmp_path_factory.mktemp("pauses")
+    first, second, *rest = map(list, STRETCHES)
+    third = [at for stretch in rest for at in stretch]  # a face outlives a pause of 0.36 s
+    whole = stretch(folder, "whole.mp4", [*first, *second, *third])
+    assert len(whole) > 8
+    alone = [stretch(folder, f"{at[0]}.mp4", at) for at in (first, second, third)]
+    cuts = [[annotator.parts(cut_at(whole, at))] for at in ((), range(1, len(whole)))]
+    return [*cuts, [annotator.parts(cut_at(segments, ())) for segments in alone]]
+
+
+@pytest.mark.parametrize("stabilizer", STABILIZERS)
+def test_a_long_pause_parts_the_tracks(annotator, paused, stabilizer):
+    """All frames have rows; those between pauses are the rows of a video of these frames alone.
+
+    However the video is cut: segments begin before, in and after each pause.
+    """
+    uncut, cut, alone = (
+        pa.concat_tables(annotator.stabilized(parts, stabilizer) for parts in videos)
+        for videos in paused
+    )
+    assert uncut["pts"].to_pylist() == [512 * at for stretch in STRETCHES for at in stretch]
+    assert uncut["frame_index"].to_pylist() == list(range(uncut.num_rows))
+    assert set(uncut["face_id"].to_pylist()) == {0}
+    assert_same_tracks(cut, uncut, full_precision=True)
+    for name in ("video_id", "frame_index"):
+        place = alone.schema.get_field_index(name)
+        alone = alone.set_column(place, alone.schema.field(name), uncut[name])
+    assert_same_tracks(alone, uncut, full_precision=True)
 
 
 @pytest.mark.realdata

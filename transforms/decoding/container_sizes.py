@@ -5,9 +5,10 @@ Durations in headers lie; the sizes that a container needs to be read at all do 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
-__all__ = ["HEAD_BYTES", "RIFF_HEAD_BYTES", "declared_bytes"]
+__all__ = ["HEAD_BYTES", "RIFF_HEAD_BYTES", "declared_bytes", "further_riffs_end"]
 
 #: How much of a file's beginning `declared_bytes` wants to see.
 HEAD_BYTES: Final = 4096
@@ -54,6 +55,23 @@ def _riff_bytes(head: bytes) -> int | None:
             return stop - _RIFF_SLACK_BYTES if trusted else None
         at = stop + size % 2
     return None
+
+
+def further_riffs_end(read: Callable[[int, int], bytes], head: bytes) -> int:
+    """Where the last of the RIFF chunks ends that follow the first in a large AVI (OpenDML).
+
+    `read` gives a number of bytes from a place on. 0 where none follows, or its size is none.
+    """
+    end, size = 0, int.from_bytes(head[4:8], "little")
+    place = _RIFF_HEADER_BYTES + size
+    while _RIFF_SLACK_BYTES < size < _RIFF_PLACEHOLDER:
+        chunk = read(12, place)
+        if chunk[:4] != b"RIFF" or chunk[8:] != b"AVIX":
+            break
+        size = int.from_bytes(chunk[4:8], "little")
+        place += _RIFF_HEADER_BYTES + size
+        end = place - _RIFF_SLACK_BYTES
+    return end if _RIFF_SLACK_BYTES < size < _RIFF_PLACEHOLDER else 0
 
 
 def _matroska_bytes(head: bytes) -> int | None:

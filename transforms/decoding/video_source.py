@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from typing import Any, Final
 
 import av
@@ -16,7 +17,12 @@ from av.error import FFmpegError
 
 from schemas.errors import ContainerError, DecodingError, SourceError
 from schemas.records import Segment, StreamMetadata
-from transforms.decoding.container_sizes import HEAD_BYTES, RIFF_HEAD_BYTES, declared_bytes
+from transforms.decoding.container_sizes import (
+    HEAD_BYTES,
+    RIFF_HEAD_BYTES,
+    declared_bytes,
+    further_riffs_end,
+)
 from transforms.decoding.stream_choice import choose_stream
 from transforms.storage.source_files import (
     MIN_READ_BYTES,
@@ -43,6 +49,8 @@ _CONTAINERS: Final = (
 )
 #: What FFmpeg logs of a format that it knows and that is not among those.
 _NOT_ALLOWED: Final = "Format not on whitelist"
+#: What MP4 fragments begin with where the file has no header before them.
+_FRAGMENTS: Final = (b"styp", b"moof", b"sidx", b"prft", b"emsg")
 #: How FFmpeg calls the formats of single pictures.
 _STILLS: Final = ("_pipe", "image2")
 
@@ -133,7 +141,10 @@ def _open_container(uri: str, source: Any) -> Any:
         if refused is not None and not refused.endswith(_STILLS):
             message = f"{uri}: its format, {refused}, is none of those that are read"
             raise ContainerError("format_refused", message) from error
-        message = f"{uri}: FFmpeg knows no video container in it ({_brief(error)})"
+        what = f"FFmpeg knows no video container in it ({_brief(error)})"
+        if read_head(uri, 8)[4:] in _FRAGMENTS:
+            what = "it is a part of a stream (DASH, HLS) without its beginning, the initialization"
+        message = f"{uri}: {what}"
         raise ContainerError("not_a_video", message) from error
 
 
@@ -223,10 +234,12 @@ def _missing_bytes(opened: OpenVideo) -> int:
     if size <= 0:
         return 0
     head = read_head(opened.uri, HEAD_BYTES)
+    further = 0
     if head.startswith(b"RIFF"):
         head = read_head(opened.uri, RIFF_HEAD_BYTES)
+        further = further_riffs_end(partial(read_head, opened.uri), head)
     declared = declared_bytes(head, opened.stream) or 0
-    return max(0, declared - int(size))
+    return max(0, max(declared, further) - int(size))
 
 
 def check_size(uri: str, picture: Any, max_pixels: int | None) -> None:

@@ -144,12 +144,13 @@ def tells_versions(info: dict[str, Any]) -> bool:
     return any(info.get(key) is not None for key in _VERSION_KEYS)
 
 
-def read_head(uri: str, count: int) -> bytes:
-    """The first `count` bytes of a source, or all it has; raises SourceError."""
+def read_head(uri: str, count: int, start: int = 0) -> bytes:
+    """`count` bytes of a source from `start` on, or all it has; raises SourceError."""
     fs, path, _ = look_up(uri)
 
     def head() -> bytes:
         with fs.open(path, "rb", cache_type="none") as file:
+            file.seek(start)
             return bytes(file.read(count))
 
     return retrying(head, uri, "cannot be read")

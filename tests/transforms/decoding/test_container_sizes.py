@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from transforms.decoding.container_sizes import declared_bytes
+from transforms.decoding.container_sizes import declared_bytes, further_riffs_end
 
 MOVI = 100_000
 
@@ -52,3 +52,29 @@ def test_placeholders_say_nothing(whole, movi):
 
 def test_a_head_without_pictures_says_nothing():
     assert declared_bytes(b"RIFF" + bytes(8)) is None
+
+
+def opendml(*sizes: int) -> bytes:
+    """The content of an AVI of several RIFF chunks, each said to be so many bytes long."""
+    kinds = [b"AVI ", *[b"AVIX"] * (len(sizes) - 1)]
+    parts = (
+        struct.pack("<4sI4s", b"RIFF", size, kind) for size, kind in zip(sizes, kinds, strict=True)
+    )
+    return b"".join(part + bytes(996) for part in parts)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "end"),
+    [
+        ((1000,), 0),
+        ((1000, 1000), 2 * 1008),
+        ((1000, 1000, 5000), 2 * 1008 + 5008),  # cut short: it has 1,008 bytes of them
+        ((1000, 1000, 0), 0),  # a writer that was stopped
+        ((1000, 0xFFFF_FFFF), 0),
+        ((0, 1000), 0),
+    ],
+)
+def test_a_large_avi_goes_on_in_further_chunks(sizes, end):
+    content = opendml(*sizes)
+    got = further_riffs_end(lambda count, start: content[start : start + count], content[:12])
+    assert got == (end - 64 if end else 0)

@@ -6,10 +6,12 @@ import av
 import cv2
 import numpy as np
 import pytest
-from clips import write_sound
+from clips import drifting, write_clip, write_sound
 
 from schemas.errors import ContainerError, SourceError
 from transforms.decoding.video_source import open_video
+
+_DASH = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
 
 
 def text_file(folder):
@@ -49,6 +51,21 @@ def cover_file(folder):
     return path
 
 
+def fragment_file(folder):
+    """A part of a DASH stream, which says nothing of its codec."""
+    path = write_clip(folder / "whole.mp4", drifting(5, 64, 48))
+    part = folder / "segment.m4s"
+    with av.open(str(path)) as clip, av.open(str(folder / "frag.mp4"), "w", options=_DASH) as out:
+        copy = out.add_stream_from_template(clip.streams.video[0])
+        for packet in clip.demux(video=0):
+            if packet.size:
+                packet.stream = copy
+                out.mux(packet)
+    content = (folder / "frag.mp4").read_bytes()
+    part.write_bytes(content[content.index(b"moof") - 4 :])
+    return part
+
+
 @pytest.mark.parametrize(
     ("make", "error", "reason", "message"),
     [
@@ -57,8 +74,9 @@ def cover_file(folder):
         (text_file, ContainerError, "not_a_video", "knows no video container"),
         (sound_file, ContainerError, "no_video_stream", "the streams it has: audio"),
         (cover_file, ContainerError, "no_video_stream", "audio, video"),
+        (fragment_file, ContainerError, "not_a_video", "part of a stream .* initialization"),
     ],
-    ids=["missing", "empty", "text", "sound", "cover"],
+    ids=["missing", "empty", "text", "sound", "cover", "fragment"],
 )
 def test_what_is_no_video_is_told(tmp_path, make, error, reason, message):
     path = make(tmp_path)
