@@ -296,7 +296,7 @@ def _read_entry(
         tracks = folder.tracks / f"{stem}.parquet"
         if not tracks.exists():
             return row, (stem, None), None
-        seen = fingerprint(look_up(str(tracks))[2])
+        seen = _fingerprint(tracks)
         content = tracks.open()
         about = (open_parquet(content).schema_arrow.metadata or {}).get(METADATA_KEY, b"{}")
     except (OSError, ValueError, pa.ArrowException) as error:
@@ -311,7 +311,7 @@ def _remove_own(folder: OutputFolder, own: list[tuple[str, str | None]]) -> None
     def remove(video: tuple[str, str | None]) -> None:
         stem, seen = video
         tracks = folder.tracks / f"{stem}.parquet"
-        if seen is not None and fingerprint(look_up(str(tracks))[2]) != seen:
+        if _fingerprint(tracks) not in (seen, None):
             return
         folder.status_file(stem).remove()
         tracks.remove()
@@ -332,10 +332,13 @@ def _remove_what_was_compacted(folder: OutputFolder) -> None:
         with file.open() as content:
             ids = open_parquet(content).read(["video_id"], use_threads=False)["video_id"]
         found = folder.compacted.find(ids[0].as_py()) if len(ids) else None
-        if found is not None and found.row["track_fingerprint"] == fingerprint(
-            look_up(str(file))[2]
-        ):
+        if found is not None and found.row["track_fingerprint"] == _fingerprint(file):
             file.remove()
+
+
+def _fingerprint(file: Folder) -> str | None:
+    """What tells this file from later ones; None where another call has removed it."""
+    return fingerprint(look_up(str(file))[2]) if file.exists() else None
 
 
 def _remove_pair(folder: OutputFolder, name: str) -> dict[Folder, int]:
