@@ -196,7 +196,7 @@ def test_repeated_frames_are_one_sample(run):
     """Coded again, the pictures differ a little from the source's; what sees them does, too."""
     doubled, source = run.tracks("repeated_frames.mp4"), run.tracks("repeated_frames_source.mp4")
     assert run.row("repeated_frames.mp4")["repeats"] == 75
-    assert run.row("repeated_frames_source.mp4")["repeats"] == 0
+    assert run.row("repeated_frames_source.mp4")["repeats"] == run.row("face.mp4")["repeats"] == 0
     for name in doubled.schema.names:
         values = doubled[name].to_pylist()
         if name not in ("frame_index", "pts", "pts_seconds"):

@@ -148,8 +148,8 @@ def _is_alike(change: FrameChange, past: list[FrameChange], ahead: list[FrameCha
     """Whether a frame looks like the one before it, by its change and those around it."""
     if _is_within(change, _STILL):
         return True
-    if len(ahead) < _LOOKAHEAD:
-        ahead = []  # the video ends: who knows what would have come
+    if len(ahead) < 2:
+        ahead = []  # the video ends: a picture shown three times has no larger change behind it
     around = [
         FrameChange(max(c.mean for c in side), max(c.largest_block for c in side))
         for side in (past, ahead)

@@ -41,9 +41,10 @@ def boxed(clip) -> Video:
 
 
 @pytest.fixture(scope="module")
-def steady():
-    """A child that nobody kills, for the tests that leave it alive."""
+def steady(boxed):
+    """A child that has started and that nobody kills, for the tests that leave it alive."""
     child = DecodingChild(settings())
+    child.plan(boxed)
     yield child
     child.close()
 

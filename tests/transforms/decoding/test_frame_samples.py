@@ -71,6 +71,11 @@ def test_movement_that_pauses_in_noise_repeats_nothing():
     assert not any(repeats_of(at_steps(noisy(pauses, 1.5))).values())
 
 
+def test_movement_that_slows_down_before_the_end_repeats_nothing():
+    slowing = [*DRIFT[:40:4], *DRIFT[37:41]]
+    assert not any(repeats_of(at_steps(noisy(slowing, 0.25))).values())
+
+
 def test_a_small_change_in_a_still_picture_is_new():
     """A blink: some pixels of one corner."""
     pictures = [DRIFT[0].copy() for _ in range(4)]
