@@ -25,6 +25,7 @@ from schemas.videos import REASONS
 from tests.hostile.broken_files import write_broken_files
 from tests.hostile.case import HostileCase
 from tests.hostile.no_videos import write_no_videos
+from tests.hostile.odd_containers import write_odd_containers
 from tests.hostile.odd_files import write_odd_files
 from tests.hostile.odd_names import write_odd_names
 from tests.hostile.odd_streams import write_odd_streams
@@ -68,6 +69,41 @@ clap) is not. Colours follow the matrix and range that a frame tells; high dynam
 not tone-mapped. A fragment that is missing from an MP4 is a pause like any other. FFmpeg
 reads no animated WebP.
 
+## Kinds of fault that public reports named
+
+`cases` are the small inputs of the test data, which `test_cases.py` checks; names with a slash
+are inputs below.
+
+| | kind | where its right value is a test |
+| --- | --- | --- |
+| 1 | mirrored orientation | cases, `faces/mirrored-*`, `test_exact.py`, `test_frame_pixels.py` |
+| 2 | the wrong stream | cases, `streams/*`, `test_stream_choice.py` |
+| 3 | rows before a pause, ids after it | cases, `times/pauses.mp4`, `times/sparse.mp4`, \
+`test_track_assembler_seams.py` |
+| 4 | repeated frames | cases, `repeats/*`, `test_frame_samples.py`; one bar does not hold: \
+[design.md](design.md#repeated-frames) |
+| 5 | one number trusted | `lies/*`, `test_segment_plan.py` |
+| 6 | ranges | cases, `test_segment_plan.py` |
+| 7 | a packet is a frame | cases, `times/packed.*`, `times/not-coded.*`, `times/decoding.*`, \
+`codecs/fields.avi`, `test_lost_frames.py` |
+| 8 | empty packets | cases |
+| 9 | sizes of RIFF | cases, `lies/*.avi`, `codecs/opendml.avi`, `test_container_sizes.py` |
+| 10 | begun in the middle of a group of pictures | `begun/*` |
+| 11 | work by what is there, times of any start | cases, `times/epoch.mkv`, \
+`lies/billion-seconds.mkv`, `test_segment_plan.py` |
+| 12 | formats: allowed, refused, unknown; encrypted | cases, `other/*`, `test_formats.py` |
+| 13 | run from any folder | `test_safe_python.py` |
+| 14 | faults of the environment | `test_host_errors.py`, `test_moved_corpora.py` |
+| 15 | standard streams, names, servers, links, extras | `test_standard_streams.py`, \
+`test_http_source.py`, `test_inputs.py` |
+| 16 | manifests | `test_inputs.py` |
+| 17 | a corpus that moved | `test_moved_corpora.py` |
+| 18 | readers of tracks | `test_track_files.py`, `other_readers.py` |
+| 19 | answers of the child | `test_messages.py`, `test_child_frames.py`, `test_misbehaving.py` |
+| 20 | decoding outside the child | `test_hostile_inputs.py` |
+| 21 | the overhang, derived once | `reach.py`, `test_track_assembler_seams.py` |
+| 22 | the state of `rts` | `test_state_bytes.py` |
+
 `tests/hostile/test_exact.py` draws a spot at a known place: turned, squeezed, enlarged,
 shrunk or at the edge, a landmark on it comes out within 0.05 px of the source image.
 """
@@ -104,6 +140,7 @@ def write_corpus(folder: Path) -> list[HostileCase]:
             *write_odd_times(found / "times"),
             *write_lying_headers(found / "lies"),
             *write_odd_streams(found),
+            *write_odd_containers(found),
             *write_broken_files(found),
             *write_no_videos(found, listed),
             *write_odd_names(found, listed),
