@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
 from collections.abc import Mapping
@@ -114,6 +115,12 @@ class TorchLandmarkModel(LandmarkModel):
         self, crops: npt.NDArray[np.uint8], windows: npt.NDArray[np.intp]
     ) -> npt.NDArray[np.float32]:
         """(M, 68, 3) x, y, spread where every crop is used and every window another."""
+        with _whole_float32():
+            return self._read_all(crops, windows)
+
+    def _read_all(
+        self, crops: npt.NDArray[np.uint8], windows: npt.NDArray[np.intp]
+    ) -> npt.NDArray[np.float32]:
         shared = torch.from_numpy(np.ascontiguousarray(crops)).to(self._device)  # (N, S, S, 3)
         read_crops = self._form.read_crops
         if read_crops is not None:
@@ -166,6 +173,17 @@ class TorchLandmarkModel(LandmarkModel):
             output = output.flatten(-2).softmax(-1).reshape(output.shape)
         points = decode_heatmaps(output, self.card.codec, self.card.sigma_px)
         return (points + 0.5) * self._heatmap_stride - 0.5
+
+
+def _whole_float32() -> contextlib.AbstractContextManager[None]:
+    """Convolutions in float32 as it is: cuDNN's TF32 moves landmarks by up to 0.2 px."""
+    cudnn = torch.backends.cudnn
+    return cudnn.flags(
+        enabled=cudnn.enabled,
+        benchmark=cudnn.benchmark,
+        deterministic=cudnn.deterministic,
+        allow_tf32=False,
+    )
 
 
 def read_landmark_weights(path: Path) -> tuple[dict[str, Tensor], LandmarkCard]:

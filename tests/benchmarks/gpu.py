@@ -3,12 +3,12 @@
     python -m tests.benchmarks.gpu --video ../shared/data/videos --workers 1,4,8
     python -m tests.benchmarks.gpu --device cpu --windows 4 --seconds 0.1 --networks unet
 
-Needs the extra `torch`. Prints three tables. The roofline is what a product of large matrices in
-the same numbers reaches on this device, measured here; a network's share is its multiplications
-and additions over that. The landmarks of weights on the device are compared with those of the CPU
-in float32: within 0.01 px in float32, within 0.5 px in bfloat16, or the exit status is 1. A run
-is `annotate` with so many workers, which all put their crops on the one device; `busy` is what
-nvidia-smi tells meanwhile, in the mean.
+Needs the extras `torch` and `demo`. Prints three tables. The roofline is what a product of large
+matrices in the same numbers reaches on this device, measured here; a network's share is its
+multiplications and additions over that. The landmarks of a photograph's crops on the device are
+compared with those of the CPU in float32: within 0.01 px in float32, within 0.5 px in bfloat16, or
+the exit status is 1. A run is `annotate` with so many workers, which all put their crops on the one
+device; `busy` is what nvidia-smi tells meanwhile, in the mean.
 """
 
 from __future__ import annotations
@@ -26,13 +26,18 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
+from models.crops import sample_plane, square_affine
 from models.devices import resolve_device
+from models.face_box import DETECTOR_NOISE, box_from_landmarks, jitter_box
+from models.landmarks.card import LandmarkCard
 from models.landmarks.model import load_landmark_model
 from models.landmarks.networks.construction import NETWORK_NAMES, build_network
 from models.landmarks.networks.fast_inference import compile_form, fast_form, in_bfloat16
 from models.landmarks.networks.speed import measure_network
+from models.synthesis.astronaut import ASTRONAUT_LANDMARKS_PX, load_astronaut
 from pipeline.annotate import annotate
 from pipeline.settings import AnnotateSettings
 from schemas.errors import UsageError
@@ -115,13 +120,10 @@ def _call(
 
 def equality_rows(device: torch.device, windows: int) -> Iterator[tuple[str, bool]]:
     """A line for both weights and each kind of numbers, and whether it holds."""
-    rng = np.random.default_rng(0)
     index = np.arange(windows)[:, None] + np.arange(_FRAMES)
     for weights in ("fast", "accurate"):
         reference = load_landmark_model(weights, "cpu")
-        size = reference.card.crop_size_px
-        blocks = rng.integers(0, 256, (windows + _FRAMES - 1, 8, 8, 3), np.uint8)
-        crops = blocks.repeat(size // 8, 1).repeat(size // 8, 2)
+        crops = _face_crops(windows + _FRAMES - 1, reference.card)
         expected, _ = reference.predict_with_spread(crops, index)
         for kind, tolerance in _TOLERANCE_PX.items():
             model = load_landmark_model(weights, str(device), bfloat16=kind == "bfloat16")
@@ -132,6 +134,23 @@ def equality_rows(device: torch.device, windows: int) -> Iterator[tuple[str, boo
                 f"{weights:<9} {kind:<9} off by {worst:.4f} px at most, {tolerance} allowed",
                 holds,
             )
+
+
+def _face_crops(count: int, card: LandmarkCard) -> npt.NDArray[np.uint8]:
+    """(count, S, S, 3): one photograph's face in boxes that scatter, and rolled."""
+    rng = np.random.default_rng(0)
+    photograph, size_px = load_astronaut(), card.crop_size_px
+    box = box_from_landmarks(ASTRONAUT_LANDMARKS_PX.astype(np.float32))
+    crops = []
+    for _ in range(count):
+        affine = square_affine(
+            jitter_box(box, rng, DETECTOR_NOISE.widened(2.0)),
+            scale=card.crop_scale,
+            size_px=size_px,
+            angle_deg=rng.normal(0, 15),
+        )
+        crops.append(sample_plane(photograph, affine, size_px, size_px))
+    return np.stack(crops)  # type: ignore[return-value]
 
 
 def run_rows(video: Path, device: str, workers: list[int], precision: str) -> Iterator[str]:
@@ -184,6 +203,7 @@ def main(argv: list[str] | None = None) -> int:
         device = resolve_device(args.device)
     except UsageError as error:
         parser.error(f"{error}; --device cpu tries out the benchmark itself")
+    torch.backends.cudnn.allow_tf32 = False  # as landmark models predict
     out = sys.stdout
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
     out.write(f"{name}, torch {torch.__version__}\n")
