@@ -21,6 +21,7 @@ import numpy.typing as npt
 from models.devices import device_name
 from models.landmarks.card import LandmarkCard, card_from_metadata, check_frames
 from models.landmarks.external.file_names import is_onnx
+from models.landmarks.quarter_turns import landmarks_turned_back, quarters_to_upright
 from models.tensor_file import read_tensors
 from schemas.errors import UsageError, WeightsError
 from schemas.landmarks import LANDMARK_COUNT
@@ -144,8 +145,29 @@ class LandmarkModel(abc.ABC):
             )
         seen, inverse = np.unique(windows[:, -self._frames_seen :], axis=0, return_inverse=True)
         used, local = np.unique(seen, return_inverse=True)
-        found = self._predict(crops[used], local.reshape(seen.shape))[inverse.ravel()]
+        found = self._predict_any_roll(crops[used], local.reshape(seen.shape))[inverse.ravel()]
         return found[..., :2], found[..., 2]
+
+    def _predict_any_roll(
+        self, crops: npt.NDArray[np.uint8], windows: npt.NDArray[np.intp]
+    ) -> npt.NDArray[np.float32]:
+        """As `_predict`; faces that do not stand are turned and looked at again.
+
+        The second look counts where it says that the face stands now.
+        """
+        found = self._predict(crops, windows)
+        quarters = quarters_to_upright(found[..., :2])
+        for turns in (1, 2, 3):
+            rolled = np.flatnonzero(quarters == turns)
+            if not len(rolled):
+                continue
+            used, local = np.unique(windows[rolled], return_inverse=True)
+            turned = np.ascontiguousarray(np.rot90(crops[used], turns, axes=(1, 2)))
+            again = self._predict(turned, local.reshape(len(rolled), -1))
+            stands = quarters_to_upright(again[..., :2]) == 0
+            again[..., :2] = landmarks_turned_back(again[..., :2], turns, self.card.crop_size_px)
+            found[rolled[stands]] = again[stands]
+        return found
 
 
 def landmark_device(weights: str | Path | None, device: str) -> str:
