@@ -19,7 +19,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["LINK_SECONDS", "FaceTracker", "FrameFaces", "box_iou", "match_boxes"]
+from models.boxes import match_boxes
+
+__all__ = ["LINK_SECONDS", "FaceTracker", "FrameFaces"]
 
 #: Two detections further apart in time are never linked.
 LINK_SECONDS = 0.5
@@ -29,35 +31,6 @@ LINK_IOU = 0.2
 LONE_SCORE = 0.8
 
 _UNTRACKED = -1
-
-
-def box_iou(a: npt.NDArray[np.floating], b: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-    """Intersection over union of (N, 4) and (M, 4) xyxy boxes: (N, M) float64."""
-    a, b = a.astype(np.float64), b.astype(np.float64)
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    inter = np.clip(high - low, 0, None).prod(-1)
-    area_a, area_b = ((x[:, 2:] - x[:, :2]).clip(0).prod(-1) for x in (a, b))
-    union = area_a[:, None] + area_b[None] - inter
-    return np.asarray(np.divide(inter, union, out=np.zeros_like(inter), where=union > 0))
-
-
-def match_boxes(
-    a: npt.NDArray[np.floating], b: npt.NDArray[np.floating], *, min_iou: float
-) -> list[tuple[int, int]]:
-    """Pairs (i, j) of boxes that belong together: the Hungarian optimum of IoU >= min_iou."""
-    if not len(a) or not len(b):
-        return []
-    iou = box_iou(a, b)
-    gain = np.where(iou >= min_iou, iou, 0.0)
-    if min(gain.shape) == 1:
-        i, j = np.unravel_index(gain.argmax(), gain.shape)
-        return [(int(i), int(j))] if gain[i, j] else []
-    from scipy.optimize import linear_sum_assignment  # 0.4 s that most videos need not
-
-    return [
-        (int(i), int(j)) for i, j in zip(*linear_sum_assignment(-gain), strict=True) if gain[i, j]
-    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from models.face_tracking import match_boxes
+from models.boxes import match_boxes
 from models.frame_ticks import FrameTicks
 from models.landmarks.head_pose import head_pose
 from models.stabilization.stabilizers import Stabilizer

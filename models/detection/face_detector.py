@@ -10,7 +10,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from models.detection.boxes import cell_centres, decode_boxes, suppress_overlaps
+from models.boxes import non_maximum_suppression
+from models.detection.box_decoding import cell_centres, decode_boxes
 from models.detection.detections import Detections, FaceDetector, check_image
 from models.detection.detector_graph import detector_graph
 from models.detection.weights_file import NEUTRAL_GREY, DetectorConfig, read_detector_weights
@@ -84,7 +85,7 @@ class ConvFaceDetector:
         boxes, scores = decode_levels(
             levels, self._strides_px, score_threshold=self.score_threshold
         )
-        boxes, scores = suppress_overlaps(boxes, scores, iou_threshold=_NMS_IOU)
+        boxes, scores = non_maximum_suppression(boxes, scores, iou_threshold=_NMS_IOU)
         return Detections.sorted_by_score(boxes, scores)
 
 

@@ -16,40 +16,13 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from models.detection.boxes import iou
+from models.boxes import iou, match_by_score
 from models.detection.detections import Detections
 
-__all__ = ["DetectionTally", "match_boxes"]
+__all__ = ["DetectionTally"]
 
 MATCH_IOU: Final = 0.5
 SMALLEST_PX: Final = 40.0
-
-
-def match_boxes(
-    found_xyxy_px: npt.NDArray[np.float32],
-    reference_xyxy_px: npt.NDArray[np.float32],
-    *,
-    iou_threshold: float = MATCH_IOU,
-) -> npt.NDArray[np.intp]:
-    """Gives each found box, the surest first, the free reference box that it overlaps most.
-
-    Args:
-        found_xyxy_px: (N, 4), the surest first.
-        reference_xyxy_px: (M, 4).
-        iou_threshold: less than this is no match.
-
-    Returns: (N,) intp, the reference box's number, or -1.
-    """
-    match = np.full(len(found_xyxy_px), -1, np.intp)
-    overlap = iou(found_xyxy_px, reference_xyxy_px)
-    if overlap.shape[1] == 0:
-        return match
-    for i, row in enumerate(overlap):
-        best = int(row.argmax())
-        if row[best] >= iou_threshold:
-            match[i] = best
-            overlap[:, best] = -1.0
-    return match
 
 
 @dataclass(slots=True)
@@ -69,7 +42,7 @@ class DetectionTally:
         self.images += 1
         large = _longer_side(reference.boxes_xyxy_px) >= SMALLEST_PX
         wanted = reference.boxes_xyxy_px[large]
-        match = match_boxes(found.boxes_xyxy_px, wanted)
+        match = match_by_score(found.boxes_xyxy_px, wanted, min_iou=MATCH_IOU)
         self.wanted += len(wanted)
         self.right += int((match >= 0).sum())
         for i in np.flatnonzero(match >= 0):
@@ -77,7 +50,7 @@ class DetectionTally:
             self.overlaps.append(float(iou(box, target)[0, 0]))
             self.errors.append(_relative_error(box, target))
         rest = found.boxes_xyxy_px[match < 0]
-        beside = match_boxes(rest, reference.boxes_xyxy_px[~large])
+        beside = match_by_score(rest, reference.boxes_xyxy_px[~large], min_iou=MATCH_IOU)
         self.wrong += int(((beside < 0) & (_longer_side(rest) >= SMALLEST_PX)).sum())
 
     def merge(self, other: DetectionTally) -> None:

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from models.detection.boxes import iou
+from models.boxes import iou
 from models.detection.detections import Detections, check_image
 from schemas.errors import WeightsError
 

@@ -33,20 +33,21 @@ _LIP_PAIRS: Final = ((61, 67), (62, 66), (63, 65))
 
 
 def eye_openings(landmarks_px: npt.NDArray[np.floating]) -> Array:
-    """The eye aspect ratios of the right and the left eye: (N, 68, 2) to (N, 2).
+    """The eye aspect ratios of the right and the left eye: (..., 68, 2) to (..., 2).
 
     Height over width, the mean of two heights: Soukupova and Cech, "Real-time eye blink detection
-    using facial landmarks", CVWW 2016, equation 1. About 0.3 for an open eye.
+    using facial landmarks", CVWW 2016, equation 1. About 0.3 for an open eye; nan where the
+    corners of an eye coincide.
     """
     eyes = []
     for first in (_RIGHT_EYE, _LEFT_EYE):
         outer = (first, first + 3)
         eyes.append(_aspect(landmarks_px, ((first + 1, first + 5), (first + 2, first + 4)), outer))
-    return np.stack(eyes, 1)
+    return np.stack(eyes, -1)
 
 
 def mouth_opening(landmarks_px: npt.NDArray[np.floating]) -> Array:
-    """The same ratio of the inner lips, of three heights: (N, 68, 2) to (N,); 0 is shut."""
+    """The same ratio of the inner lips, of three heights: (..., 68, 2) to (...); 0 is shut."""
     return _aspect(landmarks_px, _LIP_PAIRS, _MOUTH_CORNERS)
 
 
@@ -111,7 +112,9 @@ def _aspect(
     points = np.asarray(points, np.float64)
 
     def apart(pair: tuple[int, int]) -> Array:
-        return np.asarray(np.linalg.norm(points[:, pair[0]] - points[:, pair[1]], axis=-1))
+        return np.asarray(
+            np.linalg.norm(points[..., pair[0], :] - points[..., pair[1], :], axis=-1)
+        )
 
     across = apart(width)
     down = np.stack([apart(pair) for pair in heights]).mean(0)

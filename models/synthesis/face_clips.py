@@ -19,8 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from models.atomic_write import atomic_write
+from models.boxes import iou
 from models.crops import crop_to_image, sample_plane, square_affine
-from models.detection.boxes import iou
 from models.detection.detections import FaceDetector
 from models.face_box import box_from_landmarks, jitter_box
 from models.landmarks.datasets.labelled_video import LabelledVideo

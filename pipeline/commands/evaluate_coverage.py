@@ -10,8 +10,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from models.boxes import match_boxes
 from models.detection.face_detector import load_face_detector
-from models.face_tracking import match_boxes
 from pipeline.data.track_file import find_track_file, read_track_file
 from pipeline.videos.upright_frames import pixel_aspect, upright_frames, whole_video
 from schemas.errors import UsageError

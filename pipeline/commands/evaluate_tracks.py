@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from models.boxes import match_boxes
 from models.landmarks.datasets.labelled_face import FaceOrigin
 from models.landmarks.datasets.labelled_video import Frame, LabelledVideo, VideoFile
 from models.landmarks.evaluation.face_errors import LANDMARK_SUBSETS, FaceErrors
-from models.landmarks.evaluation.track_errors import MatchedFaces, match_boxes
+from models.landmarks.evaluation.measurement import SAME_FACE_IOU
+from models.landmarks.evaluation.track_errors import MatchedFaces
 from pipeline.data.labelled_sets import read_labelled_sets
 from pipeline.data.labelled_tracks import AnnotatedVideo
 from pipeline.data.track_file import TrackRows, find_track_file, read_track_file
@@ -87,12 +89,13 @@ def _match(
     truth, places = [], []
     for frame, labels in video.labelled(frames, skipped=skipped):
         rows = rows_at.get(pts[frame.number], [])
-        own = match_boxes([x.box_xyxy_px for x in labels], tracks.boxes_xyxy_px[rows])
-        for label, place in zip(labels, own, strict=True):
+        boxes = [label.box_xyxy_px for label in labels]
+        own = dict(match_boxes(boxes, tracks.boxes_xyxy_px[rows], min_iou=SAME_FACE_IOU))
+        for number, label in enumerate(labels):
             origin = dataclasses.replace(video.origin, frame=frame.number, face=label.face)
             origins.append(origin)
             truth.append(label.landmarks_px)
-            places.append(rows[place] if place >= 0 else -1)
+            places.append(rows[own[number]] if number in own else -1)
     if not origins:
         raise UsageError(f"{annotated.uri}: got no labelled frame, expected some")
     return tuple(  # type: ignore[return-value]

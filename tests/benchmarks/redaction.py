@@ -19,7 +19,7 @@ from typing import Final
 import cv2
 import numpy as np
 
-from models.detection.boxes import iou
+from models.boxes import iou
 from models.detection.detections import FaceDetector
 from models.detection.face_detector import load_face_detector
 from pipeline.annotate import annotate

@@ -10,8 +10,6 @@ from models.face_tracking import (
     LINK_SECONDS,
     FaceTracker,
     FrameFaces,
-    box_iou,
-    match_boxes,
 )
 
 STEP = 0.04  # seconds between frames
@@ -41,20 +39,6 @@ def track(count: int, detections: dict, cuts: tuple[int, ...] = (), step: float 
 
 def counts(frames: list[FrameFaces]) -> list[int]:
     return [len(f.track) for f in frames]
-
-
-def test_iou_by_hand():
-    a, b = boxes(at(0), at(100)), boxes(at(5), at(0), (3, 3, 3, 9))
-    assert box_iou(a, b) == pytest.approx(np.array([[50 / 150, 1, 0], [0, 0, 0]]))
-    assert box_iou(boxes(), b).shape == (0, 3)
-
-
-def test_matching_is_best_for_all_and_leaves_out_what_overlaps_too_little():
-    a, b = boxes(at(0), at(4)), boxes(at(3), at(-4))
-    # The best pair, a1-b0, and the pair it leaves over, a0-b1.
-    assert match_boxes(a, b, min_iou=0.2) == [(0, 1), (1, 0)]
-    assert match_boxes(a, b, min_iou=0.5) == [(1, 0)]
-    assert match_boxes(a, boxes(), min_iou=0.2) == []
 
 
 def test_boxes_between_detections_are_interpolated():
@@ -265,10 +249,3 @@ def test_a_tracker_keeps_no_key_frame_that_is_settled():
     del detections
     gc.collect()
     assert sum(boxes_of() is not None for boxes_of in seen) <= 5
-
-
-def test_one_box_takes_the_one_that_it_overlaps_most():
-    one, many = boxes([0, 0, 10, 10]), boxes([4, 0, 14, 10], [1, 0, 11, 10], [50, 0, 60, 10])
-    assert match_boxes(one, many, min_iou=0.2) == [(0, 1)]
-    assert match_boxes(many, one, min_iou=0.2) == [(1, 0)]
-    assert match_boxes(one, boxes([50, 0, 60, 10]), min_iou=0.2) == []

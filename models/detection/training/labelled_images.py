@@ -22,8 +22,8 @@ import numpy as np
 import numpy.typing as npt
 
 from models.atomic_write import atomic_write
+from models.boxes import iou
 from models.crops import fit_affine, sample_plane
-from models.detection.boxes import iou
 from models.detection.detections import Detections, FaceDetector
 from models.frame_pixels import frame_orientation, upright_picture
 from schemas.errors import UsageError

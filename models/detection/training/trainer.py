@@ -25,7 +25,7 @@ import torch
 from torch.nn import functional
 
 from models.atomic_write import atomic_write
-from models.detection.boxes import BASE_STRIDES, LOG_SIZE_LIMIT, cell_centres
+from models.detection.box_decoding import BASE_STRIDES, LOG_SIZE_LIMIT, cell_centres
 from models.detection.network import DetectorNetwork
 from models.detection.training.canvases import Canvas, ImagePool, draw_canvas
 from models.detection.weights_file import DetectorConfig
@@ -160,7 +160,7 @@ def detection_loss(
 def decode_boxes(
     codes: torch.Tensor, centres_px: torch.Tensor, stride_px: torch.Tensor
 ) -> torch.Tensor:
-    """`models.detection.boxes.decode_boxes` with gradients; codes (P, 4), centres (P, 2)."""
+    """`models.detection.box_decoding.decode_boxes` with gradients; codes (P, 4), centres (P, 2)."""
     centre = centres_px + codes[:, :2] * stride_px
     log_size = codes[:, 2:].clamp(-LOG_SIZE_LIMIT, LOG_SIZE_LIMIT)
     half = log_size.exp() * (BASE_STRIDES / 2 * stride_px)

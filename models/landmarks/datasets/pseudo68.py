@@ -11,10 +11,11 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from models.face_tracking import box_iou
+from models.boxes import iou
 from models.landmarks.datasets.labelled_face import AnnotationError, FaceOrigin, LabelledFace
 from models.landmarks.datasets.labelled_video import VideoFile
-from models.landmarks.evaluation.metrics import eye_opening, interocular_px, mean_distance_px
+from models.landmarks.evaluation.metrics import interocular_px, mean_distance_px
+from models.landmarks.face_measures import eye_openings
 from schemas.landmarks import LANDMARK_COUNT
 
 __all__ = ["LABELS_RIGHT", "read_pseudo68"]
@@ -55,7 +56,7 @@ def read_pseudo68(
     usable = np.flatnonzero(trusted)
     if len(usable) > faces_per_video:
         spaced = usable[np.round(np.linspace(0, len(usable) - 1, faces_per_video)).astype(int)]
-        shut = usable[np.argsort(eye_opening(landmarks[usable]))[: faces_per_video // 4]]
+        shut = usable[np.argsort(eye_openings(landmarks[usable]).mean(-1))[: faces_per_video // 4]]
         usable = np.union1d(spaced, shut)
     frame_index, face = arrays["frame_index"].tolist(), arrays["face"].tolist()
     row_at = {place: row for row, place in enumerate(zip(face, frame_index, strict=True))}
@@ -88,7 +89,7 @@ def read_pseudo68(
                 if before != index - len(earlier) - 1 or known is None:
                     break
                 frame = labelled(known, picture)
-                if box_iou(frame.box_xyxy_px[None], latest.box_xyxy_px[None]) < _SAME_FACE_IOU:
+                if iou(frame.box_xyxy_px[None], latest.box_xyxy_px[None]) < _SAME_FACE_IOU:
                     break
                 earlier.insert(0, frame)
             faces.append(replace(latest, earlier=tuple(earlier)))

@@ -13,11 +13,10 @@ from models.landmarks.datasets.labelled_face import FaceOrigin
 from models.landmarks.evaluation.metrics import (
     Normalization,
     box_diagonal_px,
-    eye_opening,
     interocular_px,
     mean_distance_px,
-    mouth_opening,
 )
+from models.landmarks.face_measures import eye_openings, mouth_opening
 from schemas.landmarks import COMMON_LANDMARKS, LANDMARK_COUNT
 
 __all__ = [
@@ -38,7 +37,7 @@ _SCALES: Final = 5
 Opening = Literal["eyes", "mouth"]
 #: Heights over widths that say how far eyes and mouth are open.
 OPENINGS: Final[Mapping[Opening, Callable[[npt.NDArray[np.floating]], npt.NDArray[np.float64]]]] = {
-    "eyes": eye_opening,
+    "eyes": lambda landmarks_px: eye_openings(landmarks_px).mean(-1),
     "mouth": mouth_opening,
 }
 

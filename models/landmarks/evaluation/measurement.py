@@ -18,8 +18,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from models.boxes import iou
 from models.crops import Affine, crop_to_image, pixel_size
-from models.detection.boxes import iou
 from models.detection.detections import FaceDetector
 from models.face_box import jitter_box
 from models.landmarks.datasets.labelled_face import FaceOrigin, LabelledFace

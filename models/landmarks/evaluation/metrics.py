@@ -26,10 +26,8 @@ __all__ = [
     "LandmarkErrors",
     "Normalization",
     "box_diagonal_px",
-    "eye_opening",
     "interocular_px",
     "mean_distance_px",
-    "mouth_opening",
     "nrmse_percent",
     "summarize_errors",
 ]
@@ -58,36 +56,6 @@ def interocular_px(landmarks_px: npt.NDArray[np.floating]) -> npt.NDArray[np.flo
     return np.linalg.norm(  # type: ignore[no-any-return]
         landmarks_px[..., right, :].astype(np.float64) - landmarks_px[..., left, :], axis=-1
     )
-
-
-def eye_opening(landmarks_px: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-    """Height over width of the eyes of (..., 68, 2) landmarks, their mean: (...).
-
-    The eye aspect ratio of Soukupova and Cech 2016: the mean distance of upper and lower lid
-    over the distance of the corners. NaN or infinite where the corners of an eye coincide.
-    """
-    points = landmarks_px.astype(np.float64)
-
-    def distance(a: int, b: int) -> npt.NDArray[np.float64]:
-        return np.linalg.norm(points[..., a, :] - points[..., b, :], axis=-1)  # type: ignore[no-any-return]
-
-    with np.errstate(divide="ignore", invalid="ignore"):
-        right = (distance(37, 41) + distance(38, 40)) / (2 * distance(36, 39))
-        left = (distance(43, 47) + distance(44, 46)) / (2 * distance(42, 45))
-    return (right + left) / 2
-
-
-def mouth_opening(landmarks_px: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-    """Height over width of the inner lips of (..., 68, 2) landmarks: (...).
-
-    The mean distance of the three pairs of upper and lower inner lip over the distance of the
-    inner corners. NaN or infinite where those coincide.
-    """
-    points = landmarks_px.astype(np.float64)
-    heights = np.linalg.norm(points[..., 61:64, :] - points[..., 67:64:-1, :], axis=-1)
-    width = np.linalg.norm(points[..., 60, :] - points[..., 64, :], axis=-1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return heights.mean(-1) / width  # type: ignore[no-any-return]
 
 
 def box_diagonal_px(landmarks_px: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:

@@ -8,33 +8,14 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import linear_sum_assignment
 
-from models.detection.boxes import iou
 from models.landmarks.datasets.labelled_face import FaceOrigin
 from models.landmarks.evaluation.face_errors import LANDMARK_SUBSETS, FaceErrors
-from models.landmarks.evaluation.measurement import SAME_FACE_IOU
 from models.landmarks.evaluation.metrics import interocular_px
 
-__all__ = ["MatchedFaces", "match_boxes"]
+__all__ = ["MatchedFaces"]
 
 Array = npt.NDArray[np.float64]
-
-
-def match_boxes(labels_xyxy_px: npt.ArrayLike, rows_xyxy_px: npt.ArrayLike) -> list[int]:
-    """For each of (N, 4) labelled boxes the one of (M, 4) boxes that is its own; -1 for none.
-
-    The pairs that overlap most in sum, without those that overlap by less than SAME_FACE_IOU.
-    """
-    labels = np.asarray(labels_xyxy_px, np.float64).reshape(-1, 4)
-    rows = np.asarray(rows_xyxy_px, np.float64).reshape(-1, 4)
-    overlaps = iou(labels, rows)
-    overlaps = np.where(overlaps >= SAME_FACE_IOU, overlaps, 0)
-    own = [-1] * len(labels)
-    for label, row in zip(*linear_sum_assignment(overlaps, maximize=True), strict=True):
-        if overlaps[label, row] > 0:
-            own[label] = int(row)
-    return own
 
 
 @dataclasses.dataclass(frozen=True, slots=True, repr=False)

@@ -2,33 +2,13 @@ import numpy as np
 import pytest
 
 from models.detection.detections import Detections
-from models.detection.metrics import DetectionTally, match_boxes
+from models.detection.metrics import DetectionTally
 
 
 def faces(*boxes: tuple[float, float, float, float]) -> Detections:
     return Detections(
         np.array(boxes, np.float32).reshape(-1, 4), np.linspace(0.9, 0.8, len(boxes), dtype="f4")
     )
-
-
-def test_each_reference_box_is_matched_once_and_by_the_surest():
-    found = np.array([[0, 0, 10, 10], [1, 0, 11, 10], [90, 0, 99, 9]], np.float32)
-    reference = np.array([[1, 0, 11, 10]], np.float32)
-    assert match_boxes(found, reference).tolist() == [0, -1, -1]
-
-
-def test_a_match_needs_the_overlap():
-    found = np.array([[0, 0, 10, 10]], np.float32)
-    reference = np.array([[5, 0, 15, 10]], np.float32)  # IoU 1/3
-    assert match_boxes(found, reference).tolist() == [-1]
-    assert match_boxes(found, reference, iou_threshold=0.3).tolist() == [0]
-
-
-def test_matching_nothing():
-    none = np.zeros((0, 4), np.float32)
-    one = np.array([[0, 0, 9, 9]], np.float32)
-    assert match_boxes(none, one).tolist() == []
-    assert match_boxes(one, none).tolist() == [-1]
 
 
 def test_recall_and_precision_by_hand():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.detection.boxes import iou
+from models.boxes import iou
 from models.detection.detections import Detections
 from models.detection.face_detector import (
     DEFAULT_WEIGHTS_PATH,

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from models.detection import boxes as detector_boxes
-from models.detection.boxes import cell_centres
+from models.detection.box_decoding import cell_centres
 from models.detection.training.canvases import Canvas
 from models.detection.training.labelled_images import LabelledImage
 from models.detection.training.trainer import (

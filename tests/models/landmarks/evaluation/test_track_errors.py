@@ -2,20 +2,7 @@ import numpy as np
 import pytest
 
 from models.landmarks.datasets.labelled_face import FaceOrigin
-from models.landmarks.evaluation.track_errors import MatchedFaces, match_boxes
-
-
-def test_boxes_find_their_own() -> None:
-    labels = [[0, 0, 10, 10], [100, 0, 110, 10], [50, 50, 60, 60]]
-    rows = [[101, 0, 111, 10], [1, 0, 11, 10], [56, 56, 66, 66]]
-    assert match_boxes(labels, rows) == [1, 0, -1]
-    assert match_boxes(labels, []) == [-1, -1, -1]
-    assert match_boxes([], rows) == []
-
-
-def test_two_labels_do_not_share_a_row() -> None:
-    labels = [[0, 0, 10, 10], [1, 0, 11, 10]]
-    assert match_boxes(labels, [[0, 0, 10, 10]]) == [0, -1]
+from models.landmarks.evaluation.track_errors import MatchedFaces
 
 
 def _faces(off_px: list[float], frames: list[int], face: int = 0) -> MatchedFaces:

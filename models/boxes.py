@@ -1,15 +1,4 @@
-"""Boxes of a dense detector: cells to boxes, overlap, suppression.
-
-Each level of the network lays a grid of cells over the image, `stride_px` apart. A cell's
-code (dx, dy, log w, log h) says where the face's box is as seen from the cell:
-
-        |<- stride ->|
-        +------------+------------+     centre = cell centre + stride * (dx, dy)
-        |            |     x <----------(dx, dy) reaches the box's centre
-        |     o      |            |     width  = 4 * stride * exp(log w)
-        |            |            |     height = 4 * stride * exp(log h)
-        +------------+------------+     o: the cell's centre
-"""
+"""Boxes: overlap, matching, non-maximum suppression. All are (N, 4) xyxy in pixels."""
 
 from __future__ import annotations
 
@@ -18,38 +7,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = [
-    "BASE_STRIDES",
-    "LOG_SIZE_LIMIT",
-    "cell_centres",
-    "decode_boxes",
-    "iou",
-    "suppress_overlaps",
-]
+__all__ = ["iou", "match_boxes", "match_by_score", "non_maximum_suppression"]
 
-#: A log size of 0 is a box of this many strides.
-BASE_STRIDES: Final = 4.0
 _VOTE_IOU: Final = 0.6
-_MOST_CANDIDATES: Final = 1000
-#: Log sizes are taken as no further from 0 than this.
-LOG_SIZE_LIMIT: Final = 4.0
-
-
-def cell_centres(rows: int, columns: int, stride_px: int) -> npt.NDArray[np.float32]:
-    """(rows * columns, 2) float32 cell centres (x, y) in pixels, row by row."""
-    y = (np.arange(rows, dtype=np.float32) + 0.5) * stride_px - 0.5
-    x = (np.arange(columns, dtype=np.float32) + 0.5) * stride_px - 0.5
-    return np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2).astype(np.float32)
-
-
-def decode_boxes(
-    codes: npt.NDArray[np.float32], centres_px: npt.NDArray[np.float32], stride_px: float
-) -> npt.NDArray[np.float32]:
-    """Boxes (N, 4) xyxy in pixels from codes (N, 4) at cell centres (N, 2)."""
-    centre = centres_px + codes[:, :2] * stride_px
-    log_size = codes[:, 2:].clip(-LOG_SIZE_LIMIT, LOG_SIZE_LIMIT)
-    half = np.exp(log_size) * (BASE_STRIDES / 2 * stride_px)
-    return np.concatenate([centre - half, centre + half], axis=1).astype(np.float32)
+_MAX_CANDIDATES: Final = 1000
 
 
 def iou(a_xyxy_px: npt.ArrayLike, b_xyxy_px: npt.ArrayLike) -> npt.NDArray[np.float64]:
@@ -69,7 +30,54 @@ def iou(a_xyxy_px: npt.ArrayLike, b_xyxy_px: npt.ArrayLike) -> npt.NDArray[np.fl
     return overlap
 
 
-def suppress_overlaps(
+def match_boxes(
+    a_xyxy_px: npt.ArrayLike, b_xyxy_px: npt.ArrayLike, *, min_iou: float
+) -> list[tuple[int, int]]:
+    """Pairs (i, j) of (N, 4) and (M, 4) boxes: the Hungarian optimum of IoU >= min_iou."""
+    overlap = iou(a_xyxy_px, b_xyxy_px)
+    if not overlap.size:
+        return []
+    gain = np.where(overlap >= min_iou, overlap, 0.0)
+    if min(gain.shape) == 1:
+        i, j = np.unravel_index(gain.argmax(), gain.shape)
+        return [(int(i), int(j))] if gain[i, j] else []
+    from scipy.optimize import linear_sum_assignment  # 0.4 s that most videos need not
+
+    return [
+        (int(i), int(j)) for i, j in zip(*linear_sum_assignment(-gain), strict=True) if gain[i, j]
+    ]
+
+
+def match_by_score(
+    found_xyxy_px: npt.NDArray[np.float32],
+    reference_xyxy_px: npt.NDArray[np.float32],
+    *,
+    min_iou: float,
+) -> npt.NDArray[np.intp]:
+    """Gives each found box, the surest first, the free reference box that it overlaps most.
+
+    As detection benchmarks match: greedily, by score.
+
+    Args:
+        found_xyxy_px: (N, 4), the surest first.
+        reference_xyxy_px: (M, 4).
+        min_iou: less than this is no match.
+
+    Returns: (N,) intp, the reference box's number, or -1.
+    """
+    match = np.full(len(found_xyxy_px), -1, np.intp)
+    overlap = iou(found_xyxy_px, reference_xyxy_px)
+    if overlap.shape[1] == 0:
+        return match
+    for i, row in enumerate(overlap):
+        best = int(row.argmax())
+        if row[best] >= min_iou:
+            match[i] = best
+            overlap[:, best] = -1.0
+    return match
+
+
+def non_maximum_suppression(
     boxes_xyxy_px: npt.NDArray[np.float32],
     scores: npt.NDArray[np.float32],
     *,
@@ -88,7 +96,7 @@ def suppress_overlaps(
 
     Returns: (K, 4) float32 boxes and their (K,) float32 scores, the highest first.
     """
-    order = np.argsort(-scores, kind="stable")[:_MOST_CANDIDATES]
+    order = np.argsort(-scores, kind="stable")[:_MAX_CANDIDATES]
     boxes, scores = boxes_xyxy_px[order], scores[order]
     kept: list[npt.NDArray[np.float64]] = []
     kept_scores: list[np.float32] = []
