@@ -1,4 +1,4 @@
-"""Sessions of onnxruntime, opened in one way for our networks and for those from elsewhere."""
+"""Sessions of onnxruntime, opened in one way for our networks and for external ones."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 r"""Blinks: short dips of how far the eyes are open.
 
-opening   ----.         .------     of both eyes, over what is usual around it
+opening   ----.         .------     of both eyes, over the baseline around it
 0.8  . . . . . \ . . . / . . . . .  start and stop
 0.6  . . . . . .\. . ./. . . . . .  a blink goes below
-                 '---'              depth: 1 - the least
+                 '---'              depth: 1 - minimum
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from scipy.ndimage import percentile_filter
 
 __all__ = ["Blink", "find_blinks"]
 
-#: Seconds to either side, and the percentile in them, that tell how far open eyes are.
+#: The baseline opening: this percentile of the seconds before and after.
 _AROUND_SECONDS: Final = 3.0
 _OPEN_PERCENTILE: Final = 80
 _EDGE: Final = 0.8
 _SHUT: Final = 0.6
-#: Eyes that are shut for longer sleep, or look down.
+#: Eyes that are shut for longer are asleep or look down: no blink.
 _LONGEST_SECONDS: Final = 0.6
-#: A video of fewer frames a second shows no blinks.
+#: Blinks are too short for videos whose frames are further apart.
 _STEP_SECONDS: Final = 0.12
 
 Array = npt.NDArray[np.float64]
@@ -32,11 +32,11 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Blink:
-    """One blink, by rows of the stretch it was found in.
+    """One blink; rows are those of the sequence that was searched.
 
-    start, stop: the first row of it, and the first after it.
-    lowest: the row where the eyes are least open.
-    depth: of the usual opening, what is missing there, 0..1.
+    start, stop: its first row, and the first row after it.
+    lowest: the row of the minimum.
+    depth: 1 minus the opening there over the baseline, 0..1.
     """
 
     start: int
@@ -46,14 +46,14 @@ class Blink:
 
 
 def find_blinks(opening: Array, seconds: Array) -> list[Blink]:
-    """The blinks in an unbroken stretch of one face.
+    """The blinks in a sequence of one face without gaps.
 
-    A blink is a dip below 0.6 of the usual opening (the 80th percentile of the 3 s before and
-    after), from where it falls below 0.8 to where it rises above it again, within 0.6 s; both are
-    in the stretch. Where the usual step in time is longer than 0.12 s, none are found.
+    A blink is a dip below 0.6 of the baseline (the 80th percentile of the 3 s before and after).
+    It starts where the opening falls below 0.8 and stops where it rises above 0.8 again; both lie
+    in the sequence, at most 0.6 s apart. If the median time step exceeds 0.12 s, none are found.
 
     Args:
-        opening: (N,) eye aspect ratio, the mean of both eyes; nan is taken for open.
+        opening: (N,) eye aspect ratio, the mean of both eyes; nan counts as open.
         seconds: (N,) rising.
     """
     if len(opening) < 3:

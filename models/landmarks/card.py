@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 WEIGHTS_FORMAT: Final = "facetracks landmark weights 1"
-#: Fields that came later than the first weights files; they default where a file lacks them.
+#: Fields added after the first weights files were written; a file without them gets the defaults.
 _LATER_FIELDS: Final = ("settings", "codec", "sigma_px", "spread_scale")
 _FIXED_FIELDS: Final = ("landmark_layout", "crop_convention", "color")
 #: Standard deviation of a heatmap's Gaussian (FHR, "Training Setting"), heatmap pixels.
@@ -50,20 +50,20 @@ _MOST: Final = {
 class LandmarkCard:
     """What a weights file says about itself.
 
-    network: which network the tensors belong to, one of NETWORK_NAMES.
-    settings: what else it was built with: stacks and features of the hourglass, channels and
-        blocks of the U-net.
+    network: the architecture, one of NETWORK_NAMES.
+    settings: further constructor arguments: stacks and features of the hourglass, channels
+        and blocks of the U-net.
     crop_size_px, crop_scale: the square crop is `crop_scale` times the longer side of the
         face box, sampled to crop_size_px with `models.crops`.
-    window_frames: frames that a prediction may look at, the predicted one last. Networks that
-        see one frame take the last.
-    codec, sigma_px: how heatmaps become landmarks, and the standard deviation in heatmap
-        pixels that they were trained with; networks that give coordinates need neither.
-    spread_scale: what told spreads are multiplied by, so that their mean is that of the errors on
-        faces that were not trained on.
+    window_frames: frames of a window, the predicted one last. Single-frame networks use the
+        last.
+    codec, sigma_px: how heatmaps are decoded, and the standard deviation in heatmap pixels of
+        the training targets; coordinate networks need neither.
+    spread_scale: calibration factor of predicted spreads: it makes their mean equal to the mean
+        error on held-out faces.
     pixel_mean_rgb, pixel_std_rgb: normalization of pixel values 0..255.
     licence: what the training data allows.
-    training: where the weights come from, in a sentence.
+    training: provenance of the weights, one sentence.
     """
 
     network: str = "2d"
@@ -95,7 +95,7 @@ class LandmarkCard:
 def card_metadata(card: LandmarkCard) -> dict[str, str]:
     """The card as metadata of a safetensors file.
 
-    Raises TypeError where a field is no JSON.
+    Raises TypeError where a field cannot be written as JSON.
     """
     values = {name: json.dumps(value) for name, value in dataclasses.asdict(card).items()}
     return {"format": WEIGHTS_FORMAT, **values}
@@ -105,7 +105,7 @@ def card_from_metadata(path: Path, metadata: Mapping[str, str]) -> LandmarkCard:
     """The card that a file's metadata holds.
 
     Raises:
-        WeightsError: a field is missing or cannot be; names the file and the field.
+        WeightsError: a field is missing or invalid; names the file and the field.
     """
     if metadata.get("format") != WEIGHTS_FORMAT:
         raise WeightsError(
@@ -130,10 +130,10 @@ def card_from_metadata(path: Path, metadata: Mapping[str, str]) -> LandmarkCard:
 
 
 def check_crop_card(path: Path, card: LandmarkCard) -> None:
-    """What any network's card must say about crops, pixels and heatmaps.
+    """Checks the fields about crops, pixels and heatmaps, which every network has.
 
     Raises:
-        WeightsError: a value cannot be; names the file and the field.
+        WeightsError: a value is invalid; names the file and the field.
     """
 
     def require(condition: object, name: str, expected: object) -> None:
@@ -153,7 +153,7 @@ def check_crop_card(path: Path, card: LandmarkCard) -> None:
         require(_three_numbers(getattr(card, name)), name, "three numbers")
     require(min(card.pixel_std_rgb) > 0, "pixel_std_rgb", "numbers above 0")
     for name in ("licence", "training"):
-        require(isinstance(getattr(card, name), str), name, "a text")
+        require(isinstance(getattr(card, name), str), name, "a string")
 
 
 def _check_network(path: Path, card: LandmarkCard) -> None:
@@ -172,7 +172,7 @@ def _check_network(path: Path, card: LandmarkCard) -> None:
 
 
 def check_frames(path: Path, card: LandmarkCard, frames_seen: int) -> None:
-    """Raises WeightsError where a window is shorter than what the network sees."""
+    """Raises WeightsError if a window has fewer frames than the network needs."""
     if card.window_frames < frames_seen:
         raise WeightsError(
             f"{path}: window_frames is {card.window_frames}, expected {frames_seen} or more, which "
@@ -185,7 +185,7 @@ def _whole(value: object, name: str) -> bool:
 
 
 def _whole_numbers(value: object, name: str) -> bool:
-    """Of channels five, else one."""
+    """`channels` is a list of five, every other setting a single number."""
     if name != "channels":
         return _whole(value, name)
     return isinstance(value, list) and len(value) == 5 and all(_whole(v, name) for v in value)

@@ -1,4 +1,4 @@
-"""What landmarks tell of a face: how far eyes and mouth are open, how fast it moves."""
+"""Measures from landmarks: openings of eyes and mouth, visibility, rates of movement."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ __all__ = [
 
 Array = npt.NDArray[np.float64]
 
-#: Rows further apart in time do not tell how fast a face moves.
+#: Rates of change are computed from rows at most this far apart in time.
 NEIGHBOUR_SECONDS: Final = 0.25
 #: Expected distance from the truth, over the longer side of the face's box, above which a landmark
-#: counts as unseen: about a tenth of the distance between the eyes, the usual limit of failure.
+#: counts as hidden: about a tenth of the interocular distance, the usual failure threshold.
 _UNSURE: Final = 0.05
 
 _RIGHT_EYE: Final = 36
@@ -57,14 +57,15 @@ def visible_share(
     boxes_xyxy_px: npt.NDArray[np.floating],
     frame_size_px: tuple[int, int] | None,
 ) -> Array:
-    """The share of the landmarks that are in the picture and that the network is sure of: (N,).
+    """The share of landmarks that are in the frame and confidently predicted: (N,).
 
     Args:
         landmarks_px: (N, 68, 2).
-        spread_px: (N, 68) expected distance from the truth; nan counts as sure.
-        boxes_xyxy_px: (N, 4). A landmark is sure that is expected to be off by no more than 5 % of
-            the longer side of the box.
-        frame_size_px: width and height of the frame; None: nothing is known of its edges.
+        spread_px: (N, 68) expected distance from the truth; nan counts as confident.
+        boxes_xyxy_px: (N, 4). A landmark is confident if its spread is at most 5 % of the longer
+            side of the box.
+        frame_size_px: width and height of the frame; None if unknown: then no landmark counts as
+            outside.
     """
     sides = (boxes_xyxy_px[:, 2:] - boxes_xyxy_px[:, :2]).max(1)
     seen = ~(spread_px > _UNSURE * sides[:, None])
@@ -75,15 +76,15 @@ def visible_share(
 
 
 def rate_of_change(values: Array, seconds: Array, track: npt.NDArray[np.integer]) -> Array:
-    """How much rows of a track change in a second: (N, D) to (N,), the length of the change.
+    """Rate of change along a track, per second: (N, D) to (N,), the norm of the change.
 
-    From the row before to the row after, where both are near, else from or to the row itself.
+    A central difference where both neighbours are near, else a one-sided one.
     nan for a row without a neighbour in its track within NEIGHBOUR_SECONDS.
 
     Args:
         values: in order of track, then time.
         seconds: (N,) of each row.
-        track: (N,) rows of one number go on without a break.
+        track: (N,) rows with equal numbers form one track without gaps.
     """
     before, after = _neighbours(seconds, track)
     change = np.linalg.norm(values[after] - values[before], axis=-1)
@@ -91,14 +92,14 @@ def rate_of_change(values: Array, seconds: Array, track: npt.NDArray[np.integer]
 
 
 def turn_rate_deg(pose_deg: Array, seconds: Array, track: npt.NDArray[np.integer]) -> Array:
-    """How many degrees a head turns in a second, about any axis: (N, 3) poses to (N,).
+    """Angular speed of the head in degrees per second, about any axis: (N, 3) poses to (N,).
 
     The angle of the rotation between neighbours as in `rate_of_change`.
     """
     before, after = _neighbours(seconds, track)
     rotation = pose_rotation(pose_deg)
     between = rotation[after] @ np.swapaxes(rotation[before], 1, 2)
-    # The distance of two rotations is exact for small angles, whose cosine is not.
+    # By the distance of the rotations: arccos of the trace is inaccurate for small angles.
     half_sine = np.linalg.norm(between - np.eye(3), axis=(1, 2)) / np.sqrt(8)
     angle = np.rad2deg(2 * np.arcsin(np.clip(half_sine, 0, 1)))
     return _over_time(angle, seconds, before, after)

@@ -1,18 +1,18 @@
-"""Head pose: how a rigid mean face must be turned to be seen as the landmarks are.
+"""Head pose: the rotation of a rigid mean face that projects to the landmarks.
 
-    camera     x right, y down, z away; it looks at the middle of the face's landmarks, as far off
-               as five of their extents: a face of 20 cm is a metre away
+    camera     x right, y down, z away; it looks at the middle of the landmarks from a distance of
+               five times their extent: a face of 20 cm is a metre away
     yaw_deg    about y, above 0: the head turns to its own right, in the picture to the left
     pitch_deg  about x, above 0: it looks down
     roll_deg   about z, above 0: it leans clockwise in the picture
-    zero       the mean face upright, as the median of 300W's frontal faces looks at its camera
+    zero       the mean face upright: the median pose of 300W's frontal faces
 
     R = Rz(roll) Ry(yaw) Rx(pitch); camera_xyz = R @ MEAN_FACE_xyz + translation
 
-Angles are those to the line from the camera to the face, so they depend neither on the place of
-the face in the frame nor on the frame's size. Nose and eyes are fitted, which hardly move with
-expressions. The first guess is the affine camera of least squares, of which there is one for
-points that are in no plane; so neighbouring frames cannot end in two different minima.
+Angles are relative to the line from the camera to the face, so they depend neither on the place
+of the face in the frame nor on the frame's size. Only nose and eyes are fitted, since expressions
+hardly move them. The initial estimate is the least-squares affine camera, which is unique for
+points that are not coplanar; so neighbouring frames cannot end in different minima.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ __all__ = ["head_pose", "pose_rotation"]
 _USED: Final = slice(27, 48)  # nose and eyes
 _CAMERA_DISTANCE: Final = 5.0
 _STEPS: Final = 12
-#: Radians, and extents of the face, that the last step of a solution may still go.
+#: Convergence: the largest last step of a solution, in radians and in extents of the face.
 _SETTLED: Final = 1e-3
-#: A step so small changes no angle that is stored as float32.
+#: Steps below this change no angle that is stored as float32.
 _AT_REST: Final = 1e-7
-#: Faces that are solved side by side: so many that their matrices stay in the cache.
+#: Faces that are solved together: few enough for their matrices to stay in the cache.
 _BLOCK: Final = 512
 #: Landmarks whose second singular value is this much smaller than the first lie on a line.
 _FLAT: Final = 1e-3
@@ -45,9 +45,9 @@ Array = npt.NDArray[np.float64]
 def head_pose(landmarks_px: npt.NDArray[np.floating], pixel_aspect: float = 1.0) -> Array:
     """Yaw, pitch and roll of each face in degrees: (N, 68, 2) to (N, 3) float64.
 
-    Perspective-n-point by Gauss-Newton steps on the distances in the picture. Every face is
-    solved by itself: equal landmarks give equal angles whatever the frames around them.
-    nan where landmarks are missing, lie on a line, or are those of no face that could be.
+    Perspective-n-point by Gauss-Newton on the reprojection error. Every face is solved alone:
+    equal landmarks give equal angles whatever the other frames are. nan where landmarks are
+    missing or collinear, or where the iteration does not converge.
 
     Args:
         landmarks_px: in pixels of the upright frame.
@@ -62,7 +62,7 @@ def head_pose(landmarks_px: npt.NDArray[np.floating], pixel_aspect: float = 1.0)
     middle = (low + high)[sound, None] / 2
     seen = (points - middle)[:, _USED] / (_CAMERA_DISTANCE * extent[:, None, None])
     model = MEAN_FACE[_USED] - MEAN_FACE[_USED].mean(0)
-    with np.errstate(all="ignore"):  # what fails is not finite in the end
+    with np.errstate(all="ignore"):  # failed solutions end as nan
         blocks = [_solved(seen[n : n + _BLOCK], model) for n in range(0, len(seen), _BLOCK)]
     pose[sound] = np.concatenate([np.empty((0, 3)), *blocks])
     return pose
@@ -72,7 +72,7 @@ def _solved(seen: Array, model: Array) -> Array:
     """(N, 3) angles of (N, P, 2) points of a (P, 3) model; nan where there are none."""
     rotation, translation, solid = _affine_guess(seen, model)
     step = np.full((len(seen), 6), np.inf)
-    going = np.arange(len(seen))  # faces whose angles change yet
+    going = np.arange(len(seen))  # faces that have not converged
     for _ in range(_STEPS):
         step[going] = last = _gauss_newton_step(
             seen[going], model, rotation[going], translation[going]
@@ -105,9 +105,9 @@ def pose_rotation(pose_deg: npt.NDArray[np.floating]) -> Array:
 
 
 def _affine_guess(seen: Array, model: Array) -> tuple[Array, Array, npt.NDArray[np.bool_]]:
-    """(N, 3, 3) rotations, (N, 3) translations, and whether the points are in no line.
+    """(N, 3, 3) rotations, (N, 3) translations, and whether the points are not collinear.
 
-    The affine camera of least squares, and the scaled rotation nearest to it.
+    The least-squares affine camera, and the scaled rotation nearest to it.
     """
     middle = seen.mean(1)
     affine = np.swapaxes(seen - middle[:, None], 1, 2) @ np.linalg.pinv(model).T  # (N, 2, 3)
@@ -135,7 +135,7 @@ def _gauss_newton_step(seen: Array, model: Array, rotation: Array, translation: 
     residual = np.concatenate([seen[..., 0] - u, seen[..., 1] - v], 1)
     normal = jacobian @ jacobian.swapaxes(1, 2)
     size = np.trace(normal, axis1=1, axis2=2)[:, None, None]
-    # Where nothing is finite any more, any regular matrix will do.
+    # Diverged solutions get any regular matrix.
     broken = ~np.isfinite(normal).all((1, 2), keepdims=True) | (size == 0)
     normal = np.where(broken, np.eye(6), normal + _DAMPING * size * np.eye(6))
     step: Array = np.linalg.solve(normal, jacobian @ residual[..., None])[..., 0]

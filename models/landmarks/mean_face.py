@@ -1,4 +1,4 @@
-"""A mean face in three dimensions: the 68 landmarks as head pose needs them.
+"""A mean face in three dimensions, for head pose.
 
 Found by factoring labelled faces into one rigid shape and a scaled orthographic camera each
 (Tomasi and Kanade, "Shape and motion from image streams under orthography", IJCV 1992), with

@@ -1,7 +1,7 @@
 """A trained landmark network, ready to run: crops in, landmarks in crop pixels out.
 
 A weights file is one safetensors file. Its metadata holds a `LandmarkCard`: everything
-that a caller must know to cut the crops and to read the output.
+that a caller needs to cut the crops and to read the output.
 
     U-net, on a CPU, in float32      `OnnxLandmarkModel`: onnxruntime; torch is not imported
     any other network, CUDA, ...     `TorchLandmarkModel`
@@ -52,7 +52,7 @@ class LandmarkModel(abc.ABC):
     """A landmark network in inference form, on one device.
 
     Attributes:
-        card: what the weights file says about itself.
+        card: the metadata of the weights file.
         device: where it runs: cpu or cuda:i.
         weights_sha256: hex digest of the weights file.
         batch_windows: windows in a call of the network.
@@ -84,21 +84,21 @@ class LandmarkModel(abc.ABC):
     @property
     @abc.abstractmethod
     def makes_heatmaps(self) -> bool:
-        """Whether a codec reads the network's output."""
+        """Whether the network's output is heatmaps, to be decoded by a codec."""
 
     @abc.abstractmethod
     def read_by(self, codec: str) -> LandmarkModel:
-        """The same network, its heatmaps read by another of CODECS.
+        """The same network with its heatmaps decoded by another of CODECS.
 
         Raises:
-            UsageError: the network makes no heatmaps, or not such as soft-argmax reads.
+            UsageError: the network makes no heatmaps, or none that soft-argmax can decode.
         """
 
     @abc.abstractmethod
     def _predict(
         self, crops: npt.NDArray[np.uint8], windows: npt.NDArray[np.intp]
     ) -> npt.NDArray[np.float32]:
-        """(M, 68, 3) x, y, spread where every crop is used and every window another."""
+        """(M, 68, 3) x, y, spread; every crop is used, no two windows are equal."""
 
     def predict(
         self, crops: npt.NDArray[np.uint8], windows: npt.NDArray[np.intp]
@@ -109,18 +109,18 @@ class LandmarkModel(abc.ABC):
     def predict_with_spread(
         self, crops: npt.NDArray[np.uint8], windows: npt.NDArray[np.intp]
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """Landmarks of the last frame of each window, and how far off each may be.
+        """Landmarks of the last frame of each window, and the expected error of each.
 
         Args:
             crops: (N, S, S, 3) uint8 RGB, S = card.crop_size_px.
-            windows: (M, T) intp indices into crops, oldest first, T = card.window_frames. Of
-                the columns those count that the network sees: all, or the last.
+            windows: (M, T) intp indices into crops, oldest first, T = card.window_frames. A
+                single-frame network uses the last column only.
 
         Returns:
             (M, 68, 2) float32 (x, y) crop pixels, the centre of the top-left one at (0, 0); NaN
-            where a network from elsewhere gives nothing finite.
-            (M, 68) float32, the expected distance from the truth in crop pixels; NaN of networks
-            that do not tell.
+            where the output of an external network is not finite.
+            (M, 68) float32, the expected distance from the truth in crop pixels; NaN for
+            networks that do not predict it.
 
         Raises:
             ValueError: an array has another shape or type, or an index is out of range.
@@ -194,31 +194,30 @@ def load_landmark_model(
     """Loads a network for inference.
 
     Args:
-        path: a weights file of ours, a network from elsewhere (`models.landmarks.external`), or
-            one of NAMED_WEIGHTS; None is the default. Tensors may be stored in half precision;
+        path: a weights file, an external network (`models.landmarks.external`), or one of
+            NAMED_WEIGHTS; None is the default. Tensors may be stored in half precision;
             the network runs in float32.
         device: where it runs.
-        bfloat16: compute in half the precision; see `models.landmarks.precision`.
-        compiled: by torch.compile, at the first predictions; needs a C++ compiler. Neither is for
-            networks from elsewhere.
-        batch_windows: windows in a call of the network; None: what suits the device.
+        bfloat16: compute in bfloat16; see `models.landmarks.precision`.
+        compiled: by torch.compile, at the first predictions; needs a C++ compiler. Neither
+            applies to external networks.
+        batch_windows: windows in a call of the network; None: a size that suits the device.
         threads: CPU threads of a call; None: OMP_NUM_THREADS, or all cores.
 
     Raises:
         WeightsError: the file is missing, is not a landmark weights file, or does not hold what
             its card says.
-        UsageError: the device does not exist here, or a network from elsewhere was asked for in
-            another form.
+        UsageError: the device does not exist, or bfloat16 or compilation was requested for an
+            external network.
     """
     file = NAMED_WEIGHTS.get(str(path or "default")) or Path(str(path))
     if is_onnx(file):
         if bfloat16 or compiled:
-            raise UsageError(f"{file}: networks from elsewhere run in the form they were saved in")
+            raise UsageError(f"{file}: external networks run in the form they were saved in")
         return _load_external(file, device, batch_windows)
     if file.suffix in _TORCH_SUFFIXES:
         raise WeightsError(
-            f"{file}: got a file of torch's own, expected .onnx: export the network with "
-            "torch.onnx.export"
+            f"{file}: got a torch file, expected .onnx: export the network with torch.onnx.export"
         )
     arrays, card = read_arrays(file)
     sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
@@ -259,9 +258,9 @@ def _load_external(path: Path, device: str, batch_windows: int | None) -> Landma
     from models.landmarks.external.onnx_network import onnx_device, read_external_network
     from models.landmarks.torch_model import TorchLandmarkModel
 
-    place = onnx_device(device)
-    network, card, sha256 = read_external_network(path, place)
-    return TorchLandmarkModel(network, card, place, sha256, batch_windows=batch_windows)
+    resolved = onnx_device(device)
+    network, card, sha256 = read_external_network(path, resolved)
+    return TorchLandmarkModel(network, card, resolved, sha256, batch_windows=batch_windows)
 
 
 def read_arrays(path: Path) -> tuple[dict[str, npt.NDArray[Any]], LandmarkCard]:

@@ -65,16 +65,16 @@ class OnnxLandmarkModel(LandmarkModel):
             self._session.run(None, {"crops": np.zeros((1, size, size, 3), np.uint8)})
         except KeyError as error:
             raise WeightsError(f"tensors of another network: missing {error}") from error
-        except Exception as error:  # onnxruntime's errors have no class in common
+        except Exception as error:  # onnxruntime's errors have no common base class
             raise WeightsError(str(error)) from error
 
     @property
     def makes_heatmaps(self) -> bool:
-        """Yes; they are read within the graph."""
+        """True: the graph decodes its heatmaps itself."""
         return True
 
     def read_by(self, codec: str) -> LandmarkModel:
-        """See `LandmarkModel`; by torch, but for the codec that the network is trained for."""
+        """See `LandmarkModel`; for any codec but the one it was trained with, by torch."""
         if codec == self.card.codec:
             return self
         import torch
@@ -101,10 +101,10 @@ class OnnxLandmarkModel(LandmarkModel):
 
 def _blocks(card: LandmarkCard) -> int:
     blocks = card.settings.get("blocks", 1)
-    assert isinstance(blocks, int)  # `card_from_metadata` has seen to it
+    assert isinstance(blocks, int)  # checked by `card_from_metadata`
     return blocks
 
 
 def _cores() -> int:
-    told = os.environ.get("OMP_NUM_THREADS", "")
-    return int(told) if told.isdigit() and int(told) > 0 else os.cpu_count() or 1
+    threads = os.environ.get("OMP_NUM_THREADS", "")
+    return int(threads) if threads.isdigit() and int(threads) > 0 else os.cpu_count() or 1

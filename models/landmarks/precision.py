@@ -1,4 +1,4 @@
-"""May a network compute in half the precision? Only where nobody would see it in the errors."""
+"""Whether a network may compute in bfloat16: only if its accuracy does not change."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class PrecisionCheck:
         return abs(self.candidate_nrmse - self.reference_nrmse) < NRMSE_SHIFT_LIMIT_PERCENT
 
     def __str__(self) -> str:
-        """Both errors and what follows from them."""
+        """Both errors and the verdict."""
         verdict = "good enough" if self.accepted else "not good enough"
         return (
             f"NRMSE {self.reference_nrmse:.3f} becomes {self.candidate_nrmse:.3f} %: {verdict} "

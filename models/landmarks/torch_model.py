@@ -1,6 +1,6 @@
 """A landmark network run by torch: any network, on a CPU or on CUDA, and its weights file.
 
-`models.landmarks.model` has what every model has in common, and loads them.
+`models.landmarks.model` has the common base class, and loads them.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ class TorchLandmarkModel(LandmarkModel):
     """A landmark network in torch's inference form, on one device.
 
     Args:
-        network: any network of either paper, or an external one; it is left as it is.
-        card: what the weights file says about itself.
+        network: any network of either paper, or an external one; it is not changed.
+        card: the metadata of the weights file.
         device: auto, cpu, cuda or cuda:i.
         weights_sha256: hex digest of the weights file.
-        bfloat16: compute in half the precision; see `models.landmarks.precision`.
+        bfloat16: compute in bfloat16; see `models.landmarks.precision`.
         compiled: by torch.compile, at the first predictions; needs a C++ compiler.
-        batch_windows: windows in a call of the network; None: what suits the device.
+        batch_windows: windows in a call of the network; None: a size that suits the device.
     """
 
     def __init__(
@@ -90,22 +90,22 @@ class TorchLandmarkModel(LandmarkModel):
 
     @property
     def makes_heatmaps(self) -> bool:
-        """Whether a codec reads the network's output."""
+        """Whether the network's output is heatmaps, to be decoded by a codec."""
         return self._heatmap_stride is not None
 
     def read_by(self, codec: str) -> TorchLandmarkModel:
         """See `LandmarkModel`.
 
-        Maps that were trained to be read by soft-argmax are Gaussians after their softmax, and so
-        are they read.
+        The softmax of maps that were trained for soft-argmax is a Gaussian, which the other codecs
+        decode.
 
         Raises:
-            UsageError: the network makes no heatmaps, or not such as soft-argmax reads.
+            UsageError: the network makes no heatmaps, or none that soft-argmax can decode.
         """
         if not self.makes_heatmaps:
-            raise UsageError(f"{self!r}: makes no heatmaps to be read by {codec}")
+            raise UsageError(f"{self!r}: makes no heatmaps for {codec} to decode")
         if codec == "soft_argmax" and self._trained_codec != codec:
-            raise UsageError(f"{self!r}: its heatmaps are not made to be read by {codec}")
+            raise UsageError(f"{self!r}: its heatmaps were not trained for {codec}")
         other = copy.copy(self)
         other.card = dataclasses.replace(self.card, codec=codec)
         return other
@@ -114,7 +114,7 @@ class TorchLandmarkModel(LandmarkModel):
     def _predict(
         self, crops: npt.NDArray[np.uint8], windows: npt.NDArray[np.intp]
     ) -> npt.NDArray[np.float32]:
-        """(M, 68, 3) x, y, spread where every crop is used and every window another."""
+        """(M, 68, 3) x, y, spread; every crop is used, no two windows are equal."""
         with _whole_float32():
             return self._read_all(crops, windows)
 
@@ -143,7 +143,7 @@ class TorchLandmarkModel(LandmarkModel):
         return normalized.to(self._dtype).movedim(-1, -3)
 
     def _read_output(self, output: Any) -> Tensor:
-        """What a network gives to (B, 68, 3) x, y, spread in crop pixels.
+        """A network's output to (B, 68, 3) x, y, spread in crop pixels.
 
         Coordinates (B, L, 2), maps (B, L or 2 L, h, w), or a pair of one of them with the spread.
         """
@@ -200,7 +200,7 @@ def read_landmark_weights(path: Path) -> tuple[dict[str, Tensor], LandmarkCard]:
 def checked_tensors(
     path: Path, arrays: Mapping[str, npt.NDArray[Any]], card: LandmarkCard
 ) -> dict[str, Tensor]:
-    """What `read_arrays` gave, as tensors for the network that the card names.
+    """The result of `read_arrays` as tensors for the network that the card names.
 
     Raises WeightsError as `read_landmark_weights` does.
     """

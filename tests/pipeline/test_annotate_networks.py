@@ -78,7 +78,7 @@ def test_a_network_from_elsewhere(facetracks, boxed, tmp_path) -> None:
     command = ("annotate", boxed, "--output", tmp_path / "half", "--weights", weights)
     refused = facetracks(*command, "--precision", "bfloat16")
     assert refused.status == 2
-    assert "networks from elsewhere run in the form they were saved in" in refused.err
+    assert "external networks run in the form they were saved in" in refused.err
 
 
 def test_a_wrong_network_is_wrong_usage(facetracks, boxed, tmp_path) -> None:

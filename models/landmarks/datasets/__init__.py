@@ -10,10 +10,10 @@
 | dlib_xml | dlib's image metadata | stills, several faces each |
 | pseudo68 | teacher labels (.npz) of a video | faces of some frames |
 
-Videos are `LabelledVideo`s, which read their frames and labels as they are taken; stills are
-`LabelledFace`s, whose pictures are read when they are loaded; a `LabelledSet` holds either. A
-track Parquet with its video is read by `pipeline.data.labelled_tracks`, into the same.
+A video is a `LabelledVideo`, which reads frames and labels lazily; a still is a `LabelledFace`,
+whose picture is read by `load`; a `LabelledSet` holds both kinds. `pipeline.data.labelled_tracks`
+reads a track Parquet and its video into the same classes.
 
-What is broken or missing raises AnnotationError, which names file and line. Readers that take
-`skipped` leave it out instead where a list is given, and append the message to it.
+Broken or missing annotations raise AnnotationError, which names file and line. With a list as
+`skipped`, readers leave such faces out instead and append the message to the list.
 """

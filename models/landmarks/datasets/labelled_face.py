@@ -20,18 +20,18 @@ __all__ = ["AnnotationError", "FaceOrigin", "LabelledFace", "read_rgb"]
 
 
 class AnnotationError(UsageError):
-    """An annotation file is not what it must be; the message names file and line."""
+    """An annotation file is invalid; the message names file and line."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class FaceOrigin:
-    """Where a labelled face comes from; what a data set does not say is empty.
+    """Where a labelled face comes from; fields that a data set lacks are empty.
 
     data_set: its name, with the split.
     video: name of the video; of a still, of its picture.
     frame: place in the video, from 0.
     face: which face of the picture, or of the video, from 0.
-    category, movement, expression: what its data set sorts it by.
+    category, movement, expression: its groups in the data set.
     """
 
     data_set: str = ""
@@ -51,11 +51,11 @@ class LabelledFace:
     image: (H, W, 3) uint8 RGB, or the path of a picture to be read.
     landmarks_px: (68, 2) float32, top-left pixel centre at (0, 0); NaN for landmarks that the
         labels of its data set do not have.
-    box_xyxy_px: (4,) float32, YuNet's own or what `box_from_landmarks` makes of the landmarks.
+    box_xyxy_px: (4,) float32, by YuNet, or by `box_from_landmarks`.
     earlier: the same face in the frames just before, oldest first, where they are known.
     origin: data set, video, frame, face.
-    labels_right_px: how far right of where the mirror image would put them the labels of its
-        data set lie; a mirrored face is labelled so too.
+    labels_right_px: horizontal bias of the data set's labels: how far right of the mirrored
+        labels of the mirrored picture they lie. Mirroring a sample keeps it.
     """
 
     name: str
@@ -74,7 +74,7 @@ class LabelledFace:
         landmarks_px: npt.NDArray[np.float32],
         origin: FaceOrigin,
     ) -> LabelledFace:
-        """A face whose box is what a detector would draw around its (68, 2) landmarks."""
+        """A face whose box is computed from its (68, 2) landmarks (`box_from_landmarks`)."""
         return cls(name, image, landmarks_px, box_from_landmarks(landmarks_px), origin=origin)
 
     def __repr__(self) -> str:

@@ -13,7 +13,7 @@ __all__ = ["LabelledSet"]
 
 @dataclasses.dataclass(frozen=True, slots=True, repr=False)
 class LabelledSet:
-    """Labelled faces of one data set, read as they are taken.
+    """Labelled faces of one data set, read lazily.
 
     name: of the data set and its split.
     stills: faces whose pictures have no neighbours in time.

@@ -1,10 +1,10 @@
-"""video whose frames are labelled, read when it is used.
+"""A video with labelled frames, read lazily.
 
     frames.pictures() --> number, key, picture --+
                                    |             +--> faces(): one LabelledFace after the other
     labels ---------------------> [key] ---------+--> track(): landmarks and pictures of one face
 
-A key is what the labels of a frame are filed under: its number, or its timestamp.
+A key identifies a frame in the labels: its number, or its timestamp.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class Frame(NamedTuple):
     """A frame of a video.
 
     number: its place in the video, from 0.
-    key: what its labels are filed under.
-    picture: (H, W, 3) uint8 RGB or a picture file; None where it was not wanted.
+    key: identifies it in the labels.
+    picture: (H, W, 3) uint8 RGB or a picture file; None where it was not requested.
     """
 
     number: int
@@ -88,7 +88,7 @@ class VideoFile:
 class PictureFiles:
     """The frames of a video as picture files, by number; keys are numbers.
 
-    They are not read here: a frame whose file is broken is told where it is loaded.
+    Files are not read here: a broken one raises when it is loaded.
     """
 
     paths: Mapping[int, Path]
@@ -114,15 +114,15 @@ class FaceLabel:
 
     @classmethod
     def from_landmarks(cls, landmarks_px: npt.NDArray[np.float32]) -> FaceLabel:
-        """A face whose box is what a detector would draw around its landmarks."""
+        """A face whose box is computed from its landmarks (`box_from_landmarks`)."""
         return cls(landmarks_px, box_from_landmarks(landmarks_px))
 
 
 @dataclasses.dataclass(frozen=True, slots=True, repr=False)
 class LabelledVideo:
-    """A video and the labels of its frames; neither is read before it is asked for.
+    """A video and the labels of its frames, both read lazily.
 
-    origin: what all of its faces share: data set, video, category, movement, expression.
+    origin: the fields common to its faces: data set, video, category, movement, expression.
     frames: where its pictures come from.
     labels: the faces of each labelled frame, by the frame's key. Looking one up may read a
         file, and raise AnnotationError.
@@ -144,11 +144,11 @@ class LabelledVideo:
         """Every labelled face in the order of frames, with its picture.
 
         `earlier` holds the same face in up to window_frames - 1 frames right before, as far
-        as they are labelled. One picture a frame of a window is held.
+        as they are labelled. At most window_frames pictures are held in memory.
 
         Raises:
             AnnotationError: a label is broken or missing, the video cannot be decoded or ends
-                before a labelled frame; with `skipped` what that costs is left out instead.
+                before a labelled frame; with `skipped` the faces concerned are left out instead.
         """
         before: dict[int, list[LabelledFace]] = {}  # of the frame before, by face
         last = -1

@@ -1,4 +1,4 @@
-"""Numbers in annotation files: what every reader checks of them."""
+"""Parsing and checking of numbers in annotation files."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def parse_numbers(where: str, texts: Sequence[str]) -> npt.NDArray[np.float32]:
 def checked_landmarks(
     where: str, landmarks_px: npt.NDArray[np.floating]
 ) -> npt.NDArray[np.float32]:
-    """(68, 2) landmarks as float32, if an error can be measured with them.
+    """(68, 2) landmarks as float32, after a check that errors can be normalized by them.
 
     Raises:
         AnnotationError: the outer corners of the eyes coincide.
@@ -45,7 +45,7 @@ def checked_landmarks(
 
 @contextlib.contextmanager
 def leaving_out_broken(skipped: list[str] | None) -> Iterator[None]:
-    """Goes on after an AnnotationError: its message is appended to `skipped`. None: it raises."""
+    """Appends the message of an AnnotationError to `skipped`; with None, the error is raised."""
     try:
         yield
     except AnnotationError as error:

@@ -20,16 +20,16 @@ from schemas.landmarks import LANDMARK_COUNT
 
 __all__ = ["LABELS_RIGHT", "read_pseudo68"]
 
-#: How far right of their mirror image's the teachers' labels lie, in interocular distances: they
-#: were aligned to labels of people, who label so.
+#: Horizontal bias of the teachers' labels (`LabelledFace.labels_right_px`) in interocular
+#: distances. Teachers were aligned to manual annotations, which have the same bias.
 LABELS_RIGHT: Final = 0.008
-#: Teachers that differ by this much, in percent of the interocular distance, do not agree.
+#: Teachers agree if their mean distance, in percent of the interocular distance, is below this.
 _APART_PERCENT: Final = 2.1
 #: Interocular distance over the longer side of the box: seen from the front; turned by 50 degrees.
 _FRONTAL, _TURNED = 0.62, 0.40
 _SMALLEST_EYES_PX: Final = 40.0
 
-#: Faces are numbered frame by frame; where two boxes overlap less, the number changed hands.
+#: Faces are numbered frame by frame: below this overlap a number denotes another face.
 _SAME_FACE_IOU: Final = 0.4
 
 
@@ -42,8 +42,8 @@ def read_pseudo68(
 ) -> list[LabelledFace]:
     """Teacher labels of the faces of one video, with the frames they were made on.
 
-    Labels are the mean of two teachers where they agree; where they do not, the first alone on
-    heads that are turned far, and none elsewhere. About `faces_per_video` are kept, evenly
+    Labels are the mean of two teachers where they agree. Where they do not, the first teacher's
+    are used on strongly turned heads, and none on others. About `faces_per_video` are kept, evenly
     spaced, and a quarter as many whose eyes are shut most, each with up to `earlier_frames`
     frames of the same face just before it.
 
@@ -52,7 +52,7 @@ def read_pseudo68(
             cannot be opened or has fewer frames than the labels name.
     """
     arrays = _load_pseudo_arrays(labels)
-    landmarks, trusted = _taught(arrays["a_px"], arrays["b_px"], arrays["box_xywh_px"])
+    landmarks, trusted = _merge_teachers(arrays["a_px"], arrays["b_px"], arrays["box_xywh_px"])
     usable = np.flatnonzero(trusted)
     if len(usable) > faces_per_video:
         spaced = usable[np.round(np.linspace(0, len(usable) - 1, faces_per_video)).astype(int)]
@@ -122,12 +122,12 @@ def _load_pseudo_arrays(labels: Path) -> dict[str, npt.NDArray[Any]]:
     return arrays
 
 
-def _taught(
+def _merge_teachers(
     a_px: npt.NDArray[np.floating],
     b_px: npt.NDArray[np.floating],
     box_xywh_px: npt.NDArray[np.floating],
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-    """(N, 68, 2) labels of two teachers made one, and (N,) whether to trust them."""
+    """Merged (N, 68, 2) labels of two teachers, and (N,) whether they are trusted."""
     side = box_xywh_px[:, 2:].max(1)
     interocular = interocular_px(a_px)
     with np.errstate(invalid="ignore"):

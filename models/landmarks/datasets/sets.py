@@ -1,13 +1,13 @@
-"""The labelled sets of a data folder: what is trained on, and what is only measured on.
+"""The labelled sets of a data folder, for training and for evaluation.
 
 | set | where | labels |
 | --- | --- | --- |
-| 300w | DIR/faces68/300w: helen/trainset, lfpw/trainset, afw | people's |
-| turned | DIR/faces68/300wlp_ibug, four photographs of five | a 3D fit to people's |
+| 300w | DIR/faces68/300w: helen/trainset, lfpw/trainset, afw | manual |
+| turned | DIR/faces68/300wlp_ibug, four photographs of five | a 3D fit to manual labels |
 | pseudo68 | DIR/pseudo68, DIR/videos | two teachers' |
 | ytf68 | DIR/ytf68/train | a network's |
 
-Measured on, never trained on:
+For evaluation only:
 
 | set | where |
 | --- | --- |
@@ -43,13 +43,13 @@ __all__ = [
     "read_ytf68",
 ]
 
-#: How much of the training is drawn from each, in proportion.
+#: Sampling weight of each training set.
 _SHARES: Final = {"300w": 0.46, "turned": 0.14, "pseudo68": 0.14, "ytf68": 0.10}
 _HELD_OUT_EVERY: Final = 5
-#: The labels of ytf68 sit this much too far right, in units of the box's longer side: the median
-#: distance of 1,473 faces to predictions that were averaged with those on the mirror image. Left
-#: in, mirroring would turn it into a blur of 2 % of the interocular distance. Only training
-#: takes it out; figures are measured on the labels as they are.
+#: Horizontal bias of the labels of ytf68, in units of the box's longer side: the median distance
+#: of 1,473 faces to predictions averaged with those on the mirrored picture. Uncorrected, mirror
+#: augmentation would turn it into a blur of 2 % of the interocular distance. It is corrected in
+#: training only; evaluation uses the labels as published.
 _YTF68_SHIFT_RIGHT: Final = 0.0096
 
 
@@ -75,10 +75,10 @@ def read_training_sets(
     earlier_frames: int = 0,
     skipped: list[str] | None = None,
 ) -> Iterator[tuple[str, float, list[LabelledFace]]]:
-    """Yields (name, share, faces) of each set that is trained on; the shares of all add up to 1.
+    """Yields (name, share, faces) of each training set; the shares add up to 1.
 
-    The share is how much of the training is drawn from a set. One item a video, so a caller can
-    show progress and need not hold whole frames of all of them.
+    The share is the set's sampling weight. Each video is one item, so a caller can show progress
+    and need not hold the frames of all videos.
 
     Raises:
         UsageError: a set is not in the folder, or an annotation is broken; with `skipped` what
@@ -87,8 +87,8 @@ def read_training_sets(
     whole = sum(_SHARES[name] for name in names)
     share = {name: _SHARES[name] / whole for name in names}
     if "300w" in names:
-        people = read_300w(_existing(data / "faces68" / "300w"), "train", skipped=skipped).stills
-        yield "300w", share["300w"], [_labelled_right(face) for face in people]
+        manual = read_300w(_existing(data / "faces68" / "300w"), "train", skipped=skipped).stills
+        yield "300w", share["300w"], [_with_label_bias(face) for face in manual]
     if "turned" in names:
         yield "turned", share["turned"], _turned_faces(data, held_out=False, skipped=skipped)
     if "ytf68" in names:
@@ -127,14 +127,14 @@ def _photograph(face: LabelledFace) -> str:
     return found[1] if found else face.name
 
 
-def _labelled_right(face: LabelledFace) -> LabelledFace:
-    """The face with how far right of their mirror image's its labels lie."""
+def _with_label_bias(face: LabelledFace) -> LabelledFace:
+    """The face with the horizontal bias of manual annotations."""
     right = LABELS_RIGHT * float(interocular_px(face.landmarks_px))
     return dataclasses.replace(face, labels_right_px=right)
 
 
 def _unshifted(face: LabelledFace) -> LabelledFace:
-    """The face with its landmarks, and box, moved left by what YouTube Faces' labels are off."""
+    """The face with landmarks and box moved left by the bias of ytf68's labels."""
     x0, y0, x1, y1 = face.box_xyxy_px
     shift = np.float32(_YTF68_SHIFT_RIGHT * max(x1 - x0, y1 - y0))
     return dataclasses.replace(

@@ -5,9 +5,9 @@
 The archive's folder names are not described in public, so this reader assumes little: a
 recording is a folder with its frames as pictures, numbered from 1, each with a .pts beside it,
 or with vid.avi and annot/*.pts as in 300VW; the words of its path below DIR name, in any order,
-the subject (the first number), the movement and the expression. Where the same is there twice,
-filmed with the camera of the helmet, folders with a word of `_STILL_CAMERA` are left out: the
-papers use the other, 504 recordings of 12 subjects.
+the subject (the first number), the movement and the expression. Recordings of the helmet camera
+(a word of `_STILL_CAMERA` in the path) are left out: the papers use the other camera, 504
+recordings of 12 subjects.
 """
 
 from __future__ import annotations

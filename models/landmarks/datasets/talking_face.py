@@ -68,7 +68,7 @@ def _read_label(path: Path) -> FaceLabel:
 def _box(points: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """The box of a detector; it depends on extents, nose tip and eyes.
 
-    So the points of the outline may stand in for any of iBUG's others.
+    So the points of the outline may replace any of iBUG's other points.
     """
     rest = np.delete(points, [*range(_EYES.start, _EYES.stop), _NOSE_TIP, *_NOSTRILS], axis=0)
     eyes = points[_EYES]

@@ -1,4 +1,4 @@
-"""How far the heatmap codecs are off on heatmaps whose landmark is known."""
+"""Errors of the heatmap codecs on synthetic heatmaps with known landmarks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from models.landmarks.networks.heatmap_codecs import (
 
 __all__ = ["DISTURBANCES", "Disturbance", "codec_errors_px", "disturbed_heatmaps"]
 
-#: A network's errors are alike in neighbouring pixels, so the noise is blurred a little.
+#: Errors of networks are correlated between neighbouring pixels, so the noise is blurred.
 _NOISE_BLUR_PX: Final = 0.7
 _NOISE_BLUR_RADIUS_PX: Final = 4
 
@@ -28,9 +28,9 @@ _NOISE_BLUR_RADIUS_PX: Final = 4
 class Disturbance:
     """How heatmaps differ from the Gaussians of Eq. 1 that the codecs expect.
 
-    name: what it is called in a table.
+    name: its label in tables.
     noise: standard deviation of the noise before it is blurred; a heatmap's peak is 1.
-    sigma_px: true standard deviation of the Gaussians, where codecs are told SIGMA_PX.
+    sigma_px: true standard deviation of the Gaussians; codecs assume SIGMA_PX.
     at_edge: landmarks within 3 px of the left and upper edges, instead of well inside.
     """
 
@@ -80,7 +80,7 @@ def disturbed_heatmaps(
 
 
 def _blurred(noise: Tensor) -> Tensor:
-    """Without the border that the blur reads; not scaled back to the noise's deviation."""
+    """Blurred noise without its padding; the standard deviation is not restored."""
     at = torch.arange(-_NOISE_BLUR_RADIUS_PX, _NOISE_BLUR_RADIUS_PX + 1.0)
     kernel = (-0.5 * (at / _NOISE_BLUR_PX).square()).exp()
     kernel = kernel / kernel.sum()

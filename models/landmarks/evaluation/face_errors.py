@@ -1,4 +1,4 @@
-"""Errors of many labelled faces, and what they come to: whole, by label, by size of the face."""
+"""Errors of many labelled faces, in total, by group and by face size."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ __all__ = [
     "labelled_groups",
 ]
 
-#: Which landmarks are averaged over, by their number: all, and those common with Talking Face.
+#: Subsets of landmarks to average over, by size: all, and those shared with Talking Face.
 LANDMARK_SUBSETS: Final[Mapping[int, Sequence[int]]] = {
     LANDMARK_COUNT: range(LANDMARK_COUNT),
     len(COMMON_LANDMARKS): COMMON_LANDMARKS,
 }
 _SCALES: Final = 5
 Opening = Literal["eyes", "mouth"]
-#: Heights over widths that say how far eyes and mouth are open.
+#: Aspect ratios of eyes and mouth.
 OPENINGS: Final[Mapping[Opening, Callable[[npt.NDArray[np.floating]], npt.NDArray[np.float64]]]] = {
     "eyes": lambda landmarks_px: eye_openings(landmarks_px).mean(-1),
     "mouth": mouth_opening,
@@ -44,16 +44,16 @@ OPENINGS: Final[Mapping[Opening, Callable[[npt.NDArray[np.floating]], npt.NDArra
 
 @dataclasses.dataclass(frozen=True, slots=True, repr=False)
 class FaceErrors:
-    """Errors of N faces; a face without a prediction has infinite ones.
+    """Errors of N faces; infinite for a face without a prediction.
 
     origins: (N,) where each face comes from.
     distance_px: mean distance to the labels over each of LANDMARK_SUBSETS, (N,) each; NaN where
         the labels lack some of them.
-    length_px: what each normalization divides by, (N,) each.
-    opening_error: how far off the openings of eyes and mouth are, heights over widths, (N,) each;
-        infinite for missed faces, NaN where the labels lack some of their landmarks.
+    length_px: the length of each normalization, (N,) each.
+    opening_error: absolute errors of the aspect ratios of eyes and mouth, (N,) each; infinite for
+        missed faces, NaN where the labels lack some of their landmarks.
     landmark_px: (N, 68) the distance of each landmark to its label.
-    spread_px: (N, 68) what the network said that distance may be; NaN where it does not say.
+    spread_px: (N, 68) the network's own estimate of that distance; NaN where it has none.
     """
 
     origins: Sequence[FaceOrigin]
@@ -73,7 +73,7 @@ class FaceErrors:
     ) -> FaceErrors:
         """Compares (N, 68, 2) predictions, infinite for missed faces, with (N, 68, 2) labels.
 
-        `spread_px` is the (N, 68) distance that the network expects.
+        `spread_px` is the network's (N, 68) estimate of the distance.
         """
         if spread_px is None:
             spread_px = np.full(truth_px.shape[:2], np.nan)
@@ -144,7 +144,7 @@ def _opening_error(
 
 
 def labelled_groups(errors: FaceErrors) -> Iterator[tuple[str, FaceErrors]]:
-    """(name, faces) of every category, movement and expression that the labels tell apart.
+    """(name, faces) of every category, movement and expression in the labels.
 
     As in the local-motion paper's Tables 2 and 3: movements with a neutral expression,
     expressions without a movement, where the labels know both.
@@ -161,7 +161,7 @@ def labelled_groups(errors: FaceErrors) -> Iterator[tuple[str, FaceErrors]]:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ScaleErrors:
-    """Faces of like size (FHR Table 2).
+    """Faces of similar size (FHR Table 2).
 
     faces: different ones; `missed` counts one once for each box that it was measured on.
     interocular_px: their mean distance of the outer eye corners.

@@ -1,11 +1,11 @@
-"""Errors of a landmark model on labelled faces, given the boxes that a detector would give.
+"""Errors of a landmark model on labelled faces, on boxes like a detector's.
 
     faces, with the frames before them --boxes--> windows of crops --model--> landmarks
                                                               labels --FaceErrors--+
 
-A face without frames before it fills its window by itself, as the pipeline does at a track's
-first frames. The boxes of a window scatter together: between two detections the pipeline
-interpolates them.
+A face without earlier frames is repeated to fill its window, as the pipeline does at a track's
+first frames. All boxes of a window get the same jitter, since the pipeline interpolates boxes
+between two detections.
 """
 
 from __future__ import annotations
@@ -41,21 +41,21 @@ __all__ = [
 ]
 
 Box = npt.NDArray[np.float32]
-#: The boxes to measure a face on; None is a box that was not found.
+#: The boxes to evaluate a face on; None for a missed detection.
 BoxesOfFace = Callable[[LabelledFace], Sequence[Box | None]]
 
-#: A box is a labelled face's own where they overlap at least this much.
+#: A box belongs to a labelled face if their IoU is at least this.
 SAME_FACE_IOU: Final = 0.4
 _BATCH_WINDOWS: Final = 64
 
 
 def label_boxes(face: LabelledFace) -> Sequence[Box]:
-    """The box of the labels as it is."""
+    """The box of the labels, unchanged."""
     return [face.box_xyxy_px]
 
 
 def jittered_boxes(*, draws: int, seed: int) -> BoxesOfFace:
-    """`draws` boxes a face that scatter about the labels' as the detector's do."""
+    """`draws` boxes for each face: the labels' box with the detector's noise (`jitter_box`)."""
     rng = np.random.default_rng(seed)
     return lambda face: [jitter_box(face.box_xyxy_px, rng) for _ in range(draws)]
 
@@ -63,9 +63,8 @@ def jittered_boxes(*, draws: int, seed: int) -> BoxesOfFace:
 def detected_boxes(detector: FaceDetector) -> BoxesOfFace:
     """The detector's box of the face, or None.
 
-    Pictures are reduced to the detector's input size and get a border of a tenth, since some
-    pictures are cut closely around a face. A detection is a face's own where their boxes
-    overlap by SAME_FACE_IOU.
+    Pictures are reduced to the detector's input size and padded by a tenth, since some are cut
+    closely around a face. A detection belongs to a face if their IoU is SAME_FACE_IOU or more.
     """
     return lambda face: [_detected_box(face, detector)]
 
@@ -79,7 +78,7 @@ def measure_faces(
 ) -> FaceErrors:
     """Errors of each face on each of its boxes, in their order; a box of None is a miss.
 
-    Holds one batch of crops, whatever the number of faces.
+    Memory is bounded by one batch of crops.
 
     Raises:
         AnnotationError: a picture cannot be read; with `skipped` its face is left out instead.
@@ -98,7 +97,7 @@ def measure_faces(
 def errors_on_jittered_boxes(
     model: LandmarkModel, faces: Sequence[LabelledFace], *, draws: int = 1, seed: int = 0
 ) -> npt.NDArray[np.float64]:
-    """NRMSE in percent of each face on `draws` boxes that scatter as the detector's do.
+    """NRMSE in percent of each face on `draws` jittered boxes.
 
     Returns (N, draws).
     """
@@ -109,7 +108,7 @@ def errors_on_jittered_boxes(
 def errors_on_boxes(
     model: LandmarkModel, faces: Sequence[LabelledFace], boxes_xyxy_px: Sequence[npt.ArrayLike]
 ) -> npt.NDArray[np.float64]:
-    """NRMSE in percent of each face on the box that is given for it: (N,)."""
+    """NRMSE in percent of each face on its given box: (N,)."""
     given = iter(boxes_xyxy_px)
     errors = measure_faces(model, faces, lambda _: [np.asarray(next(given), np.float32)])
     return errors.percent("interocular")
@@ -157,7 +156,7 @@ class _Batch:
         return affine
 
     def measured(self) -> FaceErrors:
-        """The errors of what was added."""
+        """The errors of the faces that were added."""
         truth = np.array(self._truth, np.float64).reshape(-1, LANDMARK_COUNT, 2)
         predicted = np.full_like(truth, np.inf)
         spread = np.full(truth.shape[:2], np.nan)

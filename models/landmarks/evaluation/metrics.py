@@ -6,9 +6,9 @@ or in percent of one of two lengths of the ground truth:
 | normalization | length | used in |
 | --- | --- | --- |
 | interocular | between the eyes' outer corners (36, 45) | Local motion Table 6, FHR Tables 1, 3-6 |
-| box-diagonal | of the box that just holds the landmarks | Local motion Tables 1-5 |
+| box-diagonal | of the landmarks' bounding box | Local motion Tables 1-5 |
 
-A percentage of the one says nothing about the other, so every figure carries the name.
+The two are not comparable, so every figure names its normalization.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def interocular_px(landmarks_px: npt.NDArray[np.floating]) -> npt.NDArray[np.flo
 
 
 def box_diagonal_px(landmarks_px: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-    """The diagonal of the box that just holds (..., 68, 2) landmarks: (...).
+    """The diagonal of the bounding box of (..., 68, 2) landmarks: (...).
 
     NaN where labels lack landmarks: the box of some landmarks is not that of all.
     """
@@ -82,7 +82,7 @@ def nrmse_percent(
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class LandmarkErrors:
-    """What a set of errors in percent comes to.
+    """Summary of a set of errors in percent.
 
     A face without a prediction counts as an error of infinity: it is in `missed`, in FR as a
     failure and in AUC as 0; mean and median are over the faces with a prediction, and NaN

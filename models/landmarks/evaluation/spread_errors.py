@@ -1,8 +1,8 @@
-"""Whether the spread that a network tells is true: over all landmarks of all faces.
+"""Calibration of the spread that a network predicts, over all landmarks of all faces.
 
-| figure | what a perfect spread has |
+| figure | value of a perfect spread |
 | --- | --- |
-| rank correlation with the distance to the labels | high, 1 is out of reach: it is an expectation |
+| rank correlation with the distance to the labels | high; below 1, as it is an expectation |
 | mean distance over mean spread, in each fifth of the spread | 1 |
 """
 
@@ -27,7 +27,7 @@ class SpreadErrors:
 
     landmarks: how many were compared, over all faces.
     rank_correlation: Spearman's, of spread and distance, in units of each face's eyes.
-    spread_percent, error_percent: means in each fifth of the spread, from the surest, in
+    spread_percent, error_percent: means in each fifth of the spread, the smallest first, in
         percent of the distance of the outer eye corners.
     """
 
@@ -38,18 +38,18 @@ class SpreadErrors:
 
 
 def spread_scale(errors: FaceErrors) -> float:
-    """What to multiply told spreads by so that their mean is the mean error; 1 where none is told.
+    """The factor that makes the mean predicted spread the mean error; 1 without predictions.
 
-    Each face counts alike, whatever its size.
+    Errors are relative to the face's size, so each face has the same weight.
     """
-    told = spread_errors(errors)
-    if told is None:
+    found = spread_errors(errors)
+    if found is None:
         return 1.0
-    return float(np.mean(told.error_percent) / np.mean(told.spread_percent))
+    return float(np.mean(found.error_percent) / np.mean(found.spread_percent))
 
 
 def spread_errors(errors: FaceErrors) -> SpreadErrors | None:
-    """Compares spreads with distances where both are known; None where the network tells none."""
+    """Compares spreads with distances where both are known; None if none is."""
     length = errors.length_px["interocular"][:, None]
     spread, distance = 100 * errors.spread_px / length, 100 * errors.landmark_px / length
     known = np.isfinite(spread) & np.isfinite(distance)

@@ -1,4 +1,4 @@
-"""Finished tracks against a labelled video: which row is which face, and how steady it is."""
+"""Errors and stability of finished tracks on a labelled video."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ Array = npt.NDArray[np.float64]
 
 @dataclasses.dataclass(frozen=True, slots=True, repr=False)
 class MatchedFaces:
-    """The N labelled faces of a video, in the order of frames, and what tracks say of them.
+    """The N labelled faces of a video, in the order of frames, and the tracks' landmarks of them.
 
     origins: (N,) where each is from.
-    truth_px: (N, 68, 2) labels, NaN for landmarks that they lack.
+    truth_px: (N, 68, 2) labels, NaN for landmarks that are not labelled.
     predicted_px: (N, 68, 2) landmarks of the tracks, infinite where a face has no row.
     """
 

@@ -1,1 +1,1 @@
-"""Landmark networks from elsewhere: ONNX files with a card, checked, run by onnxruntime."""
+"""External landmark networks: ONNX files with a card, checked, run by onnxruntime."""

@@ -1,4 +1,4 @@
-"""The JSON card beside a network from elsewhere: what goes in and what comes out."""
+"""The JSON card beside an external network: a description of its input and output."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ _COLORS: Final = ("RGB", "BGR")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ExternalCard:
-    """What the card says; fields without a default are needed.
+    """The fields of the card; those without a default are required.
 
     L is the number of points of the layout.
 
     format: EXTERNAL_FORMAT.
     crop_size_px: side of the square input.
-    output: what comes out: heatmaps (B, L, h, w), or coordinates (B, L, 2), (B, L, 3), of which z
-        is left out, or flat, (x, y) in crop_px (the centre of the top-left pixel at (0, 0)),
+    output: kind of output: heatmaps (B, L, h, w), or coordinates (B, L, 2), (B, L, 3), of which z
+        is ignored, or flat, (x, y) in crop_px (the centre of the top-left pixel at (0, 0)),
         zero_to_one (of the crop's edges) or crop_units (-0.5 to 0.5 of the crop's edges).
     landmark_layout: of the points, one of LAYOUTS.
     pixel_mean_rgb, pixel_std_rgb: of pixel values 0..255, by which the input is normalized.
     heatmap_stride: crop pixels a heatmap pixel; heatmaps only.
     color: order of the input's channels.
     codec, sigma_px: see LandmarkCard; heatmaps only.
-    landmarks_output: name of the output; needed where there are several besides the spread.
+    landmarks_output: name of the output; required where there are several besides the spread.
     spread_output: name of an output (B, L), the expected distance from the truth: crop pixels of
         heatmaps and crop_px, else shares of the crop's side. None where the network has none.
     crop_scale, window_frames, licence, training: see LandmarkCard.
@@ -60,10 +60,10 @@ class ExternalCard:
 
 
 def read_external_card(path: Path, content: bytes) -> tuple[ExternalCard, LandmarkCard]:
-    """The card, and what it says in our own card's terms: of the 68, whatever the layout.
+    """The card, and its equivalent `LandmarkCard`, of the 68 landmarks whatever the layout.
 
     Raises:
-        WeightsError: it is no card, or a value cannot be; names the file and the field.
+        WeightsError: it is not a card, or a value is invalid; names the file and the field.
     """
     try:
         values: Any = json.loads(content)

@@ -1,4 +1,4 @@
-"""Which files hold networks from elsewhere, told without reading them."""
+"""Recognizes files of external networks by name."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ __all__ = ["is_onnx"]
 
 
 def is_onnx(weights: str | Path | None) -> bool:
-    """Whether weights are named as a network in ONNX."""
+    """Whether the file name is that of an ONNX network."""
     return Path(str(weights)).suffix.lower() == ".onnx"

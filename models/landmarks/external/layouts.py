@@ -1,4 +1,4 @@
-"""Other layouts of facial landmarks, and how the 68 come of their points.
+"""Other layouts of facial landmarks, and their conversion to the 68.
 
     ibug68         300-W; itself
     wflw98         WFLW (Wu et al. 2018): contour 0-32, brows 33-50, nose 51-59, eyes 60-75,
@@ -23,14 +23,14 @@ mean face below the oval lies 0.10 to 0.15 of it outside the jaw.
 Sources of the indices, which agree where not said otherwise:
 
 * wflw98: the table that many public repositories have under WFLW_98_TO_DLIB_68_IDX_MAPPING (eight
-  copies compared), and open-mmlab/mmpose, configs/face_2d_keypoint/rtmpose/face6. The first takes
-  the points at a quarter of the lid for 37 and 38; the second says that those have no counterpart
-  and lie about the point at the half. The lids here keep to both.
+  copies compared), and open-mmlab/mmpose, configs/face_2d_keypoint/rtmpose/face6. The first maps
+  37 and 38 to the points at a quarter of the lid; the second says that they have no counterpart
+  and lie around the point at the half. The interpolation here agrees with both.
 * jd106: `kpt_68_to_106` and `mapping_wflw` of the same file of mmpose, its
   configs/_base_/datasets/lapa.py, and landmarks of two faces of LaPa.
 * mediapipe478: PeizhiYan/Mediapipe_2_Dlib_Landmarks, and the canonical face model of
-  google-ai-edge/mediapipe, whose vertices were compared with the mean of 68 frontal faces that
-  people labelled (300-W's HELEN and LFPW). By that comparison the tip of the nose is vertex 1 and
+  google-ai-edge/mediapipe, whose vertices were compared with the mean of 68 manually labelled
+  frontal faces (300-W's HELEN and LFPW). By that comparison the tip of the nose is vertex 1 and
   not 4, the ends of the brows are between the brow's edges, and the upper lip is between 39, which
   that repository takes, and 40, which others take: 0.2, 4.6 and 1.4 % of the distance of the eyes
   off, where the index alone is 7.7, 9.6 and 3.5.
@@ -49,16 +49,16 @@ from schemas.landmarks import LANDMARK_COUNT
 
 __all__ = ["LAYOUTS", "LandmarkLayout"]
 
-#: One of the 68: a point of the other layout, or two with the weight of the first.
+#: Source of one landmark: a point of the other layout, or two points and the weight of the first.
 _Source = int | tuple[int, int, float]
 
 
 @dataclasses.dataclass(frozen=True)
 class LandmarkLayout:
-    """How the 68 come of the points of another layout.
+    """Conversion of another layout to the 68 landmarks.
 
     Attributes:
-        name: what a card calls it.
+        name: its name in cards.
         count: L, its points.
         sources: for each of the 68 a point, or two points and the weight of the first.
         curves: landmarks that are interpolated, in order, and the points that they lie on from
@@ -75,10 +75,10 @@ class LandmarkLayout:
 
         Args:
             points: (B, L, 2) floating, (x, y).
-            spread: (B, L) in the same unit, NaN where it is not known.
+            spread: (B, L) in the same unit, NaN where unknown.
 
-        Returns: (B, 68, 3) x, y, spread. Interpolated landmarks have a spread in any case. What is
-        NaN in a point is NaN in the landmarks that come of it.
+        Returns: (B, 68, 3) x, y, spread. Interpolated landmarks have a spread in any case. NaN
+        in a point gives NaN in the landmarks computed from it.
         """
         triples = [s if isinstance(s, tuple) else (s, s, 1.0) for s in self.sources]
         first, second, weights = zip(*triples, strict=True)

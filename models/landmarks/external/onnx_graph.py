@@ -1,10 +1,10 @@
-"""What an ONNX file may hold: a graph of standard operators, with every number in the file.
+"""Checks of an untrusted ONNX file: standard operators only, all tensors in the file.
 
-onnxruntime executes what the graph says, so the graph is read first:
+onnxruntime executes the graph, so the graph is checked first:
 
-    operators   of the ONNX standard only: one of a custom domain is code of somebody's library
+    operators   of the ONNX standard only: custom domains run code of other libraries
     tensors     in the file: external data names other files, by any path
-    Loop        refused: how often it turns is a number of the file or of the input
+    Loop        refused: its number of iterations is set by the file or the input
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _MAX_BYTES: Final = 1 << 30
 
 
 def check_onnx(content: bytes) -> None:
-    """Nothing where the bytes are an ONNX model of standard operators that is whole in itself.
+    """Checks that the bytes are a self-contained ONNX model of standard operators.
 
     Raises:
         WeightsError: they are not. The message does not name the file.

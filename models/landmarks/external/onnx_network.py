@@ -1,11 +1,11 @@
-"""Landmark networks in ONNX, run by onnxruntime, in the form that ours have.
+"""External landmark networks in ONNX, run by onnxruntime behind `LandmarkNetwork`.
 
     FILE.onnx   the network: normalized crops (B, 3, S, S), or windows (B, T, 3, S, S) where
                 window_frames is more than 1; or with the channels last; B open or fixed
     FILE.json   its card (`ExternalCard`)
 
-The file is checked before it is run (`check_onnx`), and what it gives each time it runs: shape
-and type must be what the card says, and a point that is not finite is missing (NaN).
+The file is checked before it is loaded (`check_onnx`), and each output after it is computed: shape
+and type must match the card, and a point that is not finite is missing (NaN).
 """
 
 from __future__ import annotations
@@ -49,8 +49,7 @@ class ExternalNetwork(LandmarkNetwork):
     """A session of onnxruntime as a network of L points of the card's layout.
 
     Raises:
-        WeightsError: inputs or outputs are not what the card says. The message does not name the
-            file.
+        WeightsError: inputs or outputs do not match the card. The message does not name the file.
     """
 
     def __init__(self, session: Any, card: ExternalCard) -> None:
@@ -67,10 +66,10 @@ class ExternalNetwork(LandmarkNetwork):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(B, T, 3, S, S) windows to heatmaps (B, L, h, w) or crop units (B, L, 2), and spread.
 
-        The spread is (B, L) float32 crop pixels, NaN where the network does not tell.
+        The spread is (B, L) float32 crop pixels, NaN where the network has none.
 
         Raises:
-            WeightsError: what came out has another shape or type than the card says.
+            WeightsError: shape or type of the output do not match the card.
         """
         output, *spreads = self._run(x)
         maps_or_points = torch.from_numpy(self._read_landmarks(output, len(x)))
@@ -80,7 +79,7 @@ class ExternalNetwork(LandmarkNetwork):
         return maps_or_points.to(x.device), torch.from_numpy(spread).to(x.device)
 
     def _run(self, x: Tensor) -> list[npt.NDArray[Any]]:
-        """What the session gives for B windows, in batches of its own size if that is fixed."""
+        """The session's outputs for B windows, in batches of its fixed size if it has one."""
         if self.frames_seen == 1:
             x = x[:, -1]
         if self.card.color == "BGR":
@@ -126,7 +125,7 @@ class ExternalNetwork(LandmarkNetwork):
         return points
 
     def _read_spread(self, output: npt.NDArray[Any], batch: int) -> npt.NDArray[np.float32]:
-        """(B, L) crop pixels, 0 or more; what is not is NaN."""
+        """(B, L) crop pixels; negative values become NaN."""
         plain = (batch, *(n for n in output.shape[1:] if n != 1))
         self._require(plain, [(batch, self.landmark_count)], output.shape, "spread_output")
         spread: npt.NDArray[np.float32] = output.reshape(batch, self.landmark_count)
@@ -188,7 +187,7 @@ class ExternalNetwork(LandmarkNetwork):
 
 
 def onnx_runs_on_cuda() -> bool:
-    """Whether onnxruntime is installed as the build that has CUDA."""
+    """Whether the installed onnxruntime supports CUDA."""
     return _CUDA in onnxruntime.get_available_providers()
 
 
@@ -196,7 +195,7 @@ def onnx_device(name: str | torch.device) -> torch.device:
     """Where a network in ONNX runs; `auto` is the CPU unless onnxruntime is its GPU build.
 
     Raises:
-        UsageError: no such device, or CUDA without that build.
+        UsageError: no such device, or onnxruntime without CUDA.
     """
     runs = onnx_runs_on_cuda()
     device = resolve_device("cpu" if str(name) == "auto" and not runs else name)
@@ -211,10 +210,10 @@ def onnx_device(name: str | torch.device) -> torch.device:
 def read_external_network(
     path: Path, device: torch.device
 ) -> tuple[ExternalNetwork, LandmarkCard, str]:
-    """The network on a device, its card in our terms, and the hex SHA-256 of both files.
+    """The network on a device, its `LandmarkCard`, and the hex SHA-256 of both files.
 
     Raises:
-        WeightsError: a file is missing or not what it must be; names the file and the field.
+        WeightsError: a file is missing or invalid; names the file and the field.
         UsageError: CUDA does not start.
     """
     if not path.is_file():
@@ -240,7 +239,7 @@ def _session(content: bytes, device: torch.device) -> Any:
         session = open_session(
             content, threads=torch.get_num_threads(), cuda_device=number, arena=True
         )
-    except Exception as error:  # onnxruntime's errors have no class in common
+    except Exception as error:  # onnxruntime's errors have no common base class
         raise WeightsError(f"onnxruntime cannot load it: {_first_line(error)}") from error
     if on_cuda and _CUDA not in session.get_providers():
         raise UsageError(
@@ -252,14 +251,14 @@ def _session(content: bytes, device: torch.device) -> Any:
 
 @torch.inference_mode()
 def _try_out(network: ExternalNetwork) -> None:
-    """Runs the network on black windows, one and three at once, to see what comes out."""
+    """Runs the network on black windows, one and three at once, to check its outputs."""
     size, frames = network.crop_size_px, network.frames_seen
     for batch in (1, 3):
         try:
             output, _ = network(torch.zeros(batch, frames, 3, size, size))
         except WeightsError:
             raise
-        except Exception as error:  # onnxruntime's errors have no class in common
+        except Exception as error:  # onnxruntime's errors have no common base class
             raise WeightsError(
                 f"it does not run on a batch of {batch}: {_first_line(error)}"
             ) from error

@@ -1,4 +1,4 @@
-"""The landmark networks by name: those of both papers, and ours."""
+"""Construction of the landmark networks by name: those of both papers, and the U-net."""
 
 from __future__ import annotations
 

@@ -8,8 +8,8 @@
                    frames in place of FC 1024
     3DRNN   both
 
-"Padding 2" of the paper is read as Keras `same`: it is the only reading that ends at
-2x2x512, and it gives the published parameters: 3,810,184, 11,139,656, 14,296,968 and
+"Padding 2" of the paper is taken as Keras `same`: only this gives 2x2x512, and it gives the
+published numbers of parameters: 3,810,184, 11,139,656, 14,296,968 and
 17,432,136.
 """
 
@@ -118,7 +118,7 @@ class CoordinateNetwork2D(CoordinateNetwork):
 class RecurrentCoordinateNetwork(LandmarkNetwork):
     """2DRNN, or with `early` 3DRNN: windows (B, 3, 3, S, S) to (B, L, 2) in crop units.
 
-    Dropout falls on the output of the LSTM, where FC 1024 had it, and on its recurrent
+    Dropout is applied to the output of the LSTM, as to FC 1024, and to its recurrent
     connections.
     """
 

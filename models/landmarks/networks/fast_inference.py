@@ -1,9 +1,9 @@
-"""Forms of the landmark networks for inference: the same numbers in less time.
+"""Faster forms of the landmark networks for inference, equal up to rounding.
 
-    crops --read_crops--> what windows share --read_windows--> coordinates or heatmaps
+    crops --read_crops--> shared features --read_windows--> coordinates or heatmaps
 
-Windows overlap, so a frame is in up to three of them. What depends on one frame alone is done
-once a crop: everything up to the first connection between frames.
+Windows overlap, so a frame is in up to three of them. Layers before the first connection between
+frames are computed once for each crop.
 
     | network | once a crop | once a window |
     | --- | --- | --- |
@@ -61,11 +61,11 @@ class FastForm(nn.Module):
     """A network in two steps.
 
     Attributes:
-        network: whose parameters both steps use.
-        frames_seen: F, the frames of a window that count: 1 the last one, else all.
-        read_crops: (N, 3, S, S) normalized crops to what windows share, (N, ...); None where
-            they share nothing but the crops.
-        read_windows: (B, F, ...) of what windows share, or of crops, oldest first, to
+        network: the network whose parameters both steps use.
+        frames_seen: F, the frames of a window that are used: 1 (the last) or all.
+        read_crops: (N, 3, S, S) normalized crops to shared features (N, ...); None where
+            only the crops are shared.
+        read_windows: (B, F, ...) shared features, or crops, oldest first, to
             coordinates or heatmaps (B, L, ...).
     """
 
@@ -82,9 +82,9 @@ class FastForm(nn.Module):
 class TemporalConvolution(nn.Module):
     """A 3D convolution with a temporal kernel of 3 and padding 1, in 2D convolutions.
 
-    (B, C, T, H, W) to the same as the convolution gives, without the two of nine products that
-    read the padding before the first and after the last frame. The B pictures of a frame lie
-    together in memory, so each tap reads and adds one stretch.
+    (B, C, T, H, W) to the result of the convolution, without the two of nine products that read
+    the padding before the first and after the last frame. The B pictures of a frame are contiguous
+    in memory, so each tap reads and adds one block.
     """
 
     def __init__(self, convolution: nn.Conv3d) -> None:
@@ -113,15 +113,15 @@ class TemporalConvolution(nn.Module):
 
 
 def fast_form(network: LandmarkNetwork, *, temporal_taps: bool = False) -> FastForm:
-    """A copy of a network for inference; the argument is left as it is.
+    """A copy of a network for inference; the argument is not changed.
 
     Differs from `network.eval()` by float rounding only: at most 1e-4 px.
 
     Args:
-        network: any network of either paper; another is taken as it is, and not copied.
-        temporal_taps: three 2D convolutions for each 3D one (`TemporalConvolution`). They beat
-            3D convolutions on contiguous memory, but not on channels-last memory, where the
-            CPU's leave out the padding by themselves: `facetracks networks` measures both.
+        network: any network of this package; others are used unchanged, and not copied.
+        temporal_taps: three 2D convolutions for each 3D one (`TemporalConvolution`). Faster than
+            3D convolutions on contiguous memory, but not on channels-last memory, where the CPU
+            kernels skip the padding themselves: `facetracks networks` measures both.
     """
     if not isinstance(network, _OURS):
         return FastForm(network, None, network).eval()
@@ -139,10 +139,10 @@ def fast_form(network: LandmarkNetwork, *, temporal_taps: bool = False) -> FastF
 
 
 def in_bfloat16(form: FastForm) -> FastForm:
-    """The form itself, computing in bfloat16 up to its last layer, which stays in float32.
+    """Converts the form to bfloat16, in place, up to its last layer, which stays in float32.
 
-    A coordinate in bfloat16 would be a twentieth of a pixel off by its rounding alone. Takes
-    inputs in bfloat16. Whether it is accurate enough is for `models.landmarks.precision` to say.
+    Rounding a coordinate to bfloat16 alone would cost a twentieth of a pixel. Takes inputs in
+    bfloat16. `models.landmarks.precision` decides whether it is accurate enough.
     """
     form.to(torch.bfloat16)
     network = form.network
@@ -154,7 +154,7 @@ def in_bfloat16(form: FastForm) -> FastForm:
 
 
 def compile_form(form: FastForm) -> FastForm:
-    """The form itself, compiled at its first calls by torch.compile for batches of any size."""
+    """Compiles the form, in place, by torch.compile at its first calls, for any batch size."""
     if form.read_crops is not None:
         form.read_crops = torch.compile(form.read_crops, dynamic=True)
     form.read_windows = torch.compile(form.read_windows, dynamic=True)
@@ -185,8 +185,8 @@ def _steps(network: LandmarkNetwork) -> tuple[Step | None, Step]:
 def fold_batch_norms(network: Network) -> Network:
     """A copy for inference in which layers contain the batch norms that follow them.
 
-    The copy is in evaluation mode, asks for no gradients, and differs from
-    `network.eval()` by float rounding only. The argument is left as it is.
+    The copy is in evaluation mode, without gradients, and differs from
+    `network.eval()` by float rounding only. The argument is not changed.
     """
     folded = copy.deepcopy(network).eval().requires_grad_(False)
     for parent in folded.modules():
@@ -201,7 +201,7 @@ def fold_batch_norms(network: Network) -> Network:
 
 
 def _fold(parent: nn.Module, layer_name: str, norm_name: str) -> None:
-    """Folds one norm into one layer, where the parent has such two."""
+    """Folds a norm into a layer, if the parent has both."""
     layer, norm = getattr(parent, layer_name, None), getattr(parent, norm_name, None)
     if isinstance(layer, nn.Linear) and isinstance(norm, nn.BatchNorm1d):
         fused: nn.Module = fuse_linear_bn_eval(layer, norm)

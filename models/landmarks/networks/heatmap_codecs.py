@@ -1,7 +1,7 @@
 """Landmarks to heatmaps and back (FHR paper, Eq. 1, 3 and 4, and the usual alternatives).
 
     encode   exp(-|c - c0|^2 / (2 sigma^2)) about a real-valued centre c0        (Eq. 1)
-    decode   the highest pixel, (Eq. 3), and from its neighbours what it lacks:
+    decode   the highest pixel (Eq. 3), plus a sub-pixel offset from its neighbours:
 
     | codec | offset from the highest pixel, along x; y likewise |
     | --- | --- |
@@ -15,15 +15,15 @@ DARK takes gradient g and Hessian H from differences of the smoothed map. Smooth
 peaks at the map's edge inwards by more than a pixel, so here they come from a least-squares
 fit around the pixel, weighted by h^2: as exact inside, and right at the edge.
 
-`soft_argmax` reads another kind of map: the softmax of the whole map is a distribution, and the
+`soft_argmax` decodes another kind of map: the softmax of the whole map is a distribution, and the
 landmark its mean (Sun et al. 2018; Nibali et al. 2018). It has gradients throughout.
 
 All coordinates are (x, y) heatmap pixels, the centre of the top-left pixel at (0, 0). Offsets
 have gradients with respect to the heatmaps, the place of the highest pixel has none.
 
-sigma = 3 px serves both papers: the "bandwidth of 3 x 3" of the local-motion paper (section
-4.1) is read as the standard deviation along x and y. Read as a window, it would leave a
-network 9 of 4,096 pixels to learn from.
+sigma = 3 px is used for both papers: the "bandwidth of 3 x 3" of the local-motion paper (section
+4.1) is taken as the standard deviation along x and y. As a window, it would leave a network 9 of
+4,096 pixels to learn from.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ __all__ = [
 ]
 
 #: An offset is half a pixel at most, and one more where the stencil is moved in from the edge.
-#: What comes out larger is noise, or a landmark outside of the map.
+#: Larger values are noise, or a landmark outside of the map.
 _OFFSET_LIMIT_PX: Final = 2.0
 #: Determinant of the Hessian, in units of the fitted window, that makes a peak.
 _LEAST_CURVATURE: Final = 1e-4
@@ -79,7 +79,7 @@ def encode_heatmaps(
 def decode_heatmaps(
     heatmaps: Tensor, codec: str = "fractional", sigma_px: float = SIGMA_PX
 ) -> Tensor:
-    """The landmark of each map; finite whatever the maps hold.
+    """The landmark of each map; always finite.
 
     Args:
         heatmaps: (..., H, W) floating, H and W at least 3.
@@ -132,7 +132,7 @@ def soft_argmax(maps: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def soft_argmax_spread(log_spreads: Tensor, log_share: Tensor) -> Tensor:
-    """How far off each landmark may be: the mean of its log spreads over its softmax.
+    """The expected error of each landmark: the mean of its log spreads over its softmax.
 
     Args:
         log_spreads: (..., H, W), the logarithm of a distance.
@@ -191,7 +191,7 @@ def _limited(offset: Tensor) -> Tensor:
 
 
 def _quarter_offset(maps: Tensor, peak: Tensor) -> Tensor:
-    """None along an axis at whose end the peak lies: there is nothing to compare."""
+    """Zero along an axis where the peak lies at the edge and has one neighbour only."""
     inner = _moved_in(maps, peak)
     slope = torch.stack(
         [
@@ -223,7 +223,7 @@ def _log_difference(maps: Tensor, inner: Tensor, sigma_px: float) -> Tensor:
 
 
 def _taylor_offset(maps: Tensor, peak: Tensor, sigma_px: float) -> Tensor:
-    """-H^-1 g of ln h about the peak; none where it is no peak.
+    """-H^-1 g of ln h about the peak; zero where the fit has no maximum.
 
     ln h = a + g_x u + g_y v + h_xx u^2 / 2 + h_yy v^2 / 2 + h_xy u v is fitted to a window of
     two standard deviations about the peak, weighted by h^2: noise in ln h is noise over h.

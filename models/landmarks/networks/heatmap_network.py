@@ -7,7 +7,7 @@
 
     2DFCN        neither; sees one frame
     3DFCN        early: 3x3x3 convolutions over 3 frames, stride 2 in space only; without the
-                 ConvLSTM it is the last timestep of the encoder that is decoded
+                 ConvLSTM the encoder's last timestep is decoded
     2DFCRNN      late
     3DFCRNN      both
 

@@ -4,8 +4,8 @@
                    -> 64x64xF -> [hourglass -> residual -> 1x1 -> heatmaps] x stacks
                                   '------ features and heatmaps join the next stack's input
 
-Every stack predicts heatmaps; in training each of them is compared with the truth
-(`all_stacks`), in use the last counts (`forward`).
+Every stack predicts heatmaps; training compares each with the truth (`all_stacks`), inference
+uses the last (`forward`).
 """
 
 from __future__ import annotations

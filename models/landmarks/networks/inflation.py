@@ -1,20 +1,18 @@
-"""Weights of one landmark network as the start of another: 2D into 3D, plain into recurrent.
+"""Initializes one landmark network from the weights of another: 2D to 3D, plain to recurrent.
 
-    the same shape            taken as it is
+    the same shape            copied
     2D into 3D convolution    the kernel in the middle tap of time, zeros before and after
     FC of one frame into      its weights on the last frame, zeros on those before
       that of three
-    anything else             stays as it was initialized
+    anything else             keeps its random initialization
 
 The middle tap, not a third in each: time is padded with zeros, so thirds would give the last
-frame, which is the one to predict, two thirds of its features. With the middle tap every frame
-has exactly the 2D network's features, whatever the frames show, so 3D predicts what 2D does,
-3DFCN what 2DFCN does, and 3DRNN what 2DRNN does. The zeros have gradients, so motion is
-learned from there.
+frame, whose landmarks are predicted, two thirds of its features. With the middle tap every frame
+has exactly the 2D network's features, so 3D, 3DFCN and 3DRNN start with the predictions of 2D,
+2DFCN and 2DRNN. The zeros have gradients, so the network can learn motion.
 
-Where an LSTM takes the place of FC1, it is new, and so is the output that reads it: its inputs
-mean something else. The decoder of the heatmap networks is kept behind a new ConvLSTM: what
-it draws from features changes less than what a ConvLSTM has to learn.
+Where an LSTM replaces FC1, it is new, and so is the output layer, whose inputs have another
+meaning. The decoder of the heatmap networks is kept behind a new ConvLSTM.
 """
 
 from __future__ import annotations
@@ -43,14 +41,14 @@ _FAMILIES: Final = (
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Inflation:
-    """What became of a network's layers, by name: taken as they were, inflated, or new."""
+    """Names of a network's layers that were copied, inflated, or left new."""
 
     taken: tuple[str, ...]
     inflated: tuple[str, ...]
     fresh: tuple[str, ...]
 
     def __str__(self) -> str:
-        """For people: how many of each, and which are new."""
+        """How many of each, and which are new."""
         new = ", ".join(self.fresh) or "none"
         return f"{len(self.taken)} layers taken, {len(self.inflated)} inflated; new: {new}"
 
@@ -59,7 +57,7 @@ class Inflation:
 def inflate(
     network: LandmarkNetwork, name: str, tensors: Mapping[str, Tensor], source: str
 ) -> Inflation:
-    """Starts `network` from another's tensors, layer by layer; changes it in place.
+    """Initializes `network` from another's tensors, layer by layer, in place.
 
     Args:
         network: freshly initialized.
@@ -68,7 +66,7 @@ def inflate(
         source: that network's name.
 
     Raises:
-        UsageError: the two have no layer in common that could be taken.
+        UsageError: no layer of the two networks matches.
     """
     if not any({name, source} <= family for family in _FAMILIES) or (
         source.startswith("3d") and name.startswith("2d")
@@ -103,7 +101,7 @@ def inflate(
 
 
 def _fitted(given: Tensor | None, shape: torch.Size) -> Tensor | None:
-    """The tensor as it is, or inflated to the shape; None where it does not fit."""
+    """The tensor, inflated to the shape if needed; None where it does not fit."""
     if given is None or given.shape == shape:
         return given
     if len(shape) == 5 and given.shape == (*shape[:2], *shape[3:]):  # kernels: O, I, T, H, W

@@ -1,4 +1,4 @@
-"""What all landmark networks of both papers have in common.
+"""The common interface of the landmark networks.
 
     windows (B, T, 3, S, S) -- coordinate networks --> (B, L, 2) crop units
                             -- heatmap networks -----> (B, L, S / stride, S / stride)
@@ -19,15 +19,15 @@ __all__ = ["LandmarkNetwork", "checked_crop_size", "init_xavier_uniform", "last_
 
 
 class LandmarkNetwork(nn.Module):
-    """Base of the landmark networks: what a caller must know to feed and to read one.
+    """Base class: the attributes that a caller needs to feed a network and read its output.
 
     Attributes:
         landmark_count: L.
         crop_size_px: S.
-        frames_seen: 1 where only the last frame of a window counts, else T.
+        frames_seen: 1 where only the last frame of a window is used, else T.
         heatmap_stride: crop pixels a heatmap pixel, or None: the output is coordinates.
-        makes_spread: as many maps again follow the heatmaps: the logarithm of how far off each
-            landmark may be, in units of the crop's side (`soft_argmax_spread`).
+        makes_spread: the heatmaps are followed by as many maps of the logarithm of the expected
+            error, in units of the crop's side (`soft_argmax_spread`).
     """
 
     frames_seen: int = 1
@@ -41,7 +41,7 @@ class LandmarkNetwork(nn.Module):
 
 
 def checked_crop_size(crop_size_px: int, multiple: int) -> int:
-    """The size itself; ValueError where halving it does not come out even."""
+    """Returns the size; ValueError unless it is a positive multiple."""
     if crop_size_px < multiple or crop_size_px % multiple:
         raise ValueError(f"crop_size_px: got {crop_size_px}, expected a multiple of {multiple}")
     return crop_size_px

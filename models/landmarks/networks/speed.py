@@ -1,4 +1,4 @@
-"""What a landmark network costs: parameters, multiplications, windows a second."""
+"""The cost of a landmark network: parameters, multiplications, windows a second."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from models.landmarks.networks.landmark_network import LandmarkNetwork
 
 __all__ = ["NetworkCost", "measure_network"]
 
-#: Normalized crops and the windows of them, to what a network gives.
+#: Normalized crops and their windows to a network's output.
 _Reader: TypeAlias = Callable[[Tensor, Tensor], object]
 _WINDOW_FRAMES: Final = 3
 _LEAST_REPEATS: Final = 2
@@ -47,7 +47,7 @@ def measure_network(
 ) -> NetworkCost:
     """Builds and times a network: the best repetition of each of its forms.
 
-    The forms take turns, so that what else the machine does falls on all of them.
+    The forms take turns, so that other load of the machine affects all of them alike.
 
     Args:
         name: one of NETWORK_NAMES.
@@ -94,7 +94,7 @@ def _reader(form: FastForm) -> _Reader:
 def _best_seconds(
     calls: Mapping[str, Callable[[], object]], device: str, seconds: float
 ) -> dict[str, float]:
-    """The fewest seconds that each call took, after a first time that does not count."""
+    """The least time of each call in seconds, after one warm-up call."""
     for call in calls.values():
         call()
     best = dict.fromkeys(calls, float("inf"))

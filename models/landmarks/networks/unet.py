@@ -1,11 +1,11 @@
-"""A small U-net with residual blocks whose maps tell where a landmark is, and how surely.
+"""A small U-net with residual blocks that predicts landmarks and their expected errors.
 
     crop SxSx3 -> 3x3 convolution, stride 2 -> [3x3, stride 2 -> residual blocks] x 4
                                                  S/4   S/8   S/16   S/32
                                                   |     |     |      |
                1x1 -> maps S/4 <- residual <- + <-+- + <+- + <+- 1x1, enlarged twice
 
-The first L maps are read by soft-argmax (`soft_argmax`); the others are the logarithm of the
+The first L maps are decoded by soft-argmax (`soft_argmax`); the others are the logarithm of the
 expected distance in units of the crop's side, averaged with the weights of the first
 (`soft_argmax_spread`). Not of either paper: the shape is that of Ronneberger et al. 2015 with
 the residual blocks of He et al. 2016, as small as real time on one core of a CPU allows.
@@ -33,12 +33,12 @@ UNET_CROP_SIZE_PX: Final = 128
 #: Of the maps of side S/2, S/4, S/8, S/16 and S/32.
 UNET_CHANNELS: Final = (16, 32, 64, 96, 128)
 _STRIDE: Final = 4
-#: exp(-4) of the crop's side: what a landmark is off at the start of training.
+#: exp(-4) of the crop's side: a typical error at the start of training.
 _START_LOG_SPREAD: Final = -4.0
 
 
 class _Residual(nn.Module):
-    """Two 3x3 convolutions around which the input goes: (B, C, H, W) to the same."""
+    """Two 3x3 convolutions with a skip connection: (B, C, H, W) to the same."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -132,7 +132,7 @@ def _convolution(
 
 
 def _initialize(network: nn.Module) -> None:
-    """He et al. 2015; a residual block starts as what goes around it."""
+    """He et al. 2015; a residual block starts as the identity."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")

@@ -37,11 +37,11 @@ def unet_graph(
         tensors: of the network, by the names that `UNet` gives them.
         blocks: residual blocks at each size on the way down.
         crop_size_px: S.
-        spread_scale: that told spreads are multiplied with.
+        spread_scale: calibration factor of the predicted spreads.
         pixel_mean_rgb, pixel_std_rgb: normalization of pixel values 0..255.
 
     Raises:
-        KeyError, ValueError: the tensors are those of another network.
+        KeyError, ValueError: the tensors belong to another network.
     """
     shape = ("crops", crop_size_px, crop_size_px, 3)
     graph = GraphBuilder(tensors, {"crops": (onnx.TensorProto.UINT8, shape)})

@@ -1,13 +1,13 @@
-"""Training samples: a labelled face, cut as production cuts it, then varied.
+"""Training samples: a labelled face, cropped as in production and augmented.
 
     picture --cut_patch--> patch (kept in memory) --augment--> window of crops, landmarks
 
-A patch is the part of a picture that any variation of its box can reach. `augment` samples it
-with `models.crops.sample_plane`, the sampler of production, and only then changes pixels.
+A patch is the part of a picture that any augmented crop can reach. `augment` samples it with
+`models.crops.sample_plane`, as production does, and then changes pixels.
 
 A window holds the frame that is labelled, last, and the frames before it: real ones where the
-face has them, else the still, animated. What happens to a window happens to all of its frames
-(place, shape, light, things in the way), only noise and compression to each by itself.
+face has them, else the still, animated. Geometry, light and
+occluders are the same in all frames of a window; only noise is drawn for each frame.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ Landmarks = npt.NDArray[np.float32]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class AugmentationStrength:
-    """How far samples are varied.
+    """Strength of the augmentation.
 
     box_noise: of the boxes; somewhat wider than the detector's.
     angle_deg: standard deviation of the roll; one sample in five is drawn evenly from
         3.5 times as far to either side.
-    any_roll: probability that the roll is any at all, up to upside down.
+    any_roll: probability of a roll drawn evenly from all angles.
     stretch: standard deviation of the logarithm of width over height.
     warp: standard deviation of a smooth displacement that gives a face another shape, in units
         of the crop's side; half of the samples are warped.
@@ -58,10 +58,10 @@ class AugmentationStrength:
         the crop's side, its size by that share, its roll in radians, and 5 times that share of
         its warp; one window of a still in four does not move.
     mirror: probability that a window is mirrored.
-    reversal: probability that a window runs backwards, its first frame the labelled one; stills
-        have but one frame.
-    appearance: probability multiplier of every change of pixels (0 turns them off).
-    worn: probability of something in front of a part of the face (`occlude_landmarks`).
+    reversal: probability that a window is reversed in time, its first frame the labelled one;
+        has no effect on stills.
+    appearance: factor of the probability of every change of pixels (0 turns them off).
+    worn: probability of an occluder on the face (`occlude_landmarks`).
     """
 
     box_noise: BoxNoise = _TRAINING_NOISE
@@ -77,10 +77,10 @@ class AugmentationStrength:
 
 
 def cut_patch(face: LabelledFace, *, crop_size_px: int = 64) -> LabelledFace:
-    """The part of a picture around a face that samples can reach, in memory; of `earlier` too.
+    """The part of a picture around a face that samples can reach, loaded; of `earlier` too.
 
     Large faces are reduced by a whole factor (area mean) so that a patch stays under about
-    4.5 crops; that is what `sample_plane` would do with them.
+    4.5 crops; as `sample_plane` would reduce them.
     """
     image = face.load()
     x0, y0, x1, y1 = face.box_xyxy_px.astype(np.float64)
@@ -110,7 +110,7 @@ def cut_patch(face: LabelledFace, *, crop_size_px: int = 64) -> LabelledFace:
 def cut_crop(
     face: LabelledFace, box_xyxy_px: npt.ArrayLike, *, crop_scale: float, size_px: int
 ) -> tuple[Crop, npt.NDArray[np.float64]]:
-    """The crop that production would cut, unvaried, and its affine map to the picture."""
+    """The crop as production cuts it, and its affine map to the picture."""
     affine = square_affine(box_xyxy_px, scale=crop_scale, size_px=size_px)
     return sample_plane(face.load(), affine, size_px, size_px), affine  # type: ignore[return-value]
 
@@ -155,7 +155,7 @@ def augment(
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Variation:
-    """What happens to all frames of a window alike.
+    """The augmentation parameters that all frames of a window share.
 
     box_offset: (2, 2) px, added to the corners of each frame's box: between two detections
         boxes are interpolated, so neighbours are off together.
@@ -274,7 +274,7 @@ def _vary_appearance(
     own: np.random.Generator,
     strength: AugmentationStrength,
 ) -> Crop:
-    """Sharpness, colour, noise and things in the way; landmarks stay where they are.
+    """Changes sharpness, colour, noise and occlusion; landmarks do not move.
 
     `rng` is in the same state for every frame of a window; noise is drawn from `own`.
     """

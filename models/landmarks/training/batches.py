@@ -1,7 +1,7 @@
-"""Batches of varied training windows: batch n of a run is always the same.
+"""Batches of augmented training windows, reproducible by step.
 
-Every random number follows from (seed, step), so batches may be made by any number of
-processes, and a run that was stopped and resumed gives what an unbroken run gives.
+Every random number is derived from (seed, step), so batches may be made by any number of
+processes, and a resumed run gives the same result as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -28,14 +28,13 @@ _ORDER: Final = 1
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class BatchSettings:
-    """What a batch is made of.
+    """Composition of a batch.
 
     batch_size, frames: windows a batch, frames a window.
     crop_scale, crop_size_px: how crops are cut, as in production.
-    strength, fade: how far samples are varied, and how much rarer changes of appearance are at
-        the end of a run than at its start, 0 to 1.
-    in_passes: every face once, in another order, then every face again; else they are drawn by
-        their weights.
+    strength, fade: strength of the augmentation, and by what share changes of appearance become
+        rarer over a run, 0 to 1.
+    in_passes: shuffled passes over all faces; otherwise faces are drawn by their weights.
     """
 
     seed: int
@@ -57,7 +56,7 @@ class WindowBatches(Dataset[tuple[Tensor, Tensor]]):
     Args:
         faces: labelled faces, best cut to patches first (`cut_patch`).
         face_weights: (N,) how often each is drawn, in proportion, unless it is in passes.
-        settings: see there.
+        settings: composition of the batches.
 
     Raises:
         ValueError: there is not one weight a face.

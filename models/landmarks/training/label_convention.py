@@ -1,8 +1,8 @@
-"""Labels of one data set, moved to where those of others would lie.
+"""Converts the labels of one data set to the convention of another.
 
-People and networks that label faces put the same landmark in somewhat different places, most of
-all along the jaw. Trained on several such sets, a network settles in between and agrees with
-none. What a set differs by is much the same on all faces, in the frame of the eyes:
+Annotators place the same landmark differently, most of all along the jaw. Trained on several such
+sets, a network predicts a compromise that agrees with none. The difference between two sets is
+nearly constant in a coordinate frame given by the eyes:
 
     offset = median over faces of (label - prediction of a network that knows one convention)
     x along the line of the outer eye corners, in units of their distance

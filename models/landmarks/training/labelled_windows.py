@@ -1,4 +1,4 @@
-"""Training windows of labelled data sets, and what is held out of them for validation.
+"""Training windows of labelled data sets, and their validation split.
 
     video, every frame labelled   [0 1 2] [3 4 5] [6 7 8] ...   no frame in two windows
     stills                        a window each, of one frame
@@ -60,10 +60,10 @@ def windows_of_video(
 def hold_out(
     sets: Sequence[LabelledSet], share: float, *, seed: int
 ) -> tuple[list[LabelledSet], list[LabelledSet]]:
-    """What remains to train on, and what is held out: that share of each set's videos and pictures.
+    """Splits each set by videos and pictures into a training part and a held-out `share`.
 
-    Of a set that has two videos (or pictures) at least, one at least is held out and one remains;
-    a set that has one is trained on. Two pictures of one person may fall on both sides.
+    A set of two or more videos (or pictures) has at least one on each side; a set of one is used
+    for training. Two pictures of one person may fall on both sides.
 
     Raises:
         UsageError: nothing would be held out.

@@ -1,7 +1,7 @@
-"""Losses of landmark networks: coordinates by squares or by the metric itself, heatmaps by squares.
+"""Losses of landmark networks: squared error or normalized distance.
 
-Heatmaps that `soft_argmax` decodes are trained by the metric too, since it has gradients.
-Landmarks that a data set does not label are NaN in the truth and count nowhere.
+Coordinates use either; heatmaps use the squared error, or the distance where soft-argmax decodes
+them, since it is differentiable. Unlabelled landmarks are NaN in the truth and are ignored.
 """
 
 from __future__ import annotations
@@ -35,34 +35,34 @@ __all__ = [
     "squared_distance",
 ]
 
-#: Where the Gaussians of heatmaps are centred: on landmarks, or on the pixels that they lie in.
+#: Centres of the target Gaussians: the landmarks, or the pixels that contain them.
 HeatmapCentres = Literal["fractional", "integer"]
 
-#: What a nat between a softmax and its Gaussian counts, beside an interocular distance.
+#: Weight of a nat of the divergence from the Gaussian, relative to an interocular distance.
 _SHAPE_WEIGHT: Final = 0.01
-#: What a nat of the spread's likelihood counts, beside an interocular distance.
+#: Weight of a nat of the spread's likelihood, relative to an interocular distance.
 _SPREAD_WEIGHT: Final = 0.005
-#: Lids and inner lips count this much: what they do is seldom seen, and small in the mean.
+#: Weight of lids and inner lips, which move seldom and contribute little to the mean.
 _MOVING_WEIGHT: Final = 2.0
 _MOVING: Final = (37, 38, 40, 41, 43, 44, 46, 47, 60, 61, 62, 63, 64, 65, 66, 67)
-#: Upper and lower landmarks whose distance says how far eyes and mouth are open, and its weight.
+#: Pairs of upper and lower landmarks whose distance is an opening of eyes or mouth, and its weight.
 _OPENINGS: Final = ((37, 41), (38, 40), (43, 47), (44, 46), (61, 67), (62, 66), (63, 65))
 _OPENING_WEIGHT: Final = 1.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class LandmarkLoss:
-    """What a network is trained by.
+    """The loss of a network.
 
-    forward: normalized windows (B, T, 3, S, S) to the output that is compared.
-    compare: that output and landmarks (B, L, 2) in crop units to a scalar.
+    forward: normalized windows (B, T, 3, S, S) to the output to compare.
+    compare: output and landmarks (B, L, 2) in crop units to a scalar.
     """
 
     forward: Callable[[Tensor], Tensor]
     compare: Callable[[Tensor, Tensor], Tensor]
 
     def __call__(self, windows: Tensor, truth: Tensor, *, bfloat16: bool = False) -> Tensor:
-        """The loss; the network in bfloat16 where it may be, the comparison never."""
+        """The loss; `bfloat16` applies to the network, not to the comparison."""
         with torch.autocast(windows.device.type, torch.bfloat16, enabled=bfloat16):
             output = self.forward(windows)
         return self.compare(output.float(), truth)
@@ -75,13 +75,13 @@ def landmark_loss(
     coordinate_loss: Literal["squares", "distance"] = "distance",
     heatmap_centres: HeatmapCentres = "fractional",
 ) -> LandmarkLoss:
-    """The loss that `network` is trained by, which depends on how its output will be read.
+    """The loss of `network`, which depends on how its output will be decoded.
 
     A stacked hourglass is compared after every stack (FHR, "Training Setting").
 
     Args:
         network: any network of either paper.
-        codec: what will decode its heatmaps, one of CODECS.
+        codec: that will decode its heatmaps, one of CODECS.
         sigma_px: of the heatmaps that heatmap networks are compared with, in heatmap pixels.
         coordinate_loss: how coordinates are compared.
         heatmap_centres: of the heatmaps that squares are compared with.
@@ -136,7 +136,7 @@ def heatmap_loss(
 ) -> Tensor:
     """Squared distance to the encoded heatmaps (FHR Eq. 2), relative to an empty prediction.
 
-    1 where nothing is predicted and 0 where all is, whatever the size of the maps is.
+    1 for an empty prediction and 0 for a perfect one, whatever the size of the maps.
 
     Args:
         heatmaps: (B, N, L, h, w) of N stacks.
@@ -175,11 +175,11 @@ def soft_argmax_loss(heatmaps: Tensor, truth: Tensor, sigma_px: float) -> Tensor
 
 
 def spread_loss(maps: Tensor, truth: Tensor, sigma_px: float) -> Tensor:
-    """`soft_argmax_loss` of maps that tell spreads too, with weight on what opens and shuts.
+    """`soft_argmax_loss` of maps with spreads, with more weight on eyes and mouth.
 
     Adds the error of the openings of eyes and mouth, and the likelihood of each distance d
     under an exponential distribution, d / spread + log spread, whose best spread is the
-    expected distance. The distance is taken as it is there: the likelihood moves spreads only.
+    expected distance. The distance is detached: the likelihood trains spreads only.
 
     Args:
         maps: (B, 2 L, h, w), places and log spreads in units of the crop's side.

@@ -1,6 +1,6 @@
-"""Painted occluders: sunglasses, a mask, a hand, where the landmarks say they would be.
+"""Synthetic occluders: sunglasses, a mask or a hand, placed by the landmarks.
 
-Landmarks stay where they are behind them, so a network learns to guess, and how far off it is.
+Landmarks do not move, so a network learns to predict hidden landmarks and their expected error.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy.typing as npt
 __all__ = ["HIDDEN_LANDMARKS", "Occluder", "occlude_landmarks"]
 
 Occluder = Literal["sunglasses", "mask", "hand"]
-#: What each hides; a hand hides what it happens to cover.
+#: Landmarks that each hides; a hand covers a random part.
 HIDDEN_LANDMARKS: Final = {
     "sunglasses": tuple(range(36, 48)),
     "mask": (*range(4, 13), *range(48, 68)),
@@ -28,13 +28,13 @@ def occlude_landmarks(
     rng: np.random.Generator,
     kind: Occluder | None = None,
 ) -> npt.NDArray[np.uint8]:
-    """A crop with a part of its face behind something.
+    """A crop with a part of the face occluded.
 
     Args:
-        crop: (S, S, 3) uint8 RGB; left as it is.
-        landmarks_px: (68, 2), crop pixels; where one is NaN the crop is returned as it is.
-        rng: colour, shape and, without `kind`, what it is.
-        kind: what is painted; None: any.
+        crop: (S, S, 3) uint8 RGB; not changed.
+        landmarks_px: (68, 2), crop pixels; where one is NaN the crop is returned unchanged.
+        rng: draws colour, shape and, without `kind`, the occluder.
+        kind: the occluder; None: any.
     """
     if not np.isfinite(landmarks_px).all():
         return crop

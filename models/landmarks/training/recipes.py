@@ -1,19 +1,19 @@
-"""How landmark networks are trained: the papers' protocols, and a stronger one.
+"""Training recipes of the landmark networks: the papers' protocols, and a modern one.
 
 | | paper | paper, hourglass | modern |
 | --- | --- | --- | --- |
-| optimizer | Adam 1e-4 | RMSprop 2.5e-4 | AdamW 1e-3, gradients bounded |
+| optimizer | Adam 1e-4 | RMSprop 2.5e-4 | AdamW 1e-3, gradient clipping |
 | schedule | x 0.1 after 10 epochs without progress | the same | warm-up, cosine |
 | batch | 8 (2D), 4 (3D) | 6 | 32 |
 | loss | squares | squares | distance |
 | samples | half mirrored, half reversed | scaled, rotated | boxes, shapes, colours varied |
 | epoch | 4 passes: the set, so enlarged | a pass | 4096 samples, drawn by weight |
 | kept | the weights | the weights | their moving average |
-| length | 100 epochs | 100 epochs | as long as is given |
+| length | 100 epochs | 100 epochs | given by the caller |
 
 The first two are those of the local-motion paper (section 4) and of FHR ("Training Setting").
-FHR gives no schedule, length or amounts of scale and rotation: the first are taken from the
-other paper, the amounts are those of Newell et al. 2016, within 25 percent and 30 degrees.
+FHR gives no schedule, length, or range of scale and rotation: schedule and length are taken from
+the other paper, the ranges from Newell et al. 2016: 25 percent and 30 degrees.
 """
 
 from __future__ import annotations
@@ -37,21 +37,21 @@ __all__ = ["MODERN", "RECIPES", "Recipe", "recipe_for"]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Recipe:
-    """What a training is, apart from its data and seed.
+    """A training protocol, without data and seed.
 
     optimizer: from groups of parameters and `lr`.
-    schedule: of the learning rate, which is its highest.
+    schedule: of the learning rate; `learning_rate` is its maximum.
     coordinate_loss: how coordinates are compared with the truth; heatmaps are by their squares,
         or by the distance where they are read by soft-argmax.
     heatmap_centres: of the heatmaps that squares are compared with.
-    strength: how samples are varied.
-    fade: how much rarer changes of appearance are at the end than at the start, 0 to 1.
-    passes: an epoch is so many passes over the windows, each of which every window is once in;
-        None: samples are drawn by their weights, samples_per_epoch of them.
+    strength: of the augmentation.
+    fade: by what share changes of appearance become rarer over the run, 0 to 1.
+    passes: an epoch is this many shuffled passes over the windows; None: it is
+        samples_per_epoch windows, drawn by their weights.
     average_decay: of the moving average of the weights, a step; 0: the weights themselves.
-    epochs: length of a run, unless another is given; None: as long as is given.
-    gradient_limit: norm that a step's gradient is shortened to.
-    mean_shape_start: coordinate networks predict the mean face and little else at first.
+    epochs: default length of a run; None: the caller must give one.
+    gradient_limit: norm to which gradients are clipped.
+    mean_shape_start: coordinate networks are initialized to predict about the mean face.
     output_pace: learning rate of their last layer over that of the others.
     autocast_devices: kinds of devices where forward passes are computed in bfloat16.
     """
@@ -110,8 +110,7 @@ _PAPER_HOURGLASS: Final = dataclasses.replace(
     passes=1,
 )
 #: A step of Adam moves each weight by about the learning rate, so 1024 of them move a landmark by
-#: a good part of the crop, while what the landmarks have to move is a twentieth of it: hence the
-#: pace of the output.
+#: a good part of the crop, while landmarks vary by a twentieth of it: hence output_pace.
 MODERN: Final = Recipe(
     name="modern",
     optimizer=functools.partial(torch.optim.AdamW, weight_decay=1e-2, fused=True),

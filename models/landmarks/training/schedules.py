@@ -1,6 +1,6 @@
-"""Learning rates over a run: pure functions of how far it is and of its validation errors.
+"""Learning-rate schedules: pure functions of the progress and the validation errors.
 
-So there is no state to keep but the errors, and a resumed run goes on as an unbroken one.
+The errors are the only state, so a resumed run gives the same result as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ __all__ = ["CosineSchedule", "PlateauSchedule", "Schedule"]
 
 
 class Schedule(Protocol):
-    """What the highest learning rate is multiplied with."""
+    """The factor of the maximum learning rate."""
 
     def factor(self, progress: float, validation_errors: Sequence[float]) -> float:
         """0 to 1, at `progress` through the run (0 to 1), after epochs that had these errors."""

@@ -1,7 +1,7 @@
-"""Training of a landmark network, any of both papers', on labelled faces, by a recipe.
+"""Training of a landmark network on labelled faces by a recipe.
 
-Every random number follows from (seed, step), and the learning rate from the progress and the
-validation errors so far, so a run that was stopped and resumed gives what an unbroken run gives.
+Random numbers are derived from (seed, step), and the learning rate from the progress and the
+validation errors so far, so a resumed run gives the same result as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from schemas.errors import WeightsError
 
 __all__ = ["LandmarkTrainer"]
 
-#: What checkpoints were trained by that do not say it.
+#: The recipe of checkpoints that do not name theirs.
 _EARLIER_RECIPE: Final = MODERN.name
 
 
@@ -41,22 +41,22 @@ class LandmarkTrainer:
     """Trains on faces by a recipe; equal arguments give equal weights.
 
     Args:
-        faces: labelled faces, best cut to patches first (`cut_patch`).
+        faces: labelled faces; cutting them to patches first (`cut_patch`) saves time and memory.
         face_weights: (N,) how often each is drawn, in proportion, where the recipe draws.
         card: the network, and how crops are cut and normalized.
         recipe: how it is trained.
         initial: tensors of another network to start from, and its name (`inflate`).
         seed: of every random choice.
-        samples_per_epoch: instead of what the recipe has; no pass over the data then.
+        samples_per_epoch: in place of the recipe's passes or samples_per_epoch.
         device: where the network is trained.
-        workers: processes that make batches, 0: this one. They change no number.
-        bfloat16: compute forward passes in half the precision; None: where the recipe says so.
+        workers: processes that make batches, 0: this one. The result does not depend on it.
+        bfloat16: compute forward passes in bfloat16; None: as the recipe says.
 
     Attributes:
         network: the network being trained.
         average: the moving average of its weights: the one to keep.
-        epoch: epochs that are done.
-        validation_errors: of the epochs that are done, as `validated` was told.
+        epoch: number of completed epochs.
+        validation_errors: of the completed epochs, as passed to `validated`.
 
     Raises:
         UsageError: the network cannot start from the initial one.
@@ -127,7 +127,7 @@ class LandmarkTrainer:
 
     @property
     def learning_rate(self) -> float:
-        """That of the last step, of all layers but a slower output."""
+        """The learning rate of the last step; the output layer may have a lower one."""
         return float(self._optimizer.param_groups[0]["lr"])
 
     def model(self) -> LandmarkModel:
@@ -157,7 +157,7 @@ class LandmarkTrainer:
         return 100 * float(torch.stack(losses).mean())
 
     def validated(self, error: float) -> None:
-        """Tells the error of the epoch just done, which schedules go by."""
+        """Records the validation error of the last epoch, which schedules use."""
         self.validation_errors.append(error)
 
     def _train_step(self, step: int, crops: Tensor, landmarks: Tensor) -> Tensor:
@@ -240,7 +240,7 @@ def _placed(network: LandmarkNetwork, device: torch.device) -> LandmarkNetwork:
 
 
 def _parameter_groups(network: LandmarkNetwork, output_pace: float) -> Iterator[dict[str, Any]]:
-    """The last layer of coordinate networks goes at a pace of its own."""
+    """The output layer of coordinate networks has its own learning rate."""
     slow = network.heatmap_stride is None and output_pace != 1
     named = list(network.named_parameters())
     output = [p for name, p in named if slow and name.startswith("output.")]
@@ -254,7 +254,7 @@ def _parameter_groups(network: LandmarkNetwork, output_pace: float) -> Iterator[
 def _start_at_mean_shape(
     network: LandmarkNetwork, faces: Sequence[LabelledFace], card: LandmarkCard
 ) -> None:
-    """Predicts the mean face and little else at first: saves the epochs that unlearn noise."""
+    """Initializes the output to predict about the mean face, which saves the first epochs."""
     size = card.crop_size_px
     shapes = [
         image_to_crop(

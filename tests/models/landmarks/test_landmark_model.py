@@ -195,5 +195,5 @@ def test_what_cannot_be_read_by_a_codec_is_told(network: CoordinateNetwork2D) ->
     with pytest.raises(UsageError, match="makes no heatmaps"):
         TorchLandmarkModel(network, LandmarkCard()).read_by("argmax")
     card = LandmarkCard(network="2dfcn")
-    with pytest.raises(UsageError, match="not made to be read by soft_argmax"):
+    with pytest.raises(UsageError, match="not trained for soft_argmax"):
         TorchLandmarkModel(card.build_network(), card).read_by("soft_argmax")
