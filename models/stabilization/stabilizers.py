@@ -16,9 +16,11 @@ from typing import Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from models.stabilization.bayesian_filter import BayesianFilter, Covariance, FilterParameters
+from models.stabilization.bayesian_filter import BayesianFilter, Covariance
+from models.stabilization.filter_parameters import FilterParameters
 from models.stabilization.landmark_guards import fill_missing, jumps
 from models.stabilization.mode_smoother import ModeSmoother
+from models.stabilization.single_track_filter import SingleTrackFilter
 from models.stabilization.weights import StabilizerWeights, load_stabilizer_weights
 from schemas.choices import STABILIZERS
 from schemas.errors import WeightsError
@@ -124,11 +126,17 @@ def _smoothing(step_seconds: float | Landmarks, cutoff_hz: float | Landmarks) ->
     return rate / (rate + 1)
 
 
+def _one_track(parameters: FilterParameters, covariance: Covariance) -> BayesianFilter:
+    if covariance == "diagonal":
+        return SingleTrackFilter(parameters)
+    return BayesianFilter(parameters, 1, covariance)
+
+
 class Sta:
     """The trained Bayesian filter (`models.stabilization.bayesian_filter`): causal."""
 
     def __init__(self, parameters: FilterParameters, covariance: Covariance = "diagonal") -> None:
-        self._filter = BayesianFilter(parameters, 1, covariance)
+        self._filter = _one_track(parameters, covariance)
 
     def push(self, seconds: float, landmarks: Landmarks) -> list[Landmarks]:
         """The filtered landmarks of this frame, at once."""
@@ -158,7 +166,7 @@ class StaOffline:
         chunk: int = CHUNK,
         lookahead: int = LOOKAHEAD,
     ) -> None:
-        self._forward = BayesianFilter(parameters, 1, covariance)
+        self._forward = _one_track(parameters, covariance)
         self._chunk, self._lookahead = chunk, lookahead
         self._held: list[tuple[Landmarks, Landmarks]] = []  # raw, filtered forward
         self._last: Landmarks | None = None
@@ -184,7 +192,7 @@ class StaOffline:
 
     def _settle(self, count: int) -> list[Landmarks]:
         theta, covariance = self._forward.parameters, self._forward.covariance
-        backward = BayesianFilter(theta, 1, covariance)
+        backward = _one_track(theta, covariance)
         back = [backward.step(raw[None])[0] for raw, _ in reversed(self._held)][::-1]
         settled = [
             (there + back_again) / 2

@@ -19,7 +19,8 @@ import safetensors
 import safetensors.numpy
 
 from models.atomic_write import atomic_write
-from models.stabilization.bayesian_filter import Covariance, FilterParameters
+from models.stabilization.bayesian_filter import Covariance
+from models.stabilization.filter_parameters import FilterParameters
 from models.stabilization.mode_smoother import SmootherParameters
 from schemas.errors import WeightsError
 

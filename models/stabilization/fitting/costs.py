@@ -8,7 +8,8 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from models.stabilization.bayesian_filter import BayesianFilter, FilterParameters
+from models.stabilization.bayesian_filter import BayesianFilter
+from models.stabilization.filter_parameters import FilterParameters
 from models.stabilization.stabilizers import Stabilizer
 
 __all__ = ["batched_cost_us", "cost_us"]

@@ -17,13 +17,11 @@ import numpy.typing as npt
 import scipy.optimize
 import torch
 
-from models.stabilization.bayesian_filter import (
-    BayesianFilter,
-    Covariance,
+from models.stabilization.bayesian_filter import BayesianFilter, Covariance, running_size2
+from models.stabilization.filter_parameters import (
     FilterParameters,
     initial_parameters,
     motion_modes,
-    running_size2,
 )
 from models.stabilization.fitting.filter_gradient import FilterGradient, FilterRecursion
 from models.stabilization.fitting.full_recursion import FullRecursion

@@ -21,7 +21,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from models.stabilization.bayesian_filter import FilterParameters, running_size2
+from models.stabilization.bayesian_filter import running_size2
+from models.stabilization.filter_parameters import FilterParameters
 from models.stabilization.fitting.track_batch import TrackBatch
 from models.stabilization.noise_level import running_noise
 
