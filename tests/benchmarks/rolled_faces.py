@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
+from models.boxes import iou
 from models.crops import crop_to_image, sample_plane, square_affine
-from models.detection.boxes import iou
 from models.detection.face_detector import load_face_detector
 from models.detection.rolled_faces import detect_any_roll
 from models.face_box import box_from_landmarks
