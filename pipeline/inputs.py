@@ -228,4 +228,6 @@ def _folder(fs: Any, path: str, text: str) -> list[Video]:
 
 def _url(fs: Any, path: str, text: str) -> str:
     """The path as the user would write it: plain for local files, with its scheme elsewhere."""
+    if text.startswith("hdfs://"):  # whose file system leaves the host out of its paths
+        return f"hdfs://{text.removeprefix('hdfs://').partition('/')[0]}{path}"
     return str(fs.unstrip_protocol(path)) if "://" in text and not is_local(fs) else path

@@ -21,7 +21,7 @@ __all__ = ["ALLOWED_PROTOCOLS", "AnnotateSettings", "check_setting"]
 
 #: Protocols that inputs may use unless the user says otherwise. `chain` would allow `::`.
 ALLOWED_PROTOCOLS: Final = tuple(
-    "file http https s3 gs gcs abfs abfss az adl memory".split()  # noqa: SIM905
+    "file http https s3 gs gcs abfs abfss az adl hdfs hf memory".split()  # noqa: SIM905
 )
 _MAX_DEFAULT_WORKERS: Final = 8
 _STABILIZER: Final = "rts"

@@ -366,7 +366,9 @@ def test_empty_objects_that_stand_for_folders_are_no_inputs():
 
 
 @pytest.mark.parametrize(
-    ("url", "extra"), [("gs://b/x.mp4", "gcs"), ("s3://b/x.mp4", "s3"), ("abfs://b/x.mp4", "azure")]
+    ("url", "extra"),
+    [("gs://b/x.mp4", "gcs"), ("s3://b/x.mp4", "s3"), ("abfs://b/x.mp4", "azure")]
+    + [("hf://datasets/a/b/x.mp4", "hf")],
 )
 def test_a_package_that_is_missing_is_told_with_its_extra(monkeypatch, url, extra):
     def missing(url, **options):

@@ -60,9 +60,8 @@ def test_every_input_is_in_one_wave():
 def test_files_that_are_missing_count_as_a_part_of_one(tmp_path):
     there = tmp_path / "a.mp4"
     there.touch()
-    inputs, ran = Inputs([]), []
-    inputs.videos += [Video(f"m{i}", str(tmp_path / f"m{i}")) for i in range(80)]
-    inputs.videos += [Video(f"v{i}", str(there)) for i in range(16)]
+    missing = [Video(f"m{i}", str(tmp_path / f"m{i}")) for i in range(80)]
+    inputs, ran = Inputs([*missing, *(Video(f"v{i}", str(there)) for i in range(16))]), []
 
     def run_wave(wave: Inputs) -> Counter[str]:
         ran.append(wave.videos)
@@ -70,7 +69,17 @@ def test_files_that_are_missing_count_as_a_part_of_one(tmp_path):
 
     run_in_waves(inputs, run_wave, RunTotals())
     assert [len(wave) for wave in ran] == [80 + 11, 5]  # 80 / 16 + 11 = 16
-    assert [video for wave in ran for video in wave] == inputs.videos
+    assert {video for wave in ran for video in wave} == set(inputs.videos)
+
+
+def test_a_wave_begins_with_the_largest_files(tmp_path):
+    """So that no worker waits at its end for one that has begun a long video late."""
+    sizes, ran = [3, 0, 5, 4], []
+    for size in sizes:
+        (tmp_path / str(size)).write_bytes(bytes(size))
+    inputs = Inputs([Video(str(size), str(tmp_path / str(size))) for size in sizes])
+    run_in_waves(inputs, lambda wave: ran.append(wave.videos) or Counter(), RunTotals())
+    assert [video.video_id for video in ran[0]] == ["5", "4", "3", "0"]
 
 
 def test_a_wave_takes_all_that_may_be_missing():

@@ -42,7 +42,7 @@ _AHEAD_SHARE: Final = 2
 #: What tells one version of a source from another, as the file systems call it, best first.
 _VERSION_KEYS: Final = (
     "md5Hash", "crc32c", "Content-MD5", "Digest", "ETag", "etag", "mtime", "LastModified",
-    "Last-Modified", "last_modified", "updated",
+    "Last-Modified", "last_modified", "updated", "blob_id",
 )  # fmt: skip
 #: A web server that is silent for so long is asked again.
 _answer_seconds = 10.0
@@ -54,9 +54,12 @@ _FILE_URI: Final = "file://"
 #: What fsspec says of a web server that answers a range request with the whole file.
 _NO_RANGES: Final = "range requests"
 #: The extra of ours that brings the package for a protocol.
-_EXTRAS: Final = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"} | dict.fromkeys(
+_EXTRAS: Final = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "hf": "hf"} | dict.fromkeys(
     ("abfs", "abfss", "az", "adl"), "azure"
 )
+#: What Arrow says where HDFS cannot be spoken to from this machine.
+_NO_LIBRARY: Final = "Unable to load lib"
+_HADOOP: Final = "Java and Hadoop (JAVA_HOME, HADOOP_HOME, CLASSPATH of `hadoop classpath --glob`)"
 _FIRST_PAUSE_SECONDS: Final = 0.25
 
 _Result = TypeVar("_Result")
@@ -91,15 +94,17 @@ def resolve(url: str) -> tuple[Any, str]:
         options["client_kwargs"] = {"timeout": wait}
     try:
         fs, path = fsspec.core.url_to_fs(url, **options)
-    except ImportError as error:
+    except (ImportError, OSError) as error:
+        if isinstance(error, OSError) and _NO_LIBRARY not in str(error):
+            raise
         raise HostError(_missing_package(url, error)) from error
     return fs, path
 
 
-def _missing_package(url: str, error: ImportError) -> str:
+def _missing_package(url: str, error: Exception) -> str:
     protocol = url.partition("://")[0]
-    extra = _EXTRAS.get(protocol)
-    what = f"pip install 'facetracks[{extra}]'" if extra else str(error)
+    what = f"pip install 'facetracks[{_EXTRAS[protocol]}]'" if protocol in _EXTRAS else str(error)
+    what = _HADOOP if isinstance(error, OSError) else what
     return f"{url}: no package is installed that reads {protocol}://; what it takes: {what}"
 
 
