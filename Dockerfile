@@ -23,7 +23,7 @@ FROM python:${PYTHON_VERSION}-slim-bookworm
 RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
     --mount=type=bind,source=constraints.txt,target=/constraints.txt \
     pip install --no-cache-dir --constraint /constraints.txt \
-    "facetracks[azure,gcs,s3,torch] @ file://$(echo /wheels/*.whl)"
+    "facetracks[azure,gcs,hf,s3,torch,yaml] @ file://$(echo /wheels/*.whl)"
 COPY --from=beam /opt/apache/beam /opt/apache/beam
 # Where clusters put the driver, and what of it they are asked for.
 ENV LD_LIBRARY_PATH=/usr/local/nvidia/lib64 \

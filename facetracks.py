@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pipeline.align_image import AlignedFaces, align
     from pipeline.annotate import RunSummary, annotate
     from pipeline.annotate_clip import annotate_clip
+    from pipeline.annotate_rows import AnnotateRows
     from pipeline.annotate_videos import AnnotateVideos
     from pipeline.compact_output import CompactSummary, compact
     from pipeline.data.track_file import TrackRows, read_track_file
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 __all__ = [
     "LANDMARKS",
     "AlignedFaces",
+    "AnnotateRows",
     "AnnotateSettings",
     "AnnotateVideos",
     "CompactSummary",
@@ -78,6 +80,7 @@ __version__ = "0.1.0"
 _HOMES: Final = {
     "LANDMARKS": ("schemas", "landmarks"),
     "AlignedFaces": ("pipeline", "align_image"),
+    "AnnotateRows": ("pipeline", "annotate_rows"),
     "AnnotateSettings": ("pipeline", "settings"),
     "AnnotateVideos": ("pipeline", "annotate_videos"),
     "CompactSummary": ("pipeline", "compact_output"),

@@ -30,7 +30,14 @@ from transforms.storage.csv_reading import check_utf8
 from transforms.storage.parquet_reading import open_parquet
 from transforms.storage.source_files import resolve
 
-__all__ = ["MANIFEST_SUFFIXES", "ReadManifests", "is_manifest", "printable_id", "read_manifest"]
+__all__ = [
+    "MANIFEST_SUFFIXES",
+    "ReadManifests",
+    "is_manifest",
+    "printable_id",
+    "read_manifest",
+    "video_of_row",
+]
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -208,18 +215,26 @@ def _warn_of_others(url: str, names: Iterable[str]) -> None:
 
 
 def _manifest_video(url: str, number: int, row: _Row) -> Video:
+    return video_of_row(row, f"{url}: row {number}", posixpath.dirname(url))
+
+
+def video_of_row(row: _Row, where: str, folder: str = "") -> Video:
+    """The Video of a row with `uri` and what else manifests have; relative uris start at `folder`.
+
+    Raises ManifestError for a value that cannot be used; the message begins with `where`.
+    """
     uri = row.get("uri")
     if not isinstance(uri, str) or not uri.strip():
-        raise ManifestError(f"{url}: row {number}: uri is {uri!r}, expected a path or URL")
-    start, stop = (_seconds(url, number, row, c) for c in ("start_seconds", "stop_seconds"))
+        raise ManifestError(f"{where}: uri is {uri!r}, expected a path or URL")
+    start, stop = (_seconds(where, row, column) for column in ("start_seconds", "stop_seconds"))
     if stop is not None and stop <= (start or 0.0):
         raise ManifestError(
-            f"{url}: row {number}: stop_seconds {stop:g} is not after start_seconds {start or 0:g}"
+            f"{where}: stop_seconds {stop:g} is not after start_seconds {start or 0:g}"
         )
     given, boxes = row.get("video_id"), row.get("boxes")
     name = posixpath.basename(uri.partition("?")[0]) if _missing(given) else str(given)
-    boxes_uri = None if _missing(boxes) else _beside(url, str(boxes))
-    return Video(printable_id(name), _beside(url, uri), start, stop, boxes_uri)
+    boxes_uri = None if _missing(boxes) else _below(folder, str(boxes))
+    return Video(printable_id(name), _below(folder, uri), start, stop, boxes_uri)
 
 
 def printable_id(name: str) -> str:
@@ -227,7 +242,7 @@ def printable_id(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode()
 
 
-def _seconds(url: str, number: int, row: _Row, column: str) -> float | None:
+def _seconds(where: str, row: _Row, column: str) -> float | None:
     value = row.get(column)
     if _missing(value):
         return None
@@ -235,7 +250,7 @@ def _seconds(url: str, number: int, row: _Row, column: str) -> float | None:
         with contextlib.suppress(TypeError, ValueError):
             value = float(value)  # type: ignore[arg-type]
     if not isinstance(value, float) or not math.isfinite(value) or value < 0:
-        raise ManifestError(f"{url}: row {number}: {column} is {value!r}, expected seconds >= 0")
+        raise ManifestError(f"{where}: {column} is {value!r}, expected seconds >= 0")
     return value
 
 
@@ -243,9 +258,5 @@ def _missing(value: Any) -> bool:
     return value is None or value == "" or (isinstance(value, float) and math.isnan(value))
 
 
-def _beside(manifest: str, uri: str) -> str:
-    """A relative path starts at the manifest's folder."""
-    if "://" in uri or posixpath.isabs(uri):
-        return uri
-    folder = posixpath.dirname(manifest)
-    return posixpath.join(folder, uri) if folder else uri
+def _below(folder: str, uri: str) -> str:
+    return uri if "://" in uri or posixpath.isabs(uri) else posixpath.join(folder, uri)
