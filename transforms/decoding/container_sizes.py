@@ -8,13 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-__all__ = ["HEAD_BYTES", "RIFF_HEAD_BYTES", "declared_bytes", "further_riffs_end"]
+__all__ = ["declared_bytes"]
 
-#: How much of a file's beginning `declared_bytes` wants to see.
-HEAD_BYTES: Final = 4096
-#: And of one that begins with `RIFF`: its list of pictures comes later.
-RIFF_HEAD_BYTES: Final = 16 << 10
-
+#: The headers that tell a size lie in so much of a file's beginning.
+_HEAD_BYTES: Final = 16 << 10
 _EBML: Final = b"\x1a\x45\xdf\xa3"
 _SEGMENT: Final = b"\x18\x53\x80\x67"
 _RIFF_HEADER_BYTES: Final = 8
@@ -24,16 +21,21 @@ _RIFF_SLACK_BYTES: Final = 64
 _RIFF_PLACEHOLDER: Final = 0x7FFF_0000
 
 
-def declared_bytes(head: bytes, stream: Any = None) -> int | None:
+def declared_bytes(read: Callable[[int, int], bytes], stream: Any = None) -> int | None:
     """The size in bytes that a file's headers declare; None where they declare none.
 
     RIFF (avi): the end of the list of pictures, where the sizes of that and of the whole agree;
-    a writer to a pipe, or one that was stopped, leaves placeholders. Matroska and WebM: the
-    size of the Segment element, unless it is unknown (live). MP4 and MOV: the end of the
-    furthest sample in the index of `stream`, an av.VideoStream.
+    a writer to a pipe, or one that was stopped, leaves placeholders. A large AVI (OpenDML) goes
+    on in further RIFF chunks. Matroska and WebM: the size of the Segment element, unless it is
+    unknown (live). MP4 and MOV: the end of the furthest sample in the index of `stream`, an
+    av.VideoStream.
+
+    Args:
+        read: gives a number of bytes from a place on, or what there is of them.
     """
+    head = read(_HEAD_BYTES, 0)
     if head[:4] == b"RIFF" and len(head) >= _RIFF_HEADER_BYTES:
-        return _riff_bytes(head)
+        return _further_riffs_end(read, head) or _riff_bytes(head)
     if head[:4] == _EBML:
         return _matroska_bytes(head)
     if stream is not None and stream.container.format.name.startswith("mov"):
@@ -57,21 +59,17 @@ def _riff_bytes(head: bytes) -> int | None:
     return None
 
 
-def further_riffs_end(read: Callable[[int, int], bytes], head: bytes) -> int:
-    """Where the last of the RIFF chunks ends that follow the first in a large AVI (OpenDML).
-
-    `read` gives a number of bytes from a place on. 0 where none follows, or its size is none.
-    """
-    end, size = 0, int.from_bytes(head[4:8], "little")
-    place = _RIFF_HEADER_BYTES + size
+def _further_riffs_end(read: Callable[[int, int], bytes], head: bytes) -> int:
+    """The end of the last RIFF chunk after the first; 0 where there is none, or no size."""
+    end, place, size = 0, 0, int.from_bytes(head[4:8], "little")
     while _RIFF_SLACK_BYTES < size < _RIFF_PLACEHOLDER:
+        place += _RIFF_HEADER_BYTES + size
         chunk = read(12, place)
         if chunk[:4] != b"RIFF" or chunk[8:] != b"AVIX":
-            break
+            return end
         size = int.from_bytes(chunk[4:8], "little")
-        place += _RIFF_HEADER_BYTES + size
-        end = place - _RIFF_SLACK_BYTES
-    return end if _RIFF_SLACK_BYTES < size < _RIFF_PLACEHOLDER else 0
+        end = place + _RIFF_HEADER_BYTES + size - _RIFF_SLACK_BYTES
+    return 0
 
 
 def _matroska_bytes(head: bytes) -> int | None:

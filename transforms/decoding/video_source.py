@@ -17,12 +17,7 @@ from av.error import FFmpegError
 
 from schemas.errors import ContainerError, DecodingError, SourceError
 from schemas.records import Segment, StreamMetadata
-from transforms.decoding.container_sizes import (
-    HEAD_BYTES,
-    RIFF_HEAD_BYTES,
-    declared_bytes,
-    further_riffs_end,
-)
+from transforms.decoding.container_sizes import declared_bytes
 from transforms.decoding.stream_choice import choose_stream
 from transforms.storage.source_files import (
     MIN_READ_BYTES,
@@ -233,13 +228,8 @@ def _missing_bytes(opened: OpenVideo) -> int:
     size = opened.container.size
     if size <= 0:
         return 0
-    head = read_head(opened.uri, HEAD_BYTES)
-    further = 0
-    if head.startswith(b"RIFF"):
-        head = read_head(opened.uri, RIFF_HEAD_BYTES)
-        further = further_riffs_end(partial(read_head, opened.uri), head)
-    declared = declared_bytes(head, opened.stream) or 0
-    return max(0, max(declared, further) - int(size))
+    declared = declared_bytes(partial(read_head, opened.uri), opened.stream) or 0
+    return max(0, declared - int(size))
 
 
 def check_size(uri: str, picture: Any, max_pixels: int | None) -> None:
