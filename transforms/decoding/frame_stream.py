@@ -63,7 +63,7 @@ class FrameStream:
         in_range = False
         for pts, frame in self._decoded():
             last_pts = pts
-            self._lost.frame_shown(pts)
+            self._lost.frame_shown(pts, frame)
             if high_pts is not None and pts >= high_pts:
                 break
             if low_pts is not None and pts < low_pts:
@@ -109,7 +109,6 @@ class FrameStream:
                 counter.packet_in(packet.pts)
             try:
                 for frame in packet.decode():
-                    self._lost.frame_out(frame)
                     check_size(segment.video.uri, frame, self.max_pixels)
                     if not started and (frame.pts is None or frame.pts < start_pts):
                         continue  # leading frames of an open GOP: the segment before owns them

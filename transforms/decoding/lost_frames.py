@@ -7,11 +7,11 @@ frames, may be lost.
     packets in (decoding order)   0 3 1 2 6 4 5 ...
     frames out (display order)    0 1 . 3 4 5 6      2 is lost: 3 came without it
 
-It is claimed only where the frames about it leave a hole that is longer than their steps, and
-where it does not come late. So no loss is claimed for the second field of a frame that comes in
-two packets, for packets that hold two pictures or none, nor where the times of a file start
-again. Nor for what comes before the first key frame: nobody could show it, so a recording that
-begins in the middle of a group of pictures begins with its first key frame.
+It is claimed only where the frames about it leave a hole that is longer than their steps. So no
+loss is claimed for the second field of a frame that comes in two packets, for packets that hold
+two pictures or none, nor where the times of a file start again. Nor for what comes before the
+first key frame: nobody could show it, so a recording that begins in the middle of a group of
+pictures begins with its first key frame.
 """
 
 from __future__ import annotations
@@ -61,7 +61,6 @@ class LostFrames:
         self._passed: list[_Passed] = []
         self._lost: list[tuple[int, int]] = []
         self._bad: list[int] = []  # pts of packets that were rejected, or decoded in part
-        self._shown_pts: int | None = None
 
     def packet_in(self, packet: Any) -> None:
         """A packet goes into the decoder."""
@@ -84,7 +83,7 @@ class LostFrames:
         if not self._begun:
             return
         if packet.pts is None:  # its place is after the frame that was shown last
-            at = self._shown_pts if self._shown_pts is not None else self._first_place()
+            at = self._last_place()
             if self._segment.reports(at):
                 self._bad.append(at)
         elif self._segment.reports(packet.pts):
@@ -93,33 +92,28 @@ class LostFrames:
 
     def reading_failed(self) -> None:
         """The container could not be read on."""
-        self._bad.append(self._shown_pts if self._shown_pts is not None else self._first_place())
+        self._bad.append(self._last_place())
 
-    def frame_shown(self, pts: int) -> None:
-        """A frame that came out was given this pts."""
-        self._shown_pts = pts
-
-    def frame_out(self, frame: Any) -> None:
-        """A frame comes out; what should have come before it may be lost."""
+    def frame_shown(self, pts: int, frame: Any) -> None:
+        """A frame is shown at this pts, after all before it; what these lack may be lost."""
         self._begun = True
         if frame.pts is None:
             self._stop_counting()
-            return
         passed = []
-        while self._inside and self._inside[0][0] <= frame.pts:
-            pts, stop = heapq.heappop(self._inside)
-            if pts < frame.pts:
-                passed.append((pts, stop))
+        while self._inside and self._inside[0][0] <= pts:
+            packet = heapq.heappop(self._inside)
+            if packet[0] < pts:
+                passed.append(packet)
         if passed:
-            self._passed.append(_Passed(passed, list(self._out), frame.pts))
+            self._passed.append(_Passed(passed, list(self._out), pts))
         for group in self._passed:
-            group.frame_out(frame.pts)
+            group.after.append(pts)
         settled = [group for group in self._passed if len(group.after) > _FRAMES_ABOUT]
         self._settle(settled)
-        self._out.append(frame.pts)
-        if frame.is_corrupt and self._segment.reports(frame.pts):
-            self._bad.append(frame.pts)
-            self._lost.append((frame.pts, frame.pts + self._step))
+        self._out.append(pts)
+        if frame.is_corrupt and self._segment.reports(pts):
+            self._bad.append(pts)
+            self._lost.append((pts, pts + self._step))
 
     def end(self, last_stop_pts: int | None) -> None:
         """The stream has ended: what is inside is lost, and what a cut-off file lacks."""
@@ -163,9 +157,11 @@ class LostFrames:
         count, self._bad = len(self._bad) - len(later), later
         return count, np.array(merged_ranges(taken), np.int64).reshape(-1, 2)
 
-    def _first_place(self) -> int:
-        """Where something counts that came before any frame: where its own ones may begin."""
+    def _last_place(self) -> int:
+        """Where something without pts counts: at the last frame shown, or where they may begin."""
         segment = self._segment
+        if self._out:
+            return self._out[-1]
         if segment.seek_pts is None or segment.own_start_pts is None:
             return segment.metadata.start_pts
         return segment.own_start_pts
@@ -186,11 +182,6 @@ class _Passed:
     before: list[int]  # pts of the frames before
     passed_by: int
     after: list[int] = field(default_factory=list)  # pts of the frames from `passed_by` on
-
-    def frame_out(self, pts: int) -> None:
-        """A late frame is not lost."""
-        self.packets = [packet for packet in self.packets if packet[0] != pts]
-        self.after.append(pts)
 
     def is_hole(self, usual_step: int) -> bool:
         """Whether the frames about the packets leave a hole for one of them."""
