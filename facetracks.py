@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from pipeline.annotate_clip import annotate_clip
     from pipeline.annotate_rows import AnnotateRows
     from pipeline.annotate_videos import AnnotateVideos
-    from pipeline.compact_output import CompactSummary, compact
     from pipeline.data.track_file import TrackRows, read_track_file
-    from pipeline.derive_tracks import DerivedVideo, derive_tracks
     from pipeline.exports.formats import ExportSummary, export_tracks
-    from pipeline.forget_videos import ForgottenVideo, forget
     from pipeline.manifests import ReadManifests
-    from pipeline.probe import ProbeSummary, probe
+    from pipeline.outputs.compact_output import CompactSummary, compact
+    from pipeline.outputs.derive_tracks import DerivedVideo, derive_tracks
+    from pipeline.outputs.forget_videos import ForgottenVideo, forget
+    from pipeline.probing.probe import ProbeSummary, probe
     from pipeline.reports.corpus_report import ReportSummary, report
     from pipeline.settings import AnnotateSettings
     from pipeline.videos.crop_plan import CropFilter
@@ -83,14 +83,14 @@ _HOMES: Final = {
     "AnnotateRows": ("pipeline", "annotate_rows"),
     "AnnotateSettings": ("pipeline", "settings"),
     "AnnotateVideos": ("pipeline", "annotate_videos"),
-    "CompactSummary": ("pipeline", "compact_output"),
+    "CompactSummary": ("pipeline", "outputs.compact_output"),
     "CropFilter": ("pipeline", "videos.crop_plan"),
     "CropSummary": ("pipeline", "videos.cropping"),
     "ExportSummary": ("pipeline", "exports.formats"),
-    "DerivedVideo": ("pipeline", "derive_tracks"),
+    "DerivedVideo": ("pipeline", "outputs.derive_tracks"),
     "FacetracksError": ("schemas", "errors"),
-    "ForgottenVideo": ("pipeline", "forget_videos"),
-    "ProbeSummary": ("pipeline", "probe"),
+    "ForgottenVideo": ("pipeline", "outputs.forget_videos"),
+    "ProbeSummary": ("pipeline", "probing.probe"),
     "ReadManifests": ("pipeline", "manifests"),
     "ReportSummary": ("pipeline", "reports.corpus_report"),
     "RunSummary": ("pipeline", "annotate"),
@@ -99,13 +99,13 @@ _HOMES: Final = {
     "align": ("pipeline", "align_image"),
     "annotate": ("pipeline", "annotate"),
     "annotate_clip": ("pipeline", "annotate_clip"),
-    "derive_tracks": ("pipeline", "derive_tracks"),
-    "forget": ("pipeline", "forget_videos"),
-    "compact": ("pipeline", "compact_output"),
+    "derive_tracks": ("pipeline", "outputs.derive_tracks"),
+    "forget": ("pipeline", "outputs.forget_videos"),
+    "compact": ("pipeline", "outputs.compact_output"),
     "crop": ("pipeline", "videos.cropping"),
     "export_tracks": ("pipeline", "exports.formats"),
     "read_track_file": ("pipeline", "data.track_file"),
-    "probe": ("pipeline", "probe"),
+    "probe": ("pipeline", "probing.probe"),
     "read_tracks": ("transforms", "storage.output_tables"),
     "read_videos": ("transforms", "storage.output_tables"),
     "redact": ("pipeline", "videos.redaction"),

@@ -23,11 +23,11 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from models.landmarks.model import landmark_device
 from pipeline.annotate_videos import stage_settings
-from pipeline.compact_output import compact
 from pipeline.graph import AnnotateGraph, GraphSettings
 from pipeline.inputs import DistinctVideos, Inputs, find_inputs
 from pipeline.manifests import ReadManifests
 from pipeline.output_lock import exclusive_run
+from pipeline.outputs.compact_output import compact
 from pipeline.provenance import check_same_config, write_run_record
 from pipeline.runner_options import runner_options, runs_here
 from pipeline.settings import AnnotateSettings

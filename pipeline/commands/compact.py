@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from pipeline.compact_output import compact
+from pipeline.outputs.compact_output import compact
 
 __all__ = ["run"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from pipeline.derive_tracks import DerivedVideo, derive_tracks
+from pipeline.outputs.derive_tracks import DerivedVideo, derive_tracks
 
 __all__ = ["run"]
 

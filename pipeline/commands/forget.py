@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import Final
 
-from pipeline.forget_videos import ForgottenVideo, forget
+from pipeline.outputs.forget_videos import ForgottenVideo, forget
 
 __all__ = ["EXIT_UNKNOWN", "run"]
 

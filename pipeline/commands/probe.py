@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from pipeline.probe import ProbeSummary, probe
+from pipeline.probing.probe import ProbeSummary, probe
 from pipeline.settings import AnnotateSettings
 from transforms.storage.atomic_files import atomic_file, write_bytes
 from transforms.storage.output_tables import OutputFolder

@@ -20,7 +20,7 @@ from models.landmarks.datasets.sets import read_evaluation_set
 from models.synthesis.animated_clips import animate_still
 from models.synthesis.face_motion import pose_at
 from pipeline.annotate import annotate
-from pipeline.derive_tracks import derive_tracks
+from pipeline.outputs.derive_tracks import derive_tracks
 from pipeline.settings import AnnotateSettings
 from tests.clips import write_clip
 

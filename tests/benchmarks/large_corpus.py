@@ -32,8 +32,8 @@ import pyarrow.parquet as pq
 from apache_beam.options.pipeline_options import PipelineOptions
 from fsspec.implementations.memory import MemoryFileSystem
 
-from pipeline.compact_output import compact
 from pipeline.inputs import Inputs, find_inputs
+from pipeline.outputs.compact_output import compact
 from pipeline.wave_inputs import WaveInputs
 from pipeline.waves import RunTotals, RunWave, run_in_waves
 from schemas.records import Video, VideoFailure

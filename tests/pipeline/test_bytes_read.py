@@ -12,7 +12,7 @@ import pytest
 from clips import drifting, write_clip
 from video_server import serve
 
-from pipeline.probe import probe
+from pipeline.probing.probe import probe
 from pipeline.settings import AnnotateSettings
 from schemas.records import Video
 from transforms.decoding.frame_stream import FrameStream

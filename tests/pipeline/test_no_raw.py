@@ -6,8 +6,8 @@ import pytest
 
 from pipeline.annotate import annotate
 from pipeline.data.annotated_tracks import annotated_tracks
-from pipeline.derive_tracks import derive_tracks
 from pipeline.exports.exported_video import exported_videos
+from pipeline.outputs.derive_tracks import derive_tracks
 from pipeline.settings import AnnotateSettings
 from schemas.errors import OutputError, UsageError
 from schemas.tracks import RAW_COLUMNS

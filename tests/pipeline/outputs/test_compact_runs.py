@@ -15,12 +15,12 @@ from fsspec.implementations.memory import MemoryFileSystem
 from test_annotate import manifest
 from test_compact_output import annotate, same, tables
 
-from pipeline.compact_output import compact
+from pipeline.outputs.compact_output import compact
 from schemas.errors import OutputError
 from transforms.storage.output_tables import OutputFolder, read_tracks, read_videos
 
-KILLED = Path(__file__).with_name("killed_command.py")
-ROOT = Path(__file__).parents[2]
+KILLED = Path(__file__).parents[1] / "killed_command.py"
+ROOT = Path(__file__).parents[3]
 
 
 def killed(word: str, number: int, *arguments: object) -> bool:

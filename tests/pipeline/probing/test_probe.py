@@ -7,8 +7,8 @@ import pytest
 from clips import drifting, write_clip, write_sound
 
 from pipeline.commands.probe import summary_of, summary_text
-from pipeline.probe import probe
-from pipeline.probe_costs import CostModel, Sample
+from pipeline.probing.probe import probe
+from pipeline.probing.probe_costs import CostModel, Sample
 from pipeline.settings import AnnotateSettings
 from schemas.probes import PROBE_SCHEMA
 

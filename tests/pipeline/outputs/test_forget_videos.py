@@ -6,8 +6,8 @@ import fsspec
 import pytest
 from segments import box_at, split_parts
 
-from pipeline.forget_videos import forget
 from pipeline.output_lock import exclusive_run
+from pipeline.outputs.forget_videos import forget
 from schemas.errors import OutputError
 from schemas.records import Video
 from transforms.stabilize_tracks import stabilize_segments

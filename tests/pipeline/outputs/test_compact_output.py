@@ -12,11 +12,11 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 from segments import box_at, split_parts
 
-from pipeline.compact_output import compact
 from pipeline.data.track_file import find_track_file, read_track_file
-from pipeline.derive_tracks import derive_tracks
 from pipeline.exports.exported_video import exported_videos
-from pipeline.forget_videos import forget
+from pipeline.outputs.compact_output import compact
+from pipeline.outputs.derive_tracks import derive_tracks
+from pipeline.outputs.forget_videos import forget
 from schemas.errors import OutputError
 from schemas.records import Video, VideoFailure
 from transforms.stabilize_tracks import stabilize_segments

@@ -26,7 +26,7 @@ from models.landmarks.model import LandmarkModel
 from pipeline.annotate_videos import stage_settings
 from pipeline.graph import GraphSettings
 from pipeline.inputs import find_inputs
-from pipeline.probe_costs import CostModel, Sample
+from pipeline.probing.probe_costs import CostModel, Sample
 from pipeline.settings import AnnotateSettings
 from schemas.errors import VideoError
 from schemas.probes import PROBE_SCHEMA

@@ -10,7 +10,7 @@ from segments import make_part, make_segment
 
 from models.landmarks.face_measures import eye_openings
 from models.landmarks.mean_face import MEAN_FACE
-from pipeline.derive_tracks import DerivedVideo, derive_tracks
+from pipeline.outputs.derive_tracks import DerivedVideo, derive_tracks
 from schemas.derived import BLINK_SCHEMA, DERIVED_SCHEMA
 from schemas.errors import OutputError
 from schemas.records import Video

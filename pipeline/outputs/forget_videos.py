@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.compact_output import rewrite_without
 from pipeline.output_lock import exclusive_run
+from pipeline.outputs.compact_output import rewrite_without
 from schemas.errors import OutputError
 from transforms.storage.output_tables import OutputFolder
 from transforms.storage.run_output import RunOutput

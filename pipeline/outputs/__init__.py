@@ -1,0 +1,1 @@
+"""Operations on a finished output: derive measures, compact its files, forget videos."""
