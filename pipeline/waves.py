@@ -30,7 +30,7 @@ _MAX_VIDEOS: Final = 256
 #: After a wave that left nothing, since its videos were done before, say, the next is likely alike.
 _MAX_IDLE_VIDEOS: Final = 1024
 #: Files that are missing cost little and leave nothing: so many of them count as one video.
-_MISSING_AS_ONE: Final = 16
+_MISSING_AS_ONE: Final = 64
 
 #: Runs the pipeline over some inputs; returns its counters.
 RunWave: TypeAlias = Callable[[Inputs], Counter[str]]

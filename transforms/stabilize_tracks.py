@@ -219,7 +219,6 @@ class _StabilizeFn(beam.DoFn):  # type: ignore[misc]
         progress = self._read(state) or _Progress.of(outcome.segment, self._fps)
         done: list[VideoTracks] = []
         if not progress.done and progress.is_ahead(outcome):
-            end.set(GlobalWindow().max_timestamp())
             if outcome.segment.own_start_pts == progress.next_pts:
                 # Each touch of the bag costs milliseconds: in order, nothing ever waits in it.
                 held = list(early.read()) if progress.early else []
@@ -236,6 +235,8 @@ class _StabilizeFn(beam.DoFn):  # type: ignore[misc]
                 early.add(outcome)
                 progress.early += 1
             state.write(state_to_bytes(progress, self._parameters))
+            if not progress.done:  # most videos are, by their only segment
+                end.set(GlobalWindow().max_timestamp())
         return done  # nothing for a segment that a retry brings twice
 
     @on_timer(END)  # type: ignore[untyped-decorator]

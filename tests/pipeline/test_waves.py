@@ -60,7 +60,7 @@ def test_every_input_is_in_one_wave():
 def test_files_that_are_missing_count_as_a_part_of_one(tmp_path):
     there = tmp_path / "a.mp4"
     there.touch()
-    missing = [Video(f"m{i}", str(tmp_path / f"m{i}")) for i in range(80)]
+    missing = [Video(f"m{i}", str(tmp_path / f"m{i}")) for i in range(320)]
     inputs, ran = Inputs([*missing, *(Video(f"v{i}", str(there)) for i in range(16))]), []
 
     def run_wave(wave: Inputs) -> Counter[str]:
@@ -68,7 +68,7 @@ def test_files_that_are_missing_count_as_a_part_of_one(tmp_path):
         return Counter()
 
     run_in_waves(inputs, run_wave, RunTotals())
-    assert [len(wave) for wave in ran] == [80 + 11, 5]  # 80 / 16 + 11 = 16
+    assert [len(wave) for wave in ran] == [320 + 11, 5]  # 320 / 64 + 11 = 16
     assert {video for wave in ran for video in wave} == set(inputs.videos)
 
 
@@ -84,9 +84,9 @@ def test_a_wave_begins_with_the_largest_files(tmp_path):
 
 def test_a_wave_takes_all_that_may_be_missing():
     ran = []
-    missing = [Video(str(i), f"/none/{i}.mp4") for i in range(300)]
+    missing = [Video(str(i), f"/none/{i}.mp4") for i in range(1100)]
     run_in_waves(Inputs(missing), lambda w: ran.append(len(w)) or Counter(), RunTotals())
-    assert ran == [256, 44]
+    assert ran == [1024, 76]
 
 
 def test_failures_alone_are_a_wave():
