@@ -41,7 +41,7 @@ def match_boxes(
     if min(gain.shape) == 1:
         i, j = np.unravel_index(gain.argmax(), gain.shape)
         return [(int(i), int(j))] if gain[i, j] else []
-    from scipy.optimize import linear_sum_assignment  # 0.4 s that most videos need not
+    from scipy.optimize import linear_sum_assignment  # takes 0.4 s, and few videos need it
 
     return [
         (int(i), int(j)) for i, j in zip(*linear_sum_assignment(-gain), strict=True) if gain[i, j]
@@ -54,14 +54,14 @@ def match_by_score(
     *,
     min_iou: float,
 ) -> npt.NDArray[np.intp]:
-    """Gives each found box, the surest first, the free reference box that it overlaps most.
+    """Matches each found box, the highest score first, to the free reference box of highest IoU.
 
     As detection benchmarks match: greedily, by score.
 
     Args:
-        found_xyxy_px: (N, 4), the surest first.
+        found_xyxy_px: (N, 4), the highest score first.
         reference_xyxy_px: (M, 4).
-        min_iou: less than this is no match.
+        min_iou: least IoU of a match.
 
     Returns: (N,) intp, the reference box's number, or -1.
     """
@@ -83,16 +83,16 @@ def non_maximum_suppression(
     *,
     iou_threshold: float,
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Keeps one box a face: the surest, with its place voted on by its near doubles.
+    """Greedy non-maximum suppression with box voting.
 
-    Greedy non-maximum suppression. A kept box becomes the mean of the boxes that overlap
-    it by 0.6 or more, weighted by squared score, which steadies it from frame to frame.
-    Of more than 1000 boxes only the surest 1000 are looked at, which bounds the time.
+    A kept box becomes the mean of the boxes whose IoU with it is 0.6 or more, weighted by squared
+    score, which reduces jitter between frames. Only the 1000 boxes of highest score are used,
+    which bounds the time.
 
     Args:
         boxes_xyxy_px: (N, 4) float32.
         scores: (N,) float32.
-        iou_threshold: boxes that overlap a surer one by more than this go.
+        iou_threshold: a box is removed if its IoU with one of higher score exceeds this.
 
     Returns: (K, 4) float32 boxes and their (K,) float32 scores, the highest first.
     """

@@ -1,6 +1,6 @@
-"""How far a crop of a face can be trusted: is it sharp, is the face in the picture?
+"""Quality of a face's crop: its blur, and how much of the face is outside the picture.
 
-Both are computed where the pixels are, from what the landmark network sees.
+Both are computed in the decoding process, from the landmark network's input.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["cut_off_share", "face_blur"]
 _TAPS: Final = 9
 #: Pixels that a part of a crop must have in both directions.
 _SMALLEST_PX: Final = 2 * _TAPS
-#: Mean difference of neighbouring pixels, 0..255, below which nothing is to be seen.
+#: Mean difference of neighbouring pixels, 0..255, below which a crop counts as uniform.
 _FLAT: Final = 0.05
 
 
@@ -30,7 +30,7 @@ def face_blur(
     width_px: int,
     height_px: int,
 ) -> float:
-    """How blurred a face is in its crop: 0 is as sharp as can be, 1 is nothing but blur.
+    """Blur of a face in its crop: 0 is sharp, 1 is blurred.
 
     The blur effect of Crete, Dolmiere, Ladret and Nicolas ("The blur effect: perception and
     estimation with a new no-reference perceptual blur metric", 2007, equations 1 to 7) of the

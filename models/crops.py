@@ -1,7 +1,7 @@
-"""Crops: the square of a frame that a network sees, and the exact way back.
+"""Crops: the square of a frame that a network sees, and the exact inverse map.
 
 One sampler serves training (planes of an RGB photograph) and decoding (Y, U and V
-planes of a video frame), so a network meets in production what it met in training.
+planes of a video frame), so a network gets the same input in production as in training.
 
           crop pixel u ---- affine ---> image pixel x        (pixel centres are integers)
                x = x0 + (u + 0.5) * side / size            x0: the crop's left edge
@@ -93,10 +93,10 @@ def sample_plane(plane: Plane, affine: Affine, width_px: int, height_px: int) ->
 
     Where the crop shrinks the image by less than two, each of its pixels is one bilinear sample.
     Where it shrinks it more, each is the mean of 2 x 2 bilinear samples of the image, reduced
-    (area mean) to pixels about as large as those samples are apart. One sample would do against
-    aliasing, but how far it blurs depends on where it falls between two pixels, and a blur that
-    varies moves what is seen: a small spot by up to 0.02 of a crop's pixel, with four samples by
-    less than 0.001. Outside the plane the nearest border pixel is repeated.
+    (area mean) to pixels about as large as those samples are apart. One sample would prevent
+    aliasing, but its blur depends on its position between two pixels, and a varying blur shifts
+    the image: a small spot by up to 0.02 crop pixels, with four samples by less than 0.001.
+    Outside the plane the nearest border pixel is repeated.
 
     Args:
         plane: (H, W) or (H, W, C), uint8 or uint16.

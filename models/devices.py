@@ -1,4 +1,4 @@
-"""Where a network runs: the names of devices, checked in one place."""
+"""Names of devices: the one place that checks and resolves them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def device_name(name: str) -> str:
 
 
 def _has_nvidia_driver() -> bool:
-    """Whether CUDA may be there: no by the device files of Linux and its guests, else perhaps."""
+    """Whether CUDA may exist: false if Linux has no NVIDIA device files, else true."""
     return sys.platform != "linux" or any(
         Path(path).exists() for path in ("/dev/nvidiactl", "/dev/dxg", "/dev/nvmap")
     )

@@ -32,7 +32,7 @@ _HEIGHT_OF_WIDTH, _HEIGHT_OF_HEIGHT = 0.30, 1.01
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class BoxNoise:
-    """Standard deviations of a box about its ideal.
+    """Standard deviations of a detector's box around `box_from_landmarks`.
 
     shift_x, shift_y: of the centre, in units of the longer side.
     log_size: of the logarithm of the geometric mean of width and height.
@@ -45,11 +45,11 @@ class BoxNoise:
     log_aspect: float
 
     def widened(self, factor: float) -> BoxNoise:
-        """The same noise, `factor` times as wide."""
+        """The same noise, scaled by `factor`."""
         return BoxNoise(*(factor * value for value in dataclasses.astuple(self)))
 
 
-#: How YuNet's boxes scatter about `box_from_landmarks`.
+#: The noise of YuNet's boxes around `box_from_landmarks`.
 DETECTOR_NOISE: Final = BoxNoise(shift_x=0.016, shift_y=0.023, log_size=0.044, log_aspect=0.059)
 
 
@@ -81,7 +81,7 @@ def box_from_landmarks(landmarks_px: npt.ArrayLike) -> npt.NDArray[np.float32]:
 def jitter_box(
     box_xyxy_px: npt.ArrayLike, rng: np.random.Generator, noise: BoxNoise = DETECTOR_NOISE
 ) -> npt.NDArray[np.float32]:
-    """A box as a detector might have drawn it: (4,) to (4,), Gaussian cut at 3 deviations."""
+    """A box with a detector's noise: (4,) to (4,), Gaussian, clipped at 3 standard deviations."""
     x0, y0, x1, y1 = np.asarray(box_xyxy_px, np.float64)
     centre, size = np.array([x0 + x1, y0 + y1]) / 2, np.array([x1 - x0, y1 - y0])
     draw = np.clip(rng.standard_normal(4), -3, 3) * dataclasses.astuple(noise)

@@ -1,6 +1,6 @@
-"""Faces along time: detections on key frames are linked, boxes in between interpolated.
+"""Face tracking: detections on key frames are linked, boxes in between interpolated.
 
-Everything decided about a frame depends on what lies less than LINK_SECONDS around it,
+Each decision about a frame depends only on frames less than LINK_SECONDS around it,
 so a video cut in segments that overlap gives the same boxes as one decoded at once.
 
       key frames    k-2 ------- k-1 ------- k ------- k+1
@@ -80,12 +80,12 @@ class FaceTracker:
         """Takes one frame; `detections` are (K, 4) boxes and (K,) scores on a key frame.
 
         `cut`: a new shot starts with this frame. Returns the frames that are
-        settled by it, in order.
+        final after it, in order.
         """
         self._frames.append((frame, seconds))
         self._cut_pending |= cut
         if detections is None:
-            # What lies further back than any link can reach waits for nothing.
+            # Frames too old for any link need not wait.
             waits = self._keys and seconds - self._keys[-1].seconds <= LINK_SECONDS
             return [] if waits else self.flush()
         key = _Key(frame, seconds, *detections, after_cut=self._cut_pending)
@@ -166,7 +166,7 @@ class FaceTracker:
 
 
 def _join(a: _Key, b: _Key) -> None:
-    """Links the detections of `a` that go on nowhere to those of `b` that come from nowhere."""
+    """Links the detections of `a` without a successor to those of `b` without a predecessor."""
     if b.seconds - a.seconds > LINK_SECONDS:
         return
     free_a = [i for i in range(len(a.boxes)) if i not in a.following]

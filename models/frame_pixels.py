@@ -134,8 +134,8 @@ def orientation_of(display_matrix: Sequence[int]) -> tuple[int, bool]:
 
 
 def frame_orientation(frame: Any) -> tuple[int, bool]:
-    """`orientation_of` the display matrix that an av.VideoFrame carries; (0, False) without."""
-    from av.sidedata.sidedata import SideDataContainer  # who has a frame has imported av
+    """`orientation_of` the display matrix of an av.VideoFrame; (0, False) without one."""
+    from av.sidedata.sidedata import SideDataContainer  # already imported: the frame comes from it
 
     # Not frame.side_data, which the frame would keep: each would refer to the other, and the
     # pixels stay until the garbage collector finds the two.
@@ -174,7 +174,7 @@ class StoredPlanes:
 
     @classmethod
     def of(cls, frame: Any) -> StoredPlanes:
-        """Those of an av.VideoFrame, as views of it where that can be."""
+        """The stored pixels of an av.VideoFrame, as views where possible."""
         orientation = frame_orientation(frame)
         base, bits = _split_depth(frame.format.name)
         if base not in _PLANAR:
@@ -246,7 +246,7 @@ class FramePixels:
         return FrameChange(float(blocks.mean()) * scale, float(blocks.max()) * scale)
 
     def luma_thumbnail(self, side_px: int = 48) -> npt.NDArray[np.float32]:
-        """A coarse look at the frame for shot-cut detection: about side x side, 0..255.
+        """A coarse thumbnail for shot-cut detection: about side x side, 0..255.
 
         Pixels are picked, not averaged, so that it costs next to nothing.
         """

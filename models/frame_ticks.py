@@ -1,4 +1,4 @@
-"""Which frames of a video are those of a lower frame rate: the first of every step in time.
+"""Selects the frames of a lower frame rate: the first of every time step.
 
     seconds  0         1/fps       2/fps       3/fps
     frames   x . . . . . x . . . . x . . . . . . x . .

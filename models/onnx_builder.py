@@ -1,4 +1,4 @@
-"""Our convolutional networks as ONNX graphs, made of their tensors without torch.
+"""Builds our convolutional networks as ONNX graphs from their tensors, without torch.
 
     tensors of a weights file --GraphBuilder--> ONNX model --open_session--> onnxruntime
 
@@ -28,7 +28,7 @@ Array = npt.NDArray[Any]
 
 
 class GraphBuilder:
-    """Collects operators; each method returns the name of what it computes.
+    """Collects operators; each method returns the name of its output.
 
     Args:
         tensors: by the names that torch's `state_dict` has. Each has to be used.

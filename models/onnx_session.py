@@ -8,7 +8,7 @@ import onnxruntime
 
 __all__ = ["open_session"]
 
-#: onnxruntime would write to standard error what its exceptions say too.
+#: Only fatal errors: its exceptions say the rest.
 _FATAL_ONLY: Final = 4
 
 
@@ -23,7 +23,7 @@ def open_session(
         cuda_device: number of a CUDA device to run on; None: the CPU.
 
     Raises:
-        Exception: onnxruntime cannot load the model; its errors have no class in common.
+        Exception: onnxruntime cannot load the model; its errors have no common base class.
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads

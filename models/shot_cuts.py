@@ -1,4 +1,4 @@
-"""Shot cuts: does a new shot start between two neighbouring frames?"""
+"""Shot-cut detection between two neighbouring frames."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def is_cut(before: npt.NDArray[np.float32], after: npt.NDArray[np.float32]) -> b
 
 
 def _histogram_change(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> float:
-    """Share of the pixels that would have to change their bin, 0..1."""
+    """Distance of two histograms: the share of pixels that change bins, 0..1."""
     edges = np.linspace(0, 256, _HISTOGRAM_BINS + 1)
     ha, hb = (np.histogram(x, bins=edges)[0] / x.size for x in (a, b))
     return float(np.abs(ha - hb).sum() / 2)

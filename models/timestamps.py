@@ -1,4 +1,4 @@
-"""Presentation timestamps for every frame, also where the container has none or confuses them.
+"""Presentation timestamps for every frame, also where the container lacks or misorders them.
 
 Raw streams carry no timestamps and broken ones repeat them; everything downstream
 (matching rows to frames, the order of a track) needs strictly increasing integers. AVI stores
@@ -17,7 +17,7 @@ from typing import Final
 
 __all__ = ["PtsCounter"]
 
-#: So many frames at most wait for an earlier time: encoders show few B-frames in a row.
+#: At most this many frames wait for an earlier time: encoders show few B-frames in a row.
 _MAX_WAITING: Final = 8
 
 

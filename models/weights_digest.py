@@ -8,7 +8,7 @@ __all__ = ["check_digest"]
 
 
 def check_digest(what: str, got: str | None, expected: str | None) -> None:
-    """Raises WeightsError where two SHA-256 hex digests differ; nothing expected is fine.
+    """Raises WeightsError if two SHA-256 hex digests differ; an empty expected digest is accepted.
 
     A worker with another version of a file would write tracks that say they were made with
     the first one.

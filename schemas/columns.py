@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-__all__ = ["Column", "markdown_table", "to_schema"]
+__all__ = ["Column", "to_schema"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +31,3 @@ def to_schema(columns: Iterable[Column]) -> pa.Schema:
             for c in columns
         ]
     )
-
-
-def markdown_table(columns: Iterable[Column]) -> str:
-    """The columns as the Markdown table that the README shows."""
-    rows = [f"| `{c.name}` | {c.type} | {c.unit} | {c.meaning} |" for c in columns]
-    return "\n".join(["| column | type | unit | meaning |", "| --- | --- | --- | --- |", *rows])

@@ -8,11 +8,7 @@ import pyarrow as pa
 
 from schemas.columns import Column, to_schema
 
-__all__ = ["REASONS", "STATUSES", "VIDEO_COLUMNS", "VIDEO_SCHEMA"]
-
-#: ok: every frame decoded and annotated. partial: some frames are missing, the rest is
-#: there. failed: there are no tracks. skipped: left out on purpose.
-STATUSES: Final = ("ok", "partial", "failed", "skipped")
+__all__ = ["REASONS", "VIDEO_COLUMNS", "VIDEO_SCHEMA"]
 
 #: The classes that `reason` can take, with what they mean.
 REASONS: Final[dict[str, str]] = {
@@ -47,7 +43,7 @@ _RANGES = pa.list_(pa.list_(pa.int64(), 2))
 VIDEO_COLUMNS: Final = (
     Column("video_id", pa.string(), "", "names the track file: tracks/{video_id}.parquet"),
     Column("uri", pa.string(), "", "the input, as given or found"),
-    Column("status", pa.string(), "", "ok, partial, failed or skipped"),
+    Column("status", pa.string(), "", "ok, partial (some frames are missing) or failed"),
     Column(
         "reason", pa.string(), "", "a class of reasons; null when there is nothing to say", True
     ),

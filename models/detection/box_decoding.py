@@ -1,7 +1,7 @@
 """Boxes of a dense detector: cells and codes to boxes.
 
 Each level of the network lays a grid of cells over the image, `stride_px` apart. A cell's
-code (dx, dy, log w, log h) says where the face's box is as seen from the cell:
+code (dx, dy, log w, log h) is the face's box relative to the cell:
 
         |<- stride ->|
         +------------+------------+     centre = cell centre + stride * (dx, dy)
@@ -27,7 +27,7 @@ __all__ = [
 
 #: A log size of 0 is a box of this many strides.
 BASE_STRIDES: Final = 4.0
-#: Log sizes are taken as no further from 0 than this.
+#: Log sizes are clipped to this magnitude.
 LOG_SIZE_LIMIT: Final = 4.0
 
 

@@ -1,4 +1,4 @@
-"""Faces in an image: what every detector takes and returns.
+"""Faces in an image: the interface of all detectors.
 
 A detector takes one RGB image of any size, already scaled so that its longest side is at
 most `input_longest_side_px`, and returns upright boxes in that image's pixels: forehead
@@ -18,12 +18,12 @@ __all__ = ["Detections", "FaceDetector", "check_image"]
 
 @dataclass(frozen=True, slots=True)
 class Detections:
-    """The faces of one image, the surest first.
+    """The faces of one image, the highest score first.
 
     Attributes:
         boxes_xyxy_px: (N, 4) float32, x0, y0, x1, y1 in the image's pixels; may reach
             past the image's edges.
-        scores: (N,) float32 in [0, 1], falling.
+        scores: (N,) float32 in [0, 1], descending.
     """
 
     boxes_xyxy_px: npt.NDArray[np.float32]
@@ -66,7 +66,7 @@ class FaceDetector(Protocol):
     Attributes:
         name: a short word for logs and provenance.
         input_longest_side_px: the longest side that larger frames are reduced to; smaller
-            frames come as they are.
+            frames are not resized.
         weights_sha256: hex digest of the weights file.
         licence: what the weights may be used for, as their file or card says; else `unknown`.
     """

@@ -25,10 +25,10 @@ def detector_graph(tensors: Mapping[str, npt.NDArray[Any]], config: DetectorConf
 
     Args:
         tensors: of a file of `save_detector_weights`.
-        config: what built the network.
+        config: of the network.
 
     Raises:
-        KeyError, ValueError: the tensors are those of another network.
+        KeyError, ValueError: the tensors belong to another network.
     """
     shape = (1, "height", "width", 3)
     graph = GraphBuilder(tensors, {"image": (onnx.TensorProto.UINT8, shape)})
@@ -60,7 +60,7 @@ def detector_graph(tensors: Mapping[str, npt.NDArray[Any]], config: DetectorConf
 
 
 def _unit(graph: GraphBuilder, x: str, name: str, *, stride: int = 1) -> str:
-    """`ConvNormRelu`, whose groups its weight's shape tells."""
+    """`ConvNormRelu`; the shape of its weight gives the number of groups."""
     weight = graph.tensor(f"{name}.0.weight")
     groups = weight.shape[0] if weight.shape[1] == 1 else 1
     return graph.convolution(x, f"{name}.0", f"{name}.1", stride=stride, groups=groups, relu=True)

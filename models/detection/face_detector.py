@@ -1,4 +1,4 @@
-"""The face detector that ships with the package, and how any of them is loaded."""
+"""The face detector that ships with the package, and the loader of all detectors."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ _MIN_SIDE_PX: Final = 32
 class ConvFaceDetector:
     """The package's own detector: a small convolutional network, by onnxruntime on the CPU.
 
-    The same image gives the same boxes, whatever came before it.
+    Stateless: the same image always gives the same boxes.
 
     Args:
         tensors, config: as `read_detector_weights` returns them.
         weights_sha256: hex digest of the file they came from.
-        licence: what the file says that it may be used for.
+        licence: the permitted use, from the file.
         score_threshold: faces below it are left out; by default the one in the file.
 
     Raises:
-        WeightsError: the tensors are not those that the config says. Names no file.
+        WeightsError: the tensors do not match the config. The message does not name the file.
     """
 
     name = "conv"
@@ -65,7 +65,7 @@ class ConvFaceDetector:
             self._session.run(None, {"image": np.zeros((1, side, side, 3), np.uint8)})
         except KeyError as error:
             raise WeightsError(f"does not fit its own config: missing {error}") from error
-        except Exception as error:  # onnxruntime's errors have no class in common
+        except Exception as error:  # onnxruntime's errors have no common base class
             raise WeightsError(f"does not fit its own config: {error}") from error
 
     def detect(self, image: npt.NDArray[np.uint8]) -> Detections:

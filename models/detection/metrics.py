@@ -1,9 +1,9 @@
-"""How well one detector's boxes agree with another's.
+"""Recall, precision and box agreement of one detector against another.
 
-    reference box, 40 px or more   found at IoU 0.5: counts for recall; else against it
-    reference box, smaller         never asked for; a box that finds it counts neither way
-    found box, 40 px or more       finds a reference box: right; finds none: wrong
-    found box, smaller             right, or counts neither way
+    reference box, 40 px or more   found at IoU 0.5: true positive; else false negative
+    reference box, smaller         ignored; so is a box that matches it
+    found box, 40 px or more       matches: true positive; matches none: false positive
+    found box, smaller             true positive, or ignored
 
 Sizes are the longer side in pixels of the source video, before any reduction.
 """
@@ -27,7 +27,7 @@ SMALLEST_PX: Final = 40.0
 
 @dataclass(slots=True)
 class DetectionTally:
-    """Counts over images, for recall, precision and how closely the boxes agree."""
+    """Counts over images, for recall, precision and box agreement."""
 
     images: int = 0
     wanted: int = 0
@@ -63,7 +63,7 @@ class DetectionTally:
         self.errors += other.errors
 
     def summary(self) -> dict[str, float | int | None]:
-        """The figures; None where nothing was there to measure.
+        """The figures; None where there is nothing to measure.
 
         Offsets are root mean squares in percent of the reference box: `offset` of the
         centre (both axes together), `size_offset` of width and height. The jitters are

@@ -1,8 +1,8 @@
-"""Faces that lie on their side: a second look at the image turned, where the first finds none.
+"""Faces rolled by 90 degrees: detection on the rotated image, if the upright one has no face.
 
-Detectors are taught by upright faces. They find most that are upside down, and a quarter of those
-rolled by 90 degrees, as in the video of a phone whose rotation was lost. So an image without
-a face is looked at turned to the left and to the right. The result depends on the image alone.
+Detectors are trained on upright faces. They find most that are upside down, and a quarter of those
+rolled by 90 degrees, as in phone videos whose rotation was lost. So an image without a face is
+rotated to the left and to the right. The result depends on the image alone.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from models.detection.detections import Detections, FaceDetector
 
 __all__ = ["detect_any_roll", "turned_back"]
 
-#: A face on its side must be this sure: there are two more looks to be wrong in.
+#: Minimum score of a rolled face; higher, since two more detections add false positives.
 _MIN_SCORE: Final = 0.6
 
 
 def detect_any_roll(detector: FaceDetector, image: npt.NDArray[np.uint8]) -> Detections:
     """The faces of a (H, W, 3) uint8 RGB image; where none is upright, those on their side.
 
-    Boxes are in the image's pixels. Of the two turns, the one with the surest face counts.
+    Boxes are in the image's pixels. Of the two rotations, the one with the highest score is used.
     """
     upright = detector.detect(image)
     if len(upright):

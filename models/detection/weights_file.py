@@ -28,9 +28,9 @@ __all__ = [
 ]
 
 _FORMAT: Final = "facetracks-face-detector-1"
-#: What detectors that `train detector` makes of the research data may be used for.
+#: The licence of detectors trained on the research data.
 _LICENCE: Final = "research use only: so is the footage that taught it"
-#: What the network takes from pixels 0..255, and then divides them by.
+#: Subtracted from pixels 0..255, and the divisor after that.
 NEUTRAL_GREY: Final = 114.0
 PIXEL_SCALE: Final = 64.0
 
@@ -39,13 +39,13 @@ Tensors = Mapping[str, npt.NDArray[Any]]
 
 @dataclass(frozen=True, slots=True)
 class DetectorConfig:
-    """Everything that builds a `DetectorNetwork`, and how it wants to be used.
+    """Parameters of a `DetectorNetwork` and of its use.
 
     Attributes:
         stem_channels: channels at strides 2 and 4.
         stage_channels: channels at strides 8, 16, 32 and 64.
         head_channels: channels of the way back up.
-        input_longest_side_px: what larger images are to be reduced to.
+        input_longest_side_px: larger images are reduced to this.
         score_threshold: where recall and precision balance.
     """
 
@@ -66,7 +66,7 @@ def save_detector_weights(
 ) -> None:
     """Writes the tensors in half precision, by the names that `DetectorNetwork` gives them.
 
-    Config and licence stand in the file's header. Without `licence`, they are for research only.
+    Config and licence are in the file's header. Without `licence`, they are for research only.
     """
     halves = {
         name: np.ascontiguousarray(tensor, np.float16)

@@ -1,4 +1,4 @@
-"""YuNet through OpenCV: the public face detector that ours was taught by.
+"""YuNet by OpenCV: the public face detector that was the teacher of ours.
 
 Wu, Peng and Yu, "YuNet: A Tiny Millisecond-level Face Detector", 2023. The ONNX file is
 not part of this package; `cv2.FaceDetectorYN` runs it on the CPU.
@@ -34,8 +34,8 @@ class YuNetDetector:
         score_threshold: faces below it are left out.
 
     Raises:
-        WeightsError: the file is missing, or OpenCV cannot run it as YuNet; its card, FILE.json, is
-            there and says no licence.
+        WeightsError: the file is missing, or OpenCV cannot run it as YuNet; its card, FILE.json,
+            exists without a licence.
     """
 
     name = "yunet"
@@ -94,7 +94,7 @@ def _boxes(found: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 
 def _licence_beside(path: Path) -> str:
-    """What the card beside an ONNX file says, {"licence": "MIT"} say; `unknown` without one."""
+    """The licence in the card beside an ONNX file; `unknown` without a card."""
     card = path.with_suffix(".json")
     if not card.is_file():
         return "unknown"

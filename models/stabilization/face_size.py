@@ -16,7 +16,7 @@ _EYES_OVER_RADIUS: Final = 1.59
 
 
 def face_size_px(landmarks_px: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """The size of faces, (..., 68, 2) to (...): eye to eye, were the face seen from the front.
+    """The size of faces, (..., 68, 2) to (...): the interocular distance of a frontal view.
 
     A constant times the root mean square distance of the landmarks from their middle, which
     hardly jitters and does not vanish when the head turns.

@@ -1,4 +1,4 @@
-"""What keeps a stabilizer sound whatever comes in: missing coordinates, jumps."""
+"""Input checks of stabilizers: missing coordinates, jumps."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ __all__ = ["FARTHEST_PX", "JUMP_SIZES", "fill_missing", "is_jump", "jumps"]
 
 #: Beyond this a coordinate counts as missing.
 FARTHEST_PX: Final = 1e7
-#: Root mean square distance between two frames' landmarks, in sizes of the face, that no
-#: face moves: what follows is another track.
+#: Root mean square distance between two frames' landmarks, in sizes of the face, above which a
+#: new track starts.
 JUMP_SIZES: Final = 1.0
 
 Landmarks = npt.NDArray[np.float64]
 
 
 def fill_missing(landmarks_px: Landmarks, last_px: Landmarks | None) -> Landmarks:
-    """(68, 2) landmarks with what is not finite, or absurd, taken from the frame before.
+    """(68, 2) landmarks with non-finite or out-of-range coordinates replaced by the frame before.
 
-    On a track's first frame it is put in the middle of the rest.
+    On a track's first frame they get the mean of the others.
     """
     missing = ~(np.abs(landmarks_px) < FARTHEST_PX)
     if not missing.any():
@@ -41,5 +41,5 @@ def jumps(landmarks_px: Landmarks, last_px: Landmarks) -> bool:
 
 
 def is_jump(moved2: float, size_px: float) -> bool:
-    """Whether a face of a size never moves so far; `moved2`: mean square over landmarks, px^2."""
+    """Whether a movement is a jump; `moved2`: mean square over landmarks, px^2."""
     return moved2 > (JUMP_SIZES * size_px) ** 2 + 1.0

@@ -1,14 +1,14 @@
-"""Lids that a smoother held back: what it took of an eye's opening beyond noise is given back.
+"""Restores eyelid motion that a smoother removed, as far as it exceeds noise.
 
-A blink lasts 3 to 8 frames, of which lids are shut on one or two, and moves 8 of 68 landmarks. To
-a smoother that looks at a fifth of a second that is nearly noise: it leaves shut eyes open. So
-for each eye
+A blink lasts 3 to 8 frames, with shut lids on one or two, and moves 8 of 68 landmarks. A smoother
+with a window of a fifth of a second treats it almost as noise and leaves shut eyes open. So for
+each eye
 
     r  = opening as seen - opening as smoothed      (2,) px, upper lid minus lower lid
-    given back: r max(0, 1 - (TRUSTED_DEVIATIONS noise / |r|)^2)
+    restored: r max(0, 1 - (TRUSTED_DEVIATIONS noise / |r|)^2)
 
-as much of it by each lid as it differs there, apart from what the eye's corners do. Noise alone
-stays smooth, and what is given back begins at nothing, so lids do not jump.
+distributed over both lids by their own differences, relative to the eye's corners. Noise alone
+stays smooth, and the restored motion starts at zero, so lids do not jump.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 __all__ = ["TRUSTED_DEVIATIONS", "give_back_lids", "lid_noise"]
 
-#: A difference of openings that is shorter than so many deviations of noise counts as noise.
+#: Differences of openings below this many standard deviations count as noise.
 TRUSTED_DEVIATIONS: Final = 1.5
 #: Upper lids, lower lids and corners of the right and the left eye, iBUG order.
 _UPPER: Final = ((37, 38), (43, 44))

@@ -3,8 +3,8 @@
 A mode has a position and a speed; white acceleration changes the speed. Lengths are such
 that the measurement's variance is 1: what comes out does not depend on that unit.
 
-Frames come one after the other, so what a frame costs is the number of calls of NumPy in the
-two loops. All that does not depend on the frame before is computed for all frames at once.
+The loops over frames are sequential, so the time of a frame is that of its NumPy calls. Terms that
+do not depend on the frame before are computed for all frames at once.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _START_SPEED: Final = 2500.0
 _STEP_SECONDS: Final = (1e-3, 1.0)
 #: Frames whose terms are computed at once: they stay in the cache until they are used.
 _BLOCK: Final = 16
-#: Room for so many frames is kept by each thread.
+#: Each thread keeps buffers for this many frames.
 _KEPT_FRAMES: Final = 512
 _ROOM: Final = threading.local()
 
@@ -52,8 +52,8 @@ def smooth_modes(
         steps: (T,) seconds since the frame before; the first counts only with `before`.
             Steps of no time or backwards count as 1 ms, those over a second as one.
         agility: (T, D) density of the acceleration in the step to each frame.
-        before: the filter's state that an earlier call gave back.
-        count: after how many frames the state is wanted.
+        before: the filter's state that an earlier call returned.
+        count: number of frames after which the state is returned.
     """
     steps = np.clip(steps, *_STEP_SECONDS)
     predicted, filtered = _room(len(modes), modes.shape[1])
@@ -78,7 +78,7 @@ def smooth_modes(
 
 
 def _room(frames: int, count: int) -> tuple[Array, Array]:
-    """Two (T, 5, D) arrays that the thread uses again and again: new pages cost more than steps."""
+    """Two (T, 5, D) buffers that the thread reuses: allocating pages costs more than the steps."""
     room: Array | None = getattr(_ROOM, "room", None)
     if room is None or room.shape[1] < frames or room.shape[3] != count:
         room = np.empty((2, frames, 5, count))
@@ -95,7 +95,7 @@ def _forward(
     predicted: Array,
     filtered: Array,
 ) -> None:
-    """Fills in (T, 5, D) what each frame was expected to be, and what its measurement makes of it.
+    """Computes the (T, 5, D) predicted and filtered state of each frame.
 
     Of the five, the first is the position minus the frame's measurement, the second the speed,
     the rest their covariances.

@@ -1,4 +1,4 @@
-"""A smoother that uses the future: Rauch-Tung-Striebel in each mode of motion, twice.
+"""An offline smoother: two Rauch-Tung-Striebel passes in each mode of motion.
 
     first pass   every mode equally agile            -> how fast each mode moves, and when
     second pass  agile where a mode moves, stiff
@@ -8,12 +8,12 @@ Each of the 136 modes moves with a speed that white acceleration changes, alone.
 lose their jitter and fast ones keep their motion, without delay. Time is in seconds, so
 frame rates may vary; lengths in units of the face, so faces may be large or small.
 
-    held  |---- chunk ----|------- lookahead -------|   forward over all of it, backward over
-    gives |---------------|                             all of it; the chunk comes out
-    goes on from the states at ->|
+    held    |---- chunk ----|------- lookahead -------|   forward and backward over all of it
+    returns |---------------|                             the chunk
+    the next call starts at ---->|
 
-What lies beyond the lookahead would change the chunk by less than 0.01 px (a test), so a
-track of any length needs the memory of `CHUNK + LOOKAHEAD` frames.
+Frames beyond the lookahead would change the chunk by less than 0.01 px (a test), so memory is
+bounded by `CHUNK + LOOKAHEAD` frames for a track of any length.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from schemas.landmarks import LANDMARK_COUNT
 
 __all__ = ["CHUNK", "LOOKAHEAD", "ModeSmoother", "SmootherParameters", "smooth_track"]
 
-#: Frames that come out at once. Each is computed (CHUNK + LOOKAHEAD) / CHUNK times.
+#: Frames that are returned at once. Each is computed (CHUNK + LOOKAHEAD) / CHUNK times.
 CHUNK: Final = 120
 LOOKAHEAD: Final = 70
 #: How far the window over squared speeds reaches, in its deviations.
@@ -81,7 +81,7 @@ class SmootherParameters:
 
 @dataclass(slots=True)
 class _Past:
-    """What a chunk leaves to the next: states, and squared speeds for the window."""
+    """State between chunks: moments, and squared speeds for the window."""
 
     first: Moments
     second: Moments
@@ -90,7 +90,7 @@ class _Past:
 
 
 class ModeSmoother:
-    """Smooths one track, holding back `LOOKAHEAD` frames or more.
+    """Smooths one track with a delay of `LOOKAHEAD` frames or more.
 
     Its state is the frames it holds, and the moments before them.
     """
@@ -111,7 +111,7 @@ class ModeSmoother:
         self._past: _Past | None = None
 
     def push(self, seconds: float, landmarks_px: Array) -> list[Array]:
-        """Takes the (68, 2) landmarks of a frame; gives back what is settled, oldest first."""
+        """Takes a frame's (68, 2) landmarks; returns the frames that are final, oldest first."""
         square = float(np.vdot(landmarks_px, landmarks_px))
         if not square < FARTHEST_PX**2:
             landmarks_px = fill_missing(landmarks_px, self._last)

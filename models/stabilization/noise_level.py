@@ -1,16 +1,16 @@
-"""How much a track jitters now, beside the tracks that a filter was fitted on.
+"""The current jitter of a track, relative to the tracks that a filter was fitted on.
 
-A network errs more on small, dark and blurred faces, so one Gamma_noise (Eq. 6) smooths quiet
-tracks too much and noisy ones too little. What changes from frame to frame in the modes that
-move most is motion; what their third differences leave is jitter, for the most part:
+A network's errors are larger on small, dark and blurred faces, so a constant Gamma_noise (Eq. 6)
+smooths quiet tracks too much and noisy ones too little. Changes between frames in the modes that
+move most are motion; their third differences are mostly jitter:
 
     f_t = mean over the first J modes of log(d_t^2 / (20 s_t jitter) + 0.02)
     l_t = l_{t-2} + max(0.2, 1 / (n + 2)) (f_t - l_{t-2}),   l = 0 at a track's start
     Gamma_noise of frame t  =  exp(l_t) Gamma_noise,   |l_t| at most 3
 
 with d the third difference (of unit noise its variance is 20), s the squared size of the face
-and n the differences so far. The logarithm, because a jump of the head must not count as noise.
-Every other frame is looked at: levels change slowly, and it is half the work.
+and n the differences so far. The logarithm limits the effect of a jump of the head.
+Only every other frame is used: levels change slowly, and it takes half the time.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _EVERY: Final = 2
 _DIFFERENCES: Final = np.stack([np.roll([1.0, -1.0, 3.0, -3.0], p) for p in range(4)])
 #: Its variance, of independent noise of variance 1: 1 + 9 + 9 + 1.
 _OF_DIFFERENCE: Final = 20.0
-#: Of the jitter: frames that repeat count as so quiet, not as infinitely quiet.
+#: Share of the jitter that bounds the level of repeated frames from below.
 _LEAST: Final = 0.02
 _RATE: Final = 0.2
 #: Differences that the level of the fitted tracks counts for at a track's start.
@@ -74,7 +74,7 @@ class NoiseLevel:
         return self._noise
 
     def follow_alone(self, modes: Array, size2: float) -> float:
-        """The same of one track, from (136,) modes, with as few calls as will do."""
+        """The same of one track, from (136,) modes, with as few NumPy calls as possible."""
         count = len(self._unit)
         if not count:
             return 1.0
@@ -115,7 +115,7 @@ _Frames = TypeVar("_Frames", int, npt.NDArray[np.int64])
 
 
 def _looked_at(frames: _Frames) -> _Frames:
-    """How many differences of a track of so many frames were looked at."""
+    """The number of differences used in a track of so many frames."""
     return frames // _EVERY - _ORDER // _EVERY
 
 
@@ -129,7 +129,7 @@ def running_noise(modes: Array, size2: Array, jitter: Array) -> Array:
 def centred_jitter(
     modes: Array, size2: Array, frames: npt.NDArray[np.bool_], jitter: Array
 ) -> Array:
-    """The (J,) jitter times what makes the mean of l_t over tracks 0.
+    """The (J,) jitter, scaled so that the mean of l_t over tracks is 0.
 
     Args:
         modes: (B, T, 136); size2: (B, T).

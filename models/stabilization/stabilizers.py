@@ -1,8 +1,8 @@
 """Filters that steady a track's landmarks over time, behind one interface.
 
-A stabilizer holds the state of one face's unbroken track. `push` takes a frame and gives
-back the frames that are settled by it, oldest first; `flush` gives the rest. A causal
-filter settles every frame at once; one that looks ahead may hold frames back.
+A stabilizer holds the state of one face's track without gaps. `push` takes a frame and returns
+the frames that are final after it, oldest first; `flush` returns the rest. A causal filter
+returns every frame at once; one with a lookahead delays them.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ class Stabilizer(Protocol):
     """Steadies one track. Its state is its attributes: small, and safe to copy."""
 
     def push(self, seconds: float, landmarks: Landmarks) -> list[Landmarks]:
-        """Takes a frame's (68, 2) landmarks in px at `seconds`; gives back settled frames."""
+        """Takes a frame's (68, 2) landmarks in px at `seconds`; returns final frames."""
 
     def flush(self) -> list[Landmarks]:
-        """Ends the track: the frames that were held back, oldest first."""
+        """Ends the track: the delayed frames, oldest first."""
 
 
 class PassThrough:
-    """Gives every frame back as it came."""
+    """Returns every frame unchanged."""
 
     def push(self, seconds: float, landmarks: Landmarks) -> list[Landmarks]:
         """The same landmarks, at once."""
@@ -152,8 +152,8 @@ class StaOffline:
     """The Bayesian filter forward and backward in time, and the mean of the two.
 
     The delays of the two directions cancel. The backward filter starts `lookahead` frames
-    after the last that it settles, by when where it started matters less than 0.15 px to a face of
-    400 px (a test).
+    after the last frame that it returns; then its start changes a face of 400 px by less than
+    0.15 px (a test).
     """
 
     CHUNK: Final = 20
@@ -172,7 +172,7 @@ class StaOffline:
         self._last: Landmarks | None = None
 
     def push(self, seconds: float, landmarks: Landmarks) -> list[Landmarks]:
-        """Takes a frame; gives back a chunk where one is settled."""
+        """Takes a frame; returns a chunk when one is final."""
         landmarks = fill_missing(landmarks, self._last)
         ended: list[Landmarks] = []
         if self._last is not None and jumps(landmarks, self._last):
@@ -215,16 +215,16 @@ _FITTED: Final[dict[str, Callable[[StabilizerWeights], Stabilizer]]] = {
 
 
 def stabilizers_of(fitted: StabilizerWeights) -> dict[str, Callable[[], Stabilizer]]:
-    """What makes each of the fitted stabilizers, by name."""
+    """Factories of the fitted stabilizers, by name."""
     return {name: functools.partial(new, fitted) for name, new in _FITTED.items()}
 
 
 def stabilizer_factory(spec: str) -> Callable[[], Stabilizer]:
-    """What makes a new stabilizer for a track.
+    """A factory of stabilizers, one for each track.
 
     Args:
         spec: one of STABILIZERS, or the path of weights that `facetracks train stabilizer`
-            wrote, which stands for the stabilizer that measured best when they were fitted.
+            wrote, which selects the stabilizer that measured best in fitting.
 
     Raises:
         ValueError: there is no such name and no such file.
@@ -237,7 +237,7 @@ def stabilizer_factory(spec: str) -> Callable[[], Stabilizer]:
 
 
 def stabilizer_parameters(spec: str) -> tuple[object, ...]:
-    """What all stabilizers that `stabilizer_factory` makes share: their fitted parameters."""
+    """The fitted parameters that all stabilizers of a factory share."""
     if spec == "none":
         return ()
     fitted, _ = _weights_of(spec)

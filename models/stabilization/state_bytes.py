@@ -1,7 +1,7 @@
 """A stabilizer's state as bytes, without the parameters that every track shares.
 
-The parameters of `rts` are 148 kB, its state about 100 kB a face. A state that waits between
-two bundles names its parameters by a number; who reads it back has them.
+The parameters of `rts` are 148 kB, its state about 100 kB a face. A state stored
+between two bundles refers to its parameters by number; the reader supplies them.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ __all__ = ["state_from_bytes", "state_to_bytes"]
 
 
 def state_to_bytes(state: Any, parameters: Sequence[object]) -> bytes:
-    """Any picklable state; where it refers to one of `parameters`, only which one is kept.
+    """Any picklable state; references to one of `parameters` are stored as its number.
 
     Args:
-        state: what to keep.
-        parameters: objects that who reads it back has too, in the same order.
+        state: any picklable object.
+        parameters: objects that the reader passes too, in the same order.
     """
     numbers = {id(shared): number for number, shared in enumerate(parameters)}
     content = io.BytesIO()
@@ -30,7 +30,7 @@ def state_to_bytes(state: Any, parameters: Sequence[object]) -> bytes:
 
 
 def state_from_bytes(content: bytes, parameters: Sequence[object]) -> Any:
-    """What `state_to_bytes` kept; for bytes of our own workers only: it is a pickle."""
+    """Inverse of `state_to_bytes`; for bytes of our own workers only, since it is a pickle."""
     reader = pickle.Unpickler(io.BytesIO(content))  # noqa: S301 - a runner's state, ours
     reader.persistent_load = parameters.__getitem__  # type: ignore[method-assign]
     return reader.load()

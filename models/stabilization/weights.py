@@ -1,7 +1,7 @@
 """The file of a fitted stabilizer: one safetensors file, numbers as tensors, words as metadata.
 
-It holds all that `facetracks train stabilizer` fits: the Bayesian filter, the offline smoother,
-and the parameters of the simpler filters that were tuned on the same tracks.
+It holds everything that `facetracks train stabilizer` fits: the Bayesian filter, the offline
+smoother, and the parameters of the simpler filters that were tuned on the same tracks.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class StabilizerWeights:
     filter: the Bayesian filter; covariance: its reading of Eq. 9.
     smoother: the offline smoother.
     baselines: parameters of the simpler filters, by name.
-    stabilizer: the name of the one that measured best; what a path to the file stands for.
+    stabilizer: the name of the one that measured best; the one that a path to the file selects.
     licence, training: what the training data allows; where the numbers come from.
     sha256: hex digest of the file they were read from.
     """
@@ -90,14 +90,14 @@ def save_stabilizer_weights(path: Path, fitted: StabilizerWeights) -> None:
     }
     packed = safetensors.numpy.save(
         {name: np.ascontiguousarray(value) for name, value in tensors.items()},
-        metadata={"card": json.dumps(words)},  # one word: several come in any order
+        metadata={"card": json.dumps(words)},  # one value: the order of several is not fixed
     )
     with atomic_write(path) as temporary:
         temporary.write_bytes(packed)
 
 
 def load_stabilizer_weights(path: Path = DEFAULT_STABILIZER_WEIGHTS) -> StabilizerWeights:
-    """Reads what `save_stabilizer_weights` wrote; once a file, as long as it stays the same.
+    """Reads a file of `save_stabilizer_weights`; cached until the file changes.
 
     Raises:
         WeightsError: the file is missing, damaged, or holds something else.
@@ -118,7 +118,7 @@ def _load(path: Path, modified_ns: int) -> StabilizerWeights:
                     f"{words.get('format')!r}, expected {_FORMAT!r}"
                 )
             get: Any = file.get_tensor
-            # The nearest orthonormal matrix to the one that was rounded.
+            # The orthonormal matrix nearest to the rounded one.
             left, _, right = np.linalg.svd(get("eigenvectors").astype(np.float64))
             basis = np.ascontiguousarray(left @ right)
             fitted = _FILTER if words["format"] == _FORMAT else _FILTER[:-1]

@@ -1,1 +1,1 @@
-"""Faces in motion, animated with exact truth or real: what stabilizers are fitted on."""
+"""Synthetic and real face motion with ground truth, for fitting stabilizers."""

@@ -1,4 +1,4 @@
-"""Training windows of animated stills: networks that see motion learn it from still faces too.
+"""Training windows of animated stills: motion for multi-frame networks, from stills.
 
 still -- FaceAnimation --> frames, with the exact places of the landmarks -- cut_patch --> window
               |
@@ -62,7 +62,7 @@ def animated_windows(
         count: windows.
         frames: of a window, at least 2.
         crop_size_px: see `cut_patch`.
-        seed: of all that is drawn.
+        seed: of all random numbers.
     """
     rng = np.random.default_rng([seed, count])
     drawn = rng.permutation(len(stills))

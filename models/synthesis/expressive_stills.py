@@ -2,7 +2,7 @@
 
 still -- FaceAnimation(pose) --> picture, with exact landmarks -- cut_patch --> face
 
-Pictures of people show hardly any shut eye; here rare states are as common as others.
+Photographs rarely show shut eyes; here rare states are as frequent as others.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def expressive_stills(
         stills: that can be animated (`can_be_animated`), at least one.
         count: faces; three of each still that is drawn.
         crop_size_px: see `cut_patch`.
-        seed: of all that is drawn.
+        seed: of all random numbers.
     """
     rng = np.random.default_rng([seed, count])
     drawn = rng.permutation(len(stills))

@@ -1,4 +1,4 @@
-"""One face's crops as the pipeline would cut them, beside the truth: what networks then track.
+"""Clips of one face: crops as the pipeline cuts them, and the true landmarks.
 
     frames --detector every 0.2 s--> boxes, interpolated --> crops --network--> raw landmarks
 
@@ -36,7 +36,7 @@ _SAME_FACE_IOU: Final = 0.4
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class FaceClip:
-    """Crops of one face's unbroken track.
+    """Crops of one face's track without gaps.
 
     name: whose face and motion.
     fps: frames a second.
@@ -56,7 +56,7 @@ class FaceClip:
         return f"FaceClip({self.name!r}, {len(self.crops)} frames at {self.fps:g}/s)"
 
     def track(self, model: LandmarkModel) -> MotionTrack:
-        """What a network makes of it."""
+        """The network's landmarks of the clip, as a track."""
         windows = np.arange(len(self.crops))[:, None] + np.arange(1 - model.card.window_frames, 1)
         landmarks = model.predict(self.crops, np.maximum(windows, 0))
         raw = [crop_to_image(p, a) for p, a in zip(landmarks, self.affines, strict=True)]

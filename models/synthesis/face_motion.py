@@ -1,4 +1,4 @@
-"""How the sample's head moves and speaks: one pose for every moment.
+"""Head motion and speech of the sample: one pose for every moment.
 
 A ten-second loop, so that a clip may have any length: looking around with a few fast
 turns and nods, two stretches of speech, blinks, raised brows. All of it is a plain

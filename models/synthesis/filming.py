@@ -1,4 +1,4 @@
-"""What a camera and an encoder do to clean frames: little light, noise, compression.
+"""Simulates camera and encoder on clean frames: low light, noise, compression.
 
 A rendered still is far cleaner than video as it is found, and a network that sees clean frames
 hardly jitters. The ranges were chosen so that the tracks' jitter at rest spreads as it does on
@@ -27,7 +27,7 @@ _SHARES: Final = {"": 0.4, "libx264": 0.4, "mpeg4": 0.2}
 
 @dataclass(frozen=True, slots=True)
 class Filming:
-    """How a clip is filmed.
+    """Parameters of the simulated camera and encoder.
 
     light: what is left of the pixel values.
     noise: standard deviation of each pixel's noise, in pixel values.
@@ -42,7 +42,7 @@ class Filming:
 
     @classmethod
     def drawn(cls, rng: np.random.Generator) -> Filming:
-        """One at random: a third with little light, noise from none to much, mostly encoded."""
+        """Random parameters: a third with low light, any noise level, mostly encoded."""
         light = float(rng.choice([1.0, 1.0, rng.uniform(0.3, 0.8)]))
         noise = float(np.exp(rng.uniform(np.log(1.0), np.log(14.0))))
         encoder = str(rng.choice(list(_SHARES), p=list(_SHARES.values())))

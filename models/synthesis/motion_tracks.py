@@ -1,4 +1,4 @@
-"""Tracks with truth, for training and judging stabilizers.
+"""Tracks with ground truth, for fitting and evaluating stabilizers.
 
 Three sources:
 - `models.synthesis.animated_clips`: our networks on animated stills, exact truth;
@@ -6,7 +6,7 @@ Three sources:
   animated tracks: `real_motions`, `borrow_errors`;
 - labelled videos in the 300VW layout: `models.synthesis.face_clips`.
 
-Lengths are in pixels; `in_face_units` makes them comparable.
+Lengths are in pixels; `TrackBatch` makes them comparable.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ import numpy as np
 import numpy.typing as npt
 from scipy.signal import savgol_filter
 
-from models.atomic_write import atomic_write
 from models.stabilization.face_size import face_size_px
 from schemas.errors import UsageError
 from schemas.landmarks import FLIP_PERMUTATION, LANDMARK_COUNT
@@ -29,14 +28,12 @@ from schemas.landmarks import FLIP_PERMUTATION, LANDMARK_COUNT
 __all__ = [
     "MotionTrack",
     "borrow_errors",
-    "load_tracks",
     "real_motions",
-    "save_tracks",
     "unexplained_errors",
 ]
 
 _SPREAD_LIMIT_PERCENT: Final = 1.5
-#: Mean distance between frames, in sizes of the face, that no face moves.
+#: Mean distance between frames, in sizes of the face, above which a new track starts.
 _LEAP_SIZES: Final = 0.3
 _SHAPE_COMPONENTS: Final = 10
 _SMOOTHING_SECONDS: Final = 0.28
@@ -46,11 +43,11 @@ Landmarks = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, repr=False)
 class MotionTrack:
-    """One face's unbroken track.
+    """One face's track without gaps.
 
     name: whose face and motion.
     fps: frames a second.
-    truth_px, raw_px: (T, 68, 2) float64; raw is what a network made of it.
+    truth_px, raw_px: (T, 68, 2) float64; raw is a network's output.
     """
 
     name: str
@@ -84,7 +81,7 @@ class MotionTrack:
 
 
 def real_motions(labels: Path, *, fps: float = 25.0, shortest: int = 60) -> list[MotionTrack]:
-    """A teacher's labels of a video's faces, smoothed until they may pass for truth.
+    """A teacher's labels of a video's faces, smoothed to serve as ground truth.
 
     Stretches where the teacher disagrees with itself (spread over 1.5 %) are left out; a
     skipped frame or a leap (another face) ends one. Smoothing is a Savitzky-Golay filter of
@@ -152,33 +149,3 @@ def unexplained_errors(track: MotionTrack) -> Landmarks:
     components = np.linalg.svd(shape, full_matrices=False)[0][:, :_SHAPE_COMPONENTS]
     off = errors - errors.mean(0)
     return np.asarray(errors - components @ (components.T @ off)).reshape(track.truth_px.shape)
-
-
-def save_tracks(path: Path, tracks: Sequence[MotionTrack]) -> None:
-    """Writes tracks as one .npz, to be read by `load_tracks`."""
-    with atomic_write(path) as temporary:
-        np.savez(
-            temporary,
-            name=np.array([track.name for track in tracks]),
-            fps=np.array([track.fps for track in tracks]),
-            length=np.array([len(track) for track in tracks]),
-            truth_px=np.concatenate([track.truth_px for track in tracks]).astype(np.float32),
-            raw_px=np.concatenate([track.raw_px for track in tracks]).astype(np.float32),
-        )
-
-
-def load_tracks(path: Path) -> list[MotionTrack]:
-    """Reads what `save_tracks` wrote.
-
-    Raises:
-        UsageError: the file is missing or holds something else.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            cuts = np.cumsum(stored["length"])[:-1]
-            truth = np.split(stored["truth_px"].astype(np.float64), cuts)
-            raw = np.split(stored["raw_px"].astype(np.float64), cuts)
-            rows = zip(stored["name"], stored["fps"], truth, raw, strict=True)
-            return [MotionTrack(str(n), float(f), p, z) for n, f, p, z in rows]
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise UsageError(f"{path}: not a file of tracks: {error}") from error

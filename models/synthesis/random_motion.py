@@ -29,7 +29,7 @@ class RandomMotion:
     1.2 s and rest there for up to 1.5 s; mouths speak in stretches of syllables.
 
     Args:
-        rng: where everything is drawn from.
+        rng: source of all random numbers.
         seconds: how long the motion lasts.
     """
 

@@ -1,4 +1,4 @@
-"""Three sets of tracks: to fit on, to choose by, and to test on, without a person in common.
+"""Three sets of tracks, to fit, to validate and to test on, with no person in common.
 
 | | fit | held-out | test |
 | --- | --- | --- | --- |
@@ -119,8 +119,8 @@ def mix_split(
     """The split's tracks, of at most `frames` frames: two fifths animated, then real motions.
 
     Real motions come at their own speed, some at 1.5 times, with errors lent by the animated
-    ones. Animated stills whose face the network has lost are left out: no filter brings it back,
-    and one of them would weigh more than all the others. Without a data folder there are only
+    ones. Animated stills whose face the network has lost are left out: no filter can recover
+    it, and one such track would dominate the metrics. Without a data folder there are only
     the animated ones.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Training canvases: labelled images cut, scaled, tiled and dirtied until few go far.
+"""Training canvases: labelled images, cropped, scaled, tiled and augmented.
 
         +-------+-----------+      A canvas is one tile, or four around a random point.
         | tile  |   tile    |      Each tile shows one labelled image through a random
@@ -6,8 +6,8 @@
         | tile  |   tile    |      from `MIN_FACE_PX` to nearly the whole tile, and
         +-------+-----------+      others behind it where it leaves the tile bare.
 
-A face that a tile's edge mostly hides, a very small one, or one of which the teacher was
-unsure is neither face nor background: its box goes to `ignore_xyxy_px`.
+A face that a tile's edge mostly hides, a very small one, or one with a low teacher score is
+neither face nor background: its box goes to `ignore_xyxy_px`.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Canvas:
     Attributes:
         image: (S, S, 3) uint8 RGB.
         boxes_xyxy_px: (N, 4) float32, faces.
-        ignore_xyxy_px: (M, 4) float32, where the score is not taught.
+        ignore_xyxy_px: (M, 4) float32, where the score has no loss.
     """
 
     image: npt.NDArray[np.uint8]
@@ -108,7 +108,7 @@ def draw_canvas(
         pools: sources of labelled images.
         weights: (len(pools),) chance of each pool, summing to 1.
         size_px: side of the canvas.
-        rng: all randomness.
+        rng: source of all random numbers.
     """
     image = np.empty((size_px, size_px, 3), np.uint8)
     x, y = size_px, size_px
@@ -158,7 +158,7 @@ def draw_canvas(
 
 
 def _pick(pool: ImagePool, rng: np.random.Generator) -> LabelledImage:
-    """An image of the pool; now and then the one of three whose face is turned the most."""
+    """An image of the pool; sometimes the one of three with the most turned face."""
     drawn = [pool[int(i)] for i in rng.integers(len(pool), size=3)]
     if rng.random() < _TURNED_SHARE:
         return max(drawn, key=lambda image: np.abs(image.turns).max(initial=0.0))
@@ -205,7 +205,7 @@ def _random_affine(
     height, width = source.image.shape[:2]
     shorter = min(width_px, height_px)
     sure = np.flatnonzero(source.scores >= TEACHER_SCORE)
-    if rng.random() < _NATIVE_SHARE:  # the frame as it is met in production, background and all
+    if rng.random() < _NATIVE_SHARE:  # the whole frame, as in production
         step = float(np.exp(rng.uniform(np.log(0.8), np.log(1.25))))
         focus = rng.uniform(0, 1, 2) * [width, height]
         at = np.array([width_px, height_px]) * rng.uniform(0.2, 0.8, 2)
@@ -218,7 +218,7 @@ def _random_affine(
         # Mostly inside the tile, now and then cut by its edge.
         reach = max(0.5 - 0.42 * wanted_px / shorter, 0.04)
         at = np.array([width_px, height_px]) * (0.5 + rng.uniform(-reach, reach, 2))
-    elif len(sure) and rng.random() < 0.5:  # hands, clothes, hair: what goes with faces
+    elif len(sure) and rng.random() < 0.5:  # near faces: hands, clothes, hair
         box = source.boxes_xyxy_px[rng.choice(sure)].astype(np.float64)
         face_px = float(max(box[2] - box[0], box[3] - box[1], 1.0))
         step = max(face_px / (shorter * rng.uniform(0.2, 1.2)), 1 / _MAX_ENLARGEMENT)
@@ -250,7 +250,7 @@ def _covered(
 def _sort_out(
     boxes: npt.NDArray[np.float32], scores: npt.NDArray[np.float32], seen: npt.NDArray[np.uint8]
 ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Which boxes are faces to find, and which are better not taught either way."""
+    """Which boxes are positive samples, and which are ignored."""
     height, width = seen.shape
     sides = boxes[:, 2:] - boxes[:, :2]
     share = np.zeros(len(boxes))
@@ -263,7 +263,7 @@ def _sort_out(
 
 
 def _dirty(image: npt.NDArray[np.uint8], rng: np.random.Generator) -> npt.NDArray[np.uint8]:
-    """Light, colour, blur, noise and compression, each now and then."""
+    """Random changes of light, colour, blur, noise and compression."""
     if rng.random() < 0.8:
         levels = np.arange(256, dtype=np.float64)[:, None] / 255
         gamma = np.exp(rng.normal(0, 0.25))

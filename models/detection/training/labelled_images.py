@@ -1,7 +1,7 @@
-"""What the face detector learns from: frames and stills with the boxes of a teacher.
+"""Training data of the face detector: frames and stills with the boxes of a teacher.
 
-The teacher is YuNet. Its boxes are looked up once and kept beside the reduced images in
-one pair of files a source, so that training only maps memory:
+The teacher is YuNet. Its boxes are computed once and stored with the reduced images in one pair
+of files for each source, which training memory-maps:
 
     NAME.npy    (bytes,) uint8: the pixels of every image, one after the other
     NAME.npz    where each image lies in it, its scale, and its boxes
@@ -104,7 +104,7 @@ class LabelledImage:
 
 
 class Teacher(FaceDetector, Protocol):
-    """A detector that also knows which way faces look; `YuNetDetector` is one."""
+    """A detector that also measures how far faces are turned, such as `YuNetDetector`."""
 
     def turns(self, image: npt.NDArray[np.uint8], faces: Detections) -> npt.NDArray[np.float32]:
         """(N,) float32 in [-0.5, 0.5] for the faces that it found in the image."""
@@ -190,11 +190,11 @@ def read_video_frames(
 ) -> Iterator[npt.NDArray[np.uint8]]:
     """Upright (H, W, 3) uint8 RGB frames of a video, the first at or after each grid time.
 
-    Packets that do not decode are passed over. With `limit`, the grid is widened so that
+    Packets that do not decode are skipped. With `limit`, the grid is widened so that
     at most about that many frames come.
     """
     with av.open(str(path)) as container:
-        # Headers lie about the number of frames; packets are the frames to come.
+        # The header's number of frames may be wrong; packets are counted.
         packets = sum(1 for packet in container.demux(video=0) if packet.size)
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
@@ -217,7 +217,7 @@ def read_video_frames(
 
 
 def read_stills(paths: Iterable[Path]) -> Iterator[npt.NDArray[np.uint8]]:
-    """(H, W, 3) uint8 RGB photographs; a file that is no image is passed over."""
+    """(H, W, 3) uint8 RGB photographs; a file that is not an image is skipped."""
     for path in paths:
         bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
         if bgr is not None:
@@ -254,7 +254,7 @@ def teach(teacher: FaceDetector, image: npt.NDArray[np.uint8]) -> Detections:
     sure = full.scores >= 0.6
     overlap = iou(half_boxes, full.boxes_xyxy_px)
     new = ~(overlap[:, sure] > _MERGE_IOU).any(1)
-    # An unsure box of the full scale gives way to a surer one of the half scale.
+    # A box of the half scale with a higher score replaces one of the full scale.
     beaten = ((overlap > _MERGE_IOU) & (half.scores[:, None] > full.scores)).any(0) & ~sure
     new &= ~((overlap > _MERGE_IOU) & (half.scores[:, None] <= full.scores)).any(1)
     return Detections.sorted_by_score(

@@ -1,12 +1,12 @@
-"""Training of the face detector: which cell answers for which face, and the loss.
+"""Training of the face detector: assignment of faces to cells, and the loss.
 
-    score   quality focal loss (Li et al., "Generalized Focal Loss", 2020, Eq. 3): a cell
-            that answers for a face is taught the root of the overlap its box reaches, others 0
+    score   quality focal loss (Li et al., "Generalized Focal Loss", 2020, Eq. 3): the
+            target of an assigned cell is the root of its box's IoU, of others 0
     box     generalized IoU loss (Rezatofighi et al., 2019, Eq. 6), plus the error of
-            centre and log size relative to the face, which keeps boxes from trembling
+            centre and log size relative to the face, which reduces jitter
 
 A run is a pure function of its settings and the step number: every step seeds its own
-canvases, so a run that stopped and went on equals one that never stopped.
+canvases, so a resumed run gives the same result as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ from schemas.errors import WeightsError
 
 __all__ = ["DetectorTrainer", "StepLosses", "TrainingSettings", "assign_cells", "detection_loss"]
 
-#: Face sizes (square root of the box's area, px) that each level answers for; they overlap.
+#: Face sizes (square root of the box's area, px) assigned to each level; they overlap.
 _LEVEL_SIZES_PX: Final = ((0.0, 40.0), (28.0, 84.0), (60.0, 180.0), (130.0, math.inf))
-_REACH_STRIDES: Final = 1.25  # a face is answered for by the cells this near its centre
+_REACH_STRIDES: Final = 1.25  # a face is assigned to the cells this near its centre
 _BOX_WEIGHT: Final = 2.0
 _RELATIVE_WEIGHT: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingSettings:
-    """What, besides the data, decides the weights.
+    """Settings of a training, apart from the data.
 
     Attributes:
         canvas_px, batch_size: the usual step.
@@ -66,7 +66,7 @@ class TrainingSettings:
 
 @dataclass(frozen=True, slots=True)
 class StepLosses:
-    """The parts of one step's loss, and how many cells answered for faces."""
+    """The parts of one step's loss, and the number of assigned cells."""
 
     total: float
     score: float
@@ -81,7 +81,7 @@ def assign_cells(
     level: torch.Tensor,
     boxes_xyxy_px: torch.Tensor,
 ) -> torch.Tensor:
-    """Which face each cell answers for.
+    """Assignment of faces to cells.
 
     Args:
         centres_px: (K, 2) cell centres of all levels.
@@ -89,7 +89,7 @@ def assign_cells(
         level: (K,) int64, each cell's level.
         boxes_xyxy_px: (N, 4) faces.
 
-    Returns: (K,) int64, the face's number, or -1. Where faces compete, the smaller wins.
+    Returns: (K,) int64, the face's number, or -1. A cell of several faces gets the smallest.
     """
     if len(boxes_xyxy_px) == 0:
         return torch.full((len(centres_px),), -1, dtype=torch.int64)
@@ -188,7 +188,7 @@ def _relative_error(found: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
 
 
 class DetectorTrainer:
-    """A training run that can stop after any step and go on from a file.
+    """A training run that can be stopped after any step and resumed from a file.
 
     Args:
         pools: sources of labelled images to draw canvases from.
@@ -246,7 +246,7 @@ class DetectorTrainer:
         return losses
 
     def draw(self) -> list[Canvas]:
-        """The canvases of the step to come; the same whenever it is asked for."""
+        """The canvases of the step to come; the same at every call."""
         settings = self.settings
         rng = np.random.default_rng([settings.seed, self.step_number])
         size_px, count = settings.canvas_px, settings.batch_size
@@ -265,7 +265,7 @@ class DetectorTrainer:
                 mean.copy_(current[name])
 
     def save(self, path: Path) -> None:
-        """Writes everything that going on needs, whole or not at all."""
+        """Writes a checkpoint atomically."""
         state = {
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
@@ -277,7 +277,7 @@ class DetectorTrainer:
             torch.save(state, temporary)
 
     def load(self, path: Path) -> None:
-        """Goes on from a file of `save`.
+        """Resumes from a file of `save`.
 
         Raises:
             WeightsError: the file is missing, damaged, or of another run.

@@ -33,8 +33,6 @@ __all__ = [
     "SAME_FACE_IOU",
     "BoxesOfFace",
     "detected_boxes",
-    "errors_on_boxes",
-    "errors_on_jittered_boxes",
     "jittered_boxes",
     "label_boxes",
     "measure_faces",
@@ -92,26 +90,6 @@ def measure_faces(
             parts.append(batch.measured())
             batch = _Batch(model)
     return FaceErrors.joined([*parts, batch.measured()])
-
-
-def errors_on_jittered_boxes(
-    model: LandmarkModel, faces: Sequence[LabelledFace], *, draws: int = 1, seed: int = 0
-) -> npt.NDArray[np.float64]:
-    """NRMSE in percent of each face on `draws` jittered boxes.
-
-    Returns (N, draws).
-    """
-    errors = measure_faces(model, faces, jittered_boxes(draws=draws, seed=seed))
-    return errors.percent("interocular").reshape(len(faces), draws)
-
-
-def errors_on_boxes(
-    model: LandmarkModel, faces: Sequence[LabelledFace], boxes_xyxy_px: Sequence[npt.ArrayLike]
-) -> npt.NDArray[np.float64]:
-    """NRMSE in percent of each face on its given box: (N,)."""
-    given = iter(boxes_xyxy_px)
-    errors = measure_faces(model, faces, lambda _: [np.asarray(next(given), np.float32)])
-    return errors.percent("interocular")
 
 
 class _Batch:

@@ -34,7 +34,6 @@ __all__ = [
     "WINDOW_FRAMES",
     "CoordinateBlock",
     "CoordinateNetwork",
-    "CoordinateNetwork2D",
     "RecurrentCoordinateNetwork",
 ]
 
@@ -104,15 +103,6 @@ class CoordinateNetwork(LandmarkNetwork):
         x = self.hidden_norm(self.hidden(features.flatten(1)))  # (B, 1024)
         x = self.output(self.dropout(self.activation(x)))  # (B, 2 L)
         return x.unflatten(1, (self.landmark_count, 2))  # type: ignore[no-any-return]
-
-
-class CoordinateNetwork2D(CoordinateNetwork):
-    """The 2D network: crops (B, 3, S, S) float32 to (B, L, 2) in crop units."""
-
-    def __init__(
-        self, landmark_count: int = 68, dropout: float = 0.2, crop_size_px: int = CROP_SIZE_PX
-    ) -> None:
-        super().__init__(landmark_count, dropout, crop_size_px, early=False)
 
 
 class RecurrentCoordinateNetwork(LandmarkNetwork):

@@ -11,14 +11,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["HIDDEN_LANDMARKS", "Occluder", "occlude_landmarks"]
+__all__ = ["Occluder", "occlude_landmarks"]
 
 Occluder = Literal["sunglasses", "mask", "hand"]
-#: Landmarks that each hides; a hand covers a random part.
-HIDDEN_LANDMARKS: Final = {
-    "sunglasses": tuple(range(36, 48)),
-    "mask": (*range(4, 13), *range(48, 68)),
-}
 _SMOOTH: Final = 4  # fractional bits of OpenCV's polygons
 
 

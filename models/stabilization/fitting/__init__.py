@@ -1,1 +1,1 @@
-"""Fitting, tuning and judging stabilizers on tracks with truth."""
+"""Fitting, tuning and evaluation of stabilizers on tracks with ground truth."""

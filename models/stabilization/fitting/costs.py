@@ -1,4 +1,4 @@
-"""What stabilizers cost a frame, in processor time."""
+"""Processor time of stabilizers per frame."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ __all__ = ["FitResult", "fit_by_gradient", "fit_by_nelder_mead", "run_filter", "
 #: Variances never fall below this (units of a face of size 100).
 _LEAST_VARIANCE: Final = 1e-4
 _LEARNING_RATE: Final = 0.5
-#: In the others, errors jitter little beside the motion, so that motion would count as noise.
+#: In the others, jitter is small relative to motion, so motion would count as noise.
 _NOISY_MODES: Final = 68
 _RECURSIONS: Final[dict[Covariance, type[FilterRecursion | FullRecursion]]] = {
     "diagonal": FilterRecursion,
@@ -46,7 +46,7 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class FitResult:
-    """What a fit came to: parameters, their loss, evaluations of the loss, processor seconds."""
+    """Result of a fit: parameters, their loss, evaluations of the loss, processor seconds."""
 
     parameters: FilterParameters
     loss: float
@@ -59,10 +59,10 @@ def start_from(
 ) -> FilterParameters:
     """The parameters to start from, measured on the tracks.
 
-    The paper starts every mode's noise at one rho, the mean variance of z - p. Errors that
-    jitter are shared by many landmarks (the box moves them all), so modes differ a
-    thousandfold; each starts at its own, from the second differences of z - p. Those of the modes
-    that move most are what a track's noise is compared with.
+    The paper starts every mode's noise at one rho, the mean variance of z - p. Jitter is
+    correlated between landmarks (the box moves them all), so modes differ a thousandfold; each
+    starts at its own, from the second differences of z - p. A track's noise is compared with
+    those of the modes that move most.
     """
     changes = batch.true_changes()
     modes = motion_modes(changes)
@@ -167,7 +167,7 @@ def fit_by_nelder_mead(
 
 
 def _pack(parameters: FilterParameters) -> Array:
-    """Theta as numbers without bounds: a logit, logarithms."""
+    """Theta as unconstrained numbers: a logit, logarithms."""
     gamma = np.log(parameters.gamma / (1 - parameters.gamma))
     variances = np.concatenate([parameters.prior, parameters.noise[None]]) - _LEAST_VARIANCE
     logs = np.log(np.maximum(variances, _LEAST_VARIANCE))

@@ -1,4 +1,4 @@
-"""The loss that stabilizers are trained and tuned by (FHR, Eq. 11-15), and its gradient.
+"""The loss of stabilizers (FHR, Eq. 11-15), and its gradient.
 
 Lengths are in units of a face of size 100, which makes the three terms of one order of
 magnitude, as the paper asks, whatever the size of the face in pixels.
@@ -28,9 +28,9 @@ Array = npt.NDArray[np.float64]
 class LossWeights:
     """lambda_1 (smoothness), lambda_2 (time delay), lambda_3 (freedom along the path), evenness.
 
-    Tracks count by their mean square raw error to the power -evenness. At 0, as in the paper,
-    every frame counts alike, and so the few tracks whose errors are large decide; at 1 the
-    quietest track counts as much as the noisiest.
+    Tracks are weighted by their mean square raw error to the power -evenness. At 0, as in the
+    paper, all frames have equal weight, so the few tracks with large errors dominate; at 1 the
+    quietest track has as much influence as the noisiest.
     """
 
     smooth: float = 1.0

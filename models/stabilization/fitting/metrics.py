@@ -1,4 +1,4 @@
-"""How good stabilized tracks are: error, stability, lag (FHR, "Ablation Study")."""
+"""Metrics of stabilized tracks: error, stability, lag (FHR, "Ablation Study")."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class StabilityScores:
 
 
 class TuningCost:
-    """The one criterion that every stabilizer is tuned by: the steadiest that costs no accuracy.
+    """The criterion by which every stabilizer is tuned: best stability without loss of accuracy.
 
         cost = stability + 100 max(0, e),   e = mean over tracks of NRMSE - NRMSE of the raw track
                                                 + one standard error of this mean

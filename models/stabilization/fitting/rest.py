@@ -1,4 +1,4 @@
-"""How much landmarks jitter where a face holds still, without any truth: on real video.
+"""Jitter of landmarks at rest, on real video without ground truth.
 
 A landmark rests where its track, averaged over half a second, hardly moves. There,
 

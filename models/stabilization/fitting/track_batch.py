@@ -1,4 +1,4 @@
-"""Tracks side by side, in units of their faces, as training and judging see them."""
+"""Batches of tracks in units of face size, for fitting and evaluation."""
 
 from __future__ import annotations
 
@@ -71,8 +71,8 @@ class TrackBatch:
     def without_bias(self) -> TrackBatch:
         """The truth moved by each track's mean error, landmark by landmark.
 
-        What networks and labels disagree about all the time no filter can take away; beside
-        it, what a filter can change would hardly count in a sum of squares.
+        No filter can remove a constant difference between network and labels; in a sum of
+        squares it would hide what a filter can change.
         """
         frames = self.frames[..., None, None]
         error = ((self.raw - self.truth) * frames).sum(1, keepdims=True)

@@ -7,7 +7,7 @@ import safetensors.torch
 import torch
 
 from models.landmarks.model import LandmarkCard, load_landmark_model
-from models.landmarks.networks.coordinate_network import CoordinateNetwork2D
+from models.landmarks.networks.coordinate_network import CoordinateNetwork
 from models.landmarks.networks.heatmap_codecs import CODECS
 from models.landmarks.networks.landmark_network import LandmarkNetwork
 from models.landmarks.torch_model import TorchLandmarkModel, save_landmark_weights
@@ -15,9 +15,9 @@ from schemas.errors import UsageError, WeightsError
 
 
 @pytest.fixture
-def network() -> CoordinateNetwork2D:
+def network() -> CoordinateNetwork:
     torch.manual_seed(1)
-    network = CoordinateNetwork2D()
+    network = CoordinateNetwork(early=False)
     with torch.no_grad():
         network(torch.randn(8, 3, 64, 64))  # batch norms see data
         network.output.weight.mul_(0.1)
@@ -32,7 +32,7 @@ def _windows(last: list[int]) -> np.ndarray:
     return np.array([[0, 0, index] for index in last], np.intp).reshape(-1, 3)
 
 
-def test_save_and_load_round_trip(tmp_path: Path, network: CoordinateNetwork2D) -> None:
+def test_save_and_load_round_trip(tmp_path: Path, network: CoordinateNetwork) -> None:
     path = tmp_path / "weights.safetensors"
     card = LandmarkCard(crop_scale=1.3, pixel_mean_rgb=(1.0, 2.0, 3.5), training="a test")
     save_landmark_weights(path, network, card)
@@ -46,7 +46,7 @@ def test_save_and_load_round_trip(tmp_path: Path, network: CoordinateNetwork2D) 
     np.testing.assert_allclose(model.predict(crops, windows), expected, atol=0.05)
 
 
-def test_predict_equals_the_network_on_normalized_pixels(network: CoordinateNetwork2D) -> None:
+def test_predict_equals_the_network_on_normalized_pixels(network: CoordinateNetwork) -> None:
     card = LandmarkCard()
     crops = _crops(3)
     x = (torch.tensor(crops, dtype=torch.float64) - torch.tensor(card.pixel_mean_rgb)) / (
@@ -58,7 +58,7 @@ def test_predict_equals_the_network_on_normalized_pixels(network: CoordinateNetw
     np.testing.assert_allclose(predicted, ((plain + 0.5) * 64 - 0.5).numpy(), atol=1e-4)
 
 
-def test_only_the_last_frame_of_a_window_counts(network: CoordinateNetwork2D) -> None:
+def test_only_the_last_frame_of_a_window_counts(network: CoordinateNetwork) -> None:
     model = TorchLandmarkModel(network, LandmarkCard())
     crops = _crops(4)
     one = model.predict(crops, np.array([[0, 1, 3], [2, 2, 3], [0, 0, 1]], np.intp))
@@ -67,7 +67,7 @@ def test_only_the_last_frame_of_a_window_counts(network: CoordinateNetwork2D) ->
     assert one.dtype == np.float32
 
 
-def test_a_crop_does_not_depend_on_its_batch(network: CoordinateNetwork2D) -> None:
+def test_a_crop_does_not_depend_on_its_batch(network: CoordinateNetwork) -> None:
     model = TorchLandmarkModel(network, LandmarkCard())
     crops = _crops(300)
     together = model.predict(crops, _windows(list(range(300))))
@@ -76,13 +76,13 @@ def test_a_crop_does_not_depend_on_its_batch(network: CoordinateNetwork2D) -> No
         np.testing.assert_allclose(together[index], alone[0], atol=1e-4)
 
 
-def test_nothing_in_nothing_out(network: CoordinateNetwork2D) -> None:
+def test_nothing_in_nothing_out(network: CoordinateNetwork) -> None:
     model = TorchLandmarkModel(network, LandmarkCard())
     assert model.predict(_crops(0), _windows([])).shape == (0, 68, 2)
     assert model.predict(_crops(2), _windows([])).shape == (0, 68, 2)
 
 
-def test_predict_says_what_is_wrong(network: CoordinateNetwork2D) -> None:
+def test_predict_says_what_is_wrong(network: CoordinateNetwork) -> None:
     model = TorchLandmarkModel(network, LandmarkCard())
     with pytest.raises(ValueError, match=r"crops: got float32 \(2, 64, 64, 3\), expected uint8"):
         model.predict(_crops(2).astype(np.float32), _windows([0]))
@@ -94,7 +94,7 @@ def test_predict_says_what_is_wrong(network: CoordinateNetwork2D) -> None:
         model.predict(_crops(0), _windows([1]))
 
 
-def test_unusable_weights_files(tmp_path: Path, network: CoordinateNetwork2D) -> None:
+def test_unusable_weights_files(tmp_path: Path, network: CoordinateNetwork) -> None:
     path = tmp_path / "w.safetensors"
     with pytest.raises(WeightsError, match=r"no such file: .*w\.safetensors"):
         load_landmark_model(path)
@@ -119,7 +119,7 @@ def test_unusable_weights_files(tmp_path: Path, network: CoordinateNetwork2D) ->
         load_landmark_model(path)
 
 
-def test_a_failed_save_leaves_the_old_file(tmp_path: Path, network: CoordinateNetwork2D) -> None:
+def test_a_failed_save_leaves_the_old_file(tmp_path: Path, network: CoordinateNetwork) -> None:
     path = tmp_path / "w.safetensors"
     save_landmark_weights(path, network, LandmarkCard())
     before = path.read_bytes()
@@ -161,7 +161,7 @@ def test_larger_crops_come_in_smaller_batches() -> None:
 
 
 @pytest.mark.parametrize("device", ["tpu?", "mps", "cuda:99"])
-def test_devices_that_are_not_there(network: CoordinateNetwork2D, device: str) -> None:
+def test_devices_that_are_not_there(network: CoordinateNetwork, device: str) -> None:
     with pytest.raises(UsageError, match=f"device: got '?{device[:3]}"):
         TorchLandmarkModel(network, LandmarkCard(), device)
 
@@ -191,7 +191,7 @@ def test_heatmaps_are_read_by_any_codec() -> None:
     assert model.card.codec == "soft_argmax"
 
 
-def test_what_cannot_be_read_by_a_codec_is_told(network: CoordinateNetwork2D) -> None:
+def test_what_cannot_be_read_by_a_codec_is_told(network: CoordinateNetwork) -> None:
     with pytest.raises(UsageError, match="makes no heatmaps"):
         TorchLandmarkModel(network, LandmarkCard()).read_by("argmax")
     card = LandmarkCard(network="2dfcn")

@@ -6,9 +6,7 @@ from models.synthesis.motion_tracks import (
     MotionTrack,
     borrow_errors,
     face_size_px,
-    load_tracks,
     real_motions,
-    save_tracks,
     unexplained_errors,
 )
 from models.synthesis.random_motion import RandomMotion
@@ -74,21 +72,11 @@ def test_what_follows_the_motion_is_not_lent():
     assert np.abs(got - 2.0 - noise).mean() < 0.1
 
 
-def test_tracks_are_kept(tmp_path):
-    tracks = [make_track(5, seed=1), make_track(9, fps=30.0, seed=2)]
-    save_tracks(tmp_path / "tracks.npz", tracks)
-    for got, track in zip(load_tracks(tmp_path / "tracks.npz"), tracks, strict=True):
-        assert (got.name, got.fps) == (track.name, track.fps)
-        assert got.raw_px == pytest.approx(track.raw_px, abs=1e-4)
-        assert got.truth_px == pytest.approx(track.truth_px, abs=1e-4)
-
-
-@pytest.mark.parametrize("reader", [load_tracks, real_motions])
-def test_what_is_no_such_file_is_told(tmp_path, reader):
+def test_what_is_no_such_file_is_told(tmp_path):
     path = tmp_path / "broken.npz"
     path.write_bytes(b"PK not a zip")
     with pytest.raises(UsageError, match=r"broken\.npz: not"):
-        reader(path)
+        real_motions(path)
 
 
 def test_a_track_must_hold_together():

@@ -6,12 +6,12 @@ import pytest
 
 from models.landmarks.datasets.sets import read_evaluation_set
 from models.landmarks.evaluation.measurement import (
-    errors_on_jittered_boxes,
     jittered_boxes,
     measure_faces,
 )
 from models.landmarks.evaluation.metrics import Normalization
 from models.landmarks.model import LandmarkModel, load_landmark_model
+from tests.models.landmarks.measured_errors import errors_on_jittered_boxes
 
 
 @pytest.fixture(scope="module")

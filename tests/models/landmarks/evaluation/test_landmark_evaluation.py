@@ -10,15 +10,14 @@ from models.face_box import box_from_landmarks
 from models.landmarks.datasets.labelled_face import AnnotationError, FaceOrigin, LabelledFace
 from models.landmarks.evaluation.measurement import (
     detected_boxes,
-    errors_on_boxes,
-    errors_on_jittered_boxes,
     jittered_boxes,
     label_boxes,
     measure_faces,
 )
 from models.landmarks.model import LandmarkCard, LandmarkModel
-from models.landmarks.networks.coordinate_network import CoordinateNetwork2D
+from models.landmarks.networks.coordinate_network import CoordinateNetwork
 from models.landmarks.torch_model import TorchLandmarkModel
+from tests.models.landmarks.measured_errors import errors_on_boxes, errors_on_jittered_boxes
 
 
 class FakeDetector:
@@ -50,7 +49,7 @@ def _face() -> LabelledFace:
 @pytest.fixture
 def model() -> LandmarkModel:
     torch.manual_seed(0)
-    network = CoordinateNetwork2D()
+    network = CoordinateNetwork(early=False)
     with torch.no_grad():
         network.output.weight.mul_(0.01)
     return TorchLandmarkModel(network, LandmarkCard())

@@ -1,13 +1,13 @@
 import torch
 
-from models.landmarks.networks.coordinate_network import CoordinateNetwork2D
+from models.landmarks.networks.coordinate_network import CoordinateNetwork
 from models.landmarks.networks.fast_inference import fold_batch_norms
 
 
-def _used_network() -> CoordinateNetwork2D:
+def _used_network() -> CoordinateNetwork:
     """A network whose batch norms have seen data, so that folding has something to fold."""
     torch.manual_seed(0)
-    network = CoordinateNetwork2D().train()
+    network = CoordinateNetwork(early=False).train()
     for _ in range(3):
         network(2 * torch.randn(8, 3, 64, 64) + 1)
     for module in network.modules():
@@ -19,11 +19,11 @@ def _used_network() -> CoordinateNetwork2D:
 
 
 def test_parameter_count_is_the_published_one() -> None:
-    assert sum(p.numel() for p in CoordinateNetwork2D().parameters()) == 3_810_184
+    assert sum(p.numel() for p in CoordinateNetwork(early=False).parameters()) == 3_810_184
 
 
 def test_output_is_one_point_a_landmark() -> None:
-    network = CoordinateNetwork2D().eval()
+    network = CoordinateNetwork(early=False).eval()
     assert network(torch.zeros(2, 3, 64, 64)).shape == (2, 68, 2)
 
 

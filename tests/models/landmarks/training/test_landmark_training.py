@@ -7,7 +7,6 @@ import torch
 
 from models.face_box import DETECTOR_NOISE, box_from_landmarks, jitter_box
 from models.landmarks.datasets.labelled_face import LabelledFace
-from models.landmarks.evaluation.measurement import errors_on_boxes, errors_on_jittered_boxes
 from models.landmarks.model import LandmarkCard
 from models.landmarks.training.augmentation import AugmentationStrength
 from models.landmarks.training.recipes import MODERN, Recipe, recipe_for
@@ -15,6 +14,7 @@ from models.landmarks.training.schedules import PlateauSchedule
 from models.landmarks.training.trainer import LandmarkTrainer
 from schemas.errors import WeightsError
 from schemas.landmarks import COMMON_LANDMARKS, FLIP_PERMUTATION
+from tests.models.landmarks.measured_errors import errors_on_boxes, errors_on_jittered_boxes
 
 _RECIPE = dataclasses.replace(
     MODERN,
