@@ -40,8 +40,8 @@ def test_what_is_in_the_turned_box_is_in_the_box(quarters):
     assert sorted(image[v0 : v1 + 1, u0 : u1 + 1].flat) == sorted(turned.flat)
 
 
-def test_an_upright_face_is_all_that_is_looked_for():
-    detector = MarkedCorner({1: 0.55, 2: 0.9})
+def test_a_sure_upright_face_is_all_that_is_looked_for():
+    detector = MarkedCorner({1: 0.65, 2: 0.9})
     assert detect_any_roll(detector, picture()).boxes_xyxy_px.tolist() == [[2, 1, 5, 3]]
     assert detector.looks == 1
 
@@ -57,3 +57,11 @@ def test_the_surer_side_counts_in_the_pixels_of_the_image():
 
 def test_a_face_on_its_side_must_be_sure():
     assert len(detect_any_roll(MarkedCorner({2: 0.55}), picture())) == 0
+
+
+def test_an_unsure_upright_face_gives_way_to_one_on_its_side_that_is_surer():
+    on_its_side = [[10 - 1 - 3, 2, 10 - 1 - 1, 5]]
+    found = detect_any_roll(MarkedCorner({1: 0.6, 2: 0.76}), picture())
+    assert found.boxes_xyxy_px.tolist() == on_its_side
+    found = detect_any_roll(MarkedCorner({1: 0.6, 2: 0.74}), picture())
+    assert found.boxes_xyxy_px.tolist() == [[2, 1, 5, 3]]
