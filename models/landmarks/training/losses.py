@@ -47,7 +47,11 @@ _MOVING_WEIGHT: Final = 2.0
 _MOVING: Final = (37, 38, 40, 41, 43, 44, 46, 47, 60, 61, 62, 63, 64, 65, 66, 67)
 #: Pairs of upper and lower landmarks whose distance is an opening of eyes or mouth, and its weight.
 _OPENINGS: Final = ((37, 41), (38, 40), (43, 47), (44, 46), (61, 67), (62, 66), (63, 65))
-_OPENING_WEIGHT: Final = 1.0
+_OPENING_WEIGHT: Final = 1.3
+#: An eye's opening error has weight 1 + this * exp(-opening / scale), in interocular distances.
+_SHUT_EYE_WEIGHT: Final = 3.0
+_EYE_OPENING_SCALE: Final = 0.03
+_EYE_OPENINGS: Final = 4  # the first of the pairs
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -177,9 +181,9 @@ def soft_argmax_loss(heatmaps: Tensor, truth: Tensor, sigma_px: float) -> Tensor
 def spread_loss(maps: Tensor, truth: Tensor, sigma_px: float) -> Tensor:
     """`soft_argmax_loss` of maps with spreads, with more weight on eyes and mouth.
 
-    Adds the error of the openings of eyes and mouth, and the likelihood of each distance d
-    under an exponential distribution, d / spread + log spread, whose best spread is the
-    expected distance. The distance is detached: the likelihood trains spreads only.
+    Adds the error of the openings of eyes and mouth, most of all of shut eyes, and the likelihood
+    of each distance d under an exponential distribution, d / spread + log spread, whose best
+    spread is the expected distance. The distance is detached: the likelihood trains spreads only.
 
     Args:
         maps: (B, 2 L, h, w), places and log spreads in units of the crop's side.
@@ -199,12 +203,16 @@ def spread_loss(maps: Tensor, truth: Tensor, sigma_px: float) -> Tensor:
     weight[:, _MOVING] *= _MOVING_WEIGHT
     upper, lower = (list(rows) for rows in zip(*_OPENINGS, strict=True))
     opening = (offset[:, upper] - offset[:, lower]).square().sum(-1)  # (B, pairs)
+    true_opening = (truth_px[:, upper] - truth_px[:, lower]).norm(dim=-1) / interocular
+    counts = 1 + _SHUT_EYE_WEIGHT * (-true_opening / _EYE_OPENING_SCALE).exp()
+    counts[:, _EYE_OPENINGS:] = 1.0
+    counts = counts.nan_to_num()  # of unlabelled ones, whose offset is 0
     log_spread = soft_argmax_spread(log_spreads, log_share.detach()).log()  # (B, L)
     log_spread = log_spread + math.log(maps.shape[-1])
     likelihood = distance_px.detach() * (-log_spread).exp() + log_spread
     loss: Tensor = (
         (distance_px * weight / interocular).sum() / weight.sum()
-        + _OPENING_WEIGHT * ((opening + 1e-8).sqrt() / interocular).mean()
+        + _OPENING_WEIGHT * ((opening + 1e-8).sqrt() * counts / interocular).mean()
         + _SHAPE_WEIGHT * _shape_divergence(log_share[:, None], truth_px, sigma_px)
         + _SPREAD_WEIGHT * (likelihood * known).sum() / known.sum()
     )

@@ -45,15 +45,17 @@ def test_every_network_is_saved_loaded_and_used(tmp_path: Path, name: str) -> No
     pixels = (pixels - torch.tensor(card.pixel_mean_rgb)) / torch.tensor(card.pixel_std_rgb)
     with torch.no_grad():
         output = network(pixels.permute(0, 3, 1, 2).contiguous()[windows])
+    # The network's own look: the faces of an untrained one do not stand, and would be turned.
+    found = model._predict(crops, windows[:, -network.frames_seen :])[..., :2]
     if network.heatmap_stride is None:
         expected = (output + 0.5) * card.crop_size_px - 0.5
-        np.testing.assert_allclose(model.predict(crops, windows), expected, atol=1e-3)
+        np.testing.assert_allclose(found, expected, atol=1e-3)
     else:
         places = output[:, :68]  # spreads may follow
         expected = decode_heatmaps(places, "log_difference", card.sigma_px)
         expected = (expected + 0.5) * network.heatmap_stride - 0.5
         # Heatmaps of an untrained network have near-equal peaks, which rounding decides.
-        same = np.abs(model.predict(crops, windows) - expected.numpy()).max(-1) < 1e-2
+        same = np.abs(found - expected.numpy()).max(-1) < 1e-2
         assert same.mean() > 0.9
 
 

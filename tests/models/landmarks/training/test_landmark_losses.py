@@ -178,14 +178,18 @@ def test_spreads_do_not_move_landmarks() -> None:
     torch.testing.assert_close(*gradients)
 
 
-def test_an_eye_that_is_open_too_far_costs_more_than_its_distance() -> None:
+@pytest.mark.parametrize(("opening", "counts"), [(0.0, 4.0), (0.03, 1 + 3 * math.exp(-2))])
+def test_an_eye_that_is_open_too_far_costs_more_than_its_distance(
+    opening: float, counts: float
+) -> None:
     """Upper lids up, lower lids down, or both up: the same distances, another opening."""
     truth = _faces([0.5])
-    apart, together = truth.clone(), truth.clone()
     upper, lower = [37, 38, 43, 44], [41, 40, 47, 46]
+    truth[:, lower, 1] += opening
+    apart, together = truth.clone(), truth.clone()
     apart[:, upper, 1] -= 0.02
     apart[:, lower, 1] += 0.02
     together[:, [*upper, *lower], 1] -= 0.02
     costs = [spread_loss(_maps(face, -4.0), truth, 1.0).item() for face in (apart, together)]
-    # four of seven openings are off by 0.04 of an interocular distance of 0.5
-    assert costs[0] - costs[1] == pytest.approx(1.0 * 4 / 7 * 0.04 / 0.5, rel=0.05)
+    # four of seven openings are off by 0.04 of an interocular distance of 0.5; shut eyes count most
+    assert costs[0] - costs[1] == pytest.approx(1.3 * counts * 4 / 7 * 0.04 / 0.5, rel=0.05)
