@@ -73,25 +73,17 @@ def run_in_waves(inputs: Inputs, run_wave: RunWave, totals: RunTotals) -> None:
 def _next_videos(
     first: Video | None, left: Iterator[Video], size: int
 ) -> tuple[list[Video], Video | None]:
-    """The videos of a wave of a size, the largest first, and the one after them."""
+    """The videos of a wave of a size, and the one after them."""
     videos, weight = list[Video](), 0.0
-    while first is not None:
-        weight += 1 if _size_bytes(first) >= 0 else 1 / _MISSING_AS_ONE
-        if weight > size:
-            break
+    while first is not None and (weight := weight + _weight(first)) <= size:
         videos.append(first)
         first = next(left, None)
-    return sorted(videos, key=_size_bytes, reverse=True), first
+    return videos, first
 
 
-def _size_bytes(video: Video) -> int:
-    """Of a local file, -1 where it is missing; 0 elsewhere."""
-    if "://" in video.uri:
-        return 0
-    try:
-        return os.stat(video.uri).st_size  # noqa: PTH116 - any text
-    except (OSError, ValueError):
-        return -1
+def _weight(video: Video) -> float:
+    there = "://" in video.uri or os.path.exists(video.uri)  # noqa: PTH110 - any text
+    return 1 if there else 1 / _MISSING_AS_ONE
 
 
 def next_size(videos: int, staged_bytes: int) -> int:

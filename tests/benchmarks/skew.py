@@ -132,7 +132,7 @@ def timeline(spans: list[Span], columns: int) -> Iterator[str]:
             line += max(busy, key=lambda sign: busy[sign])
         worked = sum(span.stop - span.start for span in own)
         yield f"{number}: {line} waited {1 - worked / (end - begin):.0%}"
-    for signs, doing in (("LC", "decoding and aligning"), ("lc", "all")):
+    for signs, doing in (("LC", "decoding and aligning"), ("LClc", "all")):
         lasts = [max((s.stop for s in own if s.sign in signs), default=begin) for own in workers]
         waited = max(lasts) - min(lasts)
         yield f"at the end of {doing} one waited {waited:.1f} of {end - begin:.1f} s for the last"

@@ -69,17 +69,7 @@ def test_files_that_are_missing_count_as_a_part_of_one(tmp_path):
 
     run_in_waves(inputs, run_wave, RunTotals())
     assert [len(wave) for wave in ran] == [320 + 11, 5]  # 320 / 64 + 11 = 16
-    assert {video for wave in ran for video in wave} == set(inputs.videos)
-
-
-def test_a_wave_begins_with_the_largest_files(tmp_path):
-    """So that no worker waits at its end for one that has begun a long video late."""
-    sizes, ran = [3, 0, 5, 4], []
-    for size in sizes:
-        (tmp_path / str(size)).write_bytes(bytes(size))
-    inputs = Inputs([Video(str(size), str(tmp_path / str(size))) for size in sizes])
-    run_in_waves(inputs, lambda wave: ran.append(wave.videos) or Counter(), RunTotals())
-    assert [video.video_id for video in ran[0]] == ["5", "4", "3", "0"]
+    assert [video for wave in ran for video in wave] == inputs.videos
 
 
 def test_a_wave_takes_all_that_may_be_missing():
