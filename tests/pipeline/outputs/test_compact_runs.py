@@ -12,7 +12,6 @@ from typing import ClassVar
 import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
-from test_annotate import manifest
 from test_compact_output import annotate, same, tables
 
 from pipeline.outputs.compact_output import compact
@@ -136,9 +135,15 @@ def rows(faceless_clip, tmp_path_factory) -> list[dict]:
     return [{"video_id": f"v{i}", **one} for i in range(4)]
 
 
+def listed_in(path: Path, rows: list[dict]) -> Path:
+    """A manifest of these rows."""
+    path.write_text("".join(json.dumps(row, default=str) + "\n" for row in rows))
+    return path
+
+
 def test_annotate_and_compact_and_go_on(facetracks, rows, tmp_path):
     """A second run does nothing again; inputs that come later are compacted with the rest."""
-    output, listed = tmp_path / "out", manifest(tmp_path, "two", *rows[:2])
+    output, listed = tmp_path / "out", listed_in(tmp_path / "two.jsonl", rows[:2])
     assert facetracks("annotate", listed, "-o", output, "--compact").status == 0
     assert small_files(output) == []
     files = {path: path.stat().st_ino for path in (output / "compacted").rglob("*.parquet")}
@@ -146,7 +151,7 @@ def test_annotate_and_compact_and_go_on(facetracks, rows, tmp_path):
     assert facetracks("annotate", listed, "-o", output, "--compact").status == 0
     assert counters(output) == {"videos_done_before": 2}
     assert {p: p.stat().st_ino for p in (output / "compacted").rglob("*.parquet")} == files
-    assert facetracks("annotate", manifest(tmp_path, "all", *rows), "-o", output).status == 0
+    assert facetracks("annotate", listed_in(tmp_path / "all.jsonl", rows), "-o", output).status == 0
     assert counters(output)["videos_done_before"] == 2
     assert len(small_files(output)) == 4
     assert facetracks("compact", output).status == 0
@@ -163,7 +168,7 @@ def counters(output: Path) -> dict:
 
 @pytest.mark.long
 def test_annotate_and_compact_killed(facetracks, rows, tmp_path):
-    output, listed = tmp_path / "out", manifest(tmp_path, "all", *rows)
+    output, listed = tmp_path / "out", listed_in(tmp_path / "all.jsonl", rows)
     command = ("annotate", listed, "-o", output, "--compact")
     for word, number in (("/compacted/", 1), ("/compacted/", 2), ("/videos/", 6), ("/tracks/", 3)):
         assert killed(word, number, *command)
