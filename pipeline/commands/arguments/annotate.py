@@ -145,8 +145,8 @@ def _quality(parser: CommandParser) -> None:
         "--weights",
         type=weights,
         metavar="fast|accurate|FILE",
-        help="landmark weights: the ones that ship, by name; a file of ours; or a network from "
-        "elsewhere (.onnx) with its card (.json) beside it (default: fast)",
+        help="landmark weights: the ones that ship, by name; a weights file; or an external "
+        "network (.onnx) with its card (.json) beside it (default: fast)",
     )
     add(
         "--detector",

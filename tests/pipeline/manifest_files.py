@@ -1,0 +1,22 @@
+"""Manifests in any of the three formats."""
+
+import json
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+__all__ = ["write_manifest"]
+
+
+def write_manifest(path, rows):
+    if path.suffix == ".jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    else:
+        names = list(dict.fromkeys(name for row in rows for name in row))
+        table = pa.table({name: [row.get(name) for row in rows] for name in names})
+        if path.suffix == ".csv":
+            pa.csv.write_csv(table, path)
+        else:
+            pq.write_table(table, path)
+    return str(path)
