@@ -203,6 +203,14 @@ def test_a_failure_row_has_every_column(run_output):
     assert run_output.read_status(failure.video)[0] == row
     assert not run_output.is_done(failure.video)  # so that another run tries again
 
+    # Files of earlier versions have the row in their columns only.
+    file = Path(run_output.status_url(failure.video))
+    table = pq.ParquetFile(file).read()
+    note = json.loads(table.schema.metadata[METADATA_KEY])
+    assert note.pop("row") == table.to_pylist()[0]
+    pq.write_table(table.replace_schema_metadata({METADATA_KEY: json.dumps(note)}), file)
+    assert run_output.read_status(failure.video) == (row, note["work_key"])
+
 
 def test_write_tracks_writes_all_and_leaves_no_parts(run_output):
     tracks = stabilized(run_output)
