@@ -16,9 +16,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from schemas.tracks import BOX_SOURCES
-
 __all__ = [
+    "BOX_SOURCES",
     "FrameGeometry",
     "Seam",
     "Segment",
@@ -33,6 +32,9 @@ __all__ = [
     "VideoFailure",
     "VideoTracks",
 ]
+
+#: Where a row's box comes from.
+BOX_SOURCES: Final = ("detected", "interpolated", "given")
 
 #: What no video has more of; what comes from a decoding child is checked against it.
 _MAX_COUNT: Final = 2**53

@@ -12,7 +12,6 @@ from schemas.landmarks import LANDMARK_COUNT
 
 __all__ = [
     "ADDED_SINCE",
-    "BOX_SOURCES",
     "COORDINATE_STEPS",
     "OPTIONAL_COLUMNS",
     "RAW_COLUMNS",
@@ -31,9 +30,6 @@ SCHEMA_VERSION_KEY: Final = b"facetracks.schema_version"
 
 #: Coordinates are written in steps of 1/64 px: they are off by 0.008 px at most.
 COORDINATE_STEPS: Final = 64
-
-#: Where a row's box comes from.
-BOX_SOURCES: Final = ("detected", "interpolated", "given")
 
 _COORDINATES: Final = pa.list_(pa.field("item", pa.float32(), nullable=False), LANDMARK_COUNT)
 _BOX: Final = pa.list_(pa.field("item", pa.float32(), nullable=False), 4)

@@ -25,8 +25,8 @@ from models.boxes import match_boxes
 from models.frame_ticks import FrameTicks
 from models.landmarks.head_pose import head_pose
 from models.stabilization.stabilizers import Stabilizer
-from schemas.records import Seam, SegmentLandmarks
-from schemas.tracks import BOX_SOURCES, TRACK_SCHEMA
+from schemas.records import BOX_SOURCES, Seam, SegmentLandmarks
+from schemas.tracks import TRACK_SCHEMA
 
 __all__ = ["REACQUIRE_FRAMES", "REACQUIRE_SECONDS", "TrackAssembler"]
 

@@ -11,6 +11,7 @@ from models.devices import check_device_name
 from models.frame_ticks import as_rate
 from pipeline.commands.command_parser import nearest
 from schemas.choices import LANDMARK_WEIGHTS, STABILIZERS
+from schemas.reasons import REASONS
 
 __all__ = [
     "count",
@@ -90,8 +91,6 @@ def words(text: str) -> tuple[str, ...]:
 
 def reasons(text: str) -> frozenset[str]:
     """Some of `REASONS`, between commas."""
-    from schemas.videos import REASONS  # loads pyarrow
-
     given = frozenset(words(text))
     unknown = sorted(given - set(REASONS))
     if unknown or not given:

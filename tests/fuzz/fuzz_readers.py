@@ -35,7 +35,7 @@ from pipeline.inputs import find_inputs
 from schemas.errors import BoxesError, ManifestError, UsageError
 from schemas.records import Segment, Video
 from tests.fuzz.samples import SAMPLES, made_up_tables, made_up_text
-from transforms.decoding.box_sources import read_boxes
+from transforms.decoding.box_files import read_boxes
 from transforms.decoding.messages import decode_answer
 from transforms.storage.record_codec import unpack_landmarks, unpack_windows
 

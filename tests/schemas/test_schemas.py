@@ -8,8 +8,8 @@ import pytest
 from schemas import errors
 from schemas.columns import Column, to_schema
 from schemas.landmarks import CONTOURS, FLIP_PERMUTATION, LANDMARK_COUNT, OUTER_EYE_CORNERS
-from schemas.records import Segment, SegmentRows, SegmentWindows, StreamMetadata, Video
-from schemas.tracks import BOX_SOURCES, TRACK_COLUMNS
+from schemas.records import BOX_SOURCES, Segment, SegmentRows, SegmentWindows, StreamMetadata, Video
+from schemas.tracks import TRACK_COLUMNS
 from schemas.videos import REASONS, VIDEO_COLUMNS, VIDEO_SCHEMA
 
 

@@ -28,6 +28,9 @@ _LAST_WORDS_BYTES: Final = 400
 #: How often a busy child's memory and time are looked at.
 _WATCH_SECONDS: Final = 0.25
 _LARGEST_ANSWER: Final = 2**31 - 1
+#: For glibc: what a frame took goes back to the system when it is freed. Left alone, the thresholds
+#: rise with what is freed, and the heap keeps it.
+_MALLOC: Final = {"MALLOC_MMAP_THRESHOLD_": str(1 << 20), "MALLOC_TRIM_THRESHOLD_": str(1 << 20)}
 #: The children of this process that are alive.
 _ALIVE: set[subprocess.Popen[bytes]] = set()
 
@@ -50,7 +53,7 @@ class ChildProcess:
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=self._stderr,
-                    env=python_environment(OMP_NUM_THREADS="1"),
+                    env=python_environment(OMP_NUM_THREADS="1", **_MALLOC),
                     start_new_session=True,  # Ctrl-C is for the worker, which ends us
                 )
             opened.pop_all()

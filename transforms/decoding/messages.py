@@ -19,8 +19,8 @@ from typing import Annotated, Final, TypeAlias
 
 import msgspec
 
+from schemas.reasons import REASONS
 from schemas.records import Segment, StreamMetadata, Video
-from schemas.videos import REASONS
 from transforms.decoding.frame_answer import Frames
 from transforms.storage.record_codec import decode_fraction, encode_fraction
 

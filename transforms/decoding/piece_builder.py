@@ -25,8 +25,15 @@ from models.crop_trust import cut_off_share, face_blur
 from models.crops import Affine, square_affine
 from models.face_tracking import FrameFaces
 from models.frame_pixels import FramePixels, upright_aspect
-from schemas.records import FrameGeometry, Seam, Segment, SegmentRows, SegmentStats, SegmentWindows
-from schemas.tracks import BOX_SOURCES
+from schemas.records import (
+    BOX_SOURCES,
+    FrameGeometry,
+    Seam,
+    Segment,
+    SegmentRows,
+    SegmentStats,
+    SegmentWindows,
+)
 from transforms.decoding.frame_samples import Sample
 from transforms.decoding.reach import OVERHANG_SECONDS, WINDOW_SECONDS
 

@@ -69,6 +69,8 @@ class Server:
 
         if with_detector:
             self._loaded_detector()
+        else:
+            from transforms.decoding import box_files  # noqa: F401
         return encode_answer(Done())
 
     def plan(self, video: Video) -> bytes:
@@ -180,7 +182,7 @@ class Server:
 
     def _given_boxes(self, segment: Segment) -> GivenBoxes:
         """The boxes given for a segment's video; read once for all its segments."""
-        from transforms.decoding.box_sources import read_boxes
+        from transforms.decoding.box_files import read_boxes
 
         video, metadata = segment.video, segment.metadata
         key = video.video_id, video.boxes_uri, metadata.time_base, metadata.step_pts

@@ -10,7 +10,8 @@ from models.detection.detections import Detections
 from models.frame_pixels import FramePixels
 from schemas.errors import BoxesError
 from schemas.records import Video
-from transforms.decoding.box_sources import DetectedBoxes, GivenBoxes, read_boxes
+from transforms.decoding.box_files import read_boxes
+from transforms.decoding.box_sources import DetectedBoxes, GivenBoxes
 
 TB = Fraction(1, 100)
 STEP = 4  # 25 frames a second

@@ -9,7 +9,7 @@ from clips import drifting, whole_video, write_clip
 from schemas.records import Video
 from tests.hostile.damage import overwrite
 from tests.hostile.encoding import Recipe, encode, moving
-from transforms.decoding.box_sources import read_boxes
+from transforms.decoding.box_files import read_boxes
 from transforms.decoding.frame_stream import FrameStream
 from transforms.decoding.segment_plan import plan_segments
 from transforms.decoding.video_source import OpenVideo, open_video

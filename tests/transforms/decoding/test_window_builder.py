@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 from segments import make_segment
 
-from schemas.records import Segment, StreamMetadata, Video
-from schemas.tracks import BOX_SOURCES
+from schemas.records import BOX_SOURCES, Segment, StreamMetadata, Video
 from transforms.decoding.reach import WINDOW_SECONDS
 from transforms.decoding.window_builder import CropSpec, decode_windows
 

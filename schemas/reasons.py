@@ -1,0 +1,33 @@
+"""Why inputs end as they do. Imports nothing: decoding children need it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = ["REASONS"]
+
+#: The classes that `reason` can take, with what they mean.
+REASONS: Final[dict[str, str]] = {
+    "no_face": "ok, but no face was found in any frame",
+    "not_found": "no such file or object",
+    "no_match": "a pattern or folder that holds no video",
+    "protocol_refused": "its URL uses a protocol that is not allowed",
+    "unreadable": "the bytes could not be read (permission, protocol, network)",
+    "empty": "the file has no bytes",
+    "not_a_video": "no container or stream that the decoder knows",
+    "format_refused": "a format that FFmpeg knows and that is not read: playlists, lists of files",
+    "encrypted": "its pictures are encrypted",
+    "no_video_stream": "a container without a video stream",
+    "no_frames": "a video stream from which no frame could be decoded",
+    "empty_range": "no frame of it lies in the range that was asked for",
+    "bad_packets": "some frames could not be decoded, or only in part",
+    "truncated": "the file has been cut off: shorter than it says; the rest is there",
+    "decoder_error": "the decoder gave up",
+    "decoder_hung": "the decoder made no progress and was killed",
+    "decoder_crashed": "the decoder took its process down",
+    "time_limit": "decoding took too long for the length of the video",
+    "memory_limit": "decoding needed too much memory",
+    "pixel_limit": "frames larger than allowed",
+    "bad_boxes": "the boxes given for this video cannot be used",
+    "segment_lost": "a segment of the video never arrived",
+}
