@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.detection import boxes as detector_boxes
+from models.detection import box_decoding
 from models.detection.box_decoding import cell_centres
 from models.detection.training.canvases import Canvas
 from models.detection.training.labelled_images import LabelledImage
@@ -103,7 +103,7 @@ def test_boxes_are_decoded_as_in_inference():
     codes = rng.normal(0, 3, (9, 4)).astype(np.float32)  # some beyond the limit
     centres = rng.uniform(0, 99, (9, 2)).astype(np.float32)
     ours = decode_boxes(torch.from_numpy(codes), torch.from_numpy(centres), torch.tensor(16.0))
-    expected = detector_boxes.decode_boxes(codes, centres, 16)
+    expected = box_decoding.decode_boxes(codes, centres, 16)
     np.testing.assert_allclose(ours.numpy(), expected, rtol=1e-5, atol=1e-3)
 
 
