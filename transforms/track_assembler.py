@@ -38,8 +38,12 @@ REACQUIRE_FRAMES: Final = 3
 _SPARSE_SECONDS: Final = 15.0
 _STEP_GROWTH: Final = 3.0
 _REACQUIRE_IOU: Final = 0.3
-#: A face counts when at least one of its detections scored so high.
+#: A face counts when at least one of its detections scored so high ...
 _SURE_SCORE: Final = 0.7
+#: ... and its landmarks' expected error is no more than this in the mean, in longer sides of its
+#: box. Of 52 real videos' faces it is 0.023 at most, of faces 20 px large 0.05, of places without a
+#: face 0.04 and more, half of them above 0.12.
+_MAX_RELATIVE_SPREAD: Final = 0.05
 _SEAM_IOU: Final = 0.5
 
 
@@ -83,6 +87,25 @@ class _Lost:
 
 
 @dataclass(slots=True)
+class _MeanSpread:
+    """Of a face's landmarks, in longer sides of its box; 0 where the network tells none."""
+
+    total: float = 0.0
+    rows: int = 0
+
+    @property
+    def mean(self) -> float:
+        return self.total / max(self.rows, 1)
+
+    def add(self, row: _Row) -> None:
+        x0, y0, x1, y1 = row.box.tolist()
+        relative = float(row.spread_px.mean()) / max(x1 - x0, y1 - y0, 1.0)
+        if np.isfinite(relative):
+            self.total += relative
+            self.rows += 1
+
+
+@dataclass(slots=True)
 class TrackAssembler:
     """Walks one video's segments in order.
 
@@ -102,6 +125,7 @@ class TrackAssembler:
     last_pts: int | None = None
     shot: int = 0  # cuts walked past
     _best_scores: list[float] = field(default_factory=list)  # by face_id
+    _spreads: list[_MeanSpread] = field(default_factory=list)
     _face_rows: list[int] = field(default_factory=list)
     _active: dict[int, _Face] = field(default_factory=dict)  # by local track
     _lost: list[_Lost] = field(default_factory=list)
@@ -175,8 +199,13 @@ class TrackAssembler:
         return self.skip()
 
     def sure_faces(self) -> tuple[int, ...]:
-        """The ids of the faces that count: seen clearly at least once."""
-        return tuple(i for i, best in enumerate(self._best_scores) if best >= _SURE_SCORE)
+        """The ids of the faces that count: seen clearly at least once, with landmarks that fit."""
+        measured = enumerate(zip(self._best_scores, self._spreads, strict=True))
+        return tuple(
+            face_id
+            for face_id, (best, spread) in measured
+            if best >= _SURE_SCORE and spread.mean <= _MAX_RELATIVE_SPREAD
+        )
 
     def rows_of(self, face_ids: tuple[int, ...]) -> int:
         """How many rows some faces have."""
@@ -251,6 +280,7 @@ class TrackAssembler:
             else:
                 face_id, self.faces = self.faces, self.faces + 1
                 self._best_scores.append(0.0)
+                self._spreads.append(_MeanSpread())
                 self._face_rows.append(0)
             self._active[int(part.rows.track[r])] = _Face(face_id, new_stabilizer())
         self._lost = [x for x in self._lost if all(x is not y for y in found.values())]
@@ -261,6 +291,8 @@ class TrackAssembler:
         if row.source != "interpolated":
             best = max(self._best_scores[face.face_id], row.score)
             self._best_scores[face.face_id] = best
+        if row.source != "given":
+            self._spreads[face.face_id].add(row)
         face.last_seconds, face.last_sample, face.last_box = (
             row.pts_seconds,
             self._samples,

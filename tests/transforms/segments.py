@@ -90,9 +90,14 @@ def make_part(
     seam: tuple[int, dict[int, Box]] | None = None,
     cuts: Sequence[int] = (),
     stats: SegmentStats | None = None,
+    source: int = 0,
+    spread_px: float | None = None,
 ) -> SegmentLandmarks:
-    """A segment with landmarks that follow from its boxes; spreads are the boxes' left edges."""
-    rows = make_rows(frames, cuts=cuts)
+    """A segment with landmarks that follow from its boxes; spreads are the boxes' left
+    edges over 4096, or `spread_px`."""
+    rows = make_rows(frames, cuts=cuts, source=source)
+    left = rows.boxes_xyxy_px[:, :1]
+    spread = left / 4096 if spread_px is None else np.full_like(left, spread_px)
     points = [
         landmarks_for(box, int(rows.frame_pts[frame]))
         for box, frame in zip(rows.boxes_xyxy_px, rows.frame, strict=True)
@@ -103,7 +108,7 @@ def make_part(
         rows=rows,
         seam=None if seam is None else make_seam(*seam),
         landmarks_px=np.array(points, np.float32).reshape(-1, 68, 2),
-        spread_px=np.repeat(rows.boxes_xyxy_px[:, :1], 68, axis=1),
+        spread_px=np.repeat(spread, 68, axis=1),
         stats=stats or SegmentStats(decode_seconds=1.0),
     )
 

@@ -78,10 +78,29 @@ def test_rows_by_hand():
     expected = landmarks_for(box_at(50), 102)
     assert np.stack([rows[2]["x"], rows[2]["y"]], 1) == pytest.approx(expected)
     assert np.stack([rows[2]["x_raw"], rows[2]["y_raw"]], 1) == pytest.approx(expected)
-    assert rows[2]["spread_px"] == [rows[2]["box_xyxy_px"][0]] * 68
+    assert rows[2]["spread_px"] == [50 / 4096] * 68
     assert [r["blur"] for r in rows] == [3 / 64, 4 / 64, 50 / 64]
     assert [r["cut_off"] for r in rows] == [10 / 64] * 3
     assert {r["video_id"] for r in rows} == {"clip.mp4"}
+
+
+@pytest.mark.parametrize(
+    ("spread_px", "source", "counts"),
+    [
+        (0.9, 0, True),  # in boxes of 20 px: 0.045
+        (1.1, 0, False),
+        (1.1, 2, True),  # boxes that were given are faces
+        (np.nan, 0, True),  # the network tells none
+    ],
+)
+def test_a_face_counts_where_its_landmarks_fit(spread_px, source, counts):
+    segment = make_segment()
+    walker = TrackAssembler("clip.mp4", segment.metadata.time_base)
+    frames = {pts: {0: box_at(3)} for pts in range(3)}
+    part = make_part(segment, frames, spread_px=spread_px, source=source)
+    walker.add(part, PassThrough)
+    walker.finish()
+    assert walker.sure_faces() == ((0,) if counts else ())
 
 
 @pytest.mark.parametrize("bounds", [[], [3], [2, 3, 4], [5]])
