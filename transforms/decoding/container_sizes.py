@@ -10,8 +10,9 @@ from typing import Any, Final
 
 __all__ = ["declared_bytes"]
 
-#: The headers that tell a size lie in so much of a file's beginning.
-_HEAD_BYTES: Final = 16 << 10
+#: The headers that tell a size lie in so much of a file's beginning; those of AVI lie further on.
+_HEAD_BYTES: Final = 4 << 10
+_RIFF_HEAD_BYTES: Final = 16 << 10
 _EBML: Final = b"\x1a\x45\xdf\xa3"
 _SEGMENT: Final = b"\x18\x53\x80\x67"
 _RIFF_HEADER_BYTES: Final = 8
@@ -35,6 +36,7 @@ def declared_bytes(read: Callable[[int, int], bytes], stream: Any = None) -> int
     """
     head = read(_HEAD_BYTES, 0)
     if head[:4] == b"RIFF" and len(head) >= _RIFF_HEADER_BYTES:
+        head = read(_RIFF_HEAD_BYTES, 0)
         return _further_riffs_end(read, head) or _riff_bytes(head)
     if head[:4] == _EBML:
         return _matroska_bytes(head)
