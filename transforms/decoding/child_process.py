@@ -30,7 +30,7 @@ _WATCH_SECONDS: Final = 0.25
 _LARGEST_ANSWER: Final = 2**31 - 1
 #: For glibc: what a frame took goes back to the system when it is freed. Left alone, the thresholds
 #: rise with what is freed, and the heap keeps it.
-_MALLOC: Final = {"MALLOC_MMAP_THRESHOLD_": str(1 << 20), "MALLOC_TRIM_THRESHOLD_": str(1 << 20)}
+_MALLOC: Final = {"MALLOC_MMAP_THRESHOLD_": str(4 << 20), "MALLOC_TRIM_THRESHOLD_": str(4 << 20)}
 #: The children of this process that are alive.
 _ALIVE: set[subprocess.Popen[bytes]] = set()
 
