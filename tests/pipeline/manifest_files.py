@@ -1,4 +1,4 @@
-"""Manifests in any of the three formats."""
+"""Manifests in any of the three formats, and a folder of videos and other files."""
 
 import json
 
@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-__all__ = ["write_manifest"]
+__all__ = ["mixed_folder", "write_manifest"]
 
 
 def write_manifest(path, rows):
@@ -20,3 +20,11 @@ def write_manifest(path, rows):
         else:
             pq.write_table(table, path)
     return str(path)
+
+
+def mixed_folder(path):
+    """The path, with empty files below it: videos, hidden ones, others."""
+    for name in ("b.mp4", "a.mkv", "deep/c.mp4", "notes.txt", ".hidden.mp4", ".git/d.mp4", "s.wav"):
+        (path / name).parent.mkdir(exist_ok=True)
+        (path / name).touch()
+    return path

@@ -4,7 +4,7 @@ from typing import ClassVar
 import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
-from manifest_files import write_manifest
+from manifest_files import mixed_folder, write_manifest
 
 from pipeline.inputs import find_inputs
 from pipeline.manifests import read_manifest
@@ -15,10 +15,7 @@ from transforms.select_videos import inspect_video
 
 @pytest.fixture()
 def folder(tmp_path):
-    for name in ("b.mp4", "a.mkv", "deep/c.mp4", "notes.txt", ".hidden.mp4", ".git/d.mp4", "s.wav"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    return tmp_path
+    return mixed_folder(tmp_path)
 
 
 def ids(*inputs, **options) -> list[str]:

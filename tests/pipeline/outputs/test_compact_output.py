@@ -9,7 +9,6 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from fsspec.implementations.memory import MemoryFileSystem
 from segments import box_at, split_parts
 
 from pipeline.data.track_file import find_track_file, read_track_file
@@ -19,6 +18,7 @@ from pipeline.outputs.derive_tracks import derive_tracks
 from pipeline.outputs.forget_videos import forget
 from schemas.errors import OutputError
 from schemas.records import Video, VideoFailure
+from tests.pipeline.outputs.changing_store import ChangingStore
 from transforms.stabilize_tracks import stabilize_segments
 from transforms.storage.atomic_files import Folder
 from transforms.storage.output_tables import OutputFolder, read_tracks, read_videos
@@ -32,26 +32,17 @@ MISSING = "0-missing.mp4"
 CONFIG = {"stabilizer": "none", "full_precision": False}
 
 
-class StoppingStore(MemoryFileSystem):
+class StoppingStore(ChangingStore):
     """An object store that stops the process at the n-th change, before it is made."""
 
     protocol = "stopping"
     store: ClassVar[dict] = {}
-    pseudo_dirs: ClassVar[list] = [""]
     left = 10**9
 
-    def _change(self):
+    def before_change(self):
         type(self).left -= 1
         if type(self).left < 0:
             raise KeyboardInterrupt
-
-    def put_file(self, *args, **kwargs):
-        self._change()
-        return super().put_file(*args, **kwargs)
-
-    def rm(self, *args, **kwargs):
-        self._change()
-        return super().rm(*args, **kwargs)
 
 
 fsspec.register_implementation("stopping", StoppingStore, clobber=True)

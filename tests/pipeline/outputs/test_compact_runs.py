@@ -11,11 +11,11 @@ from typing import ClassVar
 
 import fsspec
 import pytest
-from fsspec.implementations.memory import MemoryFileSystem
 from test_compact_output import annotate, same, tables
 
 from pipeline.outputs.compact_output import compact
 from schemas.errors import OutputError
+from tests.pipeline.outputs.changing_store import ChangingStore
 from transforms.storage.output_tables import OutputFolder, read_tracks, read_videos
 
 KILLED = Path(__file__).parents[1] / "killed_command.py"
@@ -68,29 +68,20 @@ def test_a_second_call_on_a_disk_is_refused_and_harms_nothing(tmp_path):
     assert same(tables(output), before)
 
 
-class MeetingStore(MemoryFileSystem):
+class MeetingStore(ChangingStore):
     """An object store that calls `meet` before its n-th change."""
 
     protocol = "meeting"
     store: ClassVar[dict] = {}
-    pseudo_dirs: ClassVar[list] = [""]
     left = 10**9
     lock = threading.Lock()
 
-    def _change(self):
+    def before_change(self):
         with self.lock:
             type(self).left -= 1
             here = type(self).left == -1
         if here:
             self.meet()
-
-    def put_file(self, *args, **kwargs):
-        self._change()
-        return super().put_file(*args, **kwargs)
-
-    def rm(self, *args, **kwargs):
-        self._change()
-        return super().rm(*args, **kwargs)
 
 
 fsspec.register_implementation("meeting", MeetingStore, clobber=True)

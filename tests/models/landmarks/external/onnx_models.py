@@ -21,6 +21,17 @@ CARD = {
     "crop_scale": 1.25,
 }
 
+POINTS = np.random.default_rng(1).uniform(2, SIZE - 3, (1, 68, 2)).astype(np.float32)
+
+
+def random_crops(count: int = 5, size: int = SIZE) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (count, size, size, 3), np.uint8)
+
+
+def single_frames(count: int) -> np.ndarray:
+    """Windows (count, 1) of one crop each."""
+    return np.arange(count)[:, None]
+
 
 def constant(name: str, values: object, dtype: type = np.float32) -> onnx.TensorProto:
     return numpy_helper.from_array(np.asarray(values, dtype), name)

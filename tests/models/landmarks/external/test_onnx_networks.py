@@ -18,23 +18,16 @@ from models.landmarks.torch_model import TorchLandmarkModel
 from schemas.errors import WeightsError
 from tests.models.landmarks.external.onnx_models import (
     CARD,
+    POINTS,
     SIZE,
     constant,
     mean_plus,
     mean_plus_nodes,
     model_of,
+    random_crops,
     saved,
+    single_frames,
 )
-
-POINTS = np.random.default_rng(1).uniform(2, SIZE - 3, (1, 68, 2)).astype(np.float32)
-
-
-def _crops(count: int = 5, size: int = SIZE) -> np.ndarray:
-    return np.random.default_rng(0).integers(0, 256, (count, size, size, 3), np.uint8)
-
-
-def _last(count: int) -> np.ndarray:
-    return np.arange(count)[:, None]
 
 
 def _means(crops: np.ndarray) -> np.ndarray:
@@ -57,8 +50,8 @@ def test_coordinates_in_every_unit(tmp_path: Path, output, in_crop_px) -> None:
         *("external", "mine"),
         1.25,
     )
-    crops = _crops()
-    points, spread = model.predict_with_spread(crops, _last(5))
+    crops = random_crops()
+    points, spread = model.predict_with_spread(crops, single_frames(5))
     np.testing.assert_allclose(points, in_crop_px(POINTS + _means(crops)), atol=1e-4)
     assert np.isnan(spread).all()
     assert points.dtype == spread.dtype == np.float32
@@ -72,8 +65,10 @@ def test_coordinates_in_every_shape(tmp_path: Path, shape) -> None:
     if shape[-1] in (3, 204):  # with z
         points = np.concatenate([POINTS, np.full((1, 68, 1), 99, np.float32)], -1)
     model = load_landmark_model(saved(tmp_path, mean_plus(points.reshape(shape))))
-    crops = _crops()
-    np.testing.assert_allclose(model.predict(crops, _last(5)), POINTS + _means(crops), atol=1e-4)
+    crops = random_crops()
+    np.testing.assert_allclose(
+        model.predict(crops, single_frames(5)), POINTS + _means(crops), atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("batch", [1, 4])
@@ -91,8 +86,8 @@ def test_a_fixed_batch_and_channels_last_and_half_precision(tmp_path: Path, batc
         type_in=TensorProto.FLOAT16,
     )
     model = load_landmark_model(saved(tmp_path, half))
-    crops = _crops()
-    found = model.predict(crops, _last(5))
+    crops = random_crops()
+    found = model.predict(crops, single_frames(5))
     np.testing.assert_allclose(found, POINTS + _means(crops), atol=2e-3)
 
 
@@ -111,9 +106,11 @@ def test_colours_of_a_network_that_takes_bgr(tmp_path: Path) -> None:
             constant("at", np.zeros((1, 68, 2))),
         ],
     )
-    crops = _crops(2)
+    crops = random_crops(2)
     for color, channel in (("RGB", 0), ("BGR", 2)):
-        found = load_landmark_model(saved(tmp_path, first, color=color)).predict(crops, _last(2))
+        found = load_landmark_model(saved(tmp_path, first, color=color)).predict(
+            crops, single_frames(2)
+        )
         expected = ((crops[..., channel].astype(float) - 127) / 64).mean((1, 2))
         np.testing.assert_allclose(found[:, 5, 1], expected, atol=1e-4)
 
@@ -136,7 +133,7 @@ def test_windows_of_three_frames(tmp_path: Path) -> None:
         shape_in=("batch", 3, 3, SIZE, SIZE),
     )
     model = load_landmark_model(saved(tmp_path, ends, window_frames=3))
-    crops, windows = _crops(4), np.array([[0, 1, 2], [1, 2, 3], [0, 0, 0]])
+    crops, windows = random_crops(4), np.array([[0, 1, 2], [1, 2, 3], [0, 0, 0]])
     means = _means(crops)
     expected = means[windows[:, 2]] - means[windows[:, 0]]
     np.testing.assert_allclose(
@@ -177,11 +174,11 @@ def test_heatmaps_of_every_layout(tmp_path: Path, layout) -> None:
     )
     model = load_landmark_model(path)
     expected = LAYOUTS[layout].to_ibug68(torch.from_numpy(points), torch.from_numpy(points[..., 0]))
-    found = model.predict(_crops(3), _last(3))
+    found = model.predict(random_crops(3), single_frames(3))
     assert found.shape == (3, 68, 2)
     np.testing.assert_allclose(found, expected[..., :2].expand(3, -1, -1), atol=0.02)
     assert model.makes_heatmaps
-    whole = model.read_by("argmax").predict(_crops(1), _last(1))[0, 8]
+    whole = model.read_by("argmax").predict(random_crops(1), single_frames(1))[0, 8]
     assert ((whole + 0.5) / 2 - 0.5 == np.rint((whole + 0.5) / 2 - 0.5)).all()
 
 
@@ -195,8 +192,8 @@ def test_spread_is_a_second_output(tmp_path: Path, output, scale) -> None:
     given = np.linspace(1, 2, 68, dtype=np.float32)[None]
     given[0, 7] = -50.0
     path = saved(tmp_path, _with_spread(given), output=output, spread_output="spread")
-    crops = _crops()
-    spread = load_landmark_model(path).predict_with_spread(crops, _last(5))[1]
+    crops = random_crops()
+    spread = load_landmark_model(path).predict_with_spread(crops, single_frames(5))[1]
     expected = (given + _means(crops)[:, 0]) * scale
     expected[:, 7] = np.nan  # a distance is not below 0
     np.testing.assert_allclose(spread, expected, rtol=1e-5)
@@ -230,7 +227,9 @@ def test_points_that_are_not_finite_are_missing(tmp_path: Path) -> None:
         [constant("shape", [-1, 1, 1], np.int64), constant("at", np.full((1, 68, 2), 1.9))],
     )
     crops = np.stack([np.full((SIZE, SIZE, 3), value, np.uint8) for value in (0, 255)])
-    found, spread = load_landmark_model(saved(tmp_path, root)).predict_with_spread(crops, _last(2))
+    found, spread = load_landmark_model(saved(tmp_path, root)).predict_with_spread(
+        crops, single_frames(2)
+    )
     assert np.isnan(found[0]).all()
     assert np.isnan(spread[0]).all()
     assert np.isfinite(found[1]).all()
@@ -281,10 +280,10 @@ def test_a_network_of_ours_gives_the_same_through_onnx(tmp_path: Path) -> None:
         network,
         type(theirs.card)(network="unet", crop_size_px=64, window_frames=1, codec="soft_argmax"),
     )
-    crops = _crops(7, 64)
+    crops = random_crops(7, 64)
     for found, expected in zip(
-        theirs.predict_with_spread(crops, _last(7)),
-        ours.predict_with_spread(crops, _last(7)),
+        theirs.predict_with_spread(crops, single_frames(7)),
+        ours.predict_with_spread(crops, single_frames(7)),
         strict=True,
     ):
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-3)

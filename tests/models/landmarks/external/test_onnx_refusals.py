@@ -11,22 +11,12 @@ from models.landmarks.external.onnx_network import onnx_runs_on_cuda
 from models.landmarks.model import landmark_device, load_landmark_model
 from schemas.errors import UsageError, WeightsError
 from tests.models.landmarks.external.onnx_models import (
-    SIZE,
+    POINTS,
     constant,
     mean_plus,
     model_of,
     saved,
 )
-
-POINTS = np.random.default_rng(1).uniform(2, SIZE - 3, (1, 68, 2)).astype(np.float32)
-
-
-def _crops(count: int = 5, size: int = SIZE) -> np.ndarray:
-    return np.random.default_rng(0).integers(0, 256, (count, size, size, 3), np.uint8)
-
-
-def _last(count: int) -> np.ndarray:
-    return np.arange(count)[:, None]
 
 
 def test_the_card_is_part_of_the_hash(tmp_path: Path) -> None:
