@@ -41,8 +41,8 @@ _REACQUIRE_IOU: Final = 0.3
 #: A face counts when at least one of its detections scored so high ...
 _SURE_SCORE: Final = 0.7
 #: ... and its landmarks' expected error is no more than this in the mean, in longer sides of its
-#: box. Of the faces of 52 real videos it is 0.025 at most; of stills of heads turned far, 0.04 in 95
-#: of 100 and 0.08 in 99; of places without a face 0.044 and more, half of them above 0.12.
+#: box. Of the faces of 52 real videos it is 0.025 at most; of stills of heads turned far, 0.04 in
+#: 95 of 100 and 0.08 in 99; of places without a face 0.044 and more, half of them above 0.12.
 _MAX_RELATIVE_SPREAD: Final = 0.05
 _SEAM_IOU: Final = 0.5
 
