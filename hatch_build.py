@@ -24,8 +24,6 @@ from typing import Any, Final
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-__all__ = ["OnePackageHook", "inside_package"]
-
 _PACKAGE: Final = "facetracks"
 
 

@@ -13,8 +13,6 @@ from typing import Final
 
 import facetracks
 
-__all__ = ["api_page"]
-
 _PAGE: Final = Path(__file__).with_name("api.md")
 _HEAD: Final = """# What `import facetracks` gives
 

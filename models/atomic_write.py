@@ -7,8 +7,6 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["TEMPORARY_PREFIX", "atomic_write"]
-
 #: Marks temporary files; the rest of the name is random.
 TEMPORARY_PREFIX = ".facetracks-"
 

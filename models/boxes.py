@@ -7,8 +7,6 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["iou", "match_boxes", "match_by_score", "non_maximum_suppression"]
-
 _VOTE_IOU: Final = 0.6
 _MAX_CANDIDATES: Final = 1000
 

@@ -13,8 +13,6 @@ import numpy.typing as npt
 
 from models.crops import Affine, image_to_crop
 
-__all__ = ["cut_off_share", "face_blur"]
-
 #: Taps of the blur that a crop is compared with (Crete et al., 2007).
 _TAPS: Final = 9
 #: Pixels that a part of a crop must have in both directions.

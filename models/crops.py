@@ -15,16 +15,6 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-__all__ = [
-    "compose_affines",
-    "crop_to_image",
-    "fit_affine",
-    "image_to_crop",
-    "pixel_size",
-    "sample_plane",
-    "square_affine",
-]
-
 Affine = npt.NDArray[np.float64]
 Plane = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
 _LOGGER = logging.getLogger(__name__)
 
-__all__ = ["check_device_name", "device_name", "resolve_device"]
-
 
 def check_device_name(name: str) -> None:
     """Raises ValueError unless `name` is auto, cpu, cuda or cuda:i; it need not exist."""

@@ -21,8 +21,6 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["DETECTOR_NOISE", "BoxNoise", "box_from_landmarks", "jitter_box"]
-
 _NOSE_TIP: Final = 30
 _EYES: Final = slice(36, 48)
 _NOSE_PULL, _EYE_PULL = 0.11, 0.57

@@ -21,8 +21,6 @@ import numpy.typing as npt
 
 from models.boxes import match_boxes
 
-__all__ = ["LINK_SECONDS", "FaceTracker", "FrameFaces"]
-
 #: Two detections further apart in time are never linked.
 LINK_SECONDS = 0.5
 #: Boxes that overlap less are not the same face.

@@ -20,19 +20,6 @@ import numpy.typing as npt
 
 from models.crops import Affine, compose_affines, sample_plane
 
-__all__ = [
-    "NOTHING_ALIKE",
-    "FrameChange",
-    "FramePixels",
-    "StoredPlanes",
-    "frame_orientation",
-    "orientation_of",
-    "upright_affine",
-    "upright_aspect",
-    "upright_picture",
-    "upright_size",
-]
-
 #: Pixel format -> (log2 of the chroma step in x, in y). None: luma only.
 _PLANAR: Final[dict[str, tuple[int, int] | None]] = {
     "gray": None,

@@ -15,8 +15,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 
-__all__ = ["FrameTicks", "as_rate"]
-
 
 @dataclass(frozen=True, slots=True)
 class FrameTicks:

@@ -17,8 +17,6 @@ import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
 
-__all__ = ["GraphBuilder"]
-
 _FLOAT: Final = onnx.TensorProto.FLOAT
 _OPSET: Final = 17
 _IR_VERSION: Final = 8

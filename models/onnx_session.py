@@ -6,8 +6,6 @@ from typing import Any, Final
 
 import onnxruntime
 
-__all__ = ["open_session"]
-
 #: Only fatal errors: its exceptions say the rest.
 _FATAL_ONLY: Final = 4
 

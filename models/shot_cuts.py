@@ -7,8 +7,6 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["is_cut"]
-
 _HISTOGRAM_BINS: Final = 32
 #: Mean change of a pixel, 0..255, that motion inside a shot does not reach at 25 fps ...
 _SURE_CHANGE: Final = 48.0

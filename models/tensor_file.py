@@ -11,8 +11,6 @@ from safetensors import SafetensorError, safe_open
 
 from schemas.errors import WeightsError
 
-__all__ = ["read_tensors"]
-
 #: Weights are stored so; numpy knows no bfloat16, or knows it by the libraries that are loaded.
 _TYPES: Final = (np.float16, np.float32, np.float64)
 

@@ -15,8 +15,6 @@ import heapq
 import math
 from typing import Final
 
-__all__ = ["PtsCounter"]
-
 #: At most this many frames wait for an earlier time: encoders show few B-frames in a row.
 _MAX_WAITING: Final = 8
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from schemas.errors import WeightsError
 
-__all__ = ["check_digest"]
-
 
 def check_digest(what: str, got: str | None, expected: str | None) -> None:
     """Raises WeightsError if two SHA-256 hex digests differ; an empty expected digest is accepted.

@@ -15,8 +15,6 @@ from models.detection.rolled_faces import detect_any_roll
 from models.landmarks.model import LandmarkModel, load_landmark_model
 from schemas.landmarks import LANDMARK_COUNT
 
-__all__ = ["AlignedFaces", "align"]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AlignedFaces:

@@ -40,8 +40,6 @@ from transforms.run_metrics import NAMESPACE, cpu_by_stage
 from transforms.storage.output_tables import OutputFolder
 from transforms.sum_videos import IncompleteVideo, SumVideos, read_totals
 
-__all__ = ["RunSummary", "annotate"]
-
 #: Is given the number of inputs known, and entered while they are annotated.
 Watch: TypeAlias = Callable[[int], AbstractContextManager[object]]
 

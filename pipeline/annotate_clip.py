@@ -25,8 +25,6 @@ from transforms.storage.parquet_reading import read_parquet
 from transforms.storage.parts import save_part
 from transforms.write_tracks import write_video
 
-__all__ = ["annotate_clip"]
-
 
 def annotate_clip(video: str | Path | Video, settings: AnnotateSettings | None = None) -> pa.Table:
     """The tracks of one video, the same as `annotate` writes.

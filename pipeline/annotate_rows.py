@@ -17,8 +17,6 @@ from schemas.errors import UsageError
 from schemas.records import Video
 from schemas.videos import VIDEO_SCHEMA
 
-__all__ = ["AnnotateRows"]
-
 _TYPES: Final[Mapping[pa.DataType, Any]] = {
     pa.string(): str,
     pa.bool_(): bool,

@@ -22,10 +22,8 @@ from schemas.errors import UsageError, WeightsError
 from schemas.records import Video
 from transforms.align_faces import AlignSettings
 from transforms.decoding.child import ChildSettings
-from transforms.decoding.window_builder import CropSpec
+from transforms.decoding.piece_builder import CropSpec
 from transforms.storage.run_output import RunOutput
-
-__all__ = ["AnnotateVideos", "stage_settings"]
 
 
 @dataclass

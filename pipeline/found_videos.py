@@ -15,8 +15,6 @@ import numpy.typing as npt
 
 from schemas.records import Video
 
-__all__ = ["FoundVideos", "TextDigests", "with_hash"]
-
 _DIGEST_BYTES: Final = 16
 _IN_MEMORY_BYTES: Final = 1 << 20
 _READ_BYTES: Final = 1 << 16

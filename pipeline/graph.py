@@ -27,8 +27,6 @@ from transforms.stabilize_tracks import SaveParts, StabilizeTracks
 from transforms.storage.run_output import RunOutput
 from transforms.write_tracks import WriteTracks
 
-__all__ = ["AnnotateGraph", "GraphSettings"]
-
 
 @dataclass(frozen=True)
 class GraphSettings:

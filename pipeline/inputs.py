@@ -21,8 +21,6 @@ from schemas.records import Video, VideoFailure
 from transforms.storage.local_listing import files_below, glob_files
 from transforms.storage.source_files import is_local, resolve
 
-__all__ = ["DistinctVideos", "Inputs", "check_protocol", "find_inputs", "video_of"]
-
 _LOGGER = logging.getLogger(__name__)
 
 #: What a folder may hold beside videos; everything else in it is taken for a video.

@@ -15,8 +15,6 @@ from models.landmarks.model import LandmarkModel
 from models.stabilization.stabilizers import stabilizer_licence
 from schemas.errors import UsageError
 
-__all__ = ["check_licences", "weight_licences"]
-
 #: What cards say that do not allow commercial use, or do not say that they do.
 _NOT_COMMERCIAL: Final = re.compile(
     r"research|academic|education|evaluation only|non[- _]?commercial|not for commercial"

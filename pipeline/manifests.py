@@ -30,15 +30,6 @@ from transforms.storage.csv_reading import check_utf8
 from transforms.storage.parquet_reading import open_parquet
 from transforms.storage.source_files import resolve
 
-__all__ = [
-    "MANIFEST_SUFFIXES",
-    "ReadManifests",
-    "is_manifest",
-    "printable_id",
-    "read_manifest",
-    "video_of_row",
-]
-
 _LOGGER = logging.getLogger(__name__)
 
 MANIFEST_SUFFIXES: Final = (".csv", ".jsonl", ".parquet")

@@ -12,8 +12,6 @@ from schemas.errors import OutputError
 from transforms.storage.atomic_files import sweep_all_temporaries
 from transforms.storage.run_output import RunOutput
 
-__all__ = ["exclusive_run"]
-
 
 @contextlib.contextmanager
 def exclusive_run(run_output: RunOutput) -> Iterator[None]:

@@ -12,8 +12,6 @@ from tqdm import tqdm
 
 from transforms.progress_board import BOARD, Progress
 
-__all__ = ["ProgressDisplay"]
-
 _BAR_SECONDS: Final = 0.5
 _LINE_SECONDS: Final = 30.0
 

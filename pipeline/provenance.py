@@ -13,14 +13,13 @@ import av
 
 from models.detection.detections import FaceDetector
 from models.landmarks.model import LandmarkModel
-from models.stabilization.stabilizers import STABILIZERS, stabilizer_sha256
+from models.stabilization.stabilizers import stabilizer_sha256
+from schemas.choices import STABILIZERS
 from schemas.errors import UsageError
 from schemas.landmarks import COORDINATE_CONVENTION, LANDMARK_LAYOUT
 from schemas.tracks import TrackFormat
 from transforms.storage.atomic_files import write_bytes
 from transforms.storage.output_tables import OutputFolder
-
-__all__ = ["check_same_config", "describe_run", "tracks_config", "write_run_record"]
 
 #: To be raised when the same inputs and weights give other tracks than before.
 _METHOD_VERSION: Final = 5

@@ -7,8 +7,6 @@ from typing import Final
 
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
-__all__ = ["runner_options", "runs_here"]
-
 #: Prism splits slow bundles, if need be between elements of one key, and then runs both halves
 #: at the same time: a video's state would be in two places.
 _WHOLE_BUNDLES: Final = "--experiments=prism_disable_sdf_split"

@@ -14,10 +14,8 @@ from models.devices import check_device_name
 from models.frame_ticks import as_rate
 from schemas.choices import PRECISIONS, STABILIZERS, USES
 from schemas.errors import UsageError, WeightsError
+from schemas.reasons import REASONS
 from schemas.tracks import TrackFormat
-from schemas.videos import REASONS
-
-__all__ = ["ALLOWED_PROTOCOLS", "AnnotateSettings", "check_setting"]
 
 #: Protocols that inputs may use unless the user says otherwise. `chain` would allow `::`.
 ALLOWED_PROTOCOLS: Final = tuple(

@@ -10,8 +10,6 @@ from typing import Any
 
 import apache_beam as beam
 
-__all__ = ["WaveInputs"]
-
 
 class _GiveFn(beam.DoFn):  # type: ignore[misc]
     def __init__(self) -> None:

@@ -17,8 +17,6 @@ from pipeline.inputs import Inputs
 from schemas.records import Video
 from transforms.sum_videos import VideoTotals
 
-__all__ = ["RunTotals", "run_in_waves"]
-
 #: A first wave that ends soon, so that what is wrong with a run shows soon ...
 _FIRST_VIDEOS: Final = 16
 #: ... each next one twice as long, because all workers wait for its last segment, ...

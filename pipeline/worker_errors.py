@@ -8,8 +8,6 @@ from typing import Final
 from schemas import errors
 from schemas.errors import FacetracksError
 
-__all__ = ["raised_by_worker"]
-
 _OURS: Final[dict[str, type[FacetracksError]]] = {
     name: kind
     for name, kind in vars(errors).items()

@@ -6,24 +6,6 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = [
-    "CODECS",
-    "CROP_FORMS",
-    "EVALUATION_SETS",
-    "EXPORT_FORMATS",
-    "GAUSSIAN_CODECS",
-    "LANDMARK_WEIGHTS",
-    "NETWORK_NAMES",
-    "NETWORK_SETTINGS",
-    "PRECISIONS",
-    "RECIPES",
-    "REDACTION_STYLES",
-    "SET_KINDS",
-    "STABILIZERS",
-    "TRAINING_SETS",
-    "USES",
-]
-
 #: Landmark networks, in the order of the local-motion paper's Table 7; then its plain FCNs,
 #: FHR's network, and ours.
 NETWORK_NAMES: Final = (

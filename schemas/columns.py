@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-__all__ = ["Column", "to_schema"]
-
 
 @dataclass(frozen=True, slots=True)
 class Column:

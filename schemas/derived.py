@@ -9,14 +9,6 @@ import pyarrow as pa
 from schemas.columns import Column, to_schema
 from schemas.tracks import SCHEMA_VERSION_KEY, TRACK_COLUMNS
 
-__all__ = [
-    "BLINK_COLUMNS",
-    "BLINK_SCHEMA",
-    "DERIVED_COLUMNS",
-    "DERIVED_SCHEMA",
-    "DERIVED_SCHEMA_VERSION",
-]
-
 #: Of both tables; rises with every change of their columns or of how they are computed.
 DERIVED_SCHEMA_VERSION: Final = 1
 

@@ -19,18 +19,6 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = [
-    "COMMON_LANDMARKS",
-    "CONTOURS",
-    "COORDINATE_CONVENTION",
-    "FLIP_PERMUTATION",
-    "LANDMARKS",
-    "LANDMARK_COUNT",
-    "LANDMARK_LAYOUT",
-    "OUTER_EYE_CORNERS",
-    "LandmarkGroups",
-]
-
 LANDMARK_COUNT: Final = 68
 LANDMARK_LAYOUT: Final = "ibug68"
 COORDINATE_CONVENTION: Final = "(x, y) px of the upright frame, top-left pixel centre at (0, 0)"

@@ -8,8 +8,6 @@ import pyarrow as pa
 
 from schemas.columns import Column, to_schema
 
-__all__ = ["PROBE_COLUMNS", "PROBE_SCHEMA"]
-
 _INT = pa.int64()
 _FLOAT = pa.float64()
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["REASONS"]
-
 #: The classes that `reason` can take, with what they mean.
 REASONS: Final[dict[str, str]] = {
     "no_face": "ok, but no face was found in any frame",

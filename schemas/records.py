@@ -16,23 +16,6 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = [
-    "BOX_SOURCES",
-    "FrameGeometry",
-    "Seam",
-    "Segment",
-    "SegmentFailure",
-    "SegmentLandmarks",
-    "SegmentPart",
-    "SegmentRows",
-    "SegmentStats",
-    "SegmentWindows",
-    "StreamMetadata",
-    "Video",
-    "VideoFailure",
-    "VideoTracks",
-]
-
 #: Where a row's box comes from.
 BOX_SOURCES: Final = ("detected", "interpolated", "given")
 

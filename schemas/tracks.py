@@ -10,18 +10,6 @@ import pyarrow as pa
 from schemas.columns import Column, to_schema
 from schemas.landmarks import LANDMARK_COUNT
 
-__all__ = [
-    "ADDED_SINCE",
-    "COORDINATE_STEPS",
-    "OPTIONAL_COLUMNS",
-    "RAW_COLUMNS",
-    "SCHEMA_VERSION_KEY",
-    "TRACK_COLUMNS",
-    "TRACK_SCHEMA",
-    "TRACK_SCHEMA_VERSION",
-    "TrackFormat",
-]
-
 #: Rises with every change of the columns; files without a version are of version 1, which ends
 #: with `spread_px`. The columns that came since may be null: they are, read from older files.
 TRACK_SCHEMA_VERSION: Final = 2

@@ -7,10 +7,6 @@ from typing import Final
 import pyarrow as pa
 
 from schemas.columns import Column, to_schema
-from schemas.reasons import REASONS
-
-__all__ = ["REASONS", "VIDEO_COLUMNS", "VIDEO_SCHEMA"]
-
 
 _INT = pa.int64()
 _FLOAT = pa.float64()

@@ -13,8 +13,6 @@ from schemas.records import Video, VideoFailure
 from transforms.calls_in_parallel import CallsInParallel
 from transforms.storage.run_output import RunOutput
 
-__all__ = ["AccountVideos", "account_video"]
-
 _Inputs: TypeAlias = tuple[beam.PCollection[Video], beam.PCollection[VideoFailure]]
 
 

@@ -21,8 +21,6 @@ from schemas.landmarks import LANDMARK_COUNT
 from schemas.records import SegmentLandmarks, SegmentWindows
 from transforms.run_metrics import record_align, record_cpu
 
-__all__ = ["MIN_WEIGHT", "AlignFaces", "AlignSettings", "align_windows"]
-
 _LOGGER = logging.getLogger(__name__)
 #: Windows that a segment counts for at least, so that few segments wait for a full batch.
 MIN_WEIGHT = 16

@@ -13,8 +13,6 @@ from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.timestamp import MIN_TIMESTAMP
 from apache_beam.utils.windowed_value import WindowedValue
 
-__all__ = ["CallsInParallel"]
-
 #: Calls at a time, of all stages of a process.
 _POOL: Final = ThreadPoolExecutor(32, "facetracks-calls")
 #: What calls gave is held until it is its turn: so many results at most.

@@ -19,8 +19,6 @@ from transforms.run_metrics import record_decode
 from transforms.storage.parts import saved_parts
 from transforms.storage.run_output import RunOutput
 
-__all__ = ["DecodeWindows", "rest_after"]
-
 
 class _DecodeFn(beam.DoFn):  # type: ignore[misc]
     def __init__(self, settings: ChildSettings, run_output: RunOutput) -> None:

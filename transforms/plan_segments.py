@@ -14,8 +14,6 @@ from transforms.decoding.child import ChildSettings
 from transforms.decoding.child_pool import enter_pool, leave_pool, lent_child
 from transforms.progress_board import BOARD
 
-__all__ = ["PlanSegments"]
-
 
 class _PlanFn(beam.DoFn):  # type: ignore[misc]
     def __init__(self, settings: ChildSettings) -> None:

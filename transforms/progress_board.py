@@ -12,8 +12,6 @@ from dataclasses import dataclass
 
 from schemas.records import Segment, Video
 
-__all__ = ["BOARD", "Progress", "ProgressBoard"]
-
 
 @dataclass(frozen=True, slots=True)
 class Progress:

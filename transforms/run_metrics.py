@@ -14,17 +14,6 @@ from apache_beam.metrics import Metrics
 
 from schemas.records import SegmentStats
 
-__all__ = [
-    "NAMESPACE",
-    "STAGED_BYTES",
-    "count",
-    "cpu_by_stage",
-    "record_align",
-    "record_cpu",
-    "record_decode",
-    "record_seconds",
-]
-
 NAMESPACE: Final = "facetracks"
 _CPU_SUFFIX: Final = "_cpu_us"
 #: Bytes written to staging; nothing of a video is removed before all of it is written.

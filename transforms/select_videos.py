@@ -15,8 +15,6 @@ from transforms.progress_board import BOARD
 from transforms.storage.run_output import RunOutput
 from transforms.storage.source_files import fingerprint, look_up, tells_versions
 
-__all__ = ["SelectVideos", "inspect_video"]
-
 
 def inspect_video(video: Video) -> Video:
     """The video with the fingerprint of its bytes, and of those of its boxes.

@@ -22,8 +22,6 @@ from transforms.storage.record_codec import (
     unpack_windows,
 )
 
-__all__ = ["SegmentWindowsCoder", "SeparateDecode"]
-
 _SIZE_BYTES: Final = 8
 #: Arrays start at multiples of this, as safetensors lays them out.
 _ALIGNMENT_BYTES: Final = 8

@@ -45,8 +45,6 @@ from transforms.storage.run_output import RunOutput
 from transforms.storage.track_files import write_track_part
 from transforms.track_assembler import TrackAssembler
 
-__all__ = ["SaveParts", "SegmentOutcome", "StabilizeTracks", "stabilize_segments"]
-
 #: What became of a segment.
 SegmentOutcome: TypeAlias = SegmentPart | SegmentFailure
 #: What must wait, and the video when it is complete.

@@ -13,8 +13,6 @@ import apache_beam as beam
 
 from transforms.storage.atomic_files import Folder, write_bytes
 
-__all__ = ["IncompleteVideo", "SumVideos", "VideoTotals", "read_totals"]
-
 _INCOMPLETE: Final = ("partial", "failed")
 _NAMED: Final = 20
 

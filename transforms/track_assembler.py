@@ -28,8 +28,6 @@ from models.stabilization.stabilizers import Stabilizer
 from schemas.records import BOX_SOURCES, Seam, SegmentLandmarks
 from schemas.tracks import TRACK_SCHEMA
 
-__all__ = ["REACQUIRE_FRAMES", "REACQUIRE_SECONDS", "TrackAssembler"]
-
 #: A face that comes back to its place within this time, in the same shot, keeps its id ...
 REACQUIRE_SECONDS: Final = 2.0
 #: ... and so does one that comes back within so many frames, in a video of few frames.

@@ -21,8 +21,6 @@ _RANGES_TOLD = 5
 #: The row of a video of which nothing is known.
 _NOTHING: Final[Mapping[str, Any]] = {f.name: None if f.nullable else 0 for f in VIDEO_SCHEMA}
 
-__all__ = ["WriteTracks", "failure_row", "status_row", "write_video"]
-
 
 def write_video(tracks: VideoTracks, run_output: RunOutput) -> dict[str, Any]:
     """Writes one video's tracks and, after them, its status row, which it returns.

@@ -18,13 +18,6 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = [
-    "BASE_STRIDES",
-    "LOG_SIZE_LIMIT",
-    "cell_centres",
-    "decode_boxes",
-]
-
 #: A log size of 0 is a box of this many strides.
 BASE_STRIDES: Final = 4.0
 #: Log sizes are clipped to this magnitude.

@@ -13,8 +13,6 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Detections", "FaceDetector", "check_image"]
-
 
 @dataclass(frozen=True, slots=True)
 class Detections:

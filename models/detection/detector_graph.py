@@ -14,8 +14,6 @@ import onnx
 from models.detection.weights_file import NEUTRAL_GREY, PIXEL_SCALE, DetectorConfig
 from models.onnx_builder import GraphBuilder
 
-__all__ = ["detector_graph"]
-
 #: Residual bodies of two plain 3x3 convolutions; the others are two separable ones a block.
 _PLAIN_STAGES: Final = (0, 1)
 

@@ -19,8 +19,6 @@ from models.detection.yunet import YuNetDetector
 from models.onnx_session import open_session
 from schemas.errors import WeightsError
 
-__all__ = ["DEFAULT_WEIGHTS_PATH", "ConvFaceDetector", "decode_levels", "load_face_detector"]
-
 DEFAULT_WEIGHTS_PATH: Final = Path(__file__).parents[1] / "weights" / "face_detector.safetensors"
 _NMS_IOU: Final = 0.4
 _MIN_SIDE_PX: Final = 32

@@ -19,8 +19,6 @@ import numpy.typing as npt
 from models.boxes import iou, match_by_score
 from models.detection.detections import Detections
 
-__all__ = ["DetectionTally"]
-
 MATCH_IOU: Final = 0.5
 SMALLEST_PX: Final = 40.0
 

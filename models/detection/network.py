@@ -28,8 +28,6 @@ from models.detection.weights_file import (
     save_detector_weights,
 )
 
-__all__ = ["DetectorNetwork", "save_detector_network"]
-
 _PRIOR_LOGIT: Final = -4.6  # a cell holds a face one time in a hundred, before training
 
 

@@ -14,8 +14,6 @@ import numpy.typing as npt
 
 from models.detection.detections import Detections, FaceDetector
 
-__all__ = ["detect_any_roll", "turned_back"]
-
 #: Minimum score of a rolled face; higher, since two more detections add false positives.
 _MIN_SCORE: Final = 0.6
 #: Score below which the image is rotated: 99 of 100 upright faces have more, of faces rolled by 90

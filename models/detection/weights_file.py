@@ -19,14 +19,6 @@ from models.atomic_write import atomic_write
 from models.tensor_file import read_tensors
 from schemas.errors import WeightsError
 
-__all__ = [
-    "NEUTRAL_GREY",
-    "PIXEL_SCALE",
-    "DetectorConfig",
-    "read_detector_weights",
-    "save_detector_weights",
-]
-
 _FORMAT: Final = "facetracks-face-detector-1"
 #: The licence of detectors trained on the research data.
 _LICENCE: Final = "research use only: so is the footage that taught it"

@@ -19,8 +19,6 @@ from models.boxes import iou
 from models.detection.detections import Detections, check_image
 from schemas.errors import WeightsError
 
-__all__ = ["YUNET_SCORE_THRESHOLD", "YuNetDetector"]
-
 YUNET_SCORE_THRESHOLD: Final = 0.6
 _NMS_IOU: Final = 0.3
 _TOP_K: Final = 5000

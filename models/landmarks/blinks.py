@@ -15,8 +15,6 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import percentile_filter
 
-__all__ = ["Blink", "find_blinks"]
-
 #: The baseline opening: this percentile of the seconds before and after.
 _AROUND_SECONDS: Final = 3.0
 _OPEN_PERCENTILE: Final = 80

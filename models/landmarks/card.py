@@ -20,16 +20,6 @@ from schemas.landmarks import LANDMARK_COUNT, LANDMARK_LAYOUT
 if TYPE_CHECKING:
     from models.landmarks.networks.landmark_network import LandmarkNetwork
 
-__all__ = [
-    "SIGMA_PX",
-    "WEIGHTS_FORMAT",
-    "LandmarkCard",
-    "card_from_metadata",
-    "card_metadata",
-    "check_crop_card",
-    "check_frames",
-]
-
 WEIGHTS_FORMAT: Final = "facetracks landmark weights 1"
 #: Fields added after the first weights files were written; a file without them gets the defaults.
 _LATER_FIELDS: Final = ("settings", "codec", "sigma_px", "spread_scale")

@@ -9,15 +9,6 @@ import numpy.typing as npt
 
 from models.landmarks.head_pose import pose_rotation
 
-__all__ = [
-    "NEIGHBOUR_SECONDS",
-    "eye_openings",
-    "mouth_opening",
-    "rate_of_change",
-    "turn_rate_deg",
-    "visible_share",
-]
-
 Array = npt.NDArray[np.float64]
 
 #: Rates of change are computed from rows at most this far apart in time.

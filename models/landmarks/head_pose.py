@@ -24,8 +24,6 @@ import numpy.typing as npt
 
 from models.landmarks.mean_face import MEAN_FACE
 
-__all__ = ["head_pose", "pose_rotation"]
-
 _USED: Final = slice(27, 48)  # nose and eyes
 _CAMERA_DISTANCE: Final = 5.0
 _STEPS: Final = 12

@@ -14,8 +14,6 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["MEAN_FACE"]
-
 _POINTS: Final = [
     # jaw: from the face's right ear over the chin to its left ear
     (-0.850, 0.039, 0.540),

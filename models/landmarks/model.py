@@ -26,16 +26,6 @@ from models.tensor_file import read_tensors
 from schemas.errors import UsageError, WeightsError
 from schemas.landmarks import LANDMARK_COUNT
 
-__all__ = [
-    "DEFAULT_WEIGHTS",
-    "NAMED_WEIGHTS",
-    "LandmarkCard",
-    "LandmarkModel",
-    "landmark_device",
-    "load_landmark_model",
-    "read_arrays",
-]
-
 _WEIGHTS: Final = Path(__file__).parents[1] / "weights"
 DEFAULT_WEIGHTS: Final = _WEIGHTS / "landmarks_fast.safetensors"
 #: Weights that come with the package, by the name that `--weights` takes.

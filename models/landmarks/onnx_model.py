@@ -15,8 +15,6 @@ from models.landmarks.networks.unet_graph import unet_graph
 from models.onnx_session import open_session
 from schemas.errors import WeightsError
 
-__all__ = ["OnnxLandmarkModel"]
-
 #: Pixels of crops that go through the network together: few enough for a core's caches.
 _BATCH_PIXELS: Final = 8 * 128 * 128
 

@@ -5,10 +5,6 @@ from __future__ import annotations
 import dataclasses
 from typing import Final
 
-from schemas.choices import PRECISIONS
-
-__all__ = ["NRMSE_SHIFT_LIMIT_PERCENT", "PRECISIONS", "PrecisionCheck"]
-
 NRMSE_SHIFT_LIMIT_PERCENT: Final = 0.02
 
 

@@ -12,8 +12,6 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["landmarks_turned_back", "quarters_to_upright"]
-
 _EYES: Final = slice(36, 48)
 _MOUTH: Final = slice(48, 68)
 

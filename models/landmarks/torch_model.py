@@ -28,13 +28,6 @@ from models.landmarks.networks.heatmap_codecs import decode_heatmaps, read_place
 from models.landmarks.networks.landmark_network import LandmarkNetwork
 from schemas.errors import UsageError, WeightsError
 
-__all__ = [
-    "TorchLandmarkModel",
-    "checked_tensors",
-    "read_landmark_weights",
-    "save_landmark_weights",
-]
-
 #: Pixels of crops that go through the network together: on a CPU few enough for its caches.
 _BATCH_PIXELS: Final = {"cpu": 32 * 64 * 64, "cuda": 256 * 64 * 64}
 #: With fewer windows and one thread, torch leaves oneDNN for 1x1 convolutions.

@@ -31,15 +31,6 @@ from models.stabilization.landmark_guards import FARTHEST_PX, JUMP_SIZES
 from models.stabilization.noise_level import NoiseLevel
 from schemas.landmarks import LANDMARK_COUNT
 
-__all__ = [
-    "JUMP_DISTANCE2",
-    "SIZE_RATE",
-    "SMALLEST_SIZE_PX",
-    "BayesianFilter",
-    "Covariance",
-    "running_size2",
-]
-
 Covariance = Literal["diagonal", "full"]
 Array = npt.NDArray[np.float64]
 

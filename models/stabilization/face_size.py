@@ -8,8 +8,6 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["face_size_px", "size_of_moments_px"]
-
 #: Distance of the outer eye corners of a face seen from the front, over the root mean square
 #: distance of its 68 landmarks from their middle (median of 48 videos).
 _EYES_OVER_RADIUS: Final = 1.59

@@ -10,8 +10,6 @@ import numpy.typing as npt
 
 from schemas.landmarks import LANDMARK_COUNT
 
-__all__ = ["FilterParameters", "initial_parameters", "motion_modes"]
-
 Array = npt.NDArray[np.float64]
 
 _MODES: Final = 2 * LANDMARK_COUNT

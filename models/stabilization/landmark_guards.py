@@ -9,8 +9,6 @@ import numpy.typing as npt
 
 from models.stabilization.face_size import face_size_px
 
-__all__ = ["FARTHEST_PX", "JUMP_SIZES", "fill_missing", "is_jump", "jumps"]
-
 #: Beyond this a coordinate counts as missing.
 FARTHEST_PX: Final = 1e7
 #: Root mean square distance between two frames' landmarks, in sizes of the face, above which a

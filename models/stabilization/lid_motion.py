@@ -18,8 +18,6 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["TRUSTED_DEVIATIONS", "give_back_lids", "lid_noise"]
-
 #: Differences of openings below this many standard deviations count as noise.
 TRUSTED_DEVIATIONS: Final = 1.5
 #: Upper lids, lower lids and corners of the right and the left eye, iBUG order.

@@ -16,8 +16,6 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Moments", "smooth_modes", "smooth_speeds"]
-
 #: Variance of the speed at a track's start: (deviations of the measurement a second)^2.
 _START_SPEED: Final = 2500.0
 _STEP_SECONDS: Final = (1e-3, 1.0)

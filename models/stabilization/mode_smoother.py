@@ -30,8 +30,6 @@ from models.stabilization.lid_motion import give_back_lids, lid_noise
 from models.stabilization.mode_passes import Moments, smooth_modes, smooth_speeds
 from schemas.landmarks import LANDMARK_COUNT
 
-__all__ = ["CHUNK", "LOOKAHEAD", "ModeSmoother", "SmootherParameters", "smooth_track"]
-
 #: Frames that are returned at once. Each is computed (CHUNK + LOOKAHEAD) / CHUNK times.
 CHUNK: Final = 120
 LOOKAHEAD: Final = 70

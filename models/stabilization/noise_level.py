@@ -21,8 +21,6 @@ from typing import Final, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["NoiseLevel", "centred_jitter", "running_noise"]
-
 _ORDER: Final = 3
 _EVERY: Final = 2
 #: Row p: the third difference of four frames of which the newest is at place p.

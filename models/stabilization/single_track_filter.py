@@ -23,8 +23,6 @@ from models.stabilization.filter_parameters import FilterParameters
 from models.stabilization.landmark_guards import FARTHEST_PX
 from schemas.landmarks import LANDMARK_COUNT
 
-__all__ = ["SingleTrackFilter"]
-
 Array = npt.NDArray[np.float64]
 
 _MODES: Final = 2 * LANDMARK_COUNT

@@ -25,20 +25,6 @@ from models.stabilization.weights import StabilizerWeights, load_stabilizer_weig
 from schemas.choices import STABILIZERS
 from schemas.errors import WeightsError
 
-__all__ = [
-    "STABILIZERS",
-    "OneEuro",
-    "PassThrough",
-    "Sta",
-    "StaOffline",
-    "Stabilizer",
-    "stabilizer_factory",
-    "stabilizer_licence",
-    "stabilizer_parameters",
-    "stabilizer_sha256",
-    "stabilizers_of",
-]
-
 Landmarks = npt.NDArray[np.float64]
 
 

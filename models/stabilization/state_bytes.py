@@ -11,8 +11,6 @@ import pickle
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["state_from_bytes", "state_to_bytes"]
-
 
 def state_to_bytes(state: Any, parameters: Sequence[object]) -> bytes:
     """Any picklable state; references to one of `parameters` are stored as its number.

@@ -24,13 +24,6 @@ from models.stabilization.filter_parameters import FilterParameters
 from models.stabilization.mode_smoother import SmootherParameters
 from schemas.errors import WeightsError
 
-__all__ = [
-    "DEFAULT_STABILIZER_WEIGHTS",
-    "StabilizerWeights",
-    "load_stabilizer_weights",
-    "save_stabilizer_weights",
-]
-
 DEFAULT_STABILIZER_WEIGHTS: Final = Path(__file__).parents[1] / "weights" / "stabilizer.safetensors"
 _FORMAT: Final = "facetracks stabilizer weights 2"
 #: Without `filter.jitter`.

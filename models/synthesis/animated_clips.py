@@ -12,15 +12,13 @@ import numpy.typing as npt
 
 from models.crops import image_to_crop, sample_plane
 from models.detection.detections import FaceDetector
+from models.landmarks.card import LandmarkCard
 from models.landmarks.datasets.labelled_face import LabelledFace
-from models.landmarks.model import LandmarkCard
 from models.synthesis.astronaut import ASTRONAUT_LANDMARKS_PX
 from models.synthesis.face_animation import FaceAnimation
 from models.synthesis.face_clips import FaceClip, crop_face
 from models.synthesis.filming import Filming
 from models.synthesis.random_motion import RandomMotion
-
-__all__ = ["animate_still", "animated_clip", "similarity"]
 
 _PHOTOGRAPH_PX: Final = 512
 

@@ -24,8 +24,6 @@ from models.synthesis.face_motion import Pose
 from models.synthesis.random_motion import RandomMotion
 from models.synthesis.track_motion import changes_of_pose, moved_pose
 
-__all__ = ["animated_windows", "can_be_animated"]
-
 #: Side of a frame, in sides of the crops that are cut of it: the face's box fills a third.
 _FRAME_CROPS: Final = 4
 #: Making a still's animation takes as long as rendering a window of it.

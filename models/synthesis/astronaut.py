@@ -15,9 +15,6 @@ import numpy.typing as npt
 
 from schemas.errors import UsageError
 
-__all__ = ["ASTRONAUT_LANDMARKS_PX", "load_astronaut"]
-
-
 _POINTS: Final = [
     # jaw: hairline beside the right eye, chin, hairline beside the left eye
     (180.3, 101.0),

@@ -22,8 +22,6 @@ from scipy.spatial import Delaunay
 from models.synthesis.face_motion import Pose
 from schemas.landmarks import LANDMARK_COUNT
 
-__all__ = ["ExpressionMesh"]
-
 Points = npt.NDArray[np.float64]
 
 _UPPER_LIDS: Final = ((36, 37, 38, 39), (42, 43, 44, 45))

@@ -20,8 +20,6 @@ from models.synthesis.animated_clips import animate_still
 from models.synthesis.face_animation import FaceAnimation
 from models.synthesis.face_motion import Pose
 
-__all__ = ["draw_expression", "expressive_stills"]
-
 #: Side of a picture, in sides of the crops that are cut of it: the face's box fills a third.
 _PICTURE_CROPS: Final = 3.5
 #: Making a still's animation takes as long as rendering a picture of it.

@@ -20,8 +20,6 @@ import numpy.typing as npt
 from models.synthesis.expression_mesh import ExpressionMesh
 from models.synthesis.face_motion import Pose
 
-__all__ = ["FaceAnimation", "head_map", "invert_head_map"]
-
 Points = npt.NDArray[np.float64]
 
 #: Canvas pixels a photograph pixel: expressions are drawn enlarged, then reduced.

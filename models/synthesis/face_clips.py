@@ -23,12 +23,11 @@ from models.boxes import iou
 from models.crops import crop_to_image, sample_plane, square_affine
 from models.detection.detections import FaceDetector
 from models.face_box import box_from_landmarks, jitter_box
+from models.landmarks.card import LandmarkCard
 from models.landmarks.datasets.labelled_video import LabelledVideo
-from models.landmarks.model import LandmarkCard, LandmarkModel
+from models.landmarks.model import LandmarkModel
 from models.synthesis.motion_tracks import MotionTrack
 from schemas.errors import UsageError
-
-__all__ = ["FaceClip", "crop_face", "labelled_video_clips", "load_clip", "save_clip"]
 
 _DETECT_SECONDS: Final = 0.2
 _SAME_FACE_IOU: Final = 0.4

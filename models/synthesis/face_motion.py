@@ -13,8 +13,6 @@ from typing import Final
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
-__all__ = ["LOOP_SECONDS", "Pose", "pose_at"]
-
 LOOP_SECONDS: Final = 10.0
 
 

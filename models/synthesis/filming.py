@@ -16,8 +16,6 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Filming"]
-
 Frame = npt.NDArray[np.uint8]
 
 #: Encoders, the option that sets their quality, and its range from good to poor.

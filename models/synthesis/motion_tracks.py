@@ -25,13 +25,6 @@ from models.stabilization.face_size import face_size_px
 from schemas.errors import UsageError
 from schemas.landmarks import FLIP_PERMUTATION, LANDMARK_COUNT
 
-__all__ = [
-    "MotionTrack",
-    "borrow_errors",
-    "real_motions",
-    "unexplained_errors",
-]
-
 _SPREAD_LIMIT_PERCENT: Final = 1.5
 #: Mean distance between frames, in sizes of the face, above which a new track starts.
 _LEAP_SIZES: Final = 0.3

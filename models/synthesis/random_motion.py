@@ -14,8 +14,6 @@ from scipy.interpolate import PchipInterpolator
 
 from models.synthesis.face_motion import Pose
 
-__all__ = ["RandomMotion"]
-
 #: Standard deviations of yaw, pitch, roll (degrees), shift x and y (photograph px).
 _HEAD_SPREAD: Final = np.array([9.0, 5.0, 6.0, 6.0, 3.0])
 #: Widest pose: beyond it the photograph would tear.

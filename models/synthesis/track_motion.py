@@ -20,8 +20,6 @@ from models.synthesis.face_animation import head_map
 from models.synthesis.face_motion import Pose
 from schemas.landmarks import LANDMARK_COUNT
 
-__all__ = ["changes_of_pose", "moved_pose"]
-
 Array = npt.NDArray[np.float64]
 
 #: yaw, pitch, roll (degrees), shift x, y (photograph px), log size, mouth open, mouth narrow,

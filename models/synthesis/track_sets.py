@@ -20,11 +20,11 @@ from typing import Final, Literal, TypeVar
 import numpy as np
 
 from models.detection.detections import FaceDetector
+from models.landmarks.card import LandmarkCard
 from models.landmarks.datasets.dlib_xml import read_dlib_xml
 from models.landmarks.datasets.ibug_300w import read_pts_folder
 from models.landmarks.datasets.labelled_face import LabelledFace
 from models.landmarks.datasets.sets import read_evaluation_set
-from models.landmarks.model import LandmarkCard
 from models.synthesis.animated_clips import animate_still, animated_clip
 from models.synthesis.astronaut import ASTRONAUT_LANDMARKS_PX, load_astronaut
 from models.synthesis.face_animation import FaceAnimation
@@ -33,8 +33,6 @@ from models.synthesis.motion_tracks import MotionTrack, borrow_errors, real_moti
 from schemas.errors import UsageError
 
 _DLIB_XML: Final = "training_with_face_landmarks.xml"
-__all__ = ["CLIP_FRAMES", "SPLITS", "Split", "animate_split", "clip_count", "mix_split"]
-
 Split = Literal["fit", "held-out", "test"]
 SPLITS: Final[tuple[Split, ...]] = ("fit", "held-out", "test")
 

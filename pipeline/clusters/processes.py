@@ -14,8 +14,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-__all__ = ["ProcessGroup", "answers", "end_signal", "free_port"]
-
 _FAREWELL_SECONDS: Final = 10.0
 _LOOK_SECONDS: Final = 0.2
 _LINES_TOLD: Final = 20

@@ -26,8 +26,6 @@ from apache_beam.portability.api import (
 )
 from google.protobuf import json_format, text_format  # type: ignore[import-untyped]
 
-__all__ = ["harness_environment", "main"]
-
 _PROVISION_SECONDS: Final = 60.0
 _EXIT_ORPHANED: Final = 1
 

@@ -26,8 +26,6 @@ from apache_beam.portability.api import beam_fn_api_pb2, beam_fn_api_pb2_grpc
 from pipeline.clusters.processes import end_signal
 from transforms.decoding.safe_python import python_command, python_environment
 
-__all__ = ["WorkerPool", "main", "serve"]
-
 _LOGGER = logging.getLogger(__name__)
 _FAREWELL_SECONDS: Final = 5.0
 

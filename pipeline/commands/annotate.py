@@ -11,9 +11,7 @@ from pipeline.progress import ProgressDisplay
 from pipeline.reports.timings import timings_table
 from pipeline.settings import AnnotateSettings
 from transforms.decoding.child import ChildSettings
-from transforms.decoding.window_builder import CropSpec
-
-__all__ = ["EXIT_INCOMPLETE", "run"]
+from transforms.decoding.piece_builder import CropSpec
 
 #: Exit status of a run that ended, with some videos partial or failed.
 EXIT_INCOMPLETE: Final = 3

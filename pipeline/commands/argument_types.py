@@ -13,20 +13,6 @@ from pipeline.commands.command_parser import nearest
 from schemas.choices import LANDMARK_WEIGHTS, STABILIZERS
 from schemas.reasons import REASONS
 
-__all__ = [
-    "count",
-    "detector",
-    "device",
-    "file_name",
-    "frame_rate",
-    "positive_float",
-    "positive_int",
-    "reasons",
-    "stabilizer",
-    "weights",
-    "words",
-]
-
 
 def positive_int(text: str) -> int:
     """A whole number from 1 up."""

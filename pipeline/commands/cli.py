@@ -17,8 +17,6 @@ from typing import Any, Final, NoReturn
 from pipeline.commands.command_line import parse_command
 from schemas.errors import FacetracksError, OutputError, UsageError
 
-__all__ = ["main"]
-
 _EXIT_BROKE: Final = 1
 _EXIT_USAGE: Final = 2
 _EXIT_INTERRUPTED: Final = 130
@@ -139,7 +137,7 @@ class _Messages(io.TextIOWrapper):
 
 def _stop_annotating(signum: int, frame: Any) -> NoReturn:
     """Signal handler: kills child processes, removes unfinished files and exits at once."""
-    from transforms.decoding.child import kill_all_children
+    from transforms.decoding.child_process import kill_all_children
     from transforms.storage.atomic_files import sweep_temporaries
 
     kill_all_children()

@@ -33,8 +33,6 @@ from pipeline.commands.arguments import (
 )
 from pipeline.commands.command_parser import CommandParser, Subparsers, examples
 
-__all__ = ["command_line", "parse_command"]
-
 _AddParser: TypeAlias = Callable[[Subparsers], None]
 
 

@@ -8,8 +8,6 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn, TypeAlias
 
-__all__ = ["CommandParser", "Subparsers", "examples", "nearest"]
-
 _EXIT_USAGE = 2
 #: How alike a mistyped word and its suggestion are, from 0 to 1.
 _ALIKE = 0.7

@@ -6,8 +6,6 @@ import argparse
 import dataclasses
 from typing import Any, TypeVar
 
-__all__ = ["settings_of"]
-
 _Settings = TypeVar("_Settings")
 
 

@@ -6,8 +6,6 @@ import argparse
 
 from pipeline.outputs.compact_output import compact
 
-__all__ = ["run"]
-
 
 def run(args: argparse.Namespace) -> int:
     """Compacts, prints the result; returns the exit status."""

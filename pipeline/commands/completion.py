@@ -6,8 +6,6 @@ import argparse
 
 import shtab
 
-__all__ = ["run"]
-
 
 def run(args: argparse.Namespace) -> int:
     """Prints the script for `args.shell`; returns 0."""

@@ -8,8 +8,6 @@ from pipeline.data.track_file import find_track_file, read_track_file
 from pipeline.videos.crop_plan import CropFilter
 from pipeline.videos.cropping import crop
 
-__all__ = ["run"]
-
 
 def run(args: argparse.Namespace) -> int:
     """Runs `facetracks crop`; returns the exit status."""

@@ -12,8 +12,6 @@ from pipeline.data.track_file import find_track_file, read_track_file
 from pipeline.progress import ProgressDisplay
 from pipeline.settings import AnnotateSettings
 
-__all__ = ["run"]
-
 
 def run(args: argparse.Namespace) -> int:
     """Runs all of it; returns the exit status of the annotation."""

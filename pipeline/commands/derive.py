@@ -7,8 +7,6 @@ import sys
 
 from pipeline.outputs.derive_tracks import DerivedVideo, derive_tracks
 
-__all__ = ["run"]
-
 _EVERY: int = 100
 
 

@@ -8,9 +8,7 @@ import json
 import torch
 
 from models.landmarks.evaluation.codec_errors import DISTURBANCES, codec_errors_px
-from models.landmarks.networks.heatmap_codecs import GAUSSIAN_CODECS
-
-__all__ = ["run"]
+from schemas.choices import GAUSSIAN_CODECS
 
 
 def run(args: argparse.Namespace) -> int:

@@ -20,8 +20,6 @@ from transforms.decoding.child_pool import kept_children
 from transforms.storage.compacted_tables import CompactedVideo
 from transforms.storage.output_tables import OutputFolder
 
-__all__ = ["Coverage", "measure_coverage", "run"]
-
 _SAME_FACE_IOU = 0.4
 
 

@@ -29,8 +29,6 @@ from models.detection.training.labelled_images import (
 from models.detection.yunet import YuNetDetector
 from schemas.errors import UsageError
 
-__all__ = ["frames_per_second", "judge_images", "run"]
-
 _YUNET_UNDER_DATA = Path("detectors") / "yunet" / "yunet_n_640_640.onnx"
 _STILLS = "ytf68/val"
 _SPEED_RUNS = 60

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from models.detection.detections import FaceDetector
 from models.detection.face_detector import load_face_detector
 from models.landmarks.datasets.labelled_set import LabelledSet
-from models.landmarks.datasets.sets import EVALUATION_SETS, read_evaluation_set
+from models.landmarks.datasets.sets import read_evaluation_set
 from models.landmarks.evaluation.measurement import (
     BoxesOfFace,
     detected_boxes,
@@ -38,9 +38,8 @@ from pipeline.reports.landmark_report import (
     without_nan,
 )
 from pipeline.reports.stabilizer_plots import check_plots
+from schemas.choices import EVALUATION_SETS
 from schemas.errors import UsageError
-
-__all__ = ["run"]
 
 _DRAWS_STILL, _DRAWS_VIDEO = 8, 1
 #: Ends the name of a network that computes in bfloat16.

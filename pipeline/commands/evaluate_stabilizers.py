@@ -38,8 +38,6 @@ from pipeline.data.annotated_tracks import rest_table
 from pipeline.data.stabilizer_tracks import TrackSettings, make_tracks
 from pipeline.reports.stabilizer_plots import check_plots, draw_plots
 
-__all__ = ["run"]
-
 Array = npt.NDArray[np.float64]
 
 #: The ablations of the paper's Table 3, and the lambda_1 of its Figure 6.

@@ -31,8 +31,6 @@ from pipeline.reports.landmark_report import (
 )
 from schemas.errors import UsageError
 
-__all__ = ["run"]
-
 
 def run(args: argparse.Namespace) -> int:
     """Measures and prints; returns 0."""

@@ -6,8 +6,6 @@ import argparse
 
 from pipeline.exports.formats import export_tracks
 
-__all__ = ["run"]
-
 
 def run(args: argparse.Namespace) -> int:
     """Runs `facetracks export`; returns the exit status."""

@@ -8,8 +8,6 @@ from typing import Final
 
 from pipeline.outputs.forget_videos import ForgottenVideo, forget
 
-__all__ = ["EXIT_UNKNOWN", "run"]
-
 #: Exit status where the output held nothing of some id.
 EXIT_UNKNOWN: Final = 1
 

@@ -13,8 +13,6 @@ from tqdm import tqdm
 
 from models.landmarks.networks.speed import NetworkCost, measure_network
 
-__all__ = ["run"]
-
 #: Millions of parameters, MB, frames a second on an Intel Xeon E5 3.5 GHz and a GTX 1080 Ti.
 _TABLE_7: Final = {
     "2d": (3.8, 15, 178, 285),

@@ -14,8 +14,6 @@ from pipeline.settings import AnnotateSettings
 from transforms.storage.atomic_files import atomic_file, write_bytes
 from transforms.storage.output_tables import OutputFolder
 
-__all__ = ["run", "summary_of", "summary_text"]
-
 #: Broken inputs that are named; the table has all.
 _NAMED = 20
 

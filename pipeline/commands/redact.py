@@ -7,8 +7,6 @@ import argparse
 from pipeline.data.track_file import find_track_file, read_track_file
 from pipeline.videos.redaction import redact
 
-__all__ = ["run"]
-
 
 def run(args: argparse.Namespace) -> int:
     """Runs `facetracks redact`; returns the exit status."""

@@ -34,8 +34,6 @@ from schemas.records import StreamMetadata
 from transforms.decoding.child_pool import kept_children
 from transforms.storage.atomic_files import atomic_file
 
-__all__ = ["render_contact_sheet", "render_video", "run", "shown_size"]
-
 _TILE_PX: Final = 360
 _TILE_MARGIN: Final = 1.25
 _CAPTION_PX: Final = 22

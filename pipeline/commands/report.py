@@ -6,8 +6,6 @@ import argparse
 
 from pipeline.reports.corpus_report import report
 
-__all__ = ["run"]
-
 
 def run(args: argparse.Namespace) -> int:
     """Writes the page and prints its path; returns 0."""

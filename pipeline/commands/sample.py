@@ -37,8 +37,6 @@ from schemas.landmarks import (
 from schemas.tracks import TRACK_SCHEMA
 from transforms.storage.atomic_files import atomic_file
 
-__all__ = ["TruthComparison", "compare_with_truth", "run", "write_sample"]
-
 FRAMES_PER_SECOND: Final = 25
 _BT709: Final = 1
 _LIMITED_RANGE: Final = 1

@@ -39,8 +39,6 @@ from models.detection.training.trainer import DetectorTrainer, StepLosses, Train
 from models.detection.yunet import YuNetDetector
 from schemas.errors import UsageError
 
-__all__ = ["run"]
-
 _YUNET_UNDER_DATA = Path("detectors") / "yunet" / "yunet_n_640_640.onnx"
 _TEACHER_DOUBT = 0.3  # boxes from here to the teacher's threshold are taught neither way
 _FRAMES_PER_VIDEO = 80

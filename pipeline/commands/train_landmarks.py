@@ -21,10 +21,9 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from models.landmarks.card import LandmarkCard
+from models.landmarks.card import SIGMA_PX, LandmarkCard
 from models.landmarks.evaluation.spread_errors import spread_scale
 from models.landmarks.networks.construction import build_network
-from models.landmarks.networks.heatmap_codecs import SIGMA_PX
 from models.landmarks.networks.inflation import inflate
 from models.landmarks.torch_model import read_landmark_weights, save_landmark_weights
 from models.landmarks.training.recipes import Recipe, recipe_for
@@ -35,8 +34,6 @@ from pipeline.reports.training_curves import can_draw, draw_training_curves
 from pipeline.reports.training_log import add_epoch, read_log
 from schemas.choices import NETWORK_SETTINGS
 from schemas.errors import UsageError
-
-__all__ = ["run"]
 
 #: Heatmap pixels; a softmax that is wider than it must be loses detail.
 _SOFT_ARGMAX_SIGMA_PX: Final = 1.0

@@ -32,7 +32,7 @@ from models.stabilization.fitting.mode_tuning import (
     tune_mode_smoother,
 )
 from models.stabilization.fitting.track_batch import TrackBatch
-from models.stabilization.stabilizers import STABILIZERS, StaOffline
+from models.stabilization.stabilizers import StaOffline
 from models.stabilization.weights import (
     StabilizerWeights,
     load_stabilizer_weights,
@@ -41,8 +41,7 @@ from models.stabilization.weights import (
 from models.synthesis.motion_tracks import MotionTrack
 from pipeline.commands.command_settings import settings_of
 from pipeline.data.stabilizer_tracks import TrackSettings, make_tracks
-
-__all__ = ["run"]
+from schemas.choices import STABILIZERS
 
 Array = npt.NDArray[np.float64]
 

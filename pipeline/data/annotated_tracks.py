@@ -17,8 +17,6 @@ from models.synthesis.motion_tracks import MotionTrack
 from schemas.errors import UsageError
 from transforms.storage.output_tables import OutputFolder
 
-__all__ = ["annotated_tracks", "rest_table"]
-
 _SHORTEST: Final = 50
 _MIN_RESTING: Final = 500
 #: Frames of a face, from its first, that the lag is measured on.

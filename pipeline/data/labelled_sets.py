@@ -28,8 +28,6 @@ from models.landmarks.datasets.talking_face import read_talking_face
 from pipeline.data.labelled_tracks import read_labelled_track
 from schemas.errors import UsageError
 
-__all__ = ["read_labelled_set", "read_labelled_sets"]
-
 Skipped = list[str] | None
 
 

@@ -18,8 +18,6 @@ from pipeline.videos.upright_frames import upright_frames, whole_video
 from schemas.errors import UsageError, VideoError
 from transforms.decoding.child_pool import kept_children
 
-__all__ = ["AnnotatedVideo", "read_labelled_track"]
-
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class AnnotatedVideo:

@@ -18,8 +18,6 @@ from models.synthesis.motion_tracks import MotionTrack
 from models.synthesis.track_sets import CLIP_FRAMES, Split, animate_split, clip_count, mix_split
 from schemas.errors import UsageError
 
-__all__ = ["TrackSettings", "make_tracks"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class TrackSettings:

@@ -20,8 +20,6 @@ from transforms.storage.compacted_tables import CompactedVideo
 from transforms.storage.output_tables import OutputFolder
 from transforms.storage.parquet_reading import open_parquet
 
-__all__ = ["TrackRows", "find_track_file", "read_track_file"]
-
 _COLUMNS: Final = (
     "face_id", "frame_index", "pts", "pts_seconds", "box_xyxy_px", "box_source",
     "x", "y",

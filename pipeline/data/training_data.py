@@ -38,8 +38,6 @@ from pipeline.reports.training_log import ERROR_SUFFIX
 from schemas.errors import UsageError
 from schemas.landmarks import COMMON_LANDMARKS
 
-__all__ = ["TrainingData", "TrainingSources", "read_training_data"]
-
 _DATA_LICENCE = "research use only: so are 300-W's labels and pictures, and what taught on videos"
 #: Of all samples, how many are stills with other expressions, where there are some.
 _EXPRESSIVE_SHARE = 0.16

@@ -15,8 +15,6 @@ from pipeline.exports.text_files import json_text, rounded
 from schemas.landmarks import CONTOURS, LANDMARK_COUNT, LANDMARKS
 from transforms.storage.atomic_files import Folder, write_bytes
 
-__all__ = ["skeleton_edges", "write_coco_json"]
-
 _FACE: Final = 1
 _VISIBLE: Final = 2
 

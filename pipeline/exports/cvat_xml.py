@@ -17,8 +17,6 @@ import numpy.typing as npt
 from pipeline.exports.exported_video import ExportedVideo
 from transforms.storage.atomic_files import Folder, write_bytes
 
-__all__ = ["write_cvat_xml"]
-
 _LABEL: Final = "face"
 _HALF_PIXEL: Final = 0.5
 

@@ -17,8 +17,6 @@ from transforms.storage.atomic_files import file_stem
 from transforms.storage.output_tables import OutputFolder
 from transforms.storage.parquet_reading import read_parquet
 
-__all__ = ["ExportedVideo", "exported_videos"]
-
 _STATUS: Final = (
     "video_id", "uri", "status", "width", "height", "average_fps", "frames_decoded",
 )  # fmt: skip

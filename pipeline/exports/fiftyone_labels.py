@@ -22,8 +22,6 @@ from pipeline.exports.exported_video import ExportedVideo
 from pipeline.exports.text_files import json_text, rounded
 from transforms.storage.atomic_files import Folder, write_bytes
 
-__all__ = ["write_fiftyone_labels"]
-
 _DATASET: Final = "eta.core.datasets.LabeledVideoDataset"
 _DIGITS: Final = 8
 

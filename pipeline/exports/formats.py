@@ -21,8 +21,6 @@ from pipeline.exports.webdataset_shards import write_webdataset
 from schemas.errors import UsageError
 from transforms.storage.atomic_files import Folder
 
-__all__ = ["FORMATS", "ExportSummary", "export_tracks"]
-
 _Export = Callable[[Iterable[ExportedVideo], Folder], int]
 
 

@@ -19,8 +19,6 @@ import pyarrow.parquet as pq
 from pipeline.exports.exported_video import ExportedVideo
 from transforms.storage.atomic_files import Folder, atomic_file, write_bytes
 
-__all__ = ["write_huggingface_dataset"]
-
 _README: Final = """\
 ---
 configs:

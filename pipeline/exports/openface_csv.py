@@ -17,8 +17,6 @@ from pipeline.exports.text_files import csv_text
 from schemas.landmarks import LANDMARK_COUNT
 from transforms.storage.atomic_files import Folder, write_bytes
 
-__all__ = ["openface_pose_rad", "write_openface_csv"]
-
 _COLUMNS = (
     "frame", "face_id", "timestamp", "confidence", "success", "pose_Rx", "pose_Ry", "pose_Rz",
     *(f"x_{i}" for i in range(LANDMARK_COUNT)),

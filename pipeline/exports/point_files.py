@@ -14,8 +14,6 @@ from pipeline.exports.exported_video import ExportedVideo
 from schemas.landmarks import LANDMARK_COUNT
 from transforms.storage.atomic_files import Folder, write_bytes
 
-__all__ = ["write_npz", "write_pts"]
-
 
 def write_pts(video: ExportedVideo, to: Folder) -> int:
     """Writes a file a row; returns how many."""

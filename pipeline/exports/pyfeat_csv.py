@@ -14,8 +14,6 @@ from pipeline.exports.text_files import csv_text
 from schemas.landmarks import LANDMARK_COUNT
 from transforms.storage.atomic_files import Folder, write_bytes
 
-__all__ = ["write_pyfeat_csv"]
-
 _COLUMNS = (
     "FaceRectX", "FaceRectY", "FaceRectWidth", "FaceRectHeight", "FaceScore",
     *(f"x_{i}" for i in range(LANDMARK_COUNT)),

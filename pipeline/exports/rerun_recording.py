@@ -18,8 +18,6 @@ from pipeline.exports.exported_video import ExportedVideo
 from schemas.errors import UsageError
 from transforms.storage.atomic_files import Folder, atomic_file
 
-__all__ = ["write_rerun_recording"]
-
 _HALF_PIXEL = 0.5
 
 

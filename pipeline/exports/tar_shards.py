@@ -11,8 +11,6 @@ from typing import Any, Final
 
 from transforms.storage.atomic_files import Folder, atomic_file
 
-__all__ = ["SHARD_BYTES", "TarShards"]
-
 #: About how large a shard is.
 SHARD_BYTES: Final = 256 << 20
 

@@ -8,8 +8,6 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-__all__ = ["csv_text", "json_text", "rounded"]
-
 
 def csv_text(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
     """A table with a header, lines ended by a newline, in UTF-8."""

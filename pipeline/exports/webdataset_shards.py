@@ -23,8 +23,6 @@ from pipeline.exports.tar_shards import SHARD_BYTES, TarShards
 from pipeline.exports.text_files import json_text
 from transforms.storage.atomic_files import Folder
 
-__all__ = ["write_webdataset"]
-
 
 def write_webdataset(
     videos: Iterable[ExportedVideo], to: Folder, *, shard_bytes: int = SHARD_BYTES

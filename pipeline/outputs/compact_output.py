@@ -30,8 +30,6 @@ from transforms.storage.run_output import RunOutput
 from transforms.storage.source_files import fingerprint, look_up
 from transforms.storage.track_files import METADATA_KEY, track_write_options
 
-__all__ = ["CompactSummary", "compact", "rewrite_without"]
-
 _FILE_BYTES: Final = 256 << 20
 #: Rows that are read to find one video: 2 MB or so. Longer videos have row groups of their own.
 _GROUP_ROWS: Final = 4096

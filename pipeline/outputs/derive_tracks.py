@@ -41,8 +41,6 @@ from transforms.storage.output_tables import OutputFolder, TrackSource
 from transforms.storage.parquet_reading import open_parquet, read_parquet
 from transforms.storage.source_files import fingerprint, look_up
 
-__all__ = ["DerivedVideo", "derive_tracks"]
-
 _SOURCE_KEY: Final = b"facetracks.derived_from"
 _KEYS: Final = ("video_id", "face_id", "frame_index", "pts", "pts_seconds")
 _READ: Final = (*_KEYS, "box_xyxy_px", "x", "y", "x_raw", "y_raw", "spread_px")

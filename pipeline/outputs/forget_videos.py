@@ -12,8 +12,6 @@ from schemas.errors import OutputError
 from transforms.storage.output_tables import OutputFolder
 from transforms.storage.run_output import RunOutput
 
-__all__ = ["ForgottenVideo", "forget"]
-
 
 @dataclass(frozen=True, slots=True)
 class ForgottenVideo:

@@ -38,8 +38,6 @@ from transforms.storage.parts import save_part
 from transforms.storage.source_files import look_up
 from transforms.write_tracks import write_video
 
-__all__ = ["ProbeSummary", "probe"]
-
 #: Of a video, this share is decoded, within these seconds.
 _SHARE: Final = 0.04
 _LEAST_SECONDS: Final = 0.2

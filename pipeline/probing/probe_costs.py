@@ -15,8 +15,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-__all__ = ["LOOKS_PER_SECOND", "CostModel", "Sample"]
-
 #: The grid that the detector looks on.
 LOOKS_PER_SECOND: Final = 5.0
 

@@ -29,8 +29,6 @@ from transforms.decoding.child_pool import kept_children
 from transforms.storage.atomic_files import atomic_file
 from transforms.storage.output_tables import OutputFolder, in_parallel
 
-__all__ = ["ReportSummary", "report"]
-
 _THUMBNAIL_PX: Final = 192
 _TRACK_PX: Final = 240
 _WORST_TRACKS: Final = 12

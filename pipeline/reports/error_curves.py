@@ -13,8 +13,6 @@ from models.landmarks.evaluation.metrics import NORMALIZATIONS, Normalization
 from pipeline.reports.landmark_report import Measurement
 from schemas.landmarks import COMMON_LANDMARKS, LANDMARK_COUNT
 
-__all__ = ["draw_error_curves"]
-
 _SHOWN_PERCENT: Final = 10.0
 _LIMITS_PERCENT: Final = (4, 8)
 _LINES: Final = ("-", "--", ":")

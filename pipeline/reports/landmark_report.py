@@ -18,17 +18,6 @@ from models.landmarks.evaluation.face_errors import (
 from models.landmarks.evaluation.metrics import NORMALIZATIONS, Normalization, summarize_errors
 from models.landmarks.evaluation.spread_errors import spread_errors
 
-__all__ = [
-    "MISSED_NOTE",
-    "Measurement",
-    "figure_rows",
-    "format_tables",
-    "opening_rows",
-    "scale_rows",
-    "spread_rows",
-    "without_nan",
-]
-
 MISSED_NOTE: Final = (
     "A missed face counts: as a failure in FR, as 0 in AUC; NRMSE and median are over the "
     "faces with a prediction"

@@ -16,8 +16,6 @@ import numpy.typing as npt
 
 from schemas.landmarks import CONTOURS, OUTER_EYE_CORNERS
 
-__all__ = ["FaceOverlay", "draw_caption", "draw_face"]
-
 Rgb = tuple[int, int, int]
 Image = npt.NDArray[np.uint8]
 

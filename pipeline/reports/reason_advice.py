@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["ADVICE"]
-
 _AGAIN: Final = "The same `annotate` command does it again"
 
 #: For each reason of `schemas.videos.REASONS`.

@@ -17,9 +17,7 @@ from pathlib import Path
 from typing import Any, Final, TextIO
 
 from pipeline.reports.histograms import Histogram
-from schemas.videos import REASONS
-
-__all__ = ["FIELDS", "Field", "TrackPicture", "json_for_page", "write_page"]
+from schemas.reasons import REASONS
 
 _PAGE: Final = Path(__file__).with_name("page")
 _BAR_AREA: Final = 300, 110  # of a chart

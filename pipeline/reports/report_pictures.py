@@ -18,9 +18,7 @@ from schemas.records import Video
 from transforms.decoding.child import ChildSettings
 from transforms.decoding.child_pool import lent_child
 from transforms.decoding.pictures import PictureRequest, VideoPicture
-from transforms.decoding.window_builder import CropSpec
-
-__all__ = ["PICTURE_CHILD", "Shot", "picture_uri"]
+from transforms.decoding.piece_builder import CropSpec
 
 #: Children that take pictures: they crop nothing, and give a video less time than a run does.
 PICTURE_CHILD: Final = ChildSettings(CropSpec(1, 1.0, 1), stall_seconds=30.0)

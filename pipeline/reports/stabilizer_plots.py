@@ -13,8 +13,6 @@ from models.stabilization.fitting.track_batch import TrackBatch
 from schemas.errors import UsageError
 from schemas.landmarks import OUTER_EYE_CORNERS
 
-__all__ = ["check_plots", "draw_plots"]
-
 Array = npt.NDArray[np.float64]
 
 _SHOWN: Final = ("raw", "second order (Holt)", "One-Euro", "sta", "rts")

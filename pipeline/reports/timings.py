@@ -14,8 +14,6 @@ from transforms.decoding.child import ChildSettings
 from transforms.decoding.child_pool import kept_children, lent_child
 from transforms.storage.output_tables import OutputFolder
 
-__all__ = ["STAGES", "raw_decode_seconds", "timings_table"]
-
 #: Stages of a run, and the columns of the videos table with their seconds.
 STAGES: Final = {
     "decode": "decode_seconds",

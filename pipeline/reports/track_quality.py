@@ -20,8 +20,6 @@ import pyarrow as pa
 from models.stabilization.face_size import face_size_px
 from schemas.landmarks import LANDMARK_COUNT
 
-__all__ = ["QUALITY_COLUMNS", "FaceQuality", "Moment", "RowFigures", "VideoQuality"]
-
 #: Columns that are read; of those of files from before they were there, none.
 QUALITY_COLUMNS: Final = (
     "face_id", "frame_index", "pts", "pts_seconds", "box_xyxy_px", "score", "x", "y", "spread_px",

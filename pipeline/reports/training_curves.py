@@ -9,8 +9,6 @@ from typing import Final
 from models.atomic_write import atomic_write
 from pipeline.reports.training_log import ERROR_SUFFIX, error_columns
 
-__all__ = ["can_draw", "draw_training_curves"]
-
 _DOTTED_EPOCHS: Final = 30
 
 

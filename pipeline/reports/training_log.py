@@ -10,8 +10,6 @@ from typing import Final
 from models.atomic_write import atomic_write
 from schemas.errors import UsageError
 
-__all__ = ["ERROR_SUFFIX", "add_epoch", "error_columns", "read_log"]
-
 _COLUMNS: Final = ("epoch", "elapsed_s", "learning_rate", "loss_percent")
 #: What the columns of validation errors end in; they begin with what was validated on.
 ERROR_SUFFIX: Final = "_nrmse_percent"

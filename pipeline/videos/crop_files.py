@@ -23,8 +23,6 @@ from pipeline.videos.video_writer import VideoWriter
 from schemas.records import Segment
 from transforms.storage.atomic_files import Folder, atomic_file, write_bytes
 
-__all__ = ["ClipFiles", "CropFiles", "PictureFiles", "ShardFiles"]
-
 Image = npt.NDArray[np.uint8]
 
 

@@ -21,8 +21,6 @@ from pipeline.data.track_file import TrackRows
 from schemas.errors import UsageError
 from schemas.landmarks import LANDMARKS
 
-__all__ = ["CropFilter", "crop_transforms", "face_sizes_px", "kept_rows", "runs_of"]
-
 #: Fields of a CropFilter -> the column that each limits.
 _COLUMNS: Final = {
     "min_score": "score",

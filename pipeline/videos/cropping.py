@@ -29,8 +29,6 @@ from schemas.errors import ContainerError, UsageError
 from transforms.decoding.child_pool import kept_children
 from transforms.storage.atomic_files import Folder, atomic_file, file_stem
 
-__all__ = ["CropSummary", "crop"]
-
 _LEAST_PX: Final = 16
 _MOST_PX: Final = 4096
 

@@ -35,8 +35,6 @@ from schemas.errors import ContainerError, UsageError
 from transforms.decoding.child_pool import kept_children
 from transforms.storage.atomic_files import atomic_file
 
-__all__ = ["FaceCover", "face_covers", "hide_face", "redact"]
-
 #: The least margin around a face, as a share of the longer side of its box.
 LEAST_MARGIN: Final = 0.15
 #: How many of its own spreads a landmark is taken to be off at most.

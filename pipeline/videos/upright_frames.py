@@ -20,18 +20,9 @@ from schemas.errors import UsageError
 from schemas.records import Segment, StreamMetadata, Video
 from transforms.decoding.child import ChildSettings
 from transforms.decoding.child_pool import lent_child
+from transforms.decoding.piece_builder import CropSpec
 from transforms.decoding.reachable_sources import within_reach
 from transforms.decoding.video_source import OpenVideo, open_video
-from transforms.decoding.window_builder import CropSpec
-
-__all__ = [
-    "check_sound",
-    "check_tracks_match",
-    "opened_sound",
-    "pixel_aspect",
-    "upright_frames",
-    "whole_video",
-]
 
 #: Children that crop nothing, and do not cut.
 _CHILD: Final = ChildSettings(CropSpec(1, 1.0, 1), segment_seconds=math.inf)

@@ -18,8 +18,6 @@ from schemas.errors import UsageError
 from schemas.records import StreamMetadata
 from transforms.decoding.video_source import OpenVideo
 
-__all__ = ["CONTAINERS", "VideoWriter"]
-
 #: File suffix -> FFmpeg's name of the container.
 CONTAINERS: Final = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
 _BT709: Final = 1

@@ -34,12 +34,13 @@ from models.devices import resolve_device
 from models.face_box import DETECTOR_NOISE, box_from_landmarks, jitter_box
 from models.landmarks.card import LandmarkCard
 from models.landmarks.model import load_landmark_model
-from models.landmarks.networks.construction import NETWORK_NAMES, build_network
+from models.landmarks.networks.construction import build_network
 from models.landmarks.networks.fast_inference import compile_form, fast_form, in_bfloat16
 from models.landmarks.networks.speed import measure_network
 from models.synthesis.astronaut import ASTRONAUT_LANDMARKS_PX, load_astronaut
 from pipeline.annotate import annotate
 from pipeline.settings import AnnotateSettings
+from schemas.choices import NETWORK_NAMES
 from schemas.errors import UsageError
 
 _FORMS: Final = (

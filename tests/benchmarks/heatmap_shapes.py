@@ -32,9 +32,10 @@ from models.landmarks.card import LandmarkCard
 from models.landmarks.datasets.labelled_face import LabelledFace
 from models.landmarks.datasets.sets import read_evaluation_set
 from models.landmarks.evaluation.measurement import jittered_boxes
-from models.landmarks.networks.heatmap_codecs import GAUSSIAN_CODECS, decode_heatmaps
+from models.landmarks.networks.heatmap_codecs import decode_heatmaps
 from models.landmarks.torch_model import read_landmark_weights
 from models.landmarks.training.augmentation import cut_crop
+from schemas.choices import GAUSSIAN_CODECS
 from schemas.landmarks import LANDMARK_COUNT, OUTER_EYE_CORNERS
 
 _BATCH = 32

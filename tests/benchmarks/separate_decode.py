@@ -20,7 +20,7 @@ from pathlib import Path
 from models.landmarks.model import load_landmark_model
 from schemas.records import Video
 from transforms.decoding.child import ChildSettings, DecodingChild
-from transforms.decoding.window_builder import CropSpec
+from transforms.decoding.piece_builder import CropSpec
 from transforms.separate_decode import SegmentWindowsCoder
 
 __all__ = ["main"]

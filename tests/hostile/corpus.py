@@ -21,7 +21,7 @@ from typing import Final
 
 import av
 
-from schemas.videos import REASONS
+from schemas.reasons import REASONS
 from tests.hostile.broken_files import write_broken_files
 from tests.hostile.case import HostileCase
 from tests.hostile.no_videos import write_no_videos

@@ -27,8 +27,9 @@ from tests.hostile.encoding import Clip, Recipe, encode, moving
 from transforms.align_faces import align_windows
 from transforms.decoding.box_sources import DetectedBoxes, GivenBoxes
 from transforms.decoding.frame_stream import FrameStream
+from transforms.decoding.piece_builder import CropSpec
 from transforms.decoding.video_source import open_video
-from transforms.decoding.window_builder import CropSpec, decode_windows
+from transforms.decoding.window_builder import decode_windows
 
 ROOT = Path(__file__).parents[2]
 TOLERANCE_PX = 0.05

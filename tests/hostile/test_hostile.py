@@ -19,8 +19,8 @@ import pytest
 from models.frame_pixels import FramePixels
 from pipeline.commands.annotate import EXIT_INCOMPLETE
 from schemas.errors import VideoError
+from schemas.reasons import REASONS
 from schemas.records import Segment, Video
-from schemas.videos import REASONS
 from tests.hostile.corpus import HostileCase, markdown_table, write_corpus
 from transforms.decoding.frame_stream import FrameStream
 from transforms.decoding.segment_plan import plan_segments

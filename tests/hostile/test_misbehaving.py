@@ -17,7 +17,7 @@ from schemas.records import Video
 from tests.hostile.encoding import encode, moving
 from tests.hostile.misbehaving_child import GARBAGE
 from transforms.decoding.child import ChildSettings, DecodingChild
-from transforms.decoding.window_builder import CropSpec
+from transforms.decoding.piece_builder import CropSpec
 
 #: Longer than a child needs to start, also on a busy machine.
 STALL_SECONDS = 4.0

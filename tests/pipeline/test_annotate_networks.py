@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from models.landmarks.model import LandmarkCard
+from models.landmarks.card import LandmarkCard
 from models.landmarks.torch_model import save_landmark_weights
 from tests.models.landmarks.external.onnx_models import SIZE, mean_plus, saved
 

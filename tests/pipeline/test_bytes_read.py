@@ -16,9 +16,10 @@ from pipeline.probing.probe import probe
 from pipeline.settings import AnnotateSettings
 from schemas.records import Video
 from transforms.decoding.frame_stream import FrameStream
+from transforms.decoding.piece_builder import CropSpec
 from transforms.decoding.segment_plan import plan_segments
 from transforms.decoding.video_source import open_video
-from transforms.decoding.window_builder import CropSpec, decode_windows
+from transforms.decoding.window_builder import decode_windows
 
 SIZE = 100_000_000
 RATE = 10

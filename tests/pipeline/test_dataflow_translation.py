@@ -19,7 +19,7 @@ from pipeline.settings import AnnotateSettings
 from schemas.records import Video
 from transforms.align_faces import AlignSettings
 from transforms.decoding.child import ChildSettings
-from transforms.decoding.window_builder import CropSpec
+from transforms.decoding.piece_builder import CropSpec
 from transforms.storage.run_output import RunOutput
 
 IMAGE = "europe-docker.pkg.dev/project/facetracks:0.1.0"

@@ -11,8 +11,8 @@ from video_server import Manners, Request, VideoServer, serve
 from schemas.errors import SourceError
 from schemas.records import Video
 from transforms.decoding.child import ChildSettings, DecodingChild
+from transforms.decoding.piece_builder import CropSpec
 from transforms.decoding.reachable_sources import Copies
-from transforms.decoding.window_builder import CropSpec
 from transforms.select_videos import inspect_video
 
 CLIP_FRAMES = 50

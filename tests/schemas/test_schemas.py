@@ -8,9 +8,10 @@ import pytest
 from schemas import errors
 from schemas.columns import Column, to_schema
 from schemas.landmarks import CONTOURS, FLIP_PERMUTATION, LANDMARK_COUNT, OUTER_EYE_CORNERS
+from schemas.reasons import REASONS
 from schemas.records import BOX_SOURCES, Segment, SegmentRows, SegmentWindows, StreamMetadata, Video
 from schemas.tracks import TRACK_COLUMNS
-from schemas.videos import REASONS, VIDEO_COLUMNS, VIDEO_SCHEMA
+from schemas.videos import VIDEO_COLUMNS, VIDEO_SCHEMA
 
 
 def test_contours_use_every_landmark_once():

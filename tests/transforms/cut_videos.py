@@ -17,9 +17,10 @@ from schemas.records import Segment, SegmentPart, Video
 from transforms.align_faces import align_windows
 from transforms.decoding.box_sources import DetectedBoxes
 from transforms.decoding.frame_stream import FrameStream
+from transforms.decoding.piece_builder import CropSpec
 from transforms.decoding.segment_plan import plan_segments
 from transforms.decoding.video_source import open_video
-from transforms.decoding.window_builder import CropSpec, decode_windows
+from transforms.decoding.window_builder import decode_windows
 from transforms.stabilize_tracks import stabilize_segments
 from transforms.storage.parts import save_part
 from transforms.storage.run_output import RunOutput

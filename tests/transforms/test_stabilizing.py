@@ -11,7 +11,8 @@ import pytest
 from segments import box_at, make_segment, split_parts
 from stages import outputs_of
 
-from models.stabilization.stabilizers import STABILIZERS, stabilizer_factory
+from models.stabilization.stabilizers import stabilizer_factory
+from schemas.choices import STABILIZERS
 from schemas.records import Video
 from schemas.tracks import TrackFormat
 from transforms.stabilize_tracks import StabilizeTracks

@@ -12,13 +12,14 @@ from segments import box_at, make_segment, split_parts
 from stages import outputs_of
 
 from schemas.errors import SourceError
+from schemas.reasons import REASONS
 from schemas.records import SegmentFailure, SegmentPart, SegmentStats, Video, VideoFailure
 from schemas.tracks import TRACK_SCHEMA
-from schemas.videos import REASONS, VIDEO_SCHEMA
+from schemas.videos import VIDEO_SCHEMA
 from transforms.account_videos import AccountVideos
 from transforms.decode_windows import DecodeWindows
 from transforms.decoding.child import ChildSettings
-from transforms.decoding.window_builder import CropSpec
+from transforms.decoding.piece_builder import CropSpec
 from transforms.plan_segments import PlanSegments
 from transforms.progress_board import BOARD
 from transforms.select_videos import SelectVideos, inspect_video

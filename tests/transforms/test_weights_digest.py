@@ -6,7 +6,7 @@ from schemas.errors import HostError, WeightsError
 from schemas.records import Video
 from transforms.align_faces import AlignSettings
 from transforms.decoding.child import ChildSettings, DecodingChild
-from transforms.decoding.window_builder import CropSpec
+from transforms.decoding.piece_builder import CropSpec
 from transforms.stabilize_tracks import _StabilizeFn
 from transforms.storage.run_output import RunOutput
 

@@ -20,8 +20,6 @@ from transforms.storage.csv_reading import read_csv
 from transforms.storage.parquet_reading import read_parquet
 from transforms.storage.source_files import resolve
 
-__all__ = ["read_boxes"]
-
 #: Whole numbers up to here are exact as float64.
 _EXACT_FLOAT: Final = 2.0**53
 _BOX_NUMBERS: Final = 4

@@ -13,8 +13,6 @@ from models.detection.detections import FaceDetector
 from models.detection.rolled_faces import detect_any_roll
 from models.frame_pixels import FramePixels
 
-__all__ = ["BoxSource", "DetectedBoxes", "GivenBoxes"]
-
 #: Seconds between detections, on a grid anchored at pts 0.
 DETECT_SECONDS: Final = Fraction(1, 5)
 

@@ -31,15 +31,13 @@ from schemas.records import Segment, SegmentWindows, Video
 from transforms.decoding.child_process import (
     ChildProcess,
     ignore_frames,
-    kill_all_children,
     wait_for_answer,
 )
-from transforms.decoding.frame_answer import Frame
+from transforms.decoding.frame_answer import Frame, Frames
 from transforms.decoding.messages import (
     Answer,
     Done,
     Fault,
-    Frames,
     Measured,
     NeedsCopy,
     Picture,
@@ -52,13 +50,11 @@ from transforms.decoding.messages import (
     more_follow,
 )
 from transforms.decoding.pictures import PictureRequest, VideoPicture
+from transforms.decoding.piece_builder import CropSpec
 from transforms.decoding.reachable_sources import copy_from_now_on, within_reach
 from transforms.decoding.watchdog import Breach, Limits, Watchdog
-from transforms.decoding.window_builder import CropSpec
 from transforms.storage.record_codec import unpack_windows
 from transforms.storage.source_files import NoRangesError
-
-__all__ = ["ChildSettings", "DecodingChild", "kill_all_children"]
 
 _LOGGER = logging.getLogger(__name__)
 #: Time that every request may take, whatever the length of its video.

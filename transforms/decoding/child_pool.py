@@ -16,8 +16,6 @@ from collections.abc import Iterator
 
 from transforms.decoding.child import ChildSettings, DecodingChild
 
-__all__ = ["enter_pool", "kept_children", "leave_pool", "lent_child"]
-
 _LOCK = threading.Lock()
 _IDLE: list[tuple[ChildSettings, DecodingChild]] = []
 _users = 0

@@ -21,8 +21,6 @@ from transforms.decoding.messages import Answer, Progress, decode_answer
 from transforms.decoding.safe_python import python_command, python_environment
 from transforms.decoding.watchdog import Breach, Watchdog
 
-__all__ = ["ChildProcess", "ignore_frames", "kill_all_children", "wait_for_answer"]
-
 _FAREWELL_SECONDS: Final = 2.0
 _LAST_WORDS_BYTES: Final = 400
 #: How often a busy child's memory and time are looked at.

@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-__all__ = ["declared_bytes"]
-
 #: The headers that tell a size lie in so much of a file's beginning; those of AVI lie further on.
 _HEAD_BYTES: Final = 4 << 10
 _RIFF_HEAD_BYTES: Final = 16 << 10

@@ -16,8 +16,6 @@ from av.error import FFmpegError
 from schemas.errors import ContainerError
 from transforms.storage.source_files import read_head
 
-__all__ = ["refuse_encrypted"]
-
 _PACKETS: Final = 8
 _HEAD_BYTES: Final = 256 << 10
 _SAMPLE_ENTRIES: Final = ("encv", "drmi")

@@ -14,8 +14,6 @@ import numpy as np
 
 from models.frame_pixels import StoredPlanes
 
-__all__ = ["Frame", "Frames"]
-
 _MAX_SIDE_PX: Final = 2**20
 _Side: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=_MAX_SIDE_PX)]
 _Number: TypeAlias = Annotated[float, msgspec.Meta(ge=-1e9, le=1e9)]

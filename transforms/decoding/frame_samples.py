@@ -21,8 +21,6 @@ from models.frame_pixels import NOTHING_ALIKE, FrameChange, FramePixels
 from models.shot_cuts import is_cut
 from transforms.decoding.reach import CONTEXT_SECONDS, REFRESH_SECONDS, WINDOW_SECONDS
 
-__all__ = ["Sample", "frame_samples"]
-
 #: Frames that differ no more show the same. A face that creeps by 0.05 px a frame changes more.
 _STILL: Final = FrameChange(mean=0.02, largest_block=0.4)
 #: What an encoder makes of a picture sent twice differs up to so much, and then by no more than a

@@ -18,8 +18,6 @@ from transforms.decoding.lost_frames import LostFrames
 from transforms.decoding.reach import OVERHANG_SECONDS
 from transforms.decoding.video_source import OpenVideo, check_size, first_packet_at
 
-__all__ = ["FrameStream"]
-
 #: A keyframe further from the beginning is not waited for: some streams have none.
 _MAX_LEADING_PACKETS: Final = 600
 _MAX_LEADING_BYTES: Final = 32 << 20

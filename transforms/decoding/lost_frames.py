@@ -28,8 +28,6 @@ import numpy.typing as npt
 
 from schemas.records import Segment
 
-__all__ = ["LostFrames", "merged_ranges"]
-
 #: Codecs of which every packet is a shown frame (VP8 and VP9 have hidden ones) ...
 _CODECS: Final = ("h264", "hevc", "mpeg4", "mjpeg", "mpeg1video", "mpeg2video", "av1", "libdav1d")
 #: ... in containers that store frames whole and give each its pts.

@@ -24,27 +24,6 @@ from schemas.records import Segment, StreamMetadata, Video
 from transforms.decoding.frame_answer import Frames
 from transforms.storage.record_codec import decode_fraction, encode_fraction
 
-__all__ = [
-    "MAX_SIDE_PX",
-    "Answer",
-    "Done",
-    "Fault",
-    "Frames",
-    "Measured",
-    "NeedsCopy",
-    "Picture",
-    "Plan",
-    "Progress",
-    "Raised",
-    "Ready",
-    "Refusal",
-    "Request",
-    "Windows",
-    "decode_answer",
-    "encode_answer",
-    "more_follow",
-]
-
 _SIZE_BYTES: Final = 8
 #: A body begins at a multiple of this: arrays are views of it.
 _ALIGNMENT_BYTES: Final = 8

@@ -22,8 +22,6 @@ from transforms.decoding.pictures import PictureRequest, VideoPicture
 from transforms.decoding.segment_plan import plan_segments
 from transforms.decoding.video_source import first_packet_at, open_video
 
-__all__ = ["take_picture"]
-
 #: A frame further from a keyframe is not waited for.
 _MOST_FRAMES: Final = 2000
 #: Grey level where a square reaches beyond its frame.

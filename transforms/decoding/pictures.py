@@ -10,8 +10,6 @@ import numpy.typing as npt
 from models.crops import Affine
 from schemas.records import Video
 
-__all__ = ["PictureRequest", "VideoPicture"]
-
 
 @dataclass(frozen=True, slots=True)
 class PictureRequest:

@@ -37,8 +37,6 @@ from schemas.records import (
 from transforms.decoding.frame_samples import Sample
 from transforms.decoding.reach import OVERHANG_SECONDS, WINDOW_SECONDS
 
-__all__ = ["PIECE_BYTES", "CropSpec", "PieceBuilder", "TakeLosses", "WorkClock", "no_losses"]
-
 #: A piece ends when its crops fill so many bytes (683 crops of 64 x 64 px): a few network
 #: calls, and little beside the libraries of the two processes that hold it.
 PIECE_BYTES: Final = 8 << 20

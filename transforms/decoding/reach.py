@@ -20,8 +20,6 @@ from typing import Final
 
 from models.face_tracking import LINK_SECONDS
 
-__all__ = ["CONTEXT_SECONDS", "OVERHANG_SECONDS", "REFRESH_SECONDS", "WINDOW_SECONDS"]
-
 #: A frame further from the one before it is no neighbour in a window; the one before it is an end.
 WINDOW_SECONDS: Final = Fraction(1, 4)
 #: How far back the changes lie that a frame's own change is compared with.

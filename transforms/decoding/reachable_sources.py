@@ -22,8 +22,6 @@ from schemas.errors import HostError, SourceError
 from schemas.records import Video
 from transforms.storage.source_files import resolve, retrying
 
-__all__ = ["Copies", "copy_from_now_on", "within_reach"]
-
 #: What one copy, and all together, may take of the disk.
 _MAX_COPY_BYTES: Final = 8 << 30
 _CHUNK_BYTES: Final = 1 << 20

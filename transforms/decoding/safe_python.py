@@ -13,8 +13,6 @@ import sys
 from pathlib import Path
 from typing import Final
 
-__all__ = ["python_command", "python_environment"]
-
 #: The folder that holds the top-level package of this module: site-packages, or the checkout.
 _ROOT: Final = Path(__file__).resolve().parents[__name__.count(".")]
 

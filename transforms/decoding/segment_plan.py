@@ -25,8 +25,6 @@ from transforms.decoding.video_source import (
     read_stream_metadata,
 )
 
-__all__ = ["plan_segments"]
-
 #: Containers without an index.
 _BISECTED: Final = ("mpegts", "mpeg")
 #: Packets whose times tell where a stream starts and how far its frames are apart.

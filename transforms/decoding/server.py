@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Any, Final
 from schemas.errors import FacetracksError, VideoError
 from schemas.records import Segment, Video
 from transforms.decoding.child import ChildSettings
+from transforms.decoding.frame_answer import Frames
 from transforms.decoding.messages import (
     Done,
     Fault,
-    Frames,
     Measured,
     NeedsCopy,
     Picture,
@@ -44,8 +44,6 @@ from transforms.storage.source_files import NoRangesError, give_up_within
 if TYPE_CHECKING:
     from transforms.decoding.box_sources import GivenBoxes
     from transforms.decoding.pictures import PictureRequest
-
-__all__ = ["Server", "main"]
 
 _PROGRESS_SECONDS: Final = 0.5
 _PARENT_CHECK_SECONDS: Final = 1.0

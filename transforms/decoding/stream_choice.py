@@ -14,8 +14,6 @@ from av.error import FFmpegError
 
 from schemas.errors import ContainerError
 
-__all__ = ["choose_stream"]
-
 _STILLS: Final = (
     av.stream.Disposition.attached_pic
     | av.stream.Disposition.still_image

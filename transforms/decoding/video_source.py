@@ -28,8 +28,6 @@ from transforms.storage.source_files import (
     read_head,
 )
 
-__all__ = ["OpenVideo", "check_size", "first_packet_at", "open_video", "read_stream_metadata"]
-
 #: How far past its own frames a segment is read, mostly: to the next key frame.
 _SETTLING_SECONDS: Final = Fraction(1, 4)
 

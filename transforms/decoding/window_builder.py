@@ -34,8 +34,6 @@ from transforms.decoding.piece_builder import (
 if TYPE_CHECKING:  # planning starts faster without the detector's imports
     from transforms.decoding.box_sources import BoxSource
 
-__all__ = ["CropSpec", "decode_windows"]
-
 
 def decode_windows(
     segment: Segment,

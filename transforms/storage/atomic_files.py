@@ -20,15 +20,6 @@ from models.atomic_write import TEMPORARY_PREFIX
 from schemas.errors import OutputError
 from transforms.storage.source_files import is_local, resolve
 
-__all__ = [
-    "Folder",
-    "atomic_file",
-    "file_stem",
-    "sweep_all_temporaries",
-    "sweep_temporaries",
-    "write_bytes",
-]
-
 #: Temporary files that this process is writing.
 _UNFINISHED: set[Path] = set()
 #: What a full or read-only disk says.

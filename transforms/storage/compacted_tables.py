@@ -30,8 +30,6 @@ from transforms.storage.atomic_files import Folder
 from transforms.storage.parquet_reading import open_parquet
 from transforms.storage.track_files import METADATA_KEY
 
-__all__ = ["COMPACTED_SCHEMA", "CompactedTables", "CompactedVideo"]
-
 #: Status rows, and what the files that were compacted had beside them.
 COMPACTED_SCHEMA: Final = to_schema(
     [

@@ -12,8 +12,6 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.csv
 
-__all__ = ["check_utf8", "read_csv"]
-
 #: A row must fit into a block; Arrow's sizes have 32 bits.
 _MAX_BLOCK_BYTES: Final = 2**31 - 1
 _MIN_BLOCK_BYTES: Final = 1 << 20

@@ -14,8 +14,6 @@ from typing import Final
 
 import fsspec
 
-__all__ = ["files_below", "glob_files"]
-
 _ANY_DEPTH: Final = "**"
 #: The identity of a folder: device and inode, whatever links lead to it.
 _Identity = tuple[int, int]

@@ -34,8 +34,6 @@ from transforms.storage.atomic_files import Folder, file_stem, write_bytes
 from transforms.storage.compacted_tables import CompactedTables, CompactedVideo
 from transforms.storage.parquet_reading import open_parquet, read_columns
 
-__all__ = ["OutputFolder", "TrackSource", "in_parallel", "read_tracks", "read_videos"]
-
 #: Requests at a time: object stores answer slowly and in parallel.
 _READERS: Final = 16
 _READ_AHEAD: Final = 64

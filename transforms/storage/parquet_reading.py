@@ -13,8 +13,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-__all__ = ["open_parquet", "read_columns", "read_parquet"]
-
 
 def open_parquet(source: Any, footer: pq.FileMetaData | None = None) -> pq.ParquetFile:
     """An open file or a `pyarrow.Buffer` as Parquet; read it with `use_threads=False`.

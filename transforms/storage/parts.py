@@ -18,8 +18,6 @@ from transforms.storage.atomic_files import Folder, write_bytes
 from transforms.storage.record_codec import pack_landmarks, unpack_landmarks
 from transforms.storage.source_files import resolve
 
-__all__ = ["bounds_of", "part_url", "read_part", "save_part", "saved_parts"]
-
 _OPEN: Final = "open"
 _NAME: Final = re.compile(r"landmarks-(\d+)-(open|-?\d+)-(open|-?\d+)\.safetensors", re.ASCII)
 

@@ -12,8 +12,6 @@ import threading
 from collections import OrderedDict
 from typing import Final
 
-__all__ = ["RECENT", "ReadCache"]
-
 _MAX_BYTES: Final = 64 << 20
 
 

@@ -29,17 +29,6 @@ from schemas.records import (
     SegmentWindows,
 )
 
-__all__ = [
-    "decode_fraction",
-    "encode_fraction",
-    "pack_landmarks",
-    "pack_segment",
-    "pack_windows",
-    "unpack_landmarks",
-    "unpack_segment",
-    "unpack_windows",
-]
-
 _META_KEY: Final = "facetracks"
 _HEADER_SIZE_BYTES: Final = 8
 #: The types of safetensors that our records have.

@@ -24,8 +24,6 @@ from transforms.storage.output_tables import OutputFolder
 from transforms.storage.parquet_reading import open_parquet, read_columns
 from transforms.storage.track_files import METADATA_KEY
 
-__all__ = ["RunOutput", "config_hash"]
-
 _ONE_ROW: Final[Mapping[str, Any]] = {
     "use_dictionary": False,
     "write_statistics": False,

@@ -19,20 +19,6 @@ import fsspec
 from schemas.errors import HostError, SourceError
 from transforms.storage.read_cache import RECENT, ReadCache
 
-__all__ = [
-    "MIN_READ_BYTES",
-    "NoRangesError",
-    "SourceFile",
-    "fingerprint",
-    "give_up_within",
-    "is_local",
-    "look_up",
-    "read_head",
-    "resolve",
-    "retrying",
-    "tells_versions",
-]
-
 _LOGGER = logging.getLogger(__name__)
 #: A jump costs so much at least: planning jumps to a keyframe every few seconds.
 MIN_READ_BYTES: Final = 16 << 10

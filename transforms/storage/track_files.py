@@ -15,8 +15,6 @@ from transforms.storage.parquet_reading import open_parquet
 from transforms.storage.source_files import resolve
 from transforms.storage.track_precision import in_format
 
-__all__ = ["METADATA_KEY", "merge_track_parts", "track_write_options", "write_track_part"]
-
 #: Key of the JSON provenance in a file's Parquet metadata.
 METADATA_KEY: Final = b"facetracks"
 

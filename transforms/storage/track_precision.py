@@ -10,8 +10,6 @@ import pyarrow as pa
 
 from schemas.tracks import COORDINATE_STEPS, TrackFormat
 
-__all__ = ["in_format"]
-
 _COORDINATES: Final = ("box_xyxy_px", "x", "y", "x_raw", "y_raw")
 _STEPS: Final = {
     "yaw_deg": 64, "pitch_deg": 64, "roll_deg": 64, "blur": 1024, "cut_off": 1024,

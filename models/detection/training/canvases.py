@@ -23,16 +23,6 @@ import numpy.typing as npt
 from models.crops import image_to_crop, sample_plane
 from models.detection.training.labelled_images import LabelledImage
 
-__all__ = [
-    "MIN_FACE_PX",
-    "TEACHER_SCORE",
-    "Canvas",
-    "ImagePool",
-    "draw_canvas",
-    "place_boxes",
-    "turn_away",
-]
-
 MIN_FACE_PX: Final = 11.0
 TEACHER_SCORE: Final = 0.6
 _LARGEST_SHARE = 0.95  # of the tile's shorter side

@@ -28,21 +28,6 @@ from models.detection.detections import Detections, FaceDetector
 from models.frame_pixels import frame_orientation, upright_picture
 from schemas.errors import UsageError
 
-__all__ = [
-    "VALIDATION_VIDEOS",
-    "LabelledImage",
-    "LabelledImages",
-    "Teacher",
-    "label_images",
-    "read_stills",
-    "read_video_frames",
-    "reduce_image",
-    "source_weights",
-    "still_sources",
-    "teach",
-    "video_sources",
-]
-
 #: Never trained on. Whole families of videos (one person, one studio) stay together.
 VALIDATION_VIDEOS: Final = frozenset(
     {

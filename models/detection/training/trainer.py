@@ -31,8 +31,6 @@ from models.detection.training.canvases import Canvas, ImagePool, draw_canvas
 from models.detection.weights_file import DetectorConfig
 from schemas.errors import WeightsError
 
-__all__ = ["DetectorTrainer", "StepLosses", "TrainingSettings", "assign_cells", "detection_loss"]
-
 #: Face sizes (square root of the box's area, px) assigned to each level; they overlap.
 _LEVEL_SIZES_PX: Final = ((0.0, 40.0), (28.0, 84.0), (60.0, 180.0), (130.0, math.inf))
 _REACH_STRIDES: Final = 1.25  # a face is assigned to the cells this near its centre

@@ -16,8 +16,6 @@ from models.landmarks.datasets.points import (
 )
 from schemas.landmarks import LANDMARK_COUNT
 
-__all__ = ["read_dlib_xml"]
-
 
 @dataclasses.dataclass(slots=True)
 class _Box:

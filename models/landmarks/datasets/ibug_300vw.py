@@ -17,8 +17,6 @@ from models.landmarks.datasets.labelled_video import LabelledVideo, VideoFile
 from models.landmarks.datasets.numbered_files import numbered_pictures, numbered_pts
 from models.landmarks.datasets.points import leaving_out_broken
 
-__all__ = ["SPLITS_300VW", "category_300vw", "read_300vw"]
-
 #: The published test split (31, 19 and 14 videos): well-lit; other light; arbitrary conditions.
 _VIDEOS: Final = {
     "1": "114 124 125 126 150 158 401 402 505 506 507 508 509 510 511 514 515 518 519 520 521 522 "

@@ -21,8 +21,6 @@ from models.landmarks.datasets.numbered_files import PICTURE_SUFFIXES
 from models.landmarks.datasets.points import leaving_out_broken
 from models.landmarks.datasets.pts_files import read_pts
 
-__all__ = ["SPLITS_300W", "read_300w", "read_pts_folder"]
-
 _SUBSETS: Final[Mapping[str, str]] = {
     "01_indoor": "private",
     "02_outdoor": "private",

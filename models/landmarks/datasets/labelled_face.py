@@ -16,8 +16,6 @@ import numpy.typing as npt
 from models.face_box import box_from_landmarks
 from schemas.errors import UsageError
 
-__all__ = ["AnnotationError", "FaceOrigin", "LabelledFace", "read_rgb"]
-
 
 class AnnotationError(UsageError):
     """An annotation file is invalid; the message names file and line."""

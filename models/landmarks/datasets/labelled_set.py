@@ -8,8 +8,6 @@ from collections.abc import Iterator, Sequence
 from models.landmarks.datasets.labelled_face import LabelledFace
 from models.landmarks.datasets.labelled_video import LabelledVideo
 
-__all__ = ["LabelledSet"]
-
 
 @dataclasses.dataclass(frozen=True, slots=True, repr=False)
 class LabelledSet:

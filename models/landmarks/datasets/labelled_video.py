@@ -27,8 +27,6 @@ from models.landmarks.datasets.labelled_face import (
 )
 from models.landmarks.datasets.points import leaving_out_broken
 
-__all__ = ["FaceLabel", "Frame", "FrameSource", "LabelledVideo", "PictureFiles", "VideoFile"]
-
 Image = npt.NDArray[np.uint8]
 
 

@@ -13,8 +13,6 @@ from models.landmarks.datasets.points import (
 )
 from schemas.landmarks import LANDMARK_COUNT
 
-__all__ = ["read_landmark_csv"]
-
 
 def read_landmark_csv(
     table: Path, image_folder: Path, *, data_set: str = "", skipped: list[str] | None = None

@@ -12,8 +12,6 @@ from models.landmarks.datasets.labelled_face import AnnotationError
 from models.landmarks.datasets.labelled_video import FaceLabel, PictureFiles
 from models.landmarks.datasets.pts_files import read_pts_landmarks
 
-__all__ = ["PICTURE_SUFFIXES", "FileLabels", "by_number", "numbered_pictures", "numbered_pts"]
-
 PICTURE_SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".bmp")
 
 

@@ -11,8 +11,6 @@ import numpy.typing as npt
 from models.landmarks.datasets.labelled_face import AnnotationError
 from models.landmarks.evaluation.metrics import interocular_px
 
-__all__ = ["checked_landmarks", "leaving_out_broken", "parse_numbers"]
-
 
 def parse_numbers(where: str, texts: Sequence[str]) -> npt.NDArray[np.float32]:
     """The texts as (N,) float32.

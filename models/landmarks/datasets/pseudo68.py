@@ -18,8 +18,6 @@ from models.landmarks.evaluation.metrics import interocular_px, mean_distance_px
 from models.landmarks.face_measures import eye_openings
 from schemas.landmarks import LANDMARK_COUNT
 
-__all__ = ["LABELS_RIGHT", "read_pseudo68"]
-
 #: Horizontal bias of the teachers' labels (`LabelledFace.labels_right_px`) in interocular
 #: distances. Teachers were aligned to manual annotations, which have the same bias.
 LABELS_RIGHT: Final = 0.008

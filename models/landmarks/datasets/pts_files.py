@@ -14,8 +14,6 @@ from models.landmarks.datasets.labelled_face import AnnotationError, FaceOrigin,
 from models.landmarks.datasets.points import checked_landmarks, parse_numbers
 from schemas.landmarks import LANDMARK_COUNT
 
-__all__ = ["read_pts", "read_pts_landmarks", "read_pts_points"]
-
 
 def read_pts(path: Path, image: Path, origin: FaceOrigin) -> LabelledFace:
     """The face of one .pts file and its picture.

@@ -32,16 +32,8 @@ from models.landmarks.datasets.landmark_csv import read_landmark_csv
 from models.landmarks.datasets.points import leaving_out_broken
 from models.landmarks.datasets.pseudo68 import LABELS_RIGHT, read_pseudo68
 from models.landmarks.evaluation.metrics import interocular_px
-from schemas.choices import EVALUATION_SETS, TRAINING_SETS
+from schemas.choices import TRAINING_SETS
 from schemas.errors import UsageError
-
-__all__ = [
-    "EVALUATION_SETS",
-    "TRAINING_SETS",
-    "read_evaluation_set",
-    "read_training_sets",
-    "read_ytf68",
-]
 
 #: Sampling weight of each training set.
 _SHARES: Final = {"300w": 0.46, "turned": 0.14, "pseudo68": 0.14, "ytf68": 0.10}

@@ -23,8 +23,6 @@ from models.landmarks.datasets.labelled_video import LabelledVideo, VideoFile
 from models.landmarks.datasets.numbered_files import numbered_pictures, numbered_pts
 from models.landmarks.datasets.points import leaving_out_broken
 
-__all__ = ["SPLITS_SNAP", "read_snap_2dfe"]
-
 #: Words of paths, and what the papers' Tables 2 and 3 call them.
 _MOVEMENTS: Final[Mapping[str, str]] = {
     "nothing": "nothing", "static": "nothing", "none": "nothing",

@@ -27,8 +27,6 @@ from models.landmarks.datasets.points import checked_landmarks
 from models.landmarks.datasets.pts_files import read_pts_points
 from schemas.landmarks import LANDMARK_COUNT
 
-__all__ = ["read_talking_face"]
-
 #: Its own number of a point -> iBUG's.
 _COMMON: Final[Mapping[int, int]] = {27: 36, 29: 39, 34: 42, 32: 45, 67: 30, 48: 48, 54: 54}
 _EYES: Final = slice(27, 37)

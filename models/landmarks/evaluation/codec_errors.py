@@ -10,14 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from models.landmarks.networks.heatmap_codecs import (
-    GAUSSIAN_CODECS,
-    SIGMA_PX,
-    decode_heatmaps,
-    encode_heatmaps,
-)
-
-__all__ = ["DISTURBANCES", "Disturbance", "codec_errors_px", "disturbed_heatmaps"]
+from models.landmarks.card import SIGMA_PX
+from models.landmarks.networks.heatmap_codecs import decode_heatmaps, encode_heatmaps
+from schemas.choices import GAUSSIAN_CODECS
 
 #: Errors of networks are correlated between neighbouring pixels, so the noise is blurred.
 _NOISE_BLUR_PX: Final = 0.7

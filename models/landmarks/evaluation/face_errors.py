@@ -19,15 +19,6 @@ from models.landmarks.evaluation.metrics import (
 from models.landmarks.face_measures import eye_openings, mouth_opening
 from schemas.landmarks import COMMON_LANDMARKS, LANDMARK_COUNT
 
-__all__ = [
-    "LANDMARK_SUBSETS",
-    "OPENINGS",
-    "FaceErrors",
-    "ScaleErrors",
-    "errors_by_scale",
-    "labelled_groups",
-]
-
 #: Subsets of landmarks to average over, by size: all, and those shared with Talking Face.
 LANDMARK_SUBSETS: Final[Mapping[int, Sequence[int]]] = {
     LANDMARK_COUNT: range(LANDMARK_COUNT),

@@ -29,15 +29,6 @@ from models.landmarks.model import LandmarkModel
 from models.landmarks.training.augmentation import cut_crop
 from schemas.landmarks import LANDMARK_COUNT
 
-__all__ = [
-    "SAME_FACE_IOU",
-    "BoxesOfFace",
-    "detected_boxes",
-    "jittered_boxes",
-    "label_boxes",
-    "measure_faces",
-]
-
 Box = npt.NDArray[np.float32]
 #: The boxes to evaluate a face on; None for a missed detection.
 BoxesOfFace = Callable[[LabelledFace], Sequence[Box | None]]

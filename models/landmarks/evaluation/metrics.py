@@ -21,17 +21,6 @@ import numpy.typing as npt
 
 from schemas.landmarks import OUTER_EYE_CORNERS
 
-__all__ = [
-    "NORMALIZATIONS",
-    "LandmarkErrors",
-    "Normalization",
-    "box_diagonal_px",
-    "interocular_px",
-    "mean_distance_px",
-    "nrmse_percent",
-    "summarize_errors",
-]
-
 Normalization = Literal["interocular", "box-diagonal"]
 NORMALIZATIONS: Final[tuple[Normalization, ...]] = get_args(Normalization)
 

@@ -16,8 +16,6 @@ import scipy.stats
 
 from models.landmarks.evaluation.face_errors import FaceErrors
 
-__all__ = ["SpreadErrors", "spread_errors", "spread_scale"]
-
 _FIFTHS: Final = 5
 
 

@@ -13,8 +13,6 @@ from models.landmarks.datasets.labelled_face import FaceOrigin
 from models.landmarks.evaluation.face_errors import LANDMARK_SUBSETS, FaceErrors
 from models.landmarks.evaluation.metrics import interocular_px
 
-__all__ = ["MatchedFaces"]
-
 Array = npt.NDArray[np.float64]
 
 

@@ -12,8 +12,6 @@ from models.landmarks.external.layouts import LAYOUTS
 from schemas.errors import WeightsError
 from schemas.landmarks import LANDMARK_LAYOUT
 
-__all__ = ["EXTERNAL_FORMAT", "ExternalCard", "read_external_card"]
-
 EXTERNAL_FORMAT: Final = "facetracks external landmarks 1"
 _OUTPUTS: Final = ("heatmaps", "crop_px", "zero_to_one", "crop_units")
 _COLORS: Final = ("RGB", "BGR")

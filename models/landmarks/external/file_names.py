@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["is_onnx"]
-
 
 def is_onnx(weights: str | Path | None) -> bool:
     """Whether the file name is that of an ONNX network."""

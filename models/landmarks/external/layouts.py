@@ -47,8 +47,6 @@ from torch import Tensor
 
 from schemas.landmarks import LANDMARK_COUNT
 
-__all__ = ["LAYOUTS", "LandmarkLayout"]
-
 #: Source of one landmark: a point of the other layout, or two points and the weight of the first.
 _Source = int | tuple[int, int, float]
 

@@ -17,8 +17,6 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from schemas.errors import WeightsError
 
-__all__ = ["check_onnx"]
-
 _STANDARD: Final = ("", "ai.onnx")
 _UNBOUNDED: Final = ("Loop",)
 _MAX_BYTES: Final = 1 << 30

@@ -30,13 +30,6 @@ from models.landmarks.networks.landmark_network import LandmarkNetwork
 from models.onnx_session import open_session
 from schemas.errors import UsageError, WeightsError
 
-__all__ = [
-    "ExternalNetwork",
-    "onnx_device",
-    "onnx_runs_on_cuda",
-    "read_external_network",
-]
-
 _FLOATS: Final[Mapping[str, type[np.floating[Any]]]] = {
     "tensor(float16)": np.float16,
     "tensor(float)": np.float32,

@@ -14,8 +14,6 @@ from models.landmarks.networks.landmark_network import LandmarkNetwork
 from models.landmarks.networks.unet import UNet
 from schemas.choices import NETWORK_NAMES
 
-__all__ = ["NETWORK_NAMES", "build_network"]
-
 
 def build_network(name: str, landmark_count: int = 68, **settings: Any) -> LandmarkNetwork:
     """A freshly initialized network.

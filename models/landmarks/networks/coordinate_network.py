@@ -28,15 +28,6 @@ from models.landmarks.networks.landmark_network import (
 )
 from models.landmarks.networks.recurrent_cell import lstm_cell
 
-__all__ = [
-    "CROP_SIZE_PX",
-    "FEATURE_CHANNELS",
-    "WINDOW_FRAMES",
-    "CoordinateBlock",
-    "CoordinateNetwork",
-    "RecurrentCoordinateNetwork",
-]
-
 CROP_SIZE_PX: Final = 64
 WINDOW_FRAMES: Final = 3
 _CHANNELS: Final = (3, 32, 64, 128, 256, 512)

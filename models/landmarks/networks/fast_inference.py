@@ -35,15 +35,6 @@ from models.landmarks.networks.hourglass import StackedHourglass
 from models.landmarks.networks.landmark_network import LandmarkNetwork
 from models.landmarks.networks.unet import UNet
 
-__all__ = [
-    "FastForm",
-    "TemporalConvolution",
-    "compile_form",
-    "fast_form",
-    "fold_batch_norms",
-    "in_bfloat16",
-]
-
 Network = TypeVar("Network", bound=nn.Module)
 Step: TypeAlias = Callable[[Tensor], Any]
 _Convolution = nn.Conv2d | nn.Conv3d | nn.ConvTranspose2d

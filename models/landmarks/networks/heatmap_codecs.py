@@ -35,18 +35,7 @@ import torch
 from torch import Tensor
 
 from models.landmarks.card import SIGMA_PX
-from schemas.choices import CODECS, GAUSSIAN_CODECS
-
-__all__ = [
-    "CODECS",
-    "GAUSSIAN_CODECS",
-    "SIGMA_PX",
-    "decode_heatmaps",
-    "encode_heatmaps",
-    "read_places_and_spreads",
-    "soft_argmax",
-    "soft_argmax_spread",
-]
+from schemas.choices import CODECS
 
 #: An offset is half a pixel at most, and one more where the stencil is moved in from the edge.
 #: Larger values are noise, or a landmark outside of the map.

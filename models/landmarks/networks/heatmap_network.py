@@ -29,8 +29,6 @@ from models.landmarks.networks.landmark_network import (
 )
 from models.landmarks.networks.recurrent_cell import RecurrentCell, conv_lstm_cell
 
-__all__ = ["HeatmapBlock", "HeatmapNetwork"]
-
 _FILTERS: Final = 256
 _STEPS: Final = 5
 

@@ -22,8 +22,6 @@ from models.landmarks.networks.landmark_network import (
     last_frame,
 )
 
-__all__ = ["HOURGLASS_CROP_SIZE_PX", "StackedHourglass"]
-
 HOURGLASS_CROP_SIZE_PX: Final = 256
 _DEPTH: Final = 4
 _STRIDE: Final = 4

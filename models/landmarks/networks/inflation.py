@@ -29,8 +29,6 @@ from models.landmarks.networks.coordinate_network import FEATURE_CHANNELS, WINDO
 from models.landmarks.networks.landmark_network import LandmarkNetwork
 from schemas.errors import UsageError
 
-__all__ = ["Inflation", "inflate"]
-
 _COORDINATES: Final = frozenset({"2d", "3d", "2drnn", "3drnn"})
 _FAMILIES: Final = (
     _COORDINATES,

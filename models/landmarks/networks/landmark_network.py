@@ -15,8 +15,6 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-__all__ = ["LandmarkNetwork", "checked_crop_size", "init_xavier_uniform", "last_frame"]
-
 
 class LandmarkNetwork(nn.Module):
     """Base class: the attributes that a caller needs to feed a network and read its output.

@@ -13,8 +13,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-__all__ = ["RecurrentCell", "conv_lstm_cell", "lstm_cell"]
-
 #: (hidden, memory), each (B, C, ...).
 State = tuple[Tensor, Tensor]
 

@@ -16,8 +16,6 @@ from models.landmarks.networks.construction import build_network
 from models.landmarks.networks.fast_inference import FastForm, fast_form
 from models.landmarks.networks.landmark_network import LandmarkNetwork
 
-__all__ = ["NetworkCost", "measure_network"]
-
 #: Normalized crops and their windows to a network's output.
 _Reader: TypeAlias = Callable[[Tensor, Tensor], object]
 _WINDOW_FRAMES: Final = 3

@@ -27,8 +27,6 @@ from models.landmarks.networks.landmark_network import (
     last_frame,
 )
 
-__all__ = ["UNET_CHANNELS", "UNET_CROP_SIZE_PX", "UNet"]
-
 UNET_CROP_SIZE_PX: Final = 128
 #: Of the maps of side S/2, S/4, S/8, S/16 and S/32.
 UNET_CHANNELS: Final = (16, 32, 64, 96, 128)

@@ -14,8 +14,6 @@ import onnx
 
 from models.onnx_builder import GraphBuilder
 
-__all__ = ["unet_graph"]
-
 _HALVINGS = 5
 
 

@@ -25,15 +25,6 @@ from models.landmarks.datasets.labelled_face import LabelledFace
 from models.landmarks.training.occluders import occlude_landmarks
 from schemas.landmarks import FLIP_PERMUTATION
 
-__all__ = [
-    "AugmentationStrength",
-    "augment",
-    "cut_crop",
-    "cut_patch",
-    "flip_landmarks",
-    "reverse_window",
-]
-
 _PATCH_REACH: Final = 2.2
 #: Side of a patch, in sides of the crops that are cut of it.
 _PATCH_CROPS: Final = 4.5

@@ -20,8 +20,6 @@ from torch.utils.data import DataLoader, Dataset
 from models.landmarks.datasets.labelled_face import LabelledFace
 from models.landmarks.training.augmentation import AugmentationStrength, augment
 
-__all__ = ["BatchLoader", "BatchSettings", "WindowBatches"]
-
 #: Keeps the random numbers of a pass's order apart from those of a batch.
 _ORDER: Final = 1
 

@@ -23,8 +23,6 @@ from models.landmarks.model import LandmarkModel
 from models.landmarks.training.augmentation import cut_crop
 from schemas.landmarks import OUTER_EYE_CORNERS
 
-__all__ = ["convention_offsets", "moved_to_convention"]
-
 _BATCH: Final = 64
 
 

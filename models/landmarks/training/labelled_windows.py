@@ -22,8 +22,6 @@ from models.landmarks.datasets.labelled_set import LabelledSet
 from models.landmarks.datasets.labelled_video import LabelledVideo
 from schemas.errors import UsageError
 
-__all__ = ["hold_out", "windows_of_video"]
-
 
 def windows_of_video(
     video: LabelledVideo,

@@ -24,17 +24,6 @@ from models.landmarks.networks.hourglass import StackedHourglass
 from models.landmarks.networks.landmark_network import LandmarkNetwork
 from schemas.landmarks import OUTER_EYE_CORNERS
 
-__all__ = [
-    "HeatmapCentres",
-    "LandmarkLoss",
-    "heatmap_loss",
-    "landmark_loss",
-    "normalized_distance",
-    "soft_argmax_loss",
-    "spread_loss",
-    "squared_distance",
-]
-
 #: Centres of the target Gaussians: the landmarks, or the pixels that contain them.
 HeatmapCentres = Literal["fractional", "integer"]
 

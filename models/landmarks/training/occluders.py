@@ -11,8 +11,6 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Occluder", "occlude_landmarks"]
-
 Occluder = Literal["sunglasses", "mask", "hand"]
 _SMOOTH: Final = 4  # fractional bits of OpenCV's polygons
 

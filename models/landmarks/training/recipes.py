@@ -32,8 +32,6 @@ from models.landmarks.training.losses import HeatmapCentres
 from models.landmarks.training.schedules import CosineSchedule, PlateauSchedule, Schedule
 from schemas.choices import RECIPES
 
-__all__ = ["MODERN", "RECIPES", "Recipe", "recipe_for"]
-
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Recipe:

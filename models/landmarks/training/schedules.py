@@ -10,8 +10,6 @@ import math
 from collections.abc import Sequence
 from typing import Protocol
 
-__all__ = ["CosineSchedule", "PlateauSchedule", "Schedule"]
-
 
 class Schedule(Protocol):
     """The factor of the maximum learning rate."""

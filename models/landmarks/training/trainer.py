@@ -31,8 +31,6 @@ from models.landmarks.training.losses import landmark_loss
 from models.landmarks.training.recipes import MODERN, Recipe
 from schemas.errors import WeightsError
 
-__all__ = ["LandmarkTrainer"]
-
 #: The recipe of checkpoints that do not name theirs.
 _EARLIER_RECIPE: Final = MODERN.name
 

@@ -19,15 +19,6 @@ from scipy.signal import savgol_coeffs
 from models.stabilization.fitting.track_batch import TrackBatch
 from models.stabilization.stabilizers import OneEuro
 
-__all__ = [
-    "BASELINES",
-    "Baseline",
-    "BaselineKind",
-    "baseline_grid",
-    "run_baseline",
-    "tune_baseline",
-]
-
 #: Of the logarithms of parameters, where the grid's best is refined: inwards from its edge.
 _FIRST_STEP: Final = 0.1
 

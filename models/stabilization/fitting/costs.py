@@ -12,8 +12,6 @@ from models.stabilization.bayesian_filter import BayesianFilter
 from models.stabilization.filter_parameters import FilterParameters
 from models.stabilization.stabilizers import Stabilizer
 
-__all__ = ["batched_cost_us", "cost_us"]
-
 Array = npt.NDArray[np.float64]
 
 

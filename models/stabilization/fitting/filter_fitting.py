@@ -29,8 +29,6 @@ from models.stabilization.fitting.loss import LossWeights, StabilizerLoss
 from models.stabilization.fitting.track_batch import TrackBatch
 from models.stabilization.noise_level import centred_jitter
 
-__all__ = ["FitResult", "fit_by_gradient", "fit_by_nelder_mead", "run_filter", "start_from"]
-
 #: Variances never fall below this (units of a face of size 100).
 _LEAST_VARIANCE: Final = 1e-4
 _LEARNING_RATE: Final = 0.5

@@ -26,8 +26,6 @@ from models.stabilization.filter_parameters import FilterParameters
 from models.stabilization.fitting.track_batch import TrackBatch
 from models.stabilization.noise_level import running_noise
 
-__all__ = ["FilterGradient", "FilterRecursion"]
-
 Array = npt.NDArray[np.float64]
 
 

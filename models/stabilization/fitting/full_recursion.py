@@ -17,8 +17,6 @@ from models.stabilization.fitting.filter_gradient import FilterGradient
 from models.stabilization.fitting.track_batch import TrackBatch
 from models.stabilization.noise_level import running_noise
 
-__all__ = ["FullRecursion"]
-
 Array = npt.NDArray[np.float64]
 
 

@@ -15,8 +15,6 @@ import numpy.typing as npt
 from models.stabilization.fitting.track_batch import TrackBatch
 from schemas.landmarks import LANDMARK_COUNT
 
-__all__ = ["LossWeights", "StabilizerLoss"]
-
 #: |dp|^2 at which the time-delay term fades out: landmarks that move by half a unit a frame.
 #: Without it a still face, whose direction of motion means nothing, would dominate.
 _STILL: Final = LANDMARK_COUNT * 0.5**2

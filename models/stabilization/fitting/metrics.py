@@ -11,8 +11,6 @@ import numpy.typing as npt
 from models.stabilization.fitting.track_batch import TrackBatch
 from schemas.landmarks import OUTER_EYE_CORNERS
 
-__all__ = ["StabilityScores", "TuningCost", "score_tracks"]
-
 #: What a percent of NRMSE above the limit costs, in percent of stability. No filter gains as
 #: much stability by it, so the limit holds.
 _STRICTNESS: Final = 100.0

@@ -14,8 +14,6 @@ from models.stabilization.fitting.track_batch import TrackBatch
 from models.stabilization.mode_smoother import SmootherParameters, smooth_track
 from models.stabilization.stabilizers import Stabilizer
 
-__all__ = ["measured_jitter", "run_mode_smoother", "run_stabilizer", "tune_mode_smoother"]
-
 Array = npt.NDArray[np.float64]
 
 _REST_AGILITY: Final = (3.0, 10.0, 30.0)

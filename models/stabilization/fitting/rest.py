@@ -19,8 +19,6 @@ from scipy.ndimage import uniform_filter1d
 
 from models.stabilization.face_size import face_size_px
 
-__all__ = ["RestScores", "resting", "score_rest"]
-
 _WINDOW_SECONDS: Final = 0.5
 #: Speed of the averaged landmark, percent of the face's size a second, that still is rest.
 _REST_PERCENT: Final = 4.0

@@ -10,8 +10,6 @@ import numpy.typing as npt
 
 from models.synthesis.motion_tracks import MotionTrack
 
-__all__ = ["TrackBatch"]
-
 Array = npt.NDArray[np.float64]
 
 

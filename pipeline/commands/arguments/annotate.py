@@ -21,8 +21,6 @@ from pipeline.commands.command_parser import CommandParser, Subparsers, examples
 from pipeline.settings import ALLOWED_PROTOCOLS, AnnotateSettings
 from schemas.choices import PRECISIONS, STABILIZERS, USES
 
-__all__ = ["add_parser"]
-
 _DEFAULTS: Final = AnnotateSettings()
 #: Options of ours that are so like another are mistyped, and not Beam's.
 _MISTYPED: Final = 0.85

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pipeline.commands.command_parser import Subparsers, examples
 
-__all__ = ["add_parser"]
-
 
 def add_parser(subparsers: Subparsers) -> None:
     """Adds `compact` to the commands."""

@@ -6,8 +6,6 @@ from typing import Final
 
 from pipeline.commands.command_parser import Subparsers, examples
 
-__all__ = ["add_parser"]
-
 _SHELLS: Final = ("bash", "zsh", "tcsh")
 
 

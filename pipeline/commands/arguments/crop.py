@@ -7,8 +7,6 @@ from pipeline.commands.arguments.video_tracks import add_video_and_tracks
 from pipeline.commands.command_parser import Subparsers, examples
 from schemas.choices import CROP_FORMS
 
-__all__ = ["add_parser"]
-
 
 def add_parser(subparsers: Subparsers) -> None:
     """Adds `crop` to the commands."""

@@ -10,8 +10,6 @@ from pipeline.commands.argument_types import count, positive_int
 from schemas.choices import SET_KINDS, TRAINING_SETS
 from schemas.errors import UsageError
 
-__all__ = ["SET_HELP", "add_data_options", "add_track_options", "check_data_options"]
-
 SET_HELP: Final = (
     f"a labelled data set; KIND is one of {', '.join(SET_KINDS)}; SPLIT a part of it, where it "
     "has parts (a wrong one is answered with those there are); PATH its folder, for dlib the "

@@ -6,8 +6,6 @@ from pathlib import Path
 
 from pipeline.commands.command_parser import Subparsers, examples
 
-__all__ = ["add_parser"]
-
 
 def add_parser(subparsers: Subparsers) -> None:
     """Adds the command to the `facetracks` parser."""

@@ -15,8 +15,6 @@ from schemas.choices import (
 )
 from schemas.errors import UsageError
 
-__all__ = ["add_parser"]
-
 
 def add_parser(subparsers: Subparsers) -> None:
     """Adds `landmarks` to the group of `facetracks evaluate`."""

@@ -8,8 +8,6 @@ from pipeline.commands.argument_types import positive_int
 from pipeline.commands.arguments.data_options import add_track_options
 from pipeline.commands.command_parser import Subparsers, examples
 
-__all__ = ["add_parser"]
-
 
 def add_parser(subparsers: Subparsers) -> None:
     """Adds `stabilizers` to the group of `facetracks evaluate`."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pipeline.commands.arguments.data_options import SET_HELP
 from pipeline.commands.command_parser import Subparsers, examples
 
-__all__ = ["add_parser"]
-
 
 def add_parser(subparsers: Subparsers) -> None:
     """Adds `tracks` to the group of `facetracks evaluate`."""

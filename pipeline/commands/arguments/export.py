@@ -5,8 +5,6 @@ from __future__ import annotations
 from pipeline.commands.command_parser import Subparsers, examples
 from schemas.choices import EXPORT_FORMATS
 
-__all__ = ["add_parser"]
-
 
 def add_parser(subparsers: Subparsers) -> None:
     """Adds `export` to the commands."""

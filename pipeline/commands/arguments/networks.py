@@ -10,8 +10,6 @@ from schemas.choices import (
     NETWORK_NAMES,
 )
 
-__all__ = ["add_parser"]
-
 
 def add_parser(subparsers: Subparsers) -> None:
     """Adds the command to the `facetracks` parser."""

@@ -17,8 +17,6 @@ from pipeline.commands.argument_types import (
 from pipeline.commands.command_parser import Subparsers, examples
 from pipeline.settings import AnnotateSettings
 
-__all__ = ["add_parser"]
-
 _DEFAULTS: Final = AnnotateSettings()
 
 

@@ -6,8 +6,6 @@ from pipeline.commands.argument_types import file_name, positive_int
 from pipeline.commands.arguments.video_tracks import add_video_and_tracks
 from pipeline.commands.command_parser import Subparsers, examples
 
-__all__ = ["add_parser"]
-
 
 def add_parser(subparsers: Subparsers) -> None:
     """Adds `render` to the commands."""

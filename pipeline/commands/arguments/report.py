@@ -5,8 +5,6 @@ from __future__ import annotations
 from pipeline.commands.argument_types import count
 from pipeline.commands.command_parser import Subparsers, examples
 
-__all__ = ["add_parser"]
-
 
 def add_parser(subparsers: Subparsers) -> None:
     """Adds `report` to the commands."""

@@ -7,8 +7,6 @@ from pathlib import Path
 from pipeline.commands.argument_types import count, positive_float, positive_int
 from pipeline.commands.command_parser import Subparsers, examples
 
-__all__ = ["add_parser"]
-
 
 def add_parser(subparsers: Subparsers) -> None:
     """Adds `detector` to the `train` group."""

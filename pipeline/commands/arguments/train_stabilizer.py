@@ -11,8 +11,6 @@ from schemas.choices import (
     STABILIZERS,
 )
 
-__all__ = ["add_parser"]
-
 
 def add_parser(subparsers: Subparsers) -> None:
     """Adds `stabilizer` to the group of `facetracks train`."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 
-__all__ = ["add_video_and_tracks"]
-
 
 def add_video_and_tracks(parser: argparse.ArgumentParser) -> None:
     """Adds VIDEO and --tracks, as the group `input`."""

@@ -6,11 +6,12 @@ import pytest
 import safetensors.torch
 import torch
 
-from models.landmarks.model import LandmarkCard, load_landmark_model
+from models.landmarks.card import LandmarkCard
+from models.landmarks.model import load_landmark_model
 from models.landmarks.networks.coordinate_network import CoordinateNetwork
-from models.landmarks.networks.heatmap_codecs import CODECS
 from models.landmarks.networks.landmark_network import LandmarkNetwork
 from models.landmarks.torch_model import TorchLandmarkModel, save_landmark_weights
+from schemas.choices import CODECS
 from schemas.errors import UsageError, WeightsError
 
 

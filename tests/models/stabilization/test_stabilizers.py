@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from stabilizer_cases import make_track
 
 from models.stabilization.stabilizers import (
-    STABILIZERS,
     OneEuro,
     PassThrough,
     Sta,
@@ -18,6 +17,7 @@ from models.stabilization.stabilizers import (
     stabilizer_sha256,
 )
 from models.stabilization.weights import load_stabilizer_weights, save_stabilizer_weights
+from schemas.choices import STABILIZERS
 
 
 def face(x: float = 0.0, size: float = 100.0) -> np.ndarray:

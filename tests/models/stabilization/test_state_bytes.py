@@ -7,12 +7,9 @@ import pickle
 import numpy as np
 import pytest
 
-from models.stabilization.stabilizers import (
-    STABILIZERS,
-    stabilizer_factory,
-    stabilizer_parameters,
-)
+from models.stabilization.stabilizers import stabilizer_factory, stabilizer_parameters
 from models.stabilization.state_bytes import state_from_bytes, state_to_bytes
+from schemas.choices import STABILIZERS
 
 FRAMES = 150
 #: Held frames and speeds are most of it; parameters would be 148 kB more.

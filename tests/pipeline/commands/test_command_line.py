@@ -16,7 +16,7 @@ from schemas.errors import UsageError
 from schemas.landmarks import LANDMARK_LAYOUT
 from schemas.records import Video, VideoFailure
 from transforms.decoding.child import ChildSettings
-from transforms.decoding.window_builder import CropSpec
+from transforms.decoding.piece_builder import CropSpec
 from transforms.progress_board import Progress
 from transforms.storage.run_output import RunOutput
 from transforms.sum_videos import IncompleteVideo

@@ -16,14 +16,15 @@ from published_layouts import (
     write_talking_face,
 )
 
-from models.landmarks.datasets.sets import EVALUATION_SETS, read_evaluation_set
-from models.landmarks.model import LandmarkCard
+from models.landmarks.card import LandmarkCard
+from models.landmarks.datasets.sets import read_evaluation_set
 from models.landmarks.networks.construction import build_network
 from models.landmarks.precision import PrecisionCheck
 from models.landmarks.torch_model import save_landmark_weights
 from pipeline.commands import evaluate_landmarks
 from pipeline.commands.command_line import parse_command
 from pipeline.reports.landmark_report import MISSED_NOTE
+from schemas.choices import EVALUATION_SETS
 from schemas.errors import UsageError, WeightsError
 
 Evaluate = Callable[..., str]

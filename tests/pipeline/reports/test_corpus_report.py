@@ -18,8 +18,8 @@ from pipeline.reports.corpus_report import report
 from pipeline.reports.reason_advice import ADVICE
 from pipeline.reports.report_page import FIELDS, json_for_page, write_page
 from schemas.errors import OutputError
+from schemas.reasons import REASONS
 from schemas.records import Video, VideoFailure
-from schemas.videos import REASONS
 from transforms.stabilize_tracks import stabilize_segments
 from transforms.storage.parts import save_part
 from transforms.storage.run_output import RunOutput

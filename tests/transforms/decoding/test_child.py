@@ -15,8 +15,9 @@ from clips import drifting, write_clip
 from schemas.errors import DecodingError, VideoError
 from schemas.records import Video
 from tests.transforms.decoding.misbehaving_server import ANSWERS
-from transforms.decoding.child import ChildSettings, DecodingChild, kill_all_children
-from transforms.decoding.window_builder import CropSpec
+from transforms.decoding.child import ChildSettings, DecodingChild
+from transforms.decoding.child_process import kill_all_children
+from transforms.decoding.piece_builder import CropSpec
 
 SPEC = CropSpec(size_px=16, scale=1.2, window_frames=3)
 FRAMES = 60

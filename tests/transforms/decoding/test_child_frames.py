@@ -14,7 +14,7 @@ from schemas.errors import DecodingError
 from schemas.records import Video
 from transforms.decoding.child import ChildSettings, DecodingChild
 from transforms.decoding.frame_answer import Frame
-from transforms.decoding.window_builder import CropSpec
+from transforms.decoding.piece_builder import CropSpec
 
 SPEC = CropSpec(1, 1.0, 1)
 

@@ -4,7 +4,7 @@ import pytest
 
 from transforms.decoding.child import ChildSettings, DecodingChild
 from transforms.decoding.child_pool import enter_pool, kept_children, leave_pool, lent_child
-from transforms.decoding.window_builder import CropSpec
+from transforms.decoding.piece_builder import CropSpec
 
 SETTINGS = ChildSettings(CropSpec(16, 1.2, 3))
 OTHERS = ChildSettings(CropSpec(16, 1.2, 3), stall_seconds=5.0)

@@ -13,8 +13,8 @@ from segments import make_segment
 from schemas.errors import HostError
 from schemas.records import Video
 from transforms.decoding.child import ChildSettings, DecodingChild
+from transforms.decoding.piece_builder import CropSpec
 from transforms.decoding.safe_python import python_command, python_environment
-from transforms.decoding.window_builder import CropSpec
 
 SPEC = CropSpec(size_px=16, scale=1.2, window_frames=3)
 

@@ -14,14 +14,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from segments import make_segment
 
+from schemas.reasons import REASONS
 from schemas.records import Video
-from schemas.videos import REASONS
-from transforms.decoding.frame_answer import Frame
+from transforms.decoding.frame_answer import Frame, Frames
 from transforms.decoding.messages import (
     Answer,
     Done,
     Fault,
-    Frames,
     Measured,
     NeedsCopy,
     Picture,

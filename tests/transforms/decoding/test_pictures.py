@@ -9,7 +9,7 @@ from schemas.records import Video
 from transforms.decoding.child import ChildSettings, DecodingChild
 from transforms.decoding.messages import Picture, decode_answer, encode_answer
 from transforms.decoding.pictures import PictureRequest
-from transforms.decoding.window_builder import CropSpec
+from transforms.decoding.piece_builder import CropSpec
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,8 @@ from schemas.errors import DecodingError
 from schemas.records import Segment, SegmentLandmarks, SegmentWindows, Video
 from transforms.decode_windows import DecodeWindows, rest_after
 from transforms.decoding.child import ChildSettings, DecodingChild
-from transforms.decoding.window_builder import CropSpec, decode_windows
+from transforms.decoding.piece_builder import CropSpec
+from transforms.decoding.window_builder import decode_windows
 from transforms.storage.atomic_files import Folder
 from transforms.storage.parts import part_url, save_part, saved_parts
 from transforms.storage.run_output import RunOutput

@@ -6,8 +6,9 @@ import pytest
 from segments import make_segment
 
 from schemas.records import BOX_SOURCES, Segment, StreamMetadata, Video
+from transforms.decoding.piece_builder import CropSpec
 from transforms.decoding.reach import WINDOW_SECONDS
-from transforms.decoding.window_builder import CropSpec, decode_windows
+from transforms.decoding.window_builder import decode_windows
 
 SPEC = CropSpec(size_px=8, scale=1.0, window_frames=3)
 

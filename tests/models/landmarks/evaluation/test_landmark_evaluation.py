@@ -7,6 +7,7 @@ import torch
 
 from models.detection.detections import Detections
 from models.face_box import box_from_landmarks
+from models.landmarks.card import LandmarkCard
 from models.landmarks.datasets.labelled_face import AnnotationError, FaceOrigin, LabelledFace
 from models.landmarks.evaluation.measurement import (
     detected_boxes,
@@ -14,7 +15,7 @@ from models.landmarks.evaluation.measurement import (
     label_boxes,
     measure_faces,
 )
-from models.landmarks.model import LandmarkCard, LandmarkModel
+from models.landmarks.model import LandmarkModel
 from models.landmarks.networks.coordinate_network import CoordinateNetwork
 from models.landmarks.torch_model import TorchLandmarkModel
 from tests.models.landmarks.measured_errors import errors_on_boxes, errors_on_jittered_boxes

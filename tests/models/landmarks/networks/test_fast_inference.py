@@ -4,10 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from models.landmarks.networks.construction import NETWORK_NAMES, build_network
+from models.landmarks.networks.construction import build_network
 from models.landmarks.networks.fast_inference import TemporalConvolution, fast_form
 from models.landmarks.networks.heatmap_codecs import decode_heatmaps, encode_heatmaps
 from models.landmarks.networks.landmark_network import LandmarkNetwork
+from schemas.choices import NETWORK_NAMES
 
 _TOLERANCE_PX = 1e-4
 _EARLY = ("3d", "3drnn", "3dfcn", "3dfcrnn")

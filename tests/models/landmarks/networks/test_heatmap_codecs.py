@@ -7,12 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.landmarks.networks.heatmap_codecs import (
-    CODECS,
-    GAUSSIAN_CODECS,
-    decode_heatmaps,
-    encode_heatmaps,
-)
+from models.landmarks.networks.heatmap_codecs import decode_heatmaps, encode_heatmaps
+from schemas.choices import CODECS, GAUSSIAN_CODECS
 
 _EXACT = ("fractional", "log_difference", "taylor")
 _GRADIENTS = (*_EXACT, "soft_argmax")

@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from models.landmarks.networks.construction import NETWORK_NAMES, build_network
+from models.landmarks.networks.construction import build_network
 from models.landmarks.networks.coordinate_network import RecurrentCoordinateNetwork
 from models.landmarks.networks.recurrent_cell import lstm_cell
+from schemas.choices import NETWORK_NAMES
 
 _COUNTS = {
     "2d": 3_810_184,

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from models.face_box import DETECTOR_NOISE, box_from_landmarks, jitter_box
+from models.landmarks.card import LandmarkCard
 from models.landmarks.datasets.labelled_face import LabelledFace
-from models.landmarks.model import LandmarkCard
 from models.landmarks.training.augmentation import AugmentationStrength
 from models.landmarks.training.recipes import MODERN, Recipe, recipe_for
 from models.landmarks.training.schedules import PlateauSchedule

@@ -6,9 +6,9 @@ import math
 import pytest
 import torch
 
-from models.landmarks.networks.construction import NETWORK_NAMES
 from models.landmarks.training.recipes import MODERN, recipe_for
 from models.landmarks.training.schedules import CosineSchedule, PlateauSchedule
+from schemas.choices import NETWORK_NAMES
 
 
 def _optimizer(network: str) -> torch.optim.Optimizer:
