@@ -122,4 +122,5 @@ def stage_settings(output: str, settings: AnnotateSettings, runner: str) -> Grap
         settings.align_hints,
         settings.frame_rate,
         config["stabilizer_sha256"],
+        stabilize_grouped=runner == "FnApiRunner",
     )

@@ -36,6 +36,7 @@ class GraphSettings:
     their own. align_hints: Beam's resource hints of AlignFaces, min_ram and accelerator.
     fps: rows of so many frames a second only; None is of all.
     stabilizer_sha256: hex digest that the stabilizer's weights must have, if given.
+    stabilize_grouped: see StabilizeTracks.
     """
 
     run_output: RunOutput
@@ -48,6 +49,7 @@ class GraphSettings:
     align_hints: Mapping[str, str] = field(default_factory=dict)
     fps: Fraction | None = None
     stabilizer_sha256: str | None = None
+    stabilize_grouped: bool = False
 
 
 @dataclass
@@ -75,7 +77,11 @@ class AnnotateGraph(beam.PTransform):  # type: ignore[misc]
         parts = aligned | "SaveParts" >> SaveParts(place)
         outcomes = (parts, decoded.saved, decoded.failed) | "Outcomes" >> beam.Flatten()
         stabilize = StabilizeTracks(
-            place, settings.stabilizer, settings.fps, settings.stabilizer_sha256
+            place,
+            settings.stabilizer,
+            settings.fps,
+            settings.stabilizer_sha256,
+            settings.stabilize_grouped,
         )
         tracks = outcomes | "StabilizeTracks" >> stabilize
         failed = (selected.failed, planned["failed"], unreadable) | "Failures" >> beam.Flatten()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
 from typing import Any, TypeAlias
@@ -182,15 +182,8 @@ class _Walker:
             progress.part_urls.append(url)
 
 
-class _StabilizeFn(beam.DoFn):  # type: ignore[misc]
-    """Holds segments that come early; walks the rest; closes the video at the end of input.
-
-    State: bag and read-modify-write, and one event-time timer - what every runner has.
-    """
-
-    EARLY = BagStateSpec("early", PickleCoder())
-    PROGRESS = ReadModifyWriteStateSpec("progress", BytesCoder())
-    END = TimerSpec("end", TimeDomain.WATERMARK)
+class _WalkFn(beam.DoFn):  # type: ignore[misc]
+    """What both ways to stabilize share: the settings and the walker."""
 
     def __init__(
         self, run_output: RunOutput, stabilizer: str, fps: Fraction | None, expected: str | None
@@ -205,6 +198,40 @@ class _StabilizeFn(beam.DoFn):  # type: ignore[misc]
         check_digest("stabilizer weights", got, self._expected_sha256)
         self._parameters = stabilizer_parameters(self._stabilizer)
         self._walker = _Walker(self._run_output, stabilizer_factory(self._stabilizer))
+
+    def _unless_finished(self, progress: _Progress, walk: Callable[[], _Walked]) -> _Walked:
+        try:
+            return walk()
+        except FileNotFoundError:
+            # Parts go once the status row is there: another run, or a try before, wrote it.
+            if not self._run_output.is_finished(progress.segment.video):
+                raise
+            progress.done = True
+            return [], None
+
+
+class _GroupedFn(_WalkFn):
+    """Walks the segments of a video when all of them are there."""
+
+    def process(self, element: tuple[str, Iterable[SegmentOutcome]]) -> Iterator[VideoTracks]:
+        held = list(element[1])
+        progress = _Progress.of(held[0].segment, self._fps)
+        _, tracks = self._unless_finished(
+            progress, lambda: ([], self._walker.finish(progress, held))
+        )
+        if tracks is not None:
+            yield tracks
+
+
+class _StabilizeFn(_WalkFn):
+    """Holds segments that come early; walks the rest; closes the video at the end of input.
+
+    State: bag and read-modify-write, and one event-time timer - what every runner has.
+    """
+
+    EARLY = BagStateSpec("early", PickleCoder())
+    PROGRESS = ReadModifyWriteStateSpec("progress", BytesCoder())
+    END = TimerSpec("end", TimeDomain.WATERMARK)
 
     def process(
         self,
@@ -264,16 +291,6 @@ class _StabilizeFn(beam.DoFn):  # type: ignore[misc]
         progress: _Progress = state_from_bytes(content, self._parameters)
         return progress
 
-    def _unless_finished(self, progress: _Progress, walk: Callable[[], _Walked]) -> _Walked:
-        try:
-            return walk()
-        except FileNotFoundError:
-            # Parts go once the status row is there: another run, or a try before, wrote it.
-            if not self._run_output.is_finished(progress.segment.video):
-                raise
-            progress.done = True
-            return [], None
-
 
 def _added(a: SegmentStats, b: SegmentStats) -> SegmentStats:
     return SegmentStats(*(getattr(a, f.name) + getattr(b, f.name) for f in fields(SegmentStats)))
@@ -309,18 +326,21 @@ class StabilizeTracks(beam.PTransform):  # type: ignore[misc]
 
     fps: rows of the first frame of every 1/fps seconds only; None is of all frames.
     stabilizer_sha256: hex digest that the stabilizer's weights must have, if given.
+    grouped: waits for all outcomes of a video and needs no state: the FnApiRunner has one worker
+        for all keys of a stateful stage.
     """
 
     run_output: RunOutput
     stabilizer: str = "none"
     fps: Fraction | None = None
     stabilizer_sha256: str | None = None
+    grouped: bool = False
 
     def expand(self, outcomes: beam.PCollection[SegmentOutcome]) -> beam.PCollection[VideoTracks]:
         """Keys by video_id and walks the segments in order."""
-        walk = _StabilizeFn(self.run_output, self.stabilizer, self.fps, self.stabilizer_sha256)
-        return (
-            outcomes
-            | "ByVideo" >> beam.Map(_by_video).with_output_types(tuple[str, Any])
-            | "Walk" >> beam.ParDo(walk)
-        )
+        settings = self.run_output, self.stabilizer, self.fps, self.stabilizer_sha256
+        keyed = outcomes | "ByVideo" >> beam.Map(_by_video).with_output_types(tuple[str, Any])
+        if self.grouped:
+            whole = keyed | "Whole" >> beam.GroupByKey()
+            return whole | "WalkWhole" >> beam.ParDo(_GroupedFn(*settings))
+        return keyed | "Walk" >> beam.ParDo(_StabilizeFn(*settings))

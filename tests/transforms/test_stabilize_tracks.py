@@ -101,6 +101,23 @@ def test_a_segment_that_never_comes_is_a_failure_and_not_a_hang(run_output, gone
     assert rows_of(tracks).equals(rows_of(expected))
 
 
+def test_grouped_outcomes_give_the_same(run_output):
+    """Segments that come late, twice, not at all, and failures; three videos in one run."""
+    outcomes = saved(run_output, "a.mp4")
+    outcomes += [failure(part) for part in saved(run_output, "b.mp4")]
+    missing = saved(run_output, "c.mp4")
+    outcomes += [outcomes[1], missing[4], failure(missing[1]), missing[2]]
+    random.Random(0).shuffle(outcomes)
+    results = []
+    for grouped in (False, True):
+        stage = StabilizeTracks(run_output, "one-euro", grouped=grouped)
+        tracks = {one.video.video_id: one for one in outputs_of(outcomes, stage)}
+        rows = {name: rows_of(one) for name, one in tracks.items() if one.part_urls}
+        results.append(({name: without_times(one) for name, one in tracks.items()}, rows))
+    assert results[0] == results[1]
+    assert [len(results[1][i]) for i in (0, 1)] == [3, 2]
+
+
 def test_a_failed_segment_leaves_a_gap(run_output):
     outcomes = saved(run_output)
     outcomes[2] = failure(outcomes[2])
