@@ -39,6 +39,9 @@ def match_boxes(
     if min(gain.shape) == 1:
         i, j = np.unravel_index(gain.argmax(), gain.shape)
         return [(int(i), int(j))] if gain[i, j] else []
+    rows, columns = (places.tolist() for places in gain.nonzero())
+    if len(set(rows)) == len(set(columns)) == len(rows):  # no box has a choice
+        return list(zip(rows, columns, strict=True))
     from scipy.optimize import linear_sum_assignment  # takes 0.4 s, and few videos need it
 
     return [

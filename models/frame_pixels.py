@@ -8,6 +8,7 @@ other format goes through FFmpeg's conversion to RGB first.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -168,7 +169,8 @@ class StoredPlanes:
             return cls(*orientation, 8, None, [frame.to_ndarray(format="rgb24")], None)
         chroma = _PLANAR[base]
         grey = base == "gray" and int(frame.color_range) != _LIMITED_RANGE
-        to_rgb = _yuv_to_rgb(frame, bits, full=base.startswith("yuvj") or grey)
+        full = base.startswith("yuvj") or grey or int(frame.color_range) == _FULL_RANGE
+        to_rgb = _yuv_to_rgb(int(frame.colorspace), max(frame.width, frame.height), bits, full=full)
         return cls(*orientation, bits, chroma, _plane_views(frame, chroma, bits), to_rgb)
 
 
@@ -270,12 +272,11 @@ def _to_chroma(chroma: tuple[int, int] | None) -> Affine:
     return np.array([[1 / step_x, 0.0, 0.0], [0.0, 1 / step_y, 0.5 / step_y - 0.5]])
 
 
-def _yuv_to_rgb(frame: Any, bits: int, *, full: bool) -> npt.NDArray[np.float32]:
+@functools.lru_cache(16)
+def _yuv_to_rgb(colorspace: int, side_px: int, bits: int, *, full: bool) -> npt.NDArray[np.float32]:
     """(3, 4) map from (Y, U, V, 1) to 8-bit RGB. Untagged video: BT.709 from 1280 px up."""
-    default = 1 if max(frame.width, frame.height) >= 1280 else 6
-    kr, kb = _LUMA_WEIGHTS.get(int(frame.colorspace), _LUMA_WEIGHTS[default])
+    kr, kb = _LUMA_WEIGHTS.get(colorspace, _LUMA_WEIGHTS[1 if side_px >= 1280 else 6])
     kg = 1 - kr - kb
-    full = full or int(frame.color_range) == _FULL_RANGE
     y_scale, c_scale, y_zero = (1.0, 1.0, 0.0) if full else (255 / 219, 255 / 224, 16.0)
     v_r, u_b = 2 * (1 - kr) * c_scale, 2 * (1 - kb) * c_scale
     matrix = np.array(

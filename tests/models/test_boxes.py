@@ -26,6 +26,14 @@ def test_one_box_takes_the_one_that_it_overlaps_most():
     assert match_boxes(one, rows([50, 0, 60, 10]), min_iou=0.2) == []
 
 
+def test_boxes_without_a_choice_are_matched_in_order():
+    corners = np.array([[0, 0], [100, 0], [200, 0], [300, 0]])
+    boxes = np.hstack([corners, corners + 40])
+    found = (boxes + 2)[[2, 0, 3]]
+    assert match_boxes(found, boxes, min_iou=0.3) == [(0, 2), (1, 0), (2, 3)]
+    assert match_boxes(found, boxes + 50, min_iou=0.3) == []
+
+
 def test_iou_by_hand():
     boxes = [[0, 0, 10, 10], [5, 0, 15, 10], [20, 20, 30, 30], [4, 4, 4, 9]]
     expected = [

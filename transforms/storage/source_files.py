@@ -13,7 +13,6 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar
 from urllib.parse import unquote
 
-import aiohttp
 import fsspec
 
 from schemas.errors import HostError, SourceError
@@ -74,6 +73,8 @@ def resolve(url: str) -> tuple[Any, str]:
             return fsspec.filesystem("file"), unquote(path, errors="surrogateescape")
     options: dict[str, Any] = {}
     if url.startswith(("http://", "https://")):
+        import aiohttp  # takes 0.2 s, in each decoding child too
+
         wait = aiohttp.ClientTimeout(
             total=None, sock_connect=_answer_seconds, sock_read=_answer_seconds
         )
