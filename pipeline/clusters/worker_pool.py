@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import logging
+import signal
 import subprocess
 import sys
 import threading
@@ -23,7 +24,6 @@ from typing import Any, Final
 import grpc  # type: ignore[import-untyped]
 from apache_beam.portability.api import beam_fn_api_pb2, beam_fn_api_pb2_grpc
 
-from pipeline.clusters.processes import end_signal
 from transforms.decoding.safe_python import python_command, python_environment
 
 _LOGGER = logging.getLogger(__name__)
@@ -99,6 +99,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     with serve(args.port, args.host) as address:
         print(f"worker pool on {address}", flush=True)
         told_to_end.wait()
+
+
+def end_signal() -> threading.Event:
+    """Set when this process is told to end: SIGINT or SIGTERM."""
+    told = threading.Event()
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, lambda *_: told.set())
+    return told
 
 
 def _end(worker: subprocess.Popen[bytes]) -> None:

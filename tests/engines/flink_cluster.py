@@ -21,9 +21,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from pipeline.clusters.processes import ProcessGroup, answers, end_signal, free_port
+from pipeline.clusters.worker_pool import end_signal
 from tests.engines.jars import JAVA_OPTIONS, gather_jars
 from tests.engines.job_servers import external_workers, start_worker_pool
+from tests.engines.processes import ProcessGroup, answers, free_port
 
 __all__ = ["FlinkCluster", "FlinkPorts", "main", "run_flink"]
 

@@ -13,9 +13,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Final
 
-from pipeline.clusters.processes import ProcessGroup, answers, free_port
 from schemas.errors import UsageError
 from tests.engines.jars import JAVA_OPTIONS, cache_folder, gather_jars
+from tests.engines.processes import ProcessGroup, answers, free_port
 from transforms.decoding.safe_python import python_command, python_environment
 
 __all__ = [

@@ -12,7 +12,6 @@ import pytest
 from annotate_process import annotate
 from engine_tables import OPTIONS, assert_same_tables
 
-from pipeline.clusters.processes import ProcessGroup
 from tests.engines.jars import missing_tools
 from tests.engines.job_servers import (
     build_prism,
@@ -21,6 +20,7 @@ from tests.engines.job_servers import (
     start_spark_job_server,
     start_worker_pool,
 )
+from tests.engines.processes import ProcessGroup
 
 pytestmark = pytest.mark.engines
 

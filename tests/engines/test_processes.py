@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.clusters.processes import ProcessGroup, answers, free_port
+from tests.engines.processes import ProcessGroup, answers, free_port
 
 SLEEPS = (sys.executable, "-c", "import time; print('up', flush=True); time.sleep(600)")
 
