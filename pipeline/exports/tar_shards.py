@@ -6,7 +6,6 @@ import io
 import tarfile
 from collections.abc import Iterable
 from contextlib import ExitStack
-from types import TracebackType
 from typing import Any, Final
 
 from transforms.storage.atomic_files import Folder, atomic_file
@@ -34,13 +33,8 @@ class TarShards:
     def __enter__(self) -> TarShards:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stack.__exit__(kind, error, trace)
+    def __exit__(self, *error: Any) -> None:
+        self._stack.__exit__(*error)
 
     def add(self, members: Iterable[tuple[str, bytes]]) -> str:
         """Adds (name, content) of what must be in one shard; returns the shard's name."""

@@ -8,8 +8,7 @@ webdataset   TO/crops-000000.tar             0_000012.png and 0_000012.json a fr
 from __future__ import annotations
 
 from contextlib import ExitStack
-from types import TracebackType
-from typing import Protocol
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -33,12 +32,7 @@ class CropFiles(Protocol):
         """Writes the crop of a row of a run; returns its file below TO and its place there."""
         ...
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: Any) -> None:
         """Ends what is open; publishes none of it after an error."""
         ...
 
@@ -84,13 +78,8 @@ class ShardFiles:
         place = self._in_shard[shard] = self._in_shard.get(shard, -1) + 1
         return shard, place
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._shards.__exit__(kind, error, trace)
+    def __exit__(self, *error: Any) -> None:
+        self._shards.__exit__(*error)
 
 
 class ClipFiles:
@@ -131,14 +120,9 @@ class ClipFiles:
             stack.enter_context(out)
             return stack.pop_all(), out, 0
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: Any) -> None:
         for stack, _, _ in self._open.values():
-            stack.__exit__(kind, error, trace)
+            stack.__exit__(*error)
 
 
 def _png(image: Image) -> bytes:

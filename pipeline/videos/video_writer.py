@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final
 
 import av
@@ -81,18 +80,14 @@ class VideoWriter:
     def __enter__(self) -> VideoWriter:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: Any) -> None:
+        failed = error[0] is not None
         try:
-            if kind is None:
+            if not failed:
                 self._out.mux(self._stream.encode(None))
                 self._mux_sound(None)
         finally:
-            with contextlib.suppress(FFmpegError) if kind else contextlib.nullcontext():
+            with contextlib.suppress(FFmpegError) if failed else contextlib.nullcontext():
                 self._out.close()
 
     def write(self, pts: int, image: npt.NDArray[np.uint8]) -> None:
