@@ -23,9 +23,11 @@ class CommandParser(argparse.ArgumentParser):
     def __init__(self, *args: Any, **settings: Any) -> None:
         ours: dict[str, Any] = {"allow_abbrev": False, "formatter_class": _HelpFormatter}
         super().__init__(*args, **ours | settings)
-        # What the innermost parser says holds: `parser`, whether unknown options are Beam's,
-        # and what raises UsageError for options that do not go together.
-        self.set_defaults(parser=self, takes_beam_options=False, check=_accept)
+        # What the innermost parser says holds: `parser`, the module of `pipeline.commands` (for
+        # `facetracks train detector` train_detector), whether unknown options are Beam's, and
+        # what raises UsageError for options that do not go together.
+        module = "_".join(self.prog.split()[1:])
+        self.set_defaults(parser=self, module=module, takes_beam_options=False, check=_accept)
 
     def error(self, message: str) -> NoReturn:
         """Ends the program with status 2 and one line on stderr."""

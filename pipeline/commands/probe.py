@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from pipeline.commands.command_settings import settings_of
 from pipeline.probing.probe import ProbeSummary, probe
 from pipeline.settings import AnnotateSettings
 from transforms.storage.atomic_files import atomic_file, write_bytes
@@ -20,16 +21,7 @@ _NAMED = 20
 
 def run(args: argparse.Namespace) -> int:
     """Probes, prints what was found; returns 0."""
-    settings = AnnotateSettings(
-        weights=args.weights,
-        detector=args.detector,
-        device=args.device,
-        workers=args.workers,
-        stream=args.stream,
-        limit=args.limit,
-        allow_protocols=args.allow_protocols,
-    )
-    found = probe(args.inputs, settings, progress=not args.json)
+    found = probe(args.inputs, settings_of(AnnotateSettings, args), progress=not args.json)
     told = summary_of(found, args.on_workers or args.workers, args.price_per_hour)
     if args.to is not None:
         with atomic_file(str(args.to)) as path, path.open("wb") as file:

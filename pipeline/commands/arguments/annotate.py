@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from typing import Final
 
 from pipeline.commands.argument_types import (
@@ -21,7 +22,6 @@ from pipeline.commands.command_parser import CommandParser, Subparsers, examples
 from pipeline.settings import ALLOWED_PROTOCOLS, AnnotateSettings
 from schemas.choices import PRECISIONS, STABILIZERS, USES
 
-_DEFAULTS: Final = AnnotateSettings()
 #: Options of ours that are so like another are mistyped, and not Beam's.
 _MISTYPED: Final = 0.85
 _DESCRIPTION: Final = """\
@@ -50,7 +50,8 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     for add_group in (_input, _output, _quality, _machine, _cluster, _limits):
         add_group(parser)
-    parser.set_defaults(module="annotate", takes_beam_options=True, check=_check_beam_options)
+    parser.set_defaults(**dataclasses.asdict(AnnotateSettings()))
+    parser.set_defaults(takes_beam_options=True, check=_check_beam_options)
 
 
 def _group(parser: CommandParser, title: str, *commands: str) -> argparse._ArgumentGroup:
@@ -82,7 +83,6 @@ def _input(parser: CommandParser) -> None:
     add(
         "--allow-protocols",
         type=words,
-        default=_DEFAULTS.allow_protocols,
         metavar="NAME,...",
         help="protocols that inputs may use; `chain` allows chained URLs (default: "
         f"{','.join(ALLOWED_PROTOCOLS)})",
@@ -107,7 +107,6 @@ def _output(parser: CommandParser) -> None:
     add(
         "--retry",
         type=reasons,
-        default=_DEFAULTS.retry,
         metavar="REASON,...",
         help="do again what ended for these reasons; what is done otherwise stays",
     )
@@ -149,14 +148,12 @@ def _quality(parser: CommandParser) -> None:
     add(
         "--detector",
         type=detector,
-        default=_DEFAULTS.detector,
         metavar="SPEC",
         help="face detector: default, yunet:ONNX_FILE, or a weights file (default: %(default)s)",
     )
     add(
         "--stabilizer",
         type=stabilizer,
-        default=_DEFAULTS.stabilizer,
         metavar="|".join([*STABILIZERS, "FILE"]),
         help="filter for x and y, or weights of `train stabilizer`; x_raw and y_raw stay as they "
         "are (default: %(default)s)",
@@ -172,7 +169,6 @@ def _quality(parser: CommandParser) -> None:
     add(
         "--precision",
         choices=PRECISIONS,
-        default=_DEFAULTS.precision,
         help="numbers that the landmark network computes with; `evaluate landmarks --precision "
         "bfloat16` tells what the shorter ones cost (default: %(default)s)",
     )
@@ -194,13 +190,11 @@ def _machine(parser: CommandParser) -> None:
     add(
         "--workers",
         type=positive_int,
-        default=_DEFAULTS.workers,
         metavar="N",
         help="parallel workers (default: %(default)s, the cores up to 8)",
     )
     add(
         "--device",
-        default=_DEFAULTS.device,
         type=device,
         metavar="auto|cpu|cuda[:i]",
         help="where the landmark network runs (default: %(default)s)",
@@ -256,7 +250,6 @@ def _limits(parser: CommandParser) -> None:
     add(
         "--segment-seconds",
         type=positive_float,
-        default=_DEFAULTS.segment_seconds,
         metavar="S",
         help="videos are cut in pieces at least this long; the tracks do not depend on it "
         "(default: %(default)s)",
@@ -264,28 +257,24 @@ def _limits(parser: CommandParser) -> None:
     add(
         "--stall-seconds",
         type=positive_float,
-        default=_DEFAULTS.stall_seconds,
         metavar="S",
         help="a decoder that makes no progress for so long is killed (default: %(default)s)",
     )
     add(
         "--max-slowness",
         type=positive_float,
-        default=_DEFAULTS.max_slowness,
         metavar="S",
         help="seconds that decoding may take a second of video (default: %(default)s)",
     )
     add(
         "--max-memory-mb",
         type=positive_int,
-        default=_DEFAULTS.max_memory_mb,
         metavar="MB",
         help="memory that a decoding process may take (default: %(default)s)",
     )
     add(
         "--max-pixels",
         type=positive_int,
-        default=_DEFAULTS.max_pixels,
         metavar="N",
         help="pixels that a frame may have (default: %(default)s)",
     )

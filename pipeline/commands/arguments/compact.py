@@ -17,4 +17,3 @@ def add_parser(subparsers: Subparsers) -> None:
         epilog=examples("facetracks compact OUT", "facetracks compact s3://BUCKET/tracks"),
     )
     parser.add_argument("output", metavar="OUTPUT", help="the output folder or URL of annotate")
-    parser.set_defaults(module="compact")

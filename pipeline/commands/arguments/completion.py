@@ -22,4 +22,3 @@ def add_parser(subparsers: Subparsers) -> None:
         ),
     )
     parser.add_argument("shell", choices=_SHELLS, metavar="|".join(_SHELLS))
-    parser.set_defaults(module="completion")

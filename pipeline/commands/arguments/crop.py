@@ -52,4 +52,3 @@ def add_parser(subparsers: Subparsers) -> None:
     add("--max-blur", type=positive_float, metavar="BLUR", help="the tracks' blur")
     add("--max-cut-off", type=positive_float, metavar="SHARE", help="outside the picture, 0 to 1")
     add("--max-yaw", type=positive_float, metavar="DEG", help="turn of the head to either side")
-    parser.set_defaults(module="crop")

@@ -26,4 +26,3 @@ def add_parser(subparsers: Subparsers) -> None:
         metavar="DIR",
         help="folder for all of it (default: %(default)s)",
     )
-    parser.set_defaults(module="demo")

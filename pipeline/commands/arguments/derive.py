@@ -23,4 +23,3 @@ def add_parser(subparsers: Subparsers) -> None:
         "--videos", nargs="+", metavar="VIDEO_ID", help="only these; as in the videos table"
     )
     parser.add_argument("--overwrite", action="store_true", help="do everything again")
-    parser.set_defaults(module="derive")

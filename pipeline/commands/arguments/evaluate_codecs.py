@@ -25,4 +25,3 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     parser.add_argument("--seed", type=count, default=0, help="seed of every random choice")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    parser.set_defaults(module="evaluate_codecs")

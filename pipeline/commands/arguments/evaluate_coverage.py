@@ -28,4 +28,3 @@ def add_parser(subparsers: Subparsers) -> None:
         help="of a face (default: 40)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.set_defaults(module="evaluate_coverage")

@@ -40,4 +40,3 @@ def add_parser(subparsers: Subparsers) -> None:
         help="which videos; 'all' includes those that training saw (default: validation)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    parser.set_defaults(module="evaluate_detector")

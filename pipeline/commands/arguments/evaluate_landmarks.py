@@ -73,7 +73,7 @@ def add_parser(subparsers: Subparsers) -> None:
     add("--device", type=device, default="cpu", help="auto, cpu, cuda or cuda:i (default: cpu)")
     add("--threads", type=positive_int, default=1, help="CPU threads (default: 1)")
     add("--json", action="store_true", help="print JSON instead of tables")
-    parser.set_defaults(module="evaluate_landmarks", check=_check)
+    parser.set_defaults(check=_check)
 
 
 def _check(args: argparse.Namespace) -> None:

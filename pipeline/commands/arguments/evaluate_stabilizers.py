@@ -60,4 +60,3 @@ def add_parser(subparsers: Subparsers) -> None:
         help="instead: jitter at rest and lag on the raw landmarks of real video that annotate "
         "wrote to OUT",
     )
-    parser.set_defaults(module="evaluate_stabilizers")

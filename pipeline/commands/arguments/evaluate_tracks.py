@@ -32,4 +32,3 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     add("--skip-broken", action="store_true", help="leave out broken annotations and count them")
     add("--json", action="store_true", help="print JSON instead of tables")
-    parser.set_defaults(module="evaluate_tracks")

@@ -36,4 +36,3 @@ def add_parser(subparsers: Subparsers) -> None:
         help=f"one of {', '.join(EXPORT_FORMATS)}",
     )
     add("--to", required=True, metavar="FOLDER", help="the folder to write: a path or a URL")
-    parser.set_defaults(module="export")

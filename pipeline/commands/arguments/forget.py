@@ -23,4 +23,3 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "video_ids", nargs="+", metavar="VIDEO_ID", help="as the videos table has it in video_id"
     )
-    parser.set_defaults(module="forget")

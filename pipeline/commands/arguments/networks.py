@@ -45,4 +45,3 @@ def add_parser(subparsers: Subparsers) -> None:
         "--seconds", type=positive_float, default=2.0, help="time for each network (default: 2)"
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    parser.set_defaults(module="networks")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+import dataclasses
 
 from pipeline.commands.argument_types import (
     count,
@@ -16,8 +16,6 @@ from pipeline.commands.argument_types import (
 )
 from pipeline.commands.command_parser import Subparsers, examples
 from pipeline.settings import AnnotateSettings
-
-_DEFAULTS: Final = AnnotateSettings()
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -37,13 +35,7 @@ def add_parser(subparsers: Subparsers) -> None:
     add("inputs", nargs="+", metavar="INPUT", help="as annotate takes them")
     add("--limit", type=positive_int, metavar="N", help="only the first N videos")
     add("--stream", type=count, metavar="N", help="as in annotate")
-    add(
-        "--allow-protocols",
-        type=words,
-        default=_DEFAULTS.allow_protocols,
-        metavar="NAME,...",
-        help="as in annotate",
-    )
+    add("--allow-protocols", type=words, metavar="NAME,...", help="as in annotate")
     add = parser.add_argument_group("output").add_argument
     add(
         "-o",
@@ -56,25 +48,17 @@ def add_parser(subparsers: Subparsers) -> None:
     add("--to", type=file_name(".parquet"), metavar="FILE.parquet", help="write a row an input")
     add = parser.add_argument_group("quality").add_argument
     add("--weights", type=weights, metavar="fast|accurate|FILE", help="as in annotate")
-    add(
-        "--detector",
-        type=detector,
-        default=_DEFAULTS.detector,
-        metavar="SPEC",
-        help="as in annotate",
-    )
+    add("--detector", type=detector, metavar="SPEC", help="as in annotate")
     add = parser.add_argument_group("this machine").add_argument
     add(
         "--workers",
         type=positive_int,
-        default=_DEFAULTS.workers,
         metavar="N",
         help="parallel workers (default: %(default)s, the cores up to 8)",
     )
     add(
         "--device",
         type=device,
-        default=_DEFAULTS.device,
         metavar="auto|cpu|cuda[:i]",
         help="where the landmark network runs (default: %(default)s)",
     )
@@ -91,4 +75,4 @@ def add_parser(subparsers: Subparsers) -> None:
         metavar="PRICE",
         help="of one worker: tell what the run costs",
     )
-    parser.set_defaults(module="probe")
+    parser.set_defaults(**dataclasses.asdict(AnnotateSettings()))

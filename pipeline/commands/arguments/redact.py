@@ -44,4 +44,3 @@ def add_parser(subparsers: Subparsers) -> None:
         help="least margin around a face, as a share of the longer side of its box; it is wider "
         "where landmarks are unsure (default: 0.15)",
     )
-    parser.set_defaults(module="redact")

@@ -43,4 +43,3 @@ def add_parser(subparsers: Subparsers) -> None:
         help="of a contact sheet (default: 4)",
     )
     add("--raw", action="store_true", help="draw raw landmarks also where they hardly differ")
-    parser.set_defaults(module="render")

@@ -31,4 +31,3 @@ def add_parser(subparsers: Subparsers) -> None:
         help="inputs that get a picture, at most, spread over all; 0 reads no video for pictures "
         "(default: %(default)s)",
     )
-    parser.set_defaults(module="report")

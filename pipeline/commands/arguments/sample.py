@@ -33,4 +33,3 @@ def add_parser(subparsers: Subparsers) -> None:
         metavar="PX",
         help="width and height of the clip, an even number (default: %(default)s)",
     )
-    parser.set_defaults(module="sample")

@@ -64,4 +64,3 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--resume", action="store_true", help="go on from the checkpoint in --output"
     )
-    parser.set_defaults(module="train_detector")

@@ -159,7 +159,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--resume", action="store_true", help="go on from the checkpoints in OUTPUT"
     )
-    parser.set_defaults(module="train_landmarks", check=_check)
+    parser.set_defaults(check=_check)
 
 
 def _check(args: argparse.Namespace) -> None:

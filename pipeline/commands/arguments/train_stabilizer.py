@@ -85,4 +85,3 @@ def add_parser(subparsers: Subparsers) -> None:
         help="what the weights may be used for, for their card (default: research only, as the "
         "weights and labels do that shipped ones were fitted on)",
     )
-    parser.set_defaults(module="train_stabilizer")
