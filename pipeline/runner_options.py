@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.runners.portability.fn_api_runner import worker_handlers
 
 #: Prism splits slow bundles, if need be between elements of one key, and then runs both halves
 #: at the same time: a video's state would be in two places.
@@ -25,6 +26,9 @@ def runner_options(flags: Sequence[str], workers: int) -> tuple[PipelineOptions,
         name = str(runner).rpartition(".")[2]
         whole_bundles = [_WHOLE_BUNDLES] if name in _MAY_BE_PRISM else []
         return PipelineOptions([*flags, *whole_bundles]), name
+    # Beam 2.77 flushes buffers every second from another thread, sometimes in the middle of an
+    # element or timer, whose rest is then decoded as another. 0: only between elements.
+    worker_handlers.DATA_BUFFER_TIME_LIMIT_MS = 0
     mode = "multi_threading" if workers > 1 else "in_memory"
     ours = ["--runner=FnApiRunner", f"--direct_num_workers={workers}"]
     ours += [f"--direct_running_mode={mode}"]
