@@ -1,24 +1,26 @@
 """The face detector's network as an ONNX graph: `network.py` without torch, for inference.
 
-image (1, H, W, 3) uint8, H and W multiples of 64 -> four maps (1, 5, H / stride, W / stride)
+image (1, 3, H, W) float32, 0 is `NEUTRAL_GREY`, -> four maps (1, 5, H / stride, W / stride)
+
+H and W are multiples of 64. Pixels are divided by `PIXEL_SCALE` in the first convolution's weights.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
-import numpy.typing as npt
+import numpy as np
 import onnx
 
-from models.detection.weights_file import NEUTRAL_GREY, PIXEL_SCALE, DetectorConfig
+from models.detection.weights_file import PIXEL_SCALE, DetectorConfig, Tensors
 from models.onnx_builder import GraphBuilder
 
+_FIRST: Final = "stem.0.0.weight"
 #: Residual bodies of two plain 3x3 convolutions; the others are two separable ones a block.
 _PLAIN_STAGES: Final = (0, 1)
 
 
-def detector_graph(tensors: Mapping[str, npt.NDArray[Any]], config: DetectorConfig) -> bytes:
+def detector_graph(tensors: Tensors, config: DetectorConfig) -> bytes:
     """The network of these tensors as an ONNX model.
 
     Args:
@@ -28,9 +30,10 @@ def detector_graph(tensors: Mapping[str, npt.NDArray[Any]], config: DetectorConf
     Raises:
         KeyError, ValueError: the tensors belong to another network.
     """
-    shape = (1, "height", "width", 3)
-    graph = GraphBuilder(tensors, {"image": (onnx.TensorProto.UINT8, shape)})
-    x = graph.pixels("image", [NEUTRAL_GREY], [PIXEL_SCALE])
+    shape = (1, 3, "height", "width")
+    first = np.asarray(tensors[_FIRST], np.float32) / np.float32(PIXEL_SCALE)
+    graph = GraphBuilder({**tensors, _FIRST: first}, {"image": (onnx.TensorProto.FLOAT, shape)})
+    x = "image"
     for layer in range(2):
         x = _unit(graph, x, f"stem.{layer}", stride=2)
     down = []

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -58,9 +59,8 @@ class ConvFaceDetector:
         )
         self._strides_px = config.strides_px
         try:
-            self._session = open_session(detector_graph(tensors, config))
-            side = max(self._strides_px)
-            self._session.run(None, {"image": np.zeros((1, side, side, 3), np.uint8)})
+            self._session = open_session(detector_graph(tensors, config), arena=True)
+            self.detect(np.zeros((_MIN_SIDE_PX, _MIN_SIDE_PX, 3), np.uint8))
         except KeyError as error:
             raise WeightsError(f"does not fit its own config: missing {error}") from error
         except Exception as error:  # onnxruntime's errors have no common base class
@@ -75,11 +75,10 @@ class ConvFaceDetector:
         check_image(image)
         height, width = image.shape[:2]
         most = max(self._strides_px)
-        padded = np.full(
-            (1, _padded(height, most), _padded(width, most), 3), NEUTRAL_GREY, np.uint8
-        )
-        padded[0, :height, :width] = image
-        levels = self._session.run(None, {"image": padded})
+        planes = np.zeros((3, _padded(height, most), _padded(width, most)), np.float32)
+        for plane, channel in zip(planes, cv2.split(image), strict=True):
+            np.subtract(channel, np.float32(NEUTRAL_GREY), out=plane[:height, :width])
+        levels = self._session.run(None, {"image": planes[None]})
         boxes, scores = decode_levels(
             levels, self._strides_px, score_threshold=self.score_threshold
         )

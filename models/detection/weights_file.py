@@ -41,11 +41,11 @@ class DetectorConfig:
         score_threshold: where recall and precision balance.
     """
 
-    stem_channels: tuple[int, int] = (16, 32)
-    stage_channels: tuple[int, int, int, int] = (48, 64, 64, 64)
-    head_channels: int = 48
+    stem_channels: tuple[int, int] = (16, 16)
+    stage_channels: tuple[int, int, int, int] = (32, 64, 96, 96)
+    head_channels: int = 32
     input_longest_side_px: int = 640
-    score_threshold: float = 0.53
+    score_threshold: float = 0.6
 
     @property
     def strides_px(self) -> tuple[int, ...]:

@@ -31,37 +31,39 @@ def picture() -> np.ndarray:
     return image
 
 
-@pytest.mark.parametrize("quarters", [1, 3])
+@pytest.mark.parametrize("quarters", [1, 2, 3])
 def test_what_is_in_the_turned_box_is_in_the_box(quarters):
     image = np.arange(60, dtype=np.float32).reshape(6, 10)
-    x0, y0, x1, y1 = 1, 2, 4, 8
+    x0, y0, x1, y1 = 1, 2, 4, 5
     turned = np.rot90(image, quarters)[y0 : y1 + 1, x0 : x1 + 1]
     u0, v0, u1, v1 = turned_back(np.float32([[x0, y0, x1, y1]]), quarters, (6, 10))[0].astype(int)
     assert sorted(image[v0 : v1 + 1, u0 : u1 + 1].flat) == sorted(turned.flat)
 
 
 def test_a_sure_upright_face_is_all_that_is_looked_for():
-    detector = MarkedCorner({1: 0.65, 2: 0.9})
+    detector = MarkedCorner({1: 0.72, 2: 0.9})
     assert detect_any_roll(detector, picture()).boxes_xyxy_px.tolist() == [[2, 1, 5, 3]]
     assert detector.looks == 1
 
 
 def test_the_surer_side_counts_in_the_pixels_of_the_image():
     # Counterclockwise the top right corner comes to the top left, clockwise the bottom left one.
-    found = detect_any_roll(MarkedCorner({2: 0.8, 4: 0.7}), picture())
+    found = detect_any_roll(MarkedCorner({2: 0.8, 3: 0.6, 4: 0.7}), picture())
     assert found.boxes_xyxy_px.tolist() == [[10 - 1 - 3, 2, 10 - 1 - 1, 5]]
     assert found.scores.tolist() == pytest.approx([0.8])
     found = detect_any_roll(MarkedCorner({2: 0.7, 4: 0.8}), picture())
     assert found.boxes_xyxy_px.tolist() == [[1, 6 - 1 - 5, 3, 6 - 1 - 2]]
+    found = detect_any_roll(MarkedCorner({2: 0.7, 3: 0.8, 4: 0.7}), picture())
+    assert found.boxes_xyxy_px.tolist() == [[10 - 1 - 5, 6 - 1 - 3, 10 - 1 - 2, 6 - 1 - 1]]
 
 
 def test_a_face_on_its_side_must_be_sure():
-    assert len(detect_any_roll(MarkedCorner({2: 0.55}), picture())) == 0
+    assert len(detect_any_roll(MarkedCorner({2: 0.64}), picture())) == 0
 
 
 def test_an_unsure_upright_face_gives_way_to_one_on_its_side_that_is_surer():
     on_its_side = [[10 - 1 - 3, 2, 10 - 1 - 1, 5]]
-    found = detect_any_roll(MarkedCorner({1: 0.6, 2: 0.76}), picture())
+    found = detect_any_roll(MarkedCorner({1: 0.6, 2: 0.71}), picture())
     assert found.boxes_xyxy_px.tolist() == on_its_side
-    found = detect_any_roll(MarkedCorner({1: 0.6, 2: 0.74}), picture())
+    found = detect_any_roll(MarkedCorner({1: 0.6, 2: 0.69}), picture())
     assert found.boxes_xyxy_px.tolist() == [[2, 1, 5, 3]]
