@@ -208,4 +208,4 @@ def test_repeated_frames_are_one_sample(run):
         apart = np.abs(ours[::2] - run.points("repeated_frames_source.mp4", suffix=suffix))
         assert apart.mean() < 0.15
     boxes = [np.stack(t["box_xyxy_px"].to_numpy()) for t in (doubled, source)]
-    assert np.abs(boxes[0][::2] - boxes[1]).max() < 1.0
+    assert np.abs(boxes[0][::2] - boxes[1]).max() < 2.0  # px, of sides of 115 and 165
