@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from pipeline.annotate_clip import annotate_clip
     from pipeline.annotate_rows import AnnotateRows
     from pipeline.annotate_videos import AnnotateVideos
-    from pipeline.data.track_file import TrackRows, read_track_file
     from pipeline.exports.formats import ExportSummary, export_tracks
     from pipeline.manifests import ReadManifests
     from pipeline.outputs.compact_output import CompactSummary, compact
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from pipeline.videos.crop_plan import CropFilter
     from pipeline.videos.cropping import CropSummary, crop
     from pipeline.videos.redaction import redact
+    from pipeline.videos.track_file import TrackRows, read_track_file
     from schemas.errors import FacetracksError
     from schemas.landmarks import LANDMARKS
     from schemas.records import Video
@@ -94,7 +94,7 @@ _HOMES: Final = {
     "ReadManifests": ("pipeline", "manifests"),
     "ReportSummary": ("pipeline", "reports.corpus_report"),
     "RunSummary": ("pipeline", "annotate"),
-    "TrackRows": ("pipeline", "data.track_file"),
+    "TrackRows": ("pipeline", "videos.track_file"),
     "Video": ("schemas", "records"),
     "align": ("pipeline", "align_image"),
     "annotate": ("pipeline", "annotate"),
@@ -104,7 +104,7 @@ _HOMES: Final = {
     "compact": ("pipeline", "outputs.compact_output"),
     "crop": ("pipeline", "videos.cropping"),
     "export_tracks": ("pipeline", "exports.formats"),
-    "read_track_file": ("pipeline", "data.track_file"),
+    "read_track_file": ("pipeline", "videos.track_file"),
     "probe": ("pipeline", "probing.probe"),
     "read_tracks": ("transforms", "storage.output_tables"),
     "read_videos": ("transforms", "storage.output_tables"),

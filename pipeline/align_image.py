@@ -12,7 +12,8 @@ from models.crops import crop_to_image, fit_affine, pixel_size, sample_plane, sq
 from models.detection.detections import FaceDetector, check_image
 from models.detection.face_detector import load_face_detector
 from models.detection.rolled_faces import detect_any_roll
-from models.landmarks.model import LandmarkModel, load_landmark_model
+from models.landmarks.landmark_model import LandmarkModel
+from models.landmarks.model import load_landmark_model
 from schemas.landmarks import LANDMARK_COUNT
 
 

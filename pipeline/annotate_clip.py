@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from models.landmarks.model import LandmarkModel
+from models.landmarks.landmark_model import LandmarkModel
 from pipeline.annotate_videos import stage_settings
 from pipeline.graph import GraphSettings
 from pipeline.inputs import check_protocol, video_of

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from models.detection.detections import FaceDetector
-from models.landmarks.model import LandmarkModel
+from models.landmarks.landmark_model import LandmarkModel
 from models.stabilization.stabilizers import stabilizer_licence
 from schemas.errors import UsageError
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 import av
 
 from models.detection.detections import FaceDetector
-from models.landmarks.model import LandmarkModel
+from models.landmarks.landmark_model import LandmarkModel
 from models.stabilization.stabilizers import stabilizer_sha256
 from schemas.choices import STABILIZERS
 from schemas.errors import UsageError

@@ -30,6 +30,9 @@ GAUSSIAN_CODECS: Final = ("argmax", "quarter", "fractional", "log_difference", "
 #: All ways to read a heatmap.
 CODECS: Final = (*GAUSSIAN_CODECS, "soft_argmax")
 
+#: Standard deviation of a heatmap's Gaussian (FHR, "Training Setting"), heatmap pixels.
+SIGMA_PX: Final = 3.0
+
 #: How landmark networks are trained.
 RECIPES: Final = ("paper", "modern")
 

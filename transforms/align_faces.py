@@ -15,7 +15,8 @@ from apache_beam.utils.shared import Shared
 
 from models.crops import crop_to_image, pixel_size
 from models.frame_ticks import FrameTicks
-from models.landmarks.model import LandmarkModel, landmark_device, load_landmark_model
+from models.landmarks.landmark_model import LandmarkModel
+from models.landmarks.model import landmark_device, load_landmark_model
 from models.weights_digest import check_digest
 from schemas.landmarks import LANDMARK_COUNT
 from schemas.records import SegmentLandmarks, SegmentWindows

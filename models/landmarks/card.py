@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
-from schemas.choices import CODECS, NETWORK_NAMES, NETWORK_SETTINGS
+from models.tensor_file import read_tensors
+from schemas.choices import CODECS, NETWORK_NAMES, NETWORK_SETTINGS, SIGMA_PX
 from schemas.errors import WeightsError
 from schemas.landmarks import LANDMARK_COUNT, LANDMARK_LAYOUT
 
@@ -24,8 +26,6 @@ WEIGHTS_FORMAT: Final = "facetracks landmark weights 1"
 #: Fields added after the first weights files were written; a file without them gets the defaults.
 _LATER_FIELDS: Final = ("settings", "codec", "sigma_px", "spread_scale")
 _FIXED_FIELDS: Final = ("landmark_layout", "crop_convention", "color")
-#: Standard deviation of a heatmap's Gaussian (FHR, "Training Setting"), heatmap pixels.
-SIGMA_PX: Final = 3.0
 _MOST: Final = {
     "crop_size_px": 1024,
     "window_frames": 16,
@@ -117,6 +117,18 @@ def card_from_metadata(path: Path, metadata: Mapping[str, str]) -> LandmarkCard:
     check_crop_card(path, card)
     _check_network(path, card)
     return card
+
+
+def read_arrays(path: Path) -> tuple[dict[str, npt.NDArray[Any]], LandmarkCard]:
+    """The tensors of a weights file as they are stored, and its card.
+
+    Raises:
+        WeightsError: the file is missing, or is not a landmark weights file.
+    """
+    if not path.is_file():
+        raise WeightsError(f"landmark weights: no such file: {path}")
+    arrays, metadata = read_tensors(path)
+    return arrays, card_from_metadata(path, metadata)
 
 
 def check_crop_card(path: Path, card: LandmarkCard) -> None:

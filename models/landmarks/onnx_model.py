@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.landmarks.card import LandmarkCard
-from models.landmarks.model import LandmarkModel
+from models.landmarks.landmark_model import LandmarkModel
 from models.landmarks.networks.unet_graph import unet_graph
 from models.onnx_session import open_session
 from schemas.errors import WeightsError

@@ -20,9 +20,9 @@ from torch import Tensor, nn
 
 from models.atomic_write import atomic_write
 from models.devices import resolve_device
-from models.landmarks.card import LandmarkCard, card_metadata, check_frames
+from models.landmarks.card import LandmarkCard, card_metadata, check_frames, read_arrays
 from models.landmarks.external.onnx_network import ExternalNetwork
-from models.landmarks.model import LandmarkModel, read_arrays
+from models.landmarks.landmark_model import LandmarkModel
 from models.landmarks.networks.fast_inference import compile_form, fast_form, in_bfloat16
 from models.landmarks.networks.heatmap_codecs import decode_heatmaps, read_places_and_spreads
 from models.landmarks.networks.landmark_network import LandmarkNetwork

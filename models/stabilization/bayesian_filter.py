@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import cho_factor, cho_solve
 
-from models.stabilization.face_size import face_size_px
+from models.face_size import face_size_px
 from models.stabilization.filter_parameters import FilterParameters
 from models.stabilization.landmark_guards import FARTHEST_PX, JUMP_SIZES
 from models.stabilization.noise_level import NoiseLevel

@@ -24,7 +24,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from models.stabilization.face_size import size_of_moments_px
+from models.face_size import size_of_moments_px
 from models.stabilization.landmark_guards import FARTHEST_PX, fill_missing, is_jump
 from models.stabilization.lid_motion import give_back_lids, lid_noise
 from models.stabilization.mode_passes import Moments, smooth_modes, smooth_speeds

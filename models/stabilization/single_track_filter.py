@@ -12,13 +12,13 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from models.face_size import face_size_px
 from models.stabilization.bayesian_filter import (
     JUMP_DISTANCE2,
     SIZE_RATE,
     SMALLEST_SIZE_PX,
     BayesianFilter,
 )
-from models.stabilization.face_size import face_size_px
 from models.stabilization.filter_parameters import FilterParameters
 from models.stabilization.landmark_guards import FARTHEST_PX
 from schemas.landmarks import LANDMARK_COUNT

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.landmarks.datasets.labelled_face import FaceOrigin, LabelledFace
-from models.landmarks.evaluation.metrics import interocular_px
+from models.landmarks.metrics import interocular_px
 from models.landmarks.training.augmentation import cut_patch
 from models.synthesis.animated_clips import animate_still
 from models.synthesis.face_animation import FaceAnimation

@@ -14,7 +14,7 @@ import numpy as np
 
 from models.face_box import box_from_landmarks
 from models.landmarks.datasets.labelled_face import LabelledFace
-from models.landmarks.evaluation.metrics import interocular_px
+from models.landmarks.metrics import interocular_px
 from models.landmarks.training.augmentation import cut_patch
 from models.synthesis.animated_clips import animate_still
 from models.synthesis.face_animation import FaceAnimation

@@ -25,7 +25,7 @@ from models.detection.detections import FaceDetector
 from models.face_box import box_from_landmarks, jitter_box
 from models.landmarks.card import LandmarkCard
 from models.landmarks.datasets.labelled_video import LabelledVideo
-from models.landmarks.model import LandmarkModel
+from models.landmarks.landmark_model import LandmarkModel
 from models.synthesis.motion_tracks import MotionTrack
 from schemas.errors import UsageError
 

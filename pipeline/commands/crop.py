@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from pipeline.data.track_file import find_track_file, read_track_file
 from pipeline.videos.crop_plan import CropFilter
 from pipeline.videos.cropping import crop
+from pipeline.videos.track_file import find_track_file, read_track_file
 
 
 def run(args: argparse.Namespace) -> int:

@@ -8,9 +8,9 @@ from pipeline.annotate import annotate
 from pipeline.commands.annotate import EXIT_INCOMPLETE, summary_lines
 from pipeline.commands.render import render_contact_sheet, render_video
 from pipeline.commands.sample import compare_with_truth, write_sample
-from pipeline.data.track_file import find_track_file, read_track_file
 from pipeline.progress import ProgressDisplay
 from pipeline.settings import AnnotateSettings
+from pipeline.videos.track_file import find_track_file, read_track_file
 
 
 def run(args: argparse.Namespace) -> int:

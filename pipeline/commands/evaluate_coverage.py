@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from models.boxes import match_boxes
 from models.detection.face_detector import load_face_detector
-from pipeline.data.track_file import find_track_file, read_track_file
+from pipeline.videos.track_file import find_track_file, read_track_file
 from pipeline.videos.upright_frames import pixel_aspect, upright_frames, whole_video
 from schemas.errors import UsageError
 from transforms.decoding.box_sources import DetectedBoxes

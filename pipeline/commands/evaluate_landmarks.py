@@ -23,7 +23,8 @@ from models.landmarks.evaluation.measurement import (
     label_boxes,
     measure_faces,
 )
-from models.landmarks.model import LandmarkModel, load_landmark_model
+from models.landmarks.landmark_model import LandmarkModel
+from models.landmarks.model import load_landmark_model
 from models.landmarks.precision import PrecisionCheck
 from pipeline.data.labelled_sets import read_labelled_sets
 from pipeline.reports.error_curves import draw_error_curves

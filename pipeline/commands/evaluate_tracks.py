@@ -20,7 +20,6 @@ from models.landmarks.evaluation.measurement import SAME_FACE_IOU
 from models.landmarks.evaluation.track_errors import MatchedFaces
 from pipeline.data.labelled_sets import read_labelled_sets
 from pipeline.data.labelled_tracks import AnnotatedVideo
-from pipeline.data.track_file import TrackRows, find_track_file, read_track_file
 from pipeline.reports.landmark_report import (
     MISSED_NOTE,
     Measurement,
@@ -29,6 +28,7 @@ from pipeline.reports.landmark_report import (
     scale_rows,
     without_nan,
 )
+from pipeline.videos.track_file import TrackRows, find_track_file, read_track_file
 from schemas.errors import UsageError
 
 

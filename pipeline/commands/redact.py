@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from pipeline.data.track_file import find_track_file, read_track_file
 from pipeline.videos.redaction import redact
+from pipeline.videos.track_file import find_track_file, read_track_file
 
 
 def run(args: argparse.Namespace) -> int:

@@ -20,8 +20,8 @@ import numpy as np
 
 from models.crops import Affine, fit_affine, image_to_crop, square_affine
 from models.frame_pixels import FramePixels
-from pipeline.data.track_file import TrackRows, find_track_file, read_track_file
 from pipeline.reports.overlay import FaceOverlay, Image, draw_caption, draw_face
+from pipeline.videos.track_file import TrackRows, find_track_file, read_track_file
 from pipeline.videos.upright_frames import (
     check_tracks_match,
     pixel_aspect,

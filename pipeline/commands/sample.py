@@ -22,11 +22,11 @@ import pyarrow.parquet as pq
 
 from models.crop_trust import cut_off_share
 from models.face_box import box_from_landmarks
-from models.landmarks.evaluation.metrics import nrmse_percent
+from models.landmarks.metrics import nrmse_percent
 from models.synthesis.astronaut import ASTRONAUT_LANDMARKS_PX, load_astronaut
 from models.synthesis.face_animation import FaceAnimation
 from models.synthesis.face_motion import Pose, pose_at
-from pipeline.data.track_file import read_track_file
+from pipeline.videos.track_file import read_track_file
 from schemas.errors import UsageError
 from schemas.landmarks import (
     COORDINATE_CONVENTION,

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from models.landmarks.card import SIGMA_PX, LandmarkCard
+from models.landmarks.card import LandmarkCard
 from models.landmarks.evaluation.spread_errors import spread_scale
 from models.landmarks.networks.construction import build_network
 from models.landmarks.networks.inflation import inflate
@@ -32,7 +32,7 @@ from pipeline.commands.command_settings import settings_of
 from pipeline.data.training_data import TrainingData, TrainingSources, read_training_data
 from pipeline.reports.training_curves import can_draw, draw_training_curves
 from pipeline.reports.training_log import add_epoch, read_log
-from schemas.choices import NETWORK_SETTINGS
+from schemas.choices import NETWORK_SETTINGS, SIGMA_PX
 from schemas.errors import UsageError
 
 #: Heatmap pixels; a softmax that is wider than it must be loses detail.

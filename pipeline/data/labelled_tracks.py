@@ -13,7 +13,7 @@ from models.frame_pixels import FramePixels
 from models.landmarks.datasets.labelled_face import AnnotationError, FaceOrigin
 from models.landmarks.datasets.labelled_set import LabelledSet
 from models.landmarks.datasets.labelled_video import FaceLabel, Frame, LabelledVideo
-from pipeline.data.track_file import find_track_file, read_track_file
+from pipeline.videos.track_file import find_track_file, read_track_file
 from pipeline.videos.upright_frames import upright_frames, whole_video
 from schemas.errors import UsageError, VideoError
 from transforms.decoding.child_pool import kept_children

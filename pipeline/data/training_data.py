@@ -27,7 +27,8 @@ from models.landmarks.datasets.points import leaving_out_broken
 from models.landmarks.datasets.sets import read_evaluation_set, read_training_sets
 from models.landmarks.evaluation.face_errors import FaceErrors
 from models.landmarks.evaluation.measurement import jittered_boxes, measure_faces
-from models.landmarks.model import LandmarkModel, load_landmark_model
+from models.landmarks.landmark_model import LandmarkModel
+from models.landmarks.model import load_landmark_model
 from models.landmarks.training.augmentation import cut_patch
 from models.landmarks.training.label_convention import convention_offsets, moved_to_convention
 from models.landmarks.training.labelled_windows import hold_out, windows_of_video

@@ -20,6 +20,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from models.face_size import face_size_px
 from models.landmarks.blinks import find_blinks
 from models.landmarks.face_measures import (
     NEIGHBOUR_SECONDS,
@@ -30,7 +31,6 @@ from models.landmarks.face_measures import (
     visible_share,
 )
 from models.landmarks.head_pose import head_pose
-from models.stabilization.face_size import face_size_px
 from schemas.derived import BLINK_SCHEMA, DERIVED_SCHEMA, DERIVED_SCHEMA_VERSION
 from schemas.errors import OutputError
 from schemas.landmarks import LANDMARK_COUNT

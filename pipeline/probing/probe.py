@@ -22,7 +22,7 @@ import numpy as np
 import pyarrow as pa
 from tqdm import tqdm
 
-from models.landmarks.model import LandmarkModel
+from models.landmarks.landmark_model import LandmarkModel
 from pipeline.annotate_videos import stage_settings
 from pipeline.graph import GraphSettings
 from pipeline.inputs import find_inputs

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from models.landmarks.evaluation.face_errors import labelled_groups
-from models.landmarks.evaluation.metrics import NORMALIZATIONS, Normalization
+from models.landmarks.metrics import NORMALIZATIONS, Normalization
 from pipeline.reports.landmark_report import Measurement
 from schemas.landmarks import COMMON_LANDMARKS, LANDMARK_COUNT
 

@@ -15,8 +15,8 @@ from models.landmarks.evaluation.face_errors import (
     errors_by_scale,
     labelled_groups,
 )
-from models.landmarks.evaluation.metrics import NORMALIZATIONS, Normalization, summarize_errors
 from models.landmarks.evaluation.spread_errors import spread_errors
+from models.landmarks.metrics import NORMALIZATIONS, Normalization, summarize_errors
 
 MISSED_NOTE: Final = (
     "A missed face counts: as a failure in FR, as 0 in AUC; NRMSE and median are over the "

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from models.stabilization.face_size import face_size_px
+from models.face_size import face_size_px
 from schemas.landmarks import LANDMARK_COUNT
 
 #: Columns that are read; of those of files from before they were there, none.

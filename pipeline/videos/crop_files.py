@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.data.track_file import TrackRows
 from pipeline.exports.tar_shards import TarShards
 from pipeline.exports.text_files import json_text, rounded
+from pipeline.videos.track_file import TrackRows
 from pipeline.videos.upright_frames import check_sound, opened_sound
 from pipeline.videos.video_writer import VideoWriter
 from schemas.records import Segment

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.crops import square_affine
-from pipeline.data.track_file import TrackRows
+from pipeline.videos.track_file import TrackRows
 from schemas.errors import UsageError
 from schemas.landmarks import LANDMARKS
 

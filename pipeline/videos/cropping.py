@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from models.crops import image_to_crop
-from pipeline.data.track_file import TrackRows
 from pipeline.videos.crop_files import ClipFiles, CropFiles, PictureFiles, ShardFiles
 from pipeline.videos.crop_plan import CropFilter, crop_transforms, kept_rows, runs_of
+from pipeline.videos.track_file import TrackRows
 from pipeline.videos.upright_frames import (
     check_tracks_match,
     pixel_aspect,

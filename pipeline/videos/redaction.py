@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.crops import fit_affine, image_to_crop
-from pipeline.data.track_file import TrackRows
+from pipeline.videos.track_file import TrackRows
 from pipeline.videos.upright_frames import (
     check_sound,
     check_tracks_match,

@@ -24,8 +24,9 @@ from models.crops import crop_to_image, sample_plane, square_affine
 from models.face_box import DETECTOR_NOISE, box_from_landmarks, jitter_box
 from models.landmarks.card import LandmarkCard
 from models.landmarks.datasets.sets import read_evaluation_set
-from models.landmarks.evaluation.metrics import interocular_px
-from models.landmarks.model import LandmarkModel, load_landmark_model
+from models.landmarks.landmark_model import LandmarkModel
+from models.landmarks.metrics import interocular_px
+from models.landmarks.model import load_landmark_model
 from models.synthesis.animated_clips import animate_still
 from models.synthesis.animated_windows import can_be_animated
 from models.synthesis.face_motion import Pose

@@ -23,9 +23,9 @@ from models.boxes import iou
 from models.detection.detections import FaceDetector
 from models.detection.face_detector import load_face_detector
 from pipeline.annotate import annotate
-from pipeline.data.track_file import find_track_file, read_track_file
 from pipeline.settings import AnnotateSettings
 from pipeline.videos.redaction import face_covers, redact
+from pipeline.videos.track_file import find_track_file, read_track_file
 from pipeline.videos.upright_frames import upright_frames, whole_video
 
 CLIPS: Final = (

@@ -20,7 +20,7 @@ from models.detection.face_detector import load_face_detector
 from models.detection.rolled_faces import detect_any_roll
 from models.face_box import box_from_landmarks
 from models.landmarks.datasets.sets import read_evaluation_set
-from models.landmarks.evaluation.metrics import nrmse_percent
+from models.landmarks.metrics import nrmse_percent
 from models.landmarks.model import load_landmark_model
 
 _FOUND_IOU = 0.4

@@ -30,8 +30,8 @@ import pyarrow.parquet as pq
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from pipeline.data.track_file import find_track_file, read_track_file
 from pipeline.inputs import find_inputs
+from pipeline.videos.track_file import find_track_file, read_track_file
 from schemas.errors import BoxesError, ManifestError, UsageError
 from schemas.records import Segment, Video
 from tests.fuzz.samples import SAMPLES, made_up_tables, made_up_text

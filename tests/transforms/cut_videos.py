@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 
 from models.detection.detections import FaceDetector
 from models.detection.face_detector import load_face_detector
-from models.landmarks.model import LandmarkModel, load_landmark_model
+from models.landmarks.landmark_model import LandmarkModel
+from models.landmarks.model import load_landmark_model
 from schemas.records import Segment, SegmentPart, Video
 from transforms.align_faces import align_windows
 from transforms.decoding.box_sources import DetectedBoxes

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.landmarks.datasets.labelled_face import AnnotationError
-from models.landmarks.evaluation.metrics import interocular_px
+from models.landmarks.metrics import interocular_px
 
 
 def parse_numbers(where: str, texts: Sequence[str]) -> npt.NDArray[np.float32]:

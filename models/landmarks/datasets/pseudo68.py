@@ -14,8 +14,8 @@ import numpy.typing as npt
 from models.boxes import iou
 from models.landmarks.datasets.labelled_face import AnnotationError, FaceOrigin, LabelledFace
 from models.landmarks.datasets.labelled_video import VideoFile
-from models.landmarks.evaluation.metrics import interocular_px, mean_distance_px
 from models.landmarks.face_measures import eye_openings
+from models.landmarks.metrics import interocular_px, mean_distance_px
 from schemas.landmarks import LANDMARK_COUNT
 
 #: Horizontal bias of the teachers' labels (`LabelledFace.labels_right_px`) in interocular

@@ -31,7 +31,7 @@ from models.landmarks.datasets.labelled_face import LabelledFace
 from models.landmarks.datasets.landmark_csv import read_landmark_csv
 from models.landmarks.datasets.points import leaving_out_broken
 from models.landmarks.datasets.pseudo68 import LABELS_RIGHT, read_pseudo68
-from models.landmarks.evaluation.metrics import interocular_px
+from models.landmarks.metrics import interocular_px
 from schemas.choices import TRAINING_SETS
 from schemas.errors import UsageError
 

@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from models.landmarks.card import SIGMA_PX
 from models.landmarks.networks.heatmap_codecs import decode_heatmaps, encode_heatmaps
-from schemas.choices import GAUSSIAN_CODECS
+from schemas.choices import GAUSSIAN_CODECS, SIGMA_PX
 
 #: Errors of networks are correlated between neighbouring pixels, so the noise is blurred.
 _NOISE_BLUR_PX: Final = 0.7

@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from models.landmarks.datasets.labelled_face import FaceOrigin
-from models.landmarks.evaluation.metrics import (
+from models.landmarks.face_measures import eye_openings, mouth_opening
+from models.landmarks.metrics import (
     Normalization,
     box_diagonal_px,
     interocular_px,
     mean_distance_px,
 )
-from models.landmarks.face_measures import eye_openings, mouth_opening
 from schemas.landmarks import COMMON_LANDMARKS, LANDMARK_COUNT
 
 #: Subsets of landmarks to average over, by size: all, and those shared with Talking Face.

@@ -25,7 +25,7 @@ from models.face_box import jitter_box
 from models.landmarks.datasets.labelled_face import FaceOrigin, LabelledFace
 from models.landmarks.datasets.points import leaving_out_broken
 from models.landmarks.evaluation.face_errors import FaceErrors
-from models.landmarks.model import LandmarkModel
+from models.landmarks.landmark_model import LandmarkModel
 from models.landmarks.training.augmentation import cut_crop
 from schemas.landmarks import LANDMARK_COUNT
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from models.landmarks.datasets.labelled_face import FaceOrigin
 from models.landmarks.evaluation.face_errors import LANDMARK_SUBSETS, FaceErrors
-from models.landmarks.evaluation.metrics import interocular_px
+from models.landmarks.metrics import interocular_px
 
 Array = npt.NDArray[np.float64]
 

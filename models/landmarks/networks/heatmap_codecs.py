@@ -34,8 +34,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from models.landmarks.card import SIGMA_PX
-from schemas.choices import CODECS
+from schemas.choices import CODECS, SIGMA_PX
 
 #: An offset is half a pixel at most, and one more where the stencil is moved in from the edge.
 #: Larger values are noise, or a landmark outside of the map.

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from models.crops import crop_to_image
 from models.landmarks.datasets.labelled_face import LabelledFace
-from models.landmarks.model import LandmarkModel
+from models.landmarks.landmark_model import LandmarkModel
 from models.landmarks.training.augmentation import cut_crop
 from schemas.landmarks import OUTER_EYE_CORNERS
 

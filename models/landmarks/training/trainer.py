@@ -21,7 +21,7 @@ from models.atomic_write import atomic_write
 from models.crops import image_to_crop, square_affine
 from models.landmarks.card import LandmarkCard
 from models.landmarks.datasets.labelled_face import LabelledFace
-from models.landmarks.model import LandmarkModel
+from models.landmarks.landmark_model import LandmarkModel
 from models.landmarks.networks.construction import build_network
 from models.landmarks.networks.inflation import inflate
 from models.landmarks.networks.landmark_network import LandmarkNetwork

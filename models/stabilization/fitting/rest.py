@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import uniform_filter1d
 
-from models.stabilization.face_size import face_size_px
+from models.face_size import face_size_px
 
 _WINDOW_SECONDS: Final = 0.5
 #: Speed of the averaged landmark, percent of the face's size a second, that still is rest.

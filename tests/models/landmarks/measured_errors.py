@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from models.landmarks.datasets.labelled_face import LabelledFace
 from models.landmarks.evaluation.measurement import jittered_boxes, measure_faces
-from models.landmarks.model import LandmarkModel
+from models.landmarks.landmark_model import LandmarkModel
 
 
 def errors_on_jittered_boxes(

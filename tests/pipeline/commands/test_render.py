@@ -12,7 +12,7 @@ import pytest
 from pipeline.commands.command_line import parse_command
 from pipeline.commands.render import render_contact_sheet, render_video, run
 from pipeline.commands.sample import write_sample
-from pipeline.data.track_file import TrackRows, find_track_file, read_track_file
+from pipeline.videos.track_file import TrackRows, find_track_file, read_track_file
 from schemas.errors import UsageError, VideoError
 from schemas.tracks import TRACK_SCHEMA
 

@@ -11,7 +11,7 @@ from models.synthesis.astronaut import ASTRONAUT_LANDMARKS_PX, load_astronaut
 from models.synthesis.face_animation import FaceAnimation
 from models.synthesis.face_motion import pose_at
 from pipeline.commands.sample import compare_with_truth, write_sample
-from pipeline.data.track_file import read_track_file
+from pipeline.videos.track_file import read_track_file
 from schemas.errors import UsageError
 from schemas.tracks import TRACK_SCHEMA
 

@@ -11,11 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 from segments import box_at, split_parts
 
-from pipeline.data.track_file import find_track_file, read_track_file
 from pipeline.exports.exported_video import exported_videos
 from pipeline.outputs.compact_output import compact
 from pipeline.outputs.derive_tracks import derive_tracks
 from pipeline.outputs.forget_videos import forget
+from pipeline.videos.track_file import find_track_file, read_track_file
 from schemas.errors import OutputError
 from schemas.records import Video, VideoFailure
 from tests.pipeline.outputs.changing_store import ChangingStore

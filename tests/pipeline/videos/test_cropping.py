@@ -13,9 +13,9 @@ from clips import write_clip
 
 from models.crops import crop_to_image, image_to_crop
 from pipeline.commands.sample import write_sample
-from pipeline.data.track_file import TrackRows, read_track_file
 from pipeline.videos.crop_plan import CropFilter, crop_transforms, kept_rows, runs_of
 from pipeline.videos.cropping import crop
+from pipeline.videos.track_file import TrackRows, read_track_file
 from schemas.errors import UsageError
 
 

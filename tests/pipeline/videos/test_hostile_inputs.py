@@ -14,9 +14,9 @@ from pipeline.commands.evaluate_coverage import measure_coverage
 from pipeline.commands.render import render_contact_sheet, render_video, shown_size
 from pipeline.commands.sample import write_sample
 from pipeline.data.labelled_tracks import AnnotatedVideo
-from pipeline.data.track_file import read_track_file
 from pipeline.videos.cropping import crop
 from pipeline.videos.redaction import redact
+from pipeline.videos.track_file import read_track_file
 from schemas.errors import UsageError, VideoError
 from tests.hostile.encoding import Recipe, encode, moving
 

@@ -10,8 +10,8 @@ import pytest
 from clips import drifting, write_clip
 
 from pipeline.commands.sample import write_sample
-from pipeline.data.track_file import TrackRows, read_track_file
 from pipeline.videos.redaction import face_covers, hide_face, redact
+from pipeline.videos.track_file import TrackRows, read_track_file
 from schemas.errors import UsageError
 
 MILLISECOND = Fraction(1, 1000)

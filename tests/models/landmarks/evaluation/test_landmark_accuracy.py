@@ -9,8 +9,9 @@ from models.landmarks.evaluation.measurement import (
     jittered_boxes,
     measure_faces,
 )
-from models.landmarks.evaluation.metrics import Normalization
-from models.landmarks.model import LandmarkModel, load_landmark_model
+from models.landmarks.landmark_model import LandmarkModel
+from models.landmarks.metrics import Normalization
+from models.landmarks.model import load_landmark_model
 from tests.models.landmarks.measured_errors import errors_on_jittered_boxes
 
 

@@ -15,7 +15,7 @@ from models.landmarks.evaluation.measurement import (
     label_boxes,
     measure_faces,
 )
-from models.landmarks.model import LandmarkModel
+from models.landmarks.landmark_model import LandmarkModel
 from models.landmarks.networks.coordinate_network import CoordinateNetwork
 from models.landmarks.torch_model import TorchLandmarkModel
 from tests.models.landmarks.measured_errors import errors_on_boxes, errors_on_jittered_boxes

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from models.landmarks.card import LandmarkCard
-from models.landmarks.evaluation.metrics import nrmse_percent
+from models.landmarks.metrics import nrmse_percent
 from models.landmarks.model import DEFAULT_WEIGHTS, NAMED_WEIGHTS, load_landmark_model
 from models.landmarks.networks.heatmap_codecs import decode_heatmaps
 from models.landmarks.precision import PrecisionCheck

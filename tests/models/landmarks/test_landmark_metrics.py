@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from models.landmarks.evaluation.metrics import (
+from models.landmarks.metrics import (
     box_diagonal_px,
     interocular_px,
     nrmse_percent,
