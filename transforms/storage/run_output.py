@@ -109,8 +109,8 @@ class RunOutput:
         row = _printable(row)
         # The footer has the row too: to read it there takes a third of reading 33 columns.
         note = json.dumps({"work_key": self.work_key(video), "row": row}).encode()
-        schema = VIDEO_SCHEMA.with_metadata({METADATA_KEY: note})
-        table = pa.Table.from_pylist([row], schema=schema)
+        record = pa.RecordBatch.from_struct_array(pa.array([row], pa.struct(list(VIDEO_SCHEMA))))
+        table = pa.table(record).replace_schema_metadata({METADATA_KEY: note})
         # To memory first: Arrow writes each of the columns by calls of its own, and takes no path
         # that is no UTF-8. One row gains nothing by dictionaries, statistics or compression.
         content = pa.BufferOutputStream()
