@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import itertools
 import json
 import os
@@ -230,10 +231,12 @@ def finished_files(output: Path) -> dict[str, Stamp]:
 def files(output: Path, *patterns: str) -> dict[str, Stamp]:
     """The files below an output that are there, by name."""
     found = {}
-    for path in (path for pattern in patterns for path in output.glob(pattern)):
-        with contextlib.suppress(FileNotFoundError):  # it goes as we look
-            stat = path.stat()
-            found[str(path.relative_to(output))] = (stat.st_ino, stat.st_mtime_ns)
+    for pattern in patterns:
+        # Path.glob fails where a folder goes as it looks.
+        for name in glob.iglob(pattern, root_dir=output, include_hidden=True):  # noqa: PTH207
+            with contextlib.suppress(FileNotFoundError):
+                stat = (output / name).stat()
+                found[name] = (stat.st_ino, stat.st_mtime_ns)
     return found
 
 
