@@ -1,5 +1,5 @@
-"""Names that users choose by. The command line reads them, so they are here and not beside
-what they name: this module imports nothing.
+"""Names that users pass on the command line. They are here and not beside what they name,
+because this module imports nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ NETWORK_NAMES: Final = (
     "unet",
 )
 
-#: Settings that one network has and the others have not.
+#: Settings that only some networks have.
 NETWORK_SETTINGS: Final = {"hourglass": ("stacks", "features"), "unet": ("channels", "blocks")}
 
 #: Ways to read a heatmap that expect a Gaussian.
@@ -56,16 +56,16 @@ CROP_FORMS: Final = ("mp4", "png", "webdataset")
 #: Ways to hide a face.
 REDACTION_STYLES: Final = ("pixelate", "blur", "fill")
 
-#: Numbers that the landmark network computes with.
+#: Floating-point formats of the landmark network.
 PRECISIONS: Final = ("float32", "bfloat16")
 
 #: Uses of tracks that the licence of weights can be required to allow.
 USES: Final = ("commercial",)
 
-#: Landmark weights that ship, by name.
+#: Landmark weights in the package, by name.
 LANDMARK_WEIGHTS: Final = ("fast", "accurate", "default")
 
-#: Filters of tracks, beside weights files.
+#: Stabilizers; a weights file can be given instead.
 STABILIZERS: Final = ("none", "one-euro", "rts", "sta", "sta-offline")
 
 #: What a data folder may hold to measure landmark networks on.

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of a table, with what a reader needs to know of it."""
+    """One column of a table: name, Arrow type, unit and meaning."""
 
     name: str
     type: pa.DataType

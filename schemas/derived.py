@@ -9,7 +9,7 @@ import pyarrow as pa
 from schemas.columns import Column, to_schema
 from schemas.tracks import SCHEMA_VERSION_KEY, TRACK_COLUMNS
 
-#: Of both tables; rises with every change of their columns or of how they are computed.
+#: Of both tables; incremented when their columns or their computation change.
 DERIVED_SCHEMA_VERSION: Final = 1
 
 _KEYS: Final = ("video_id", "face_id", "frame_index", "pts", "pts_seconds")

@@ -45,11 +45,11 @@ class FacetracksError(Exception):
 
 
 class UsageError(FacetracksError):
-    """The command line, or a file it names, is not what it must be."""
+    """The command line, or a file it names, is invalid."""
 
 
 class ManifestError(UsageError):
-    """A manifest or a boxes file does not have the columns or values it must have."""
+    """A manifest or a boxes file lacks a required column or has an invalid value."""
 
 
 class WeightsError(FacetracksError):
@@ -57,13 +57,13 @@ class WeightsError(FacetracksError):
 
 
 class OutputError(FacetracksError):
-    """The output location cannot be written, or holds something that is not ours."""
+    """The output location cannot be written, or holds files of something else."""
 
 
 class HostError(FacetracksError):
     """This machine or installation fails, whatever the video: the run ends with one message.
 
-    It is never a video's verdict: after it is mended, the same command goes on.
+    It never becomes a video's status: once it is fixed, the same command resumes.
     """
 
 
@@ -72,7 +72,7 @@ class AccountingError(FacetracksError):
 
 
 class VideoError(FacetracksError):
-    """One video failed; `reason` is the class that its status row carries."""
+    """One video failed; `reason` is written in its status row."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)

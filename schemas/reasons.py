@@ -1,10 +1,10 @@
-"""Why inputs end as they do. Imports nothing: decoding children need it."""
+"""The values of `reason`. Imports nothing: decoding children need it."""
 
 from __future__ import annotations
 
 from typing import Final
 
-#: The classes that `reason` can take, with what they mean.
+#: The values that `reason` can take, with their meaning.
 REASONS: Final[dict[str, str]] = {
     "no_face": "ok, but no face was found in any frame",
     "not_found": "no such file or object",

@@ -1,4 +1,4 @@
-"""What travels between the stages, in the order it comes to be.
+"""Records that travel between the stages, in the order they are made.
 
     Video -> Segment -> SegmentWindows -> SegmentLandmarks -> SegmentPart -> VideoTracks
 
@@ -19,7 +19,7 @@ import numpy.typing as npt
 #: Where a row's box comes from.
 BOX_SOURCES: Final = ("detected", "interpolated", "given")
 
-#: What no video has more of; what comes from a decoding child is checked against it.
+#: Upper bounds that records from a decoding child are checked against.
 _MAX_COUNT: Final = 2**53
 _MAX_PTS: Final = 2**63 - 1
 _MAX_SECONDS: Final = 1e12
@@ -34,13 +34,13 @@ class Video:
     """One input video.
 
     Attributes:
-        video_id: names the video in the tables, and its track file.
+        video_id: the video's name in the tables, and that of its track file.
         uri: a path or any fsspec URL.
-        start_seconds: only the frames from here on, counted from the first pts; None is all.
-        stop_seconds: only the frames before, counted likewise; None is to the last.
+        start_seconds: first second to annotate, counted from the first pts; None is from the first.
+        stop_seconds: first second to leave out, counted likewise; None is to the last.
         boxes_uri: a Parquet or CSV of face boxes to use in place of the detector.
-        fingerprint: tells one version of the bytes from another: size and etag or modification
-            time. SelectVideos fills it in.
+        fingerprint: identifies a version of the bytes: size and etag or modification time.
+            SelectVideos fills it in.
     """
 
     video_id: str
@@ -53,19 +53,19 @@ class Video:
 
 @dataclass(frozen=True, slots=True)
 class StreamMetadata:
-    """What a container says of its video stream, before anything is decoded."""
+    """Metadata of a container's video stream, before anything is decoded."""
 
     codec: str
     pixel_format: str
     time_base: Fraction
     average_fps: Fraction | None
     frames_expected: int | None
-    duration_seconds: float | None  # of what is to be annotated, as the headers tell
+    duration_seconds: float | None  # of the range to annotate, by the headers
     sample_aspect_ratio: Fraction  # of a stored pixel
     start_pts: int = 0
     end_pts: int | None = None  # where the container says the frames end
-    bytes_missing: int = 0  # that the file lacks by its own account: it has been cut off
-    step_pts: int = 1  # the usual distance of two frames, by the first packets
+    bytes_missing: int = 0  # by which the file is shorter than its headers say: it is truncated
+    step_pts: int = 1  # the usual time between two frames, by the first packets
     stream_index: int = 0  # of the stream that was chosen, among all of the container
     streams: int = 1  # video streams that the container has, pictures among them
 
@@ -137,7 +137,7 @@ class Segment:
         return replace(self, own_start_pts=pts)
 
     def _place(self, seconds: float | None) -> int | None:
-        """The first pts at or after a time of the video, whose fraction is meant as written."""
+        """The first pts at or after a time of the video, taken as the decimal number written."""
         if seconds is None:
             return None
         exact = Fraction(seconds).limit_denominator(10**9)
@@ -149,7 +149,7 @@ class Segment:
         return after and (self.own_stop_pts is None or pts < self.own_stop_pts)
 
     def reports(self, pts: int) -> bool:
-        """Whether this segment tells of the frame at `pts`: its own, in the video's range."""
+        """Whether this segment reports the frame at `pts`: owned, and in the video's range."""
         start, stop = self.range_pts
         inside = (start is None or pts >= start) and (stop is None or pts < stop)
         return inside and self.owns(pts)
@@ -159,7 +159,7 @@ class Segment:
 class Seam:
     """The faces on the first frame past a segment's own, which the next segment owns.
 
-    Both segments decoded it, so the next segment's tracks find themselves in `track`.
+    Both segments decoded it, so the next segment's tracks are matched to `track` here.
     """
 
     pts: int
@@ -209,10 +209,10 @@ class SegmentRows:
     boxes_xyxy_px: npt.NDArray[np.float32]  # (M, 4)
     box_source: npt.NDArray[np.uint8]  # (M,) index into BOX_SOURCES
     scores: npt.NDArray[np.float32]  # (M,)
-    blur: npt.NDArray[np.float32]  # (M,) 0 sharp..1 blurred; NaN: cannot be told
+    blur: npt.NDArray[np.float32]  # (M,) 0 sharp..1 blurred; NaN: unknown
     cut_off: npt.NDArray[np.float32]  # (M,) share of the box outside the frame
     cuts_pts: npt.NDArray[np.int64]  # (C,) first frame of each new shot
-    # (R,) in order, frames that repeat one of frame_pts and have its rows, and (R,) which
+    # (R,) in order: pts of frames that repeat one of frame_pts; (R,): index into frame_pts
     repeat_pts: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     repeat_of: npt.NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
     # (L, 2) [start, stop) of owned frames that are known to be missing
@@ -244,24 +244,28 @@ class SegmentRows:
 
     @property
     def frames(self) -> int:
-        """Frames that these rows tell of, repeats among them."""
+        """Number of frames, repeats included."""
         return len(self.frame_pts) + len(self.repeat_pts)
 
     def _check_order(self) -> None:
         pts, frame = self.frame_pts, self.frame
         if pts.ndim != 1 or (pts[1:] <= pts[:-1]).any():
-            raise ValueError("frame_pts: got some that do not rise, expected each above the last")
+            raise ValueError(
+                "frame_pts: got values that do not rise, expected strictly increasing ones"
+            )
         if len(frame) and not (frame[0] >= 0 and frame[-1] < len(pts)):
             raise ValueError(f"frame: got {frame[0]} to {frame[-1]} of {len(pts)} frames")
         if (frame[1:] < frame[:-1]).any():
-            raise ValueError("frame: got some that fall, expected rows in the order of frames")
+            raise ValueError("frame: got decreasing values, expected rows in frame order")
         rows = np.stack([frame, self.track], axis=1)
         if len(rows) and (self.track.min() < 0 or len(np.unique(rows, axis=0)) < len(rows)):
-            raise ValueError("track: got some below 0, or twice on a frame")
+            raise ValueError("track: got negative values, or one twice on a frame")
         if self.cuts_pts.ndim != 1 or not np.isin(self.cuts_pts, pts).all():
-            raise ValueError("cuts_pts: got some that are no frame's")
+            raise ValueError("cuts_pts: got values that are not in frame_pts")
         if (self.repeat_pts[1:] <= self.repeat_pts[:-1]).any():
-            raise ValueError("repeat_pts: got some that do not rise, expected each above the last")
+            raise ValueError(
+                "repeat_pts: got values that do not rise, expected strictly increasing ones"
+            )
         if (self.lost_pts[:, 1:] <= self.lost_pts[:, :1]).any():
             raise ValueError("lost_pts: got a range that ends before it starts")
 
@@ -314,7 +318,7 @@ class SegmentLandmarks:
     rows: SegmentRows
     seam: Seam | None
     landmarks_px: npt.NDArray[np.float32]  # (M, 68, 2) px of the upright frame
-    spread_px: npt.NDArray[np.float32]  # (M, 68) expected distance from the truth; NaN: not told
+    spread_px: npt.NDArray[np.float32]  # (M, 68) expected distance from the truth; NaN: unknown
     stats: SegmentStats
 
     def __repr__(self) -> str:
@@ -326,7 +330,7 @@ class SegmentLandmarks:
 
 @dataclass(frozen=True, slots=True)
 class SegmentPart:
-    """A saved SegmentLandmarks: what crosses the shuffle in its place."""
+    """A reference to a saved SegmentLandmarks; crosses the shuffle in its place."""
 
     segment: Segment
     url: str
@@ -334,7 +338,7 @@ class SegmentPart:
 
 @dataclass(frozen=True, slots=True)
 class SegmentFailure:
-    """A segment that gave nothing, and why."""
+    """A segment without results, and why."""
 
     segment: Segment
     reason: str
@@ -352,7 +356,7 @@ class VideoFailure:
 
 @dataclass(frozen=True, slots=True)
 class VideoTracks:
-    """A whole video's tracks, stabilized, as parts in order, and what became of it."""
+    """A whole video's stabilized tracks as ordered parts, with its totals."""
 
     video: Video
     metadata: StreamMetadata
@@ -362,14 +366,14 @@ class VideoTracks:
     failures: tuple[SegmentFailure, ...]
     first_pts: int | None
     last_pts: int | None
-    frames: int  # repeats among them
+    frames: int  # repeats included
     faces: int
     rows: int
     stats: SegmentStats
     stabilize_seconds: float
     lost_pts: tuple[tuple[int, int], ...] = ()  # [start, stop) of missing frames, in order
-    repeats: int = 0  # frames that repeat the one before
-    face_ids: tuple[int, ...] | None = None  # the faces in the parts that count; None: all
+    repeats: int = 0  # frames that repeat the previous one
+    face_ids: tuple[int, ...] | None = None  # the faces to keep; None: all
 
 
 def _check_range(name: str, value: float | None, low: float, high: float) -> None:

@@ -10,8 +10,8 @@ import pyarrow as pa
 from schemas.columns import Column, to_schema
 from schemas.landmarks import LANDMARK_COUNT
 
-#: Rises with every change of the columns; files without a version are of version 1, which ends
-#: with `spread_px`. The columns that came since may be null: they are, read from older files.
+#: Incremented with every change of the columns. Files without a version have version 1, whose
+#: last column is `spread_px`. Later columns are nullable: they are null in rows of older files.
 TRACK_SCHEMA_VERSION: Final = 2
 #: Key of the version in the metadata of a Parquet file.
 SCHEMA_VERSION_KEY: Final = b"facetracks.schema_version"
@@ -22,7 +22,7 @@ COORDINATE_STEPS: Final = 64
 _COORDINATES: Final = pa.list_(pa.field("item", pa.float32(), nullable=False), LANDMARK_COUNT)
 _BOX: Final = pa.list_(pa.field("item", pa.float32(), nullable=False), 4)
 
-#: Columns that files of an older version do not have, and since which version they are there.
+#: Columns added later, with the version that added them.
 ADDED_SINCE: Final[dict[str, int]] = {}
 
 
@@ -68,9 +68,9 @@ OPTIONAL_COLUMNS: Final = frozenset({*RAW_COLUMNS, *ADDED_SINCE})
 class TrackFormat:
     """How much of a row track files keep.
 
-    full_precision: numbers as they were computed; otherwise rounded: coordinates to 1/64 px,
+    full_precision: unrounded numbers; otherwise rounded: coordinates to 1/64 px,
         `spread_px` to 3 %, head pose to 1/64 degree, `blur` and `cut_off` to 1/1024.
-    raw: whether there are `x_raw` and `y_raw`.
+    raw: whether `x_raw` and `y_raw` are written.
     """
 
     full_precision: bool = False

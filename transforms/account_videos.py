@@ -17,26 +17,26 @@ _Inputs: TypeAlias = tuple[beam.PCollection[Video], beam.PCollection[VideoFailur
 
 
 def account_video(video: Video, run_output: RunOutput) -> dict[str, Any]:
-    """The status row of a video, as OUTPUT has it.
+    """The status row of a video, read from OUTPUT.
 
-    Raises AccountingError where there is none.
+    Raises AccountingError if there is none.
     """
     status = run_output.read_status(video)
     if status is None:
-        raise AccountingError(f"{video.uri}: has no status row; expected one for every input")
+        raise AccountingError(f"{video.uri}: got no status row, expected one for every input")
     return status[0]
 
 
 @dataclass
 class AccountVideos(beam.PTransform):  # type: ignore[misc]
-    """Inputs, and the video_ids that ended, become status rows: one an input."""
+    """Inputs and finished video_ids become status rows: one per input."""
 
     run_output: RunOutput
 
     def expand(
         self, inputs: tuple[_Inputs, beam.PCollection[Video], beam.PCollection[str]]
     ) -> beam.PCollection[dict[str, Any]]:
-        """Joins inputs, what was selected of them, and ends by video_id; reads the rows back."""
+        """Joins inputs, selected videos and finished video_ids by video_id; reads the rows back."""
         (videos, failures), selected, ended = inputs
         return (
             {
@@ -72,7 +72,7 @@ class _ReadFn(CallsInParallel):
         self._run_output = run_output
 
     def process(self, keyed: tuple[str, dict[str, Iterable[Any]]]) -> Iterator[Any]:
-        # What was joined may lie with the runner: it is read here, not in a thread of ours.
+        # The joined iterables may be lazy and belong to the runner's thread: they are read here.
         yield from super().process((keyed[0], {k: list(v) for k, v in keyed[1].items()}))
 
     def call(self, keyed: tuple[str, dict[str, Iterable[Any]]]) -> list[dict[str, Any]]:
@@ -85,17 +85,19 @@ class _ReadFn(CallsInParallel):
 def _rows(
     keyed: tuple[str, dict[str, Iterable[Any]]], run_output: RunOutput
 ) -> Iterator[dict[str, Any]]:
-    """The rows of an id. Reading waits for the join: everything with this id has ended."""
+    """The rows of an id, read after the join: by then everything with this id has finished."""
     video_id, joined = keyed
     inputs = [*joined["videos"], *joined["failures"]]
     if not inputs:
-        raise AccountingError(f"{video_id}: ended, but was never an input")
+        raise AccountingError(f"{video_id}: got a finished video that is not among the inputs")
     if not list(joined["ended"]):
         # On an object store another run may have finished the same work, and removed its parts.
         selected = list(joined["selected"])
         if selected and all(run_output.is_finished(video) for video in selected):
             yield from (account_video(video, run_output) for video in inputs)
             return
-        raise AccountingError(f"{inputs[0].uri}: never ended; expected a row for every input")
+        raise AccountingError(
+            f"{inputs[0].uri}: never finished; expected a status row for every input"
+        )
     for video in inputs:
         yield account_video(video, run_output)

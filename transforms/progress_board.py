@@ -15,15 +15,15 @@ from schemas.records import Segment, Video
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A look at the board. Seconds are seconds of video."""
+    """A snapshot of the board. Seconds are seconds of video."""
 
     videos_done: int
     seconds_planned: float
     seconds_done: float
-    videos_known: int  # planned, or ended before
+    videos_known: int  # planned, or finished without planning
 
     def seconds_expected(self, videos: int) -> float:
-        """What `videos` will have in all, if those to come are like those known."""
+        """Estimated seconds of `videos` videos, extrapolated from those known."""
         return self.seconds_planned * videos / max(1, self.videos_known)
 
 
@@ -35,7 +35,7 @@ class ProgressBoard:
         self.clear()
 
     def clear(self) -> None:
-        """Forgets everything; a run starts."""
+        """Resets the board at the start of a run."""
         self._videos_done = 0
         self._videos_known = 0
         self._seconds_planned = 0.0
@@ -44,7 +44,7 @@ class ProgressBoard:
         self._seconds_underway: dict[tuple[str, int], float] = {}
 
     def video_planned(self, segments: list[Segment]) -> None:
-        """A video was cut in segments."""
+        """A video was split into segments."""
         with self._lock:
             self._videos_known += 1
             self._seconds_planned += segments[0].metadata.duration_seconds or 0.0
@@ -56,7 +56,7 @@ class ProgressBoard:
             self._videos_done += 1
 
     def segment_decoded(self, segment: Segment, frames: int) -> None:
-        """So many frames of a segment were decoded; it has not ended."""
+        """`frames` frames of an unfinished segment were decoded."""
         fps = segment.metadata.average_fps
         if fps:
             seconds = min(float(frames / fps), _share_seconds(segment))
@@ -72,7 +72,7 @@ class ProgressBoard:
             self._videos_done += self._segments_done[segment.video.video_id] == segment.count
 
     def read(self) -> Progress:
-        """How far it is now."""
+        """A snapshot of the progress."""
         with self._lock:
             return Progress(
                 self._videos_done,
@@ -83,7 +83,7 @@ class ProgressBoard:
 
 
 def _share_seconds(segment: Segment) -> float:
-    """The part of its video that a segment is taken to be."""
+    """A segment's share of its video's duration: all segments count alike."""
     return (segment.metadata.duration_seconds or 0.0) / segment.count
 
 

@@ -1,8 +1,7 @@
-"""Counters and distributions of a run: shown by the runner, summed up in run.json.
+"""Counters and distributions of a run: shown by the runner, summarized in run.json.
 
-Counters are named for what they count. Distributions of time are in milliseconds, because
-Beam's hold whole numbers; the name says so. CPU is in microseconds: the small pieces of small
-videos add up.
+Counters are named for what they count. Distributions of time are in milliseconds (suffix
+`_ms`), because Beam's hold integers. CPU time is in microseconds, so that short calls add up.
 """
 
 from __future__ import annotations
@@ -26,17 +25,17 @@ def count(name: str, number: int = 1) -> None:
 
 
 def record_seconds(stage: str, seconds: float) -> None:
-    """One piece of work of a stage took so long."""
+    """Records the wall time of one call of a stage."""
     Metrics.distribution(NAMESPACE, f"{stage}_ms").update(round(1000 * seconds))
 
 
 def record_cpu(stage: str, seconds: float) -> None:
-    """One piece of work of a stage took so much CPU."""
+    """Records the CPU time of one call of a stage."""
     Metrics.counter(NAMESPACE, f"{stage}{_CPU_SUFFIX}").inc(round(1e6 * seconds))
 
 
 def cpu_by_stage(counters: Mapping[str, int]) -> dict[str, float]:
-    """Seconds of CPU of each stage that a run's counters tell of."""
+    """CPU seconds by stage, from a run's counters."""
     return {
         name.removesuffix(_CPU_SUFFIX): count / 1e6
         for name, count in counters.items()
@@ -45,7 +44,7 @@ def cpu_by_stage(counters: Mapping[str, int]) -> dict[str, float]:
 
 
 def record_decode(stats: SegmentStats) -> None:
-    """The time that went into one SegmentWindows."""
+    """Records the time spent on one SegmentWindows."""
     record_cpu("decode", stats.decode_cpu_seconds)
     record_cpu("detect", stats.detect_cpu_seconds)
     record_cpu("crop", stats.crop_cpu_seconds)
@@ -55,6 +54,6 @@ def record_decode(stats: SegmentStats) -> None:
 
 
 def record_align(windows: int, seconds: float) -> None:
-    """One call of the landmark network, and how full it was."""
+    """Records the batch size and time of one call of the landmark network."""
     Metrics.distribution(NAMESPACE, "align_batch_windows").update(windows)
     record_seconds("align", seconds)

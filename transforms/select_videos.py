@@ -1,4 +1,4 @@
-"""SelectVideos: which videos are to be annotated, which are done, which cannot be read."""
+"""SelectVideos: splits videos into those to annotate, those done, and unreadable ones."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from transforms.storage.source_files import fingerprint, look_up, tells_versions
 def inspect_video(video: Video) -> Video:
     """The video with the fingerprint of its bytes, and of those of its boxes.
 
-    Raises SourceError where there is nothing to read.
+    Raises SourceError if the video cannot be read.
     """
     told = _identity(video.uri)
     if video.boxes_uri is not None:
         try:
             told += f"; boxes {_identity(video.boxes_uri)}"
-        except SourceError:  # who reads the boxes tells what is wrong with them
+        except SourceError:  # reading the boxes reports the error
             told += f"; boxes at {video.boxes_uri}"
     return replace(video, fingerprint=told)
 
 
 def _identity(uri: str) -> str:
-    """What tells the bytes at a place from others: where nothing does, the place itself."""
+    """Identifies the bytes at a URI; by the URI where the source has no version."""
     _, _, info = look_up(uri)
     told, tells = fingerprint(info), tells_versions(info)
     return told if tells else f"{told} at {uri}"
 
 
 class _InspectFn(CallsInParallel):
-    """Looks videos up; only a video whose bytes can be read is one to annotate."""
+    """Looks videos up; emits those that can be read and are not done."""
 
     def __init__(self, run_output: RunOutput, overwrite: bool, retry: frozenset[str]) -> None:
         self._run_output = run_output

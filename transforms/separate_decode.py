@@ -1,9 +1,9 @@
-"""SeparateDecode: a shuffle between decoding and aligning, so that they run on other workers.
+"""SeparateDecode: a shuffle between decoding and aligning, so that they run on different workers.
 
     CPU workers   DecodeWindows --- crops, 12 kB a face a frame ---> AlignFaces   GPU workers
 
-A runner fuses neighbouring stages; a Reshuffle keeps them apart. Crops cross it as one
-block of bytes a segment, which is not copied again when it is read.
+A runner fuses adjacent stages; a Reshuffle prevents it. The crops of a segment cross it as one
+block of bytes, which is read without a copy.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ beam.coders.registry.register_coder(SegmentWindows, SegmentWindowsCoder)
 
 @dataclass
 class SeparateDecode(beam.PTransform):  # type: ignore[misc]
-    """SegmentWindows stay what they are, and come to workers that may be others."""
+    """Passes SegmentWindows on unchanged, possibly to other workers."""
 
     def expand(self, windows: beam.PCollection[SegmentWindows]) -> beam.PCollection[SegmentWindows]:
         """Reshuffles; the type names the coder."""

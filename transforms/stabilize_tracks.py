@@ -45,19 +45,19 @@ from transforms.storage.run_output import RunOutput
 from transforms.storage.track_files import write_track_part
 from transforms.track_assembler import TrackAssembler
 
-#: What became of a segment.
+#: The result of a segment.
 SegmentOutcome: TypeAlias = SegmentPart | SegmentFailure
-#: What must wait, and the video when it is complete.
+#: Outcomes still waiting, and the video's tracks once it is complete.
 _Walked: TypeAlias = tuple[list[SegmentOutcome], VideoTracks | None]
 
 
 @dataclass(slots=True)
 class _Progress:
-    """How far a video has been walked; everything the next segment needs."""
+    """The state of a video between segments: everything the next one needs."""
 
     walk: TrackAssembler
-    segment: Segment  # the one walked last, or any
-    next_pts: int | None = None  # where the next one starts; None: nothing was walked yet
+    segment: Segment  # the last one processed, or any
+    next_pts: int | None = None  # where the next one starts; None: before the first
     done: bool = False
     geometry: FrameGeometry | None = None
     failures: list[SegmentFailure] = field(default_factory=list)
@@ -65,7 +65,7 @@ class _Progress:
     stats: SegmentStats = field(default_factory=SegmentStats)
     seconds: float = 0.0
     part_urls: list[str] = field(default_factory=list)
-    early: int = 0  # segments that came before their turn, and wait
+    early: int = 0  # segments that arrived early and wait
 
     @classmethod
     def of(cls, segment: Segment, fps: Fraction | None) -> _Progress:
@@ -74,19 +74,19 @@ class _Progress:
         return cls(TrackAssembler(segment.video.video_id, metadata.time_base, ticks), segment)
 
     def is_ahead(self, outcome: SegmentOutcome) -> bool:
-        """Whether it comes after what was walked."""
+        """Whether it comes after what was processed."""
         start = outcome.segment.own_start_pts
         if self.next_pts is None or start is None:
             return self.next_pts is None
         return start >= self.next_pts
 
     def lose_up_to(self, following: Segment | None) -> None:
-        """Walks past what never came before `following`, or before the end."""
+        """Records failures for the segments missing before `following`, or before the end."""
         first = 0 if self.next_pts is None else self.segment.index + 1
         stop = self.segment.count if following is None else following.index
-        for index in range(first, stop) or [max(0, first - 1)]:  # or a piece of one that did
+        for index in range(first, stop) or [max(0, first - 1)]:  # or a piece of one that arrived
             segment = replace(self.segment, index=index)
-            message = f"{segment.video.uri}: segment {index} of {segment.count} never came"
+            message = f"{segment.video.uri}: segment {index} of {segment.count} never arrived"
             self.failures.append(SegmentFailure(segment, "segment_lost", message))
         self.next_pts = None if following is None else following.own_start_pts
 
@@ -97,7 +97,7 @@ def stabilize_segments(
     stabilizer: str,
     fps: Fraction | None = None,
 ) -> VideoTracks:
-    """Stabilizes one video whose outcomes are all known; the plain twin of StabilizeTracks."""
+    """Stabilizes one video whose outcomes are all known: StabilizeTracks without Beam."""
     waiting = list(outcomes)
     progress = _Progress.of(waiting[0].segment, fps)
     shell = _Walker(run_output, stabilizer_factory(stabilizer))
@@ -105,14 +105,14 @@ def stabilize_segments(
 
 
 class _Walker:
-    """Walks segments and writes what becomes final as track parts."""
+    """Processes segments in order and writes final rows as track parts."""
 
     def __init__(self, run_output: RunOutput, new_stabilizer: Callable[[], Stabilizer]) -> None:
         self._run_output = run_output
         self._new_stabilizer = new_stabilizer
 
     def advance(self, progress: _Progress, waiting: list[SegmentOutcome]) -> _Walked:
-        """Takes what is next, and what is next then."""
+        """Processes outcomes as long as the next one is there."""
         by_start = {outcome.segment.own_start_pts: outcome for outcome in waiting}
         while progress.next_pts in by_start:
             if self._take(progress, by_start.pop(progress.next_pts)):
@@ -120,7 +120,7 @@ class _Walker:
         return [outcome for outcome in by_start.values() if progress.is_ahead(outcome)], None
 
     def finish(self, progress: _Progress, waiting: list[SegmentOutcome]) -> VideoTracks:
-        """Takes all there is; what never came leaves a gap and a failure."""
+        """Processes all outcomes; a missing segment leaves a gap and a failure."""
         ahead, tracks = self.advance(progress, waiting)
         while tracks is None:
             following = min(ahead, key=lambda o: o.segment.own_start_pts or 0, default=None)
@@ -132,7 +132,7 @@ class _Walker:
         return tracks
 
     def _take(self, progress: _Progress, outcome: SegmentOutcome) -> bool:
-        """Walks what comes next; whether it was the last."""
+        """Processes the next outcome; returns whether it was the last."""
         start, cpu_start = time.perf_counter(), time.thread_time()
         progress.segment, progress.next_pts = outcome.segment, outcome.segment.own_stop_pts
         if isinstance(outcome, SegmentFailure):
@@ -203,7 +203,7 @@ class _WalkFn(beam.DoFn):  # type: ignore[misc]
         try:
             return walk()
         except FileNotFoundError:
-            # Parts go once the status row is there: another run, or a try before, wrote it.
+            # Parts are removed after the status row is written, by another run or an earlier try.
             if not self._run_output.is_finished(progress.segment.video):
                 raise
             progress.done = True
@@ -224,9 +224,9 @@ class _GroupedFn(_WalkFn):
 
 
 class _StabilizeFn(_WalkFn):
-    """Holds segments that come early; walks the rest; closes the video at the end of input.
+    """Holds segments that arrive early, processes the rest, closes the video at the end of input.
 
-    State: bag and read-modify-write, and one event-time timer - what every runner has.
+    Uses a bag, a read-modify-write state and one event-time timer, which every runner supports.
     """
 
     EARLY = BagStateSpec("early", PickleCoder())
@@ -245,7 +245,7 @@ class _StabilizeFn(_WalkFn):
         done: list[VideoTracks] = []
         if not progress.done and progress.is_ahead(outcome):
             if outcome.segment.own_start_pts == progress.next_pts:
-                # Each touch of the bag costs milliseconds: in order, nothing ever waits in it.
+                # Each access to the bag costs milliseconds; segments in order never use it.
                 held = list(early.read()) if progress.early else []
                 waiting, tracks = self._unless_finished(
                     progress, lambda: self._walker.advance(progress, [*held, outcome])
@@ -260,9 +260,9 @@ class _StabilizeFn(_WalkFn):
                 early.add(outcome)
                 progress.early += 1
             state.write(state_to_bytes(progress, self._parameters))
-            if not progress.done:  # most videos are, by their only segment
+            if not progress.done:  # most videos have one segment
                 end.set(GlobalWindow().max_timestamp())
-        return done  # nothing for a segment that a retry brings twice
+        return done  # empty for a segment that a retry delivers twice
 
     @on_timer(END)  # type: ignore[untyped-decorator]
     def close(
@@ -284,7 +284,7 @@ class _StabilizeFn(_WalkFn):
         return done
 
     def _read(self, state: Any) -> _Progress | None:
-        """How far the video has been walked; None at its first segment."""
+        """The state of the video; None at its first segment."""
         content: bytes | None = state.read()
         if not content:
             return None
@@ -302,7 +302,7 @@ def _by_video(outcome: SegmentOutcome) -> tuple[str, SegmentOutcome]:
 
 @dataclass
 class SaveParts(beam.PTransform):  # type: ignore[misc]
-    """A SegmentLandmarks is saved and becomes the SegmentPart that stands in for it."""
+    """Saves each SegmentLandmarks and emits a SegmentPart that refers to it."""
 
     run_output: RunOutput
 
@@ -316,7 +316,7 @@ class SaveParts(beam.PTransform):  # type: ignore[misc]
 def _save(landmarks: SegmentLandmarks, run_output: RunOutput) -> TimestampedValue:
     part = save_part(run_output.staging(landmarks.segment.video), landmarks, STAGED_BYTES.inc)
     # BatchElements puts its batches at the end of the window, where StabilizeTracks has its
-    # timer; a runner may fire that while such elements are still on their way.
+    # timer; a runner may fire it while such elements are still in flight.
     return TimestampedValue(part, MIN_TIMESTAMP)
 
 
@@ -324,7 +324,7 @@ def _save(landmarks: SegmentLandmarks, run_output: RunOutput) -> TimestampedValu
 class StabilizeTracks(beam.PTransform):  # type: ignore[misc]
     """A video's SegmentOutcomes become one VideoTracks.
 
-    fps: rows of the first frame of every 1/fps seconds only; None is of all frames.
+    fps: write rows for the first frame of every 1/fps seconds only; None is all frames.
     stabilizer_sha256: hex digest that the stabilizer's weights must have, if given.
     grouped: waits for all outcomes of a video and needs no state: the FnApiRunner has one worker
         for all keys of a stateful stage.
@@ -337,7 +337,7 @@ class StabilizeTracks(beam.PTransform):  # type: ignore[misc]
     grouped: bool = False
 
     def expand(self, outcomes: beam.PCollection[SegmentOutcome]) -> beam.PCollection[VideoTracks]:
-        """Keys by video_id and walks the segments in order."""
+        """Keys by video_id and processes the segments in order."""
         settings = self.run_output, self.stabilizer, self.fps, self.stabilizer_sha256
         keyed = outcomes | "ByVideo" >> beam.Map(_by_video).with_output_types(tuple[str, Any])
         if self.grouped:

@@ -19,7 +19,7 @@ _NAMED: Final = 20
 
 @dataclass(frozen=True, slots=True, order=True)
 class IncompleteVideo:
-    """A video that ended partial or failed, and why."""
+    """A video with status partial or failed, and why."""
 
     video_id: str
     status: str
@@ -29,7 +29,7 @@ class IncompleteVideo:
 
 @dataclass(slots=True)
 class VideoTotals:
-    """What the status rows of a run add up to; of the incomplete ones it names a few."""
+    """Totals of a run's status rows, with the first few incomplete videos."""
 
     statuses: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
@@ -39,7 +39,7 @@ class VideoTotals:
 
     @property
     def videos(self) -> int:
-        """How many there are."""
+        """Number of videos."""
         return sum(self.statuses.values())
 
     def add(self, row: Mapping[str, Any]) -> None:
@@ -54,7 +54,7 @@ class VideoTotals:
             self._name([IncompleteVideo(*words)])
 
     def merge(self, other: VideoTotals) -> None:
-        """Adds another's."""
+        """Adds other totals."""
         self.statuses.update(other.statuses)
         self.reasons.update(other.reasons)
         self.frames += other.frames
@@ -93,7 +93,7 @@ class SumVideos(beam.PTransform):  # type: ignore[misc]
     url: str
 
     def expand(self, rows: beam.PCollection[Mapping[str, Any]]) -> beam.PCollection[VideoTotals]:
-        """Sums, so that the driver holds no row, and writes the sum."""
+        """Sums in the pipeline, so that the driver holds no row, and writes the totals."""
         return (
             rows
             | "Sum" >> beam.CombineGlobally(_SumFn())
@@ -114,7 +114,7 @@ def _write(totals: VideoTotals, url: str) -> VideoTotals:
 
 
 def read_totals(url: str) -> VideoTotals:
-    """What SumVideos wrote."""
+    """Reads totals that SumVideos wrote."""
     fields = json.loads(Folder(url).read_bytes())
     return VideoTotals(
         Counter(fields["statuses"]),

@@ -5,8 +5,8 @@
                                                         7' = 3 by the box both sides have
     face_id            0 0 0 0 | 0 0 0 ...
 
-The walk sees the segments of one video in order and keeps only what the next one needs,
-so its state is small however long the video is.
+The assembler takes the segments of one video in order and keeps only what the next one needs,
+so its state does not grow with the length of the video.
 """
 
 from __future__ import annotations
@@ -28,28 +28,28 @@ from models.stabilization.stabilizers import Stabilizer
 from schemas.records import BOX_SOURCES, Seam, SegmentLandmarks
 from schemas.tracks import TRACK_SCHEMA
 
-#: A face that comes back to its place within this time, in the same shot, keeps its id ...
+#: A face that reappears in its place within this time, in the same shot, keeps its id ...
 REACQUIRE_SECONDS: Final = 2.0
-#: ... and so does one that comes back within so many frames, in a video of few frames.
+#: ... and so does one that reappears within this many frames, in a video of low frame rate.
 REACQUIRE_FRAMES: Final = 3
-#: Frames further apart than this, and than so many times the step before, are no neighbours.
+#: A gap longer than this, and than `_STEP_GROWTH` times the previous step, breaks continuity.
 _SPARSE_SECONDS: Final = 15.0
 _STEP_GROWTH: Final = 3.0
 _REACQUIRE_IOU: Final = 0.3
-#: A face counts when at least one of its detections scored so high ...
+#: A face is kept if at least one of its detections has this score ...
 _SURE_SCORE: Final = 0.7
-#: ... and its landmarks' expected error is no more than this in the mean, in longer sides of its
-#: box. Of the faces of 52 real videos it is 0.025 at most; of stills of heads turned far, 0.04 in
-#: 95 of 100 and 0.08 in 99; of places without a face 0.044 and more, half of them above 0.12.
+#: ... and the mean expected error of its landmarks is at most this share of the box's longer side.
+#: Faces of 52 real videos have at most 0.025; stills of strongly turned heads 0.04 (p95) and 0.08
+#: (p99); false detections 0.044 or more, half of them above 0.12.
 _MAX_RELATIVE_SPREAD: Final = 0.05
 _SEAM_IOU: Final = 0.5
 
 
 @dataclass(slots=True)
 class _Row:
-    """A row whose stabilized landmarks are not settled yet, for one or more frames.
+    """A row whose stabilized landmarks are not final yet, for one or more frames.
 
-    These are the frame at `pts_seconds` and those that repeat it, as far as they are wanted.
+    These are the frame at `pts_seconds` and its repeats, without those that `ticks` leaves out.
     """
 
     pts_seconds: float
@@ -66,7 +66,7 @@ class _Row:
 
 @dataclass(slots=True)
 class _Face:
-    """A face on the last frame walked, with its filter."""
+    """A face on the last processed frame, with its filter."""
 
     face_id: int
     stabilizer: Stabilizer
@@ -86,7 +86,7 @@ class _Lost:
 
 @dataclass(slots=True)
 class _MeanSpread:
-    """Of a face's landmarks, in longer sides of its box; 0 where the network tells none."""
+    """Mean spread of a face's landmarks over the longer side of its box; 0 if unknown."""
 
     total: float = 0.0
     rows: int = 0
@@ -105,33 +105,33 @@ class _MeanSpread:
 
 @dataclass(slots=True)
 class TrackAssembler:
-    """Walks one video's segments in order.
+    """Assembles one video's segments, in order, into tracks.
 
     `add` and `skip` take the next segment, `finish` ends the video; each returns the rows
     that became final, in TRACK_SCHEMA, sorted by face_id, then frame_index. With `ticks`, only
-    the rows of these frames are given; nothing else about them changes.
+    rows of these frames are returned, with the same values.
     """
 
     video_id: str
     time_base: Fraction
     ticks: FrameTicks | None = None
-    frames: int = 0  # repeats among them
-    repeats: int = 0  # frames that repeat the one before, and have its rows
-    faces: int = 0  # ids given, those of unsure faces among them
+    frames: int = 0  # repeats included
+    repeats: int = 0  # frames that repeat the previous one
+    faces: int = 0  # ids assigned, those of discarded faces included
     rows: int = 0
     first_pts: int | None = None
     last_pts: int | None = None
-    shot: int = 0  # cuts walked past
+    shot: int = 0  # cuts so far
     _best_scores: list[float] = field(default_factory=list)  # by face_id
     _spreads: list[_MeanSpread] = field(default_factory=list)
     _face_rows: list[int] = field(default_factory=list)
     _active: dict[int, _Face] = field(default_factory=dict)  # by local track
     _lost: list[_Lost] = field(default_factory=list)
     _seam: Seam | None = None
-    _samples: int = 0  # frames but repeats
+    _samples: int = 0  # frames without repeats
     _seconds: float | None = None  # of the last one
     _step: float = 0.0  # seconds between the last two
-    _unbroken: int = 0  # the sample since which no step was too long for its neighbours
+    _unbroken: int = 0  # the first sample after the last long gap
     _pixel_aspect: float | None = None  # of the first frame
 
     def add(self, part: SegmentLandmarks, new_stabilizer: Callable[[], Stabilizer]) -> pa.Table:
@@ -140,7 +140,7 @@ class TrackAssembler:
             self._pixel_aspect = float(part.geometry.sample_aspect_ratio)
         rows, final = part.rows, self._new_table()
         if self._seam and not len(rows.frame_pts) and not part.segment.owns(self._seam.pts):
-            return final.table()  # a segment in a pause: a later one owns the seam
+            return final.table()  # no frames in this segment: a later one owns the seam
         self._cross_seam(part, final)
         cuts = set(rows.cuts_pts.tolist())
         bounds = np.searchsorted(rows.frame, np.arange(len(rows.frame_pts) + 1))
@@ -156,7 +156,7 @@ class TrackAssembler:
             tracks = {int(rows.track[r]) for r in here}
             for track in [t for t in self._active if t not in tracks]:
                 self._lose(track, final)
-            self._welcome(
+            self._start_tracks(
                 [r for r in here if int(rows.track[r]) not in self._active],
                 part,
                 seconds,
@@ -186,7 +186,7 @@ class TrackAssembler:
         return self._counted(final)
 
     def skip(self) -> pa.Table:
-        """Walks past a segment that gave nothing: every face ends before the gap."""
+        """Skips a segment without results: every face ends before the gap."""
         final = self._new_table()
         self._lose_all(final)
         self._seam = None
@@ -197,7 +197,7 @@ class TrackAssembler:
         return self.skip()
 
     def sure_faces(self) -> tuple[int, ...]:
-        """The ids of the faces that count: seen clearly at least once, with landmarks that fit."""
+        """The ids of faces to keep: a high score at least once, and a low mean spread."""
         measured = enumerate(zip(self._best_scores, self._spreads, strict=True))
         return tuple(
             face_id
@@ -206,14 +206,14 @@ class TrackAssembler:
         )
 
     def rows_of(self, face_ids: tuple[int, ...]) -> int:
-        """How many rows some faces have."""
+        """Number of rows of these faces."""
         return sum(self._face_rows[face_id] for face_id in face_ids)
 
     def _new_table(self) -> _RowTable:
         return _RowTable(self.video_id, self._pixel_aspect or 1.0)
 
     def _places(self, shown: list[int]) -> list[tuple[int, int, float]]:
-        """Number, pts and seconds of the frames that show the same, as far as they are wanted."""
+        """Index, pts and seconds of a frame and its repeats, without those `ticks` leaves out."""
         wanted = [True] * len(shown)
         if self.ticks is not None:
             wanted = self.ticks.among(shown, self.last_pts)
@@ -224,7 +224,7 @@ class TrackAssembler:
         ]
 
     def _step_to(self, seconds: float) -> None:
-        """Counts a sample; after a long pause, frames say nothing of who was there before."""
+        """Counts a sample; a long gap breaks continuity for `REACQUIRE_FRAMES`."""
         if self._seconds is not None:
             step = seconds - self._seconds
             if step > max(_SPARSE_SECONDS, _STEP_GROWTH * self._step):
@@ -240,32 +240,32 @@ class TrackAssembler:
         return near and lost.sample > self._unbroken
 
     def _cross_seam(self, part: SegmentLandmarks, final: _RowTable) -> None:
-        """Renames the faces that go on to the tracks they have in the next segment."""
+        """Maps the faces that continue to their tracks in the next segment; ends the others."""
         before, self._active = self._active, {}
-        going_on: dict[int, int] = {}
+        continuing: dict[int, int] = {}
         rows = part.rows
         joins = self._seam is not None and rows.frame_pts[:1].tolist() == [self._seam.pts]
         if not joins:
-            self._unbroken = self._samples  # frames are missing: they say nothing of a pause
+            self._unbroken = self._samples  # frames are missing, so continuity is unknown
         if self._seam is not None and joins:
             first = np.flatnonzero(rows.frame == 0)
             boxes = rows.boxes_xyxy_px[first]
             pairs = match_boxes(self._seam.boxes_xyxy_px, boxes, min_iou=_SEAM_IOU)
-            going_on = {int(self._seam.track[i]): int(rows.track[first[j]]) for i, j in pairs}
+            continuing = {int(self._seam.track[i]): int(rows.track[first[j]]) for i, j in pairs}
         for track, face in before.items():
-            if track in going_on:
-                self._active[going_on[track]] = face
+            if track in continuing:
+                self._active[continuing[track]] = face
             else:
                 self._end(face, final)
 
-    def _welcome(
+    def _start_tracks(
         self,
         starting: list[int],
         part: SegmentLandmarks,
         seconds: float,
         new_stabilizer: Callable[[], Stabilizer],
     ) -> None:
-        """Gives new tracks the id of a face lost a moment ago in the same place, or a new one."""
+        """Assigns new tracks the id of a face lost recently in the same place, or a new id."""
         if not starting:
             return
         self._lost = [x for x in self._lost if self._may_return(x, seconds)]
@@ -330,7 +330,7 @@ class _RowTable:
         self._rows: list[tuple[int, tuple[int, int, float], _Row, npt.NDArray[np.float64]]] = []
 
     def append(self, face_id: int, row: _Row, landmarks: npt.NDArray[np.float64]) -> None:
-        """A row that is settled, for each of its frames."""
+        """Adds a final row for each of its frames."""
         for place in row.places:
             self._rows.append((face_id, place, row, landmarks))
 

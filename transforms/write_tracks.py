@@ -1,4 +1,4 @@
-"""WriteTracks: every video ends as a track file and a status row."""
+"""WriteTracks: writes a track file and a status row for every video."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from transforms.run_metrics import count, record_cpu, record_seconds
 from transforms.storage.run_output import RunOutput
 from transforms.storage.track_files import merge_track_parts
 
-#: Ranges of lost frames that a message names; the row has them all.
-_RANGES_TOLD = 5
-#: The row of a video of which nothing is known.
+#: Ranges of lost frames that a message lists; the row has them all.
+_MAX_RANGES = 5
+#: Values of a status row without results.
 _NOTHING: Final[Mapping[str, Any]] = {f.name: None if f.nullable else 0 for f in VIDEO_SCHEMA}
 
 
 def write_video(tracks: VideoTracks, run_output: RunOutput) -> dict[str, Any]:
     """Writes one video's tracks and, after them, its status row, which it returns.
 
-    A video that gave no frame gets a row and no track file.
+    A video without frames gets a row and no track file.
     """
     start = time.perf_counter()
     row = status_row(tracks, run_output.config_hash())
@@ -50,7 +50,7 @@ def write_video(tracks: VideoTracks, run_output: RunOutput) -> dict[str, Any]:
 
 
 def status_row(tracks: VideoTracks, config_hash: str) -> dict[str, Any]:
-    """The status row of a video that was decoded, at least in part."""
+    """The status row of a video that was decoded at least in part."""
     status, reason, message = _verdict(tracks)
     source, geometry, stats = tracks.metadata, tracks.geometry, tracks.stats
     duration = average_fps = None
@@ -120,11 +120,11 @@ def _verdict(tracks: VideoTracks) -> tuple[str, str | None, str | None]:
         rest = f" (and {len(failures) - 1} more segments)" if len(failures) > 1 else ""
         return "partial", failures[0].reason, failures[0].message + rest
     if tracks.metadata.bytes_missing:
-        lacks = f"the file has been cut off: it lacks {tracks.metadata.bytes_missing} bytes"
+        lacks = f"the file is truncated: {tracks.metadata.bytes_missing} bytes are missing"
         return "partial", "truncated", f"{uri}: {lacks}"
     if tracks.stats.packets_bad or tracks.lost_pts:
-        lost = ", ".join(_seconds(lost, tracks) for lost in tracks.lost_pts[:_RANGES_TOLD])
-        more = ", ..." if len(tracks.lost_pts) > _RANGES_TOLD else ""
+        lost = ", ".join(_seconds(lost, tracks) for lost in tracks.lost_pts[:_MAX_RANGES])
+        more = ", ..." if len(tracks.lost_pts) > _MAX_RANGES else ""
         where = f" at {lost}{more}" if lost else ""
         return "partial", "bad_packets", f"{uri}: frames are missing or damaged{where}"
     if tracks.rows == 0:
@@ -151,7 +151,7 @@ class _WriteFn(beam.DoFn):  # type: ignore[misc]
         try:
             row = write_video(tracks, self._run_output)
         except FileNotFoundError:
-            # A retry after the parts were cleaned up: the work is done, or the run is broken.
+            # A retry after the parts were removed; without a status row it is a bug.
             if not self._run_output.is_finished(tracks.video):
                 raise
         else:
@@ -196,9 +196,9 @@ def _count_video(row: dict[str, Any]) -> None:
 
 @dataclass
 class WriteTracks(beam.PTransform):  # type: ignore[misc]
-    """VideoTracks and VideoFailures become files; gives back the video_ids that are done.
+    """Writes VideoTracks and VideoFailures as files; emits the video_ids that are done.
 
-    Parts are removed only after a Reshuffle has made sure that their video is written.
+    Parts are removed only after a Reshuffle has committed that their video is written.
     """
 
     run_output: RunOutput

@@ -325,7 +325,7 @@ def test_what_another_run_finished_has_ended(run_output, clip):
     (row,) = account([tracks.video], [], [], run_output, selected=[tracks.video])
     assert (row["video_id"], row["status"]) == (tracks.video.video_id, "ok")
     other = replace(tracks.video, fingerprint="other bytes")
-    with pytest.raises(Exception, match="never ended; expected a row"):
+    with pytest.raises(Exception, match="never finished; expected a status row"):
         account([other], [], [], run_output, selected=[other])
 
 
@@ -341,9 +341,12 @@ class _WriteFailures(beam.PTransform):
 @pytest.mark.parametrize(
     ("ended", "message"),
     [
-        ([], "clip.mp4: never ended; expected a row"),
-        (["clip.mp4"], "clip.mp4: has no status row; expected one for every input"),
-        (["clip.mp4", "other.mp4"], "other.mp4: ended, but was never an input|has no status row"),
+        ([], "clip.mp4: never finished; expected a status row"),
+        (["clip.mp4"], "clip.mp4: got no status row, expected one for every input"),
+        (
+            ["clip.mp4", "other.mp4"],
+            "other.mp4: got a finished video that is not among the inputs|got no status row",
+        ),
     ],
 )
 def test_an_input_without_a_row_fails_the_run(run_output, ended, message):
