@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import operator
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from typing import Any
 
 from tqdm import tqdm
@@ -38,12 +39,7 @@ class Coverage:
     faces_covered: int = 0
 
     def __add__(self, other: Coverage) -> Coverage:
-        return Coverage(
-            self.frames_seen + other.frames_seen,
-            self.frames_covered + other.frames_covered,
-            self.faces_seen + other.faces_seen,
-            self.faces_covered + other.faces_covered,
-        )
+        return Coverage(*map(operator.add, astuple(self), astuple(other)))
 
 
 def run(args: argparse.Namespace) -> int:

@@ -14,13 +14,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from models.landmarks.datasets.dlib_xml import read_dlib_xml
 from models.landmarks.datasets.ibug_300vw import SPLITS_300VW, read_300vw
 from models.landmarks.datasets.ibug_300w import SPLITS_300W, read_300w
+from models.landmarks.datasets.labelled_face import LabelledFace
 from models.landmarks.datasets.labelled_set import LabelledSet
 from models.landmarks.datasets.sets import read_ytf68
 from models.landmarks.datasets.snap_2dfe import SPLITS_SNAP, read_snap_2dfe
@@ -38,34 +39,28 @@ class _Kind(NamedTuple):
     splits: Sequence[str] = ("",)
 
 
-def _read_ytf68(path: str, split: str, skipped: Skipped) -> LabelledSet:
-    return LabelledSet("ytf68", stills=read_ytf68(Path(path), data_set="ytf68", skipped=skipped))
+def _in_splits(read: Callable[..., LabelledSet], default: str, splits: Iterable[str]) -> _Kind:
+    return _Kind(
+        lambda path, split, skipped: read(Path(path), split, skipped=skipped),
+        (default, *(split for split in splits if split != default)),
+    )
 
 
-def _read_dlib(path: str, split: str, skipped: Skipped) -> LabelledSet:
-    return LabelledSet("dlib", stills=read_dlib_xml(Path(path), data_set="dlib", skipped=skipped))
-
-
-def _first(default: str, splits: Sequence[str]) -> Sequence[str]:
-    return (default, *(split for split in splits if split != default))
+def _stills(name: str, read: Callable[..., Sequence[LabelledFace]]) -> _Kind:
+    return _Kind(
+        lambda path, split, skipped: LabelledSet(
+            name, stills=read(Path(path), data_set=name, skipped=skipped)
+        )
+    )
 
 
 _KINDS: Final[Mapping[str, _Kind]] = {
-    "300vw": _Kind(
-        lambda path, split, skipped: read_300vw(Path(path), split, skipped=skipped),
-        _first("test", SPLITS_300VW),
-    ),
-    "snap": _Kind(
-        lambda path, split, skipped: read_snap_2dfe(Path(path), split, skipped=skipped),
-        _first("test", SPLITS_SNAP),
-    ),
-    "300w": _Kind(
-        lambda path, split, skipped: read_300w(Path(path), split, skipped=skipped),
-        _first("all", SPLITS_300W),
-    ),
+    "300vw": _in_splits(read_300vw, "test", SPLITS_300VW),
+    "snap": _in_splits(read_snap_2dfe, "test", SPLITS_SNAP),
+    "300w": _in_splits(read_300w, "all", SPLITS_300W),
     "talking-face": _Kind(lambda path, split, skipped: read_talking_face(Path(path))),
-    "ytf68": _Kind(_read_ytf68),
-    "dlib": _Kind(_read_dlib),
+    "ytf68": _stills("ytf68", read_ytf68),
+    "dlib": _stills("dlib", read_dlib_xml),
     "tracks": _Kind(lambda path, split, skipped: read_labelled_track(path)),
 }
 

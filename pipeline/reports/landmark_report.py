@@ -67,13 +67,7 @@ def figure_rows(measured: Iterable[Measurement]) -> Iterator[dict[str, Any]]:
 def scale_rows(measured: Iterable[Measurement]) -> list[dict[str, Any]]:
     """A row for each measurement and fifth of its faces by size."""
     return [
-        {
-            "network": one.network,
-            "set": one.data_set,
-            "boxes": one.boxes,
-            "scale": number,
-            **dataclasses.asdict(scale),
-        }
+        _named(one) | {"scale": number} | dataclasses.asdict(scale)
         for one in measured
         for number, scale in enumerate(errors_by_scale(one.errors), 1)
     ]
@@ -140,17 +134,15 @@ def format_tables(
 
 def _figure_lines(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     names = ("network", "set", "group", "boxes")
-    wide = [max(len(name), *(len(str(row[name])) for row in rows)) for name in names]
-    heads = [f"{name:{width}}" for name, width in zip(names, wide, strict=True)]
+    head, *texts = _names([{name: name for name in names}, *rows], names)
     columns = ("NRMSE", "median", "AUC@8", "FR@8", "AUC@4", "FR@4")
     keys = (
         "nrmse_mean", "nrmse_median", "auc8_percent", "fr8_percent", "auc4_percent", "fr4_percent",
     )  # fmt: skip
-    yield " ".join([*heads, f"{'faces':>6} {'missed':>6}", *(f"{c:>6}" for c in columns)])
-    for row in rows:
-        texts = [f"{row[name]:{width}}" for name, width in zip(names, wide, strict=True)]
+    yield " ".join([head, f"{'faces':>6} {'missed':>6}", *(f"{c:>6}" for c in columns)])
+    for row, text in zip(rows, texts, strict=True):
         figures = [f"{row[key]:6.2f}" for key in keys]
-        yield " ".join([*texts, f"{row['faces']:6d} {row['missed']:6d}", *figures])
+        yield " ".join([text, f"{row['faces']:6d} {row['missed']:6d}", *figures])
 
 
 def _scale_lines(scales: Sequence[Mapping[str, Any]]) -> Iterator[str]:
@@ -158,11 +150,10 @@ def _scale_lines(scales: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     rows: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
     for scale in scales:
         rows.setdefault((scale["network"], scale["set"], scale["boxes"]), []).append(scale)
-    wide = [max(len(name[column]) for name in rows) for column in range(3)]
-    for name, fifths in rows.items():
-        texts = [f"{text:{width}}" for text, width in zip(name, wide, strict=True)]
+    names = _names([fifths[0] for fifths in rows.values()])
+    for text, fifths in zip(names, rows.values(), strict=True):
         figures = [f"{f['interocular_px']:6.1f} px {f['error_px']:6.2f}" for f in fifths]
-        yield " ".join([*texts, " | ".join(figures)])
+        yield " ".join([text, " | ".join(figures)])
 
 
 def _opening_lines(openings: Sequence[Mapping[str, Any]]) -> Iterator[str]:
@@ -182,9 +173,10 @@ def _spread_lines(spreads: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         yield f"{text} {fifths}  {row['rank_correlation']:.2f}"
 
 
-def _names(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Network, set and boxes of each row, in columns."""
-    columns = ("network", "set", "boxes")
+def _names(
+    rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = ("network", "set", "boxes")
+) -> list[str]:
+    """The names of each row, in columns."""
     wide = [max(len(row[column]) for row in rows) for column in columns]
     return [
         " ".join(f"{row[column]:{width}}" for column, width in zip(columns, wide, strict=True))

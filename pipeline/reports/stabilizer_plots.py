@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.stabilization.fitting.track_batch import TrackBatch
+from pipeline.reports.training_curves import can_draw
 from schemas.errors import UsageError
 from schemas.landmarks import OUTER_EYE_CORNERS
 
@@ -28,12 +29,10 @@ _TRAJECTORY_FRAMES: Final = 60
 
 def check_plots() -> None:
     """Raises UsageError where there is no matplotlib."""
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError as error:
+    if not can_draw():
         raise UsageError(
             "--plots needs matplotlib; install it with pip install 'facetracks[plots]'"
-        ) from error
+        )
 
 
 def draw_plots(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -14,11 +15,7 @@ _DOTTED_EPOCHS: Final = 30
 
 def can_draw() -> bool:
     """Whether matplotlib is there."""
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError:
-        return False
-    return True
+    return importlib.util.find_spec("matplotlib") is not None
 
 
 def draw_training_curves(path: Path, rows: Sequence[Mapping[str, str]]) -> None:
