@@ -63,7 +63,6 @@ def read_training_sets(
     data: Path,
     names: Collection[str] = TRAINING_SETS,
     *,
-    faces_per_video: int = 40,
     earlier_frames: int = 0,
     skipped: list[str] | None = None,
 ) -> Iterator[tuple[str, float, list[LabelledFace]]]:
@@ -94,9 +93,7 @@ def read_training_sets(
     for path in labels:
         video = _existing(data / "videos" / path.stem)
         with leaving_out_broken(skipped):
-            faces = read_pseudo68(
-                path, video, faces_per_video=faces_per_video, earlier_frames=earlier_frames
-            )
+            faces = read_pseudo68(path, video, earlier_frames=earlier_frames)
             yield f"pseudo68/{path.stem}", share["pseudo68"] / len(labels), faces
 
 
