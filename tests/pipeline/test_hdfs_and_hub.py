@@ -77,6 +77,6 @@ def test_opened_and_known_by_their_bytes(corpus, faceless_clip):
 def test_hdfs_without_hadoop_says_what_it_takes(monkeypatch):
     for name in ("JAVA_HOME", "HADOOP_HOME", "ARROW_LIBHDFS_DIR"):
         monkeypatch.setenv(name, "/none")
-    with pytest.raises(HostError, match=r"hdfs://.*what it takes: Java and Hadoop") as told:
+    with pytest.raises(HostError, match=r"hdfs://.*install: Java and Hadoop") as told:
         resolve("hdfs://namenode:8020/corpus/a.mp4")
     assert "\n" not in str(told.value)

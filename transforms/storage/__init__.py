@@ -1,1 +1,1 @@
-"""What is read and written, on local disks and object stores; no Beam, no decoding."""
+"""Reads and writes on local disks and object stores; no Beam, no decoding."""

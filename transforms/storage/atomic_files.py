@@ -22,7 +22,7 @@ from transforms.storage.source_files import is_local, resolve
 
 #: Temporary files that this process is writing.
 _UNFINISHED: set[Path] = set()
-#: What a full or read-only disk says.
+#: Errors of a full or read-only disk.
 _NO_ROOM = (
     errno.ENOSPC,
     errno.EDQUOT,
@@ -52,7 +52,7 @@ def file_stem(video_id: str) -> str:
 
 @contextlib.contextmanager
 def atomic_file(url: str) -> Iterator[Path]:
-    """Yields a local path to write to; publishes it under `url` when the block ends well."""
+    """Yields a local path to write to; publishes it under `url` if the block does not raise."""
     fs, path = resolve(url)
     local = is_local(fs)
     folder = str(Path(path).parent) if local else None
@@ -84,13 +84,13 @@ def write_bytes(url: str, content: bytes) -> None:
 
 
 def sweep_temporaries() -> None:
-    """Removes what this process has not finished; for a process about to end."""
+    """Removes this process's unfinished files, before it exits."""
     for temporary in list(_UNFINISHED):
         temporary.unlink(missing_ok=True)
 
 
 def sweep_all_temporaries(folder: str) -> None:
-    """Removes what any process left unfinished below a local folder."""
+    """Removes the unfinished files of all processes below a local folder."""
     for leftover in Path(folder).rglob(f"{TEMPORARY_PREFIX}*"):
         leftover.unlink(missing_ok=True)
 
@@ -108,7 +108,7 @@ class Folder:
         return self.url
 
     def exists(self) -> bool:
-        """Whether there is a file or folder now, whatever a listing said before."""
+        """Whether there is a file or folder now; bypasses cached listings."""
         fs, path = self._resolve()
         fs.invalidate_cache(path)
         return bool(fs.exists(path))
@@ -146,7 +146,7 @@ class Folder:
         return fs.open(path, "rb")
 
     def remove(self) -> None:
-        """Removes it with all it holds; nothing happens where it is gone already."""
+        """Removes it recursively; does nothing if it does not exist."""
         fs, path = self._resolve()
         with contextlib.suppress(FileNotFoundError):
             fs.rm(path, recursive=True)

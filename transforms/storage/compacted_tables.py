@@ -1,12 +1,12 @@
-"""Tables of many videos in few files, as `compact` writes them, and one video found in them.
+"""Tables of many videos in few files, as `compact` writes them, and lookup of one video.
 
     OUTPUT/compacted/tracks/{name}.parquet     rows sorted by video_id, face_id, frame_index
     OUTPUT/compacted/videos/{name}.parquet     status rows of the same videos; written last
 
-A name begins with a number; of two rows of one video that of the higher number counts, and a
-video's own status file (`OUTPUT/videos/`) counts more than both. Without its videos file a tracks
-file is no part of the output. Files never change under their name. A row group holds whole videos,
-or part of one: statistics of `video_id` tell which to read.
+A name begins with a number. Of two rows of one video, the one with the higher number is valid; a
+video's own status file (`OUTPUT/videos/`) supersedes both. A tracks file without its videos file is
+ignored. Files are immutable. A row group holds whole videos or part of one, so the statistics of
+`video_id` select the groups to read.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from transforms.storage.atomic_files import Folder
 from transforms.storage.parquet_reading import open_parquet
 from transforms.storage.track_files import METADATA_KEY
 
-#: Status rows, and what the files that were compacted had beside them.
+#: Status rows, with the metadata of the files that were compacted.
 COMPACTED_SCHEMA: Final = to_schema(
     [
         *VIDEO_COLUMNS,
@@ -42,7 +42,7 @@ COMPACTED_SCHEMA: Final = to_schema(
 )
 _SUFFIX: Final = ".parquet"
 _ID: Final = "video_id"
-#: How long a listing of an object store counts as new.
+#: How long a listing of an object store is reused.
 _LISTING_SECONDS: Final = 5.0
 _SPILL_BYTES: Final = 32 << 20
 _LISTINGS: dict[str, tuple[float, list[str]]] = {}
@@ -72,7 +72,7 @@ class CompactedTables:
         return names
 
     def _lately(self) -> list[str]:
-        """The names as they were listed not long ago: one request less a video."""
+        """The names from a recent listing: saves a request per video."""
         if self.videos.local_path():
             return self.names()
         listed, names = _LISTINGS.get(str(self.videos), (-math.inf, []))
@@ -87,14 +87,14 @@ class CompactedTables:
         return self.tracks / f"{name}{_SUFFIX}"
 
     def find(self, video_id: str) -> CompactedVideo | None:
-        """A video, in the newest file that has it; None where none has.
+        """A video, from the newest file that has it; None if there is none.
 
         Raises:
             OutputError: a file cannot be read.
         """
         try:
             return self._find(video_id, self._lately())
-        except FileNotFoundError:  # another `compact` has put it into a newer file
+        except FileNotFoundError:  # another `compact` has moved it to a newer file
             return self._find(video_id, self.names())
 
     def _find(self, video_id: str, names: list[str]) -> CompactedVideo | None:
@@ -112,13 +112,13 @@ class CompactedTables:
         return None
 
     def rows(self, name: str) -> int:
-        """How many videos a name has."""
+        """Number of videos in a file."""
         return int(_footer(str(self.videos_file(name))).num_rows)
 
     def status_tables(self, superseded: Callable[[str], bool]) -> Iterator[tuple[str, pa.Table]]:
         """(name, status rows in COMPACTED_SCHEMA) in pieces, each video once, by video_id.
 
-        superseded: whether a video, by its stem, has files of its own that count instead.
+        superseded: whether a video, by its stem, has newer files of its own.
         """
         names = self.names()
         seen: set[int] | None = set() if len(names) > 1 else None
@@ -149,7 +149,7 @@ class CompactedTables:
 
 @dataclass(frozen=True)
 class CompactedVideo:
-    """A video among others. Its tracks are read like a track file of its own: `open`."""
+    """One video of a compacted file; `open` reads it like a track file of its own."""
 
     tables: CompactedTables
     name: str
@@ -168,7 +168,7 @@ class CompactedVideo:
 
     @property
     def has_tracks(self) -> bool:
-        """Whether there is anything to open."""
+        """Whether it has tracks to open."""
         return self.row["track_metadata"] is not None
 
     @property
@@ -177,7 +177,7 @@ class CompactedVideo:
         return {column: self.row[column] for column in VIDEO_SCHEMA.names}
 
     def groups(self) -> Iterator[pa.Table]:
-        """The rows of the video in pieces, in their order, with the columns that are there."""
+        """The rows of the video in pieces, in file order, with the columns of the file."""
         file = self.tables.tracks_file(self.name)
         for group in _groups_of(file, self.video_id):
             table = _row_group(str(file), group)

@@ -1,7 +1,7 @@
 """CSV tables, parsed from memory that Arrow owns.
 
-Arrow parses CSV in its own threads, whatever it is told. One that still holds a Python file or
-`bytes` as the interpreter ends aborts the process after all of its work is done.
+Arrow always parses CSV in its own threads. A thread that still holds a Python file or `bytes` when
+the interpreter exits aborts the process.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ def read_csv(content: bytes, column_types: Mapping[str, pa.DataType] | None = No
     Values in quotes may have line breaks, however long the file and its rows are.
 
     Raises:
-        pyarrow.ArrowException: it is no CSV.
-        ValueError: it is not in UTF-8.
+        pyarrow.ArrowException: it is not CSV.
+        ValueError: it is not UTF-8.
     """
     check_utf8(content)
     copy = pa.BufferOutputStream()  # in Arrow's own memory

@@ -1,7 +1,6 @@
-"""Files of this machine's disk by folder and by pattern; linked folders are followed.
+"""Local files by folder and by pattern; symbolic links to folders are followed.
 
-A link that leads back to a folder above it would be followed for ever: a folder that is on
-the way already is not entered a second time.
+Link cycles end: a folder that is already on the path is not entered again.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ _Identity = tuple[int, int]
 
 
 def files_below(folder: str) -> Iterator[str]:
-    """Every file below a folder, those in linked folders too; a link to nothing is a file."""
+    """Every file below a folder, through links too; a dangling link counts as a file."""
     for inside in _folders_below(folder, ()):
         paths = (os.path.join(inside, name) for name in _names(inside))
         yield from (path for path in paths if not os.path.isdir(path))
@@ -51,7 +50,7 @@ def _matches(folder: str, part: str, *, last: bool) -> Iterator[str]:
 
 
 def _folders_below(folder: str, above: tuple[_Identity, ...]) -> Iterator[str]:
-    """The folder itself and all below it, but none inside itself."""
+    """The folder and all folders below it, without link cycles."""
     try:
         told = os.stat(folder)
     except OSError:
@@ -69,5 +68,5 @@ def _folders_below(folder: str, above: tuple[_Identity, ...]) -> Iterator[str]:
 def _names(folder: str) -> list[str]:
     try:
         return sorted(os.listdir(folder))
-    except OSError:  # no folder, or one that we may not read
+    except OSError:  # not a folder, or no permission
         return []

@@ -1,17 +1,17 @@
 """OUTPUT's layout, in one place, and its tables read back.
 
     OUTPUT/tracks/{stem}.parquet          a video's tracks, sorted by face_id, frame_index
-    OUTPUT/videos/{stem}.parquet          its status row; written last: there means done
+    OUTPUT/videos/{stem}.parquet          its status row; written last: marks it done
     OUTPUT/compacted/                     both of many videos in few files (`compacted_tables`)
     OUTPUT/run.json                       the run
-    OUTPUT/probe.json                     what `probe -o OUTPUT` told before it
+    OUTPUT/probe.json                     estimates of `probe -o OUTPUT`
     OUTPUT/.lock                          held by a run on a local disk
-    OUTPUT/.staging/{stem}.{key}/         parts on the way, gone when the video is done
-    OUTPUT/derived/**/{stem}.{suffix}     what commands made of its tracks; or a folder {stem}
+    OUTPUT/.staging/{stem}.{key}/         parts in progress, removed when it is done
+    OUTPUT/derived/**/{stem}.{suffix}     what commands derive from its tracks; or a folder {stem}
     OUTPUT/report.html                    pictures and figures of all videos
 
 `stem` is the video_id as a file name (`file_stem`). A video with a status file of its own is not
-looked for among the compacted ones.
+looked up in the compacted tables.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from transforms.storage.atomic_files import Folder, file_stem, write_bytes
 from transforms.storage.compacted_tables import CompactedTables, CompactedVideo
 from transforms.storage.parquet_reading import open_parquet, read_columns
 
-#: Requests at a time: object stores answer slowly and in parallel.
+#: Concurrent requests: object stores have high latency.
 _READERS: Final = 16
 _READ_AHEAD: Final = 64
 _SUFFIX: Final = ".parquet"
@@ -49,7 +49,7 @@ _Out = TypeVar("_Out")
 
 @dataclass(frozen=True)
 class OutputFolder:
-    """Where everything lies below OUTPUT, a path or any fsspec URL."""
+    """The layout of OUTPUT, a path or any fsspec URL."""
 
     url: str
 
@@ -86,7 +86,7 @@ class OutputFolder:
 
     @property
     def probe_record(self) -> Folder:
-        """probe.json, what was told before the run."""
+        """probe.json, the estimates of `probe`."""
         return Folder(self.url) / "probe.json"
 
     @property
@@ -96,7 +96,7 @@ class OutputFolder:
 
     @property
     def derived(self) -> Folder:
-        """The folder of what commands make of tracks."""
+        """The folder of files derived from tracks."""
         return Folder(self.url) / "derived"
 
     @property
@@ -110,7 +110,7 @@ class OutputFolder:
         return CompactedTables(Folder(self.url) / "compacted")
 
     def stored_tracks(self, video_id: str) -> TrackSource:
-        """A video's tracks to read, wherever they are; `exists` tells whether there are any."""
+        """A video's tracks to read, wherever they are; `exists` is false if it has none."""
         file = self.tracks_of(video_id)
         if file.exists() or not self.compacted.names() or self.status_of(video_id).exists():
             return file
@@ -121,7 +121,7 @@ class OutputFolder:
         own = self.track_files()
         yield from own
         if self.compacted.names():
-            # A call of `compact` that was stopped may have left a track file without a status.
+            # An interrupted `compact` may have left a track file without a status file.
             names = {str(file).rpartition("/")[2] for file in own}
             superseded = self.superseded()
             yield from self.compacted.with_tracks(
@@ -133,7 +133,7 @@ class OutputFolder:
         return next(self.all_tracks(), None) is not None
 
     def count_videos(self) -> int:
-        """How many status rows there are; those of videos done again since `compact` twice."""
+        """Number of status rows; videos annotated again since `compact` count twice."""
         compacted = self.compacted
         return len(_tables_in(self.videos)) + sum(map(compacted.rows, compacted.names()))
 
@@ -155,10 +155,9 @@ class OutputFolder:
         return self.videos / f"{stem}{_SUFFIX}"
 
     def files_of(self, video_id: str) -> list[Folder]:
-        """All that is there of a video, files and folders, the status row first.
+        """All files and folders of a video, the status row first.
 
-        Without its status row a video is not done: what is removed in this order leaves no row
-        of a video whose tracks are gone.
+        Removed in this order, no status row is left for a video whose tracks are gone.
         """
         stem = file_stem(video_id)
         known = [self.status_of(video_id), self.tracks_of(video_id)]
@@ -183,9 +182,9 @@ class OutputFolder:
         return in_parallel(read, self.all_tracks())
 
     def track_groups(self, video_id: str, columns: Sequence[str]) -> Iterator[pa.Table]:
-        """A video's track file in pieces, in its order; memory does not grow with its length.
+        """A video's track file in pieces, in file order; memory does not grow with its length.
 
-        Of `columns` those that the file has, in its own types; nothing where there is no file.
+        Yields those of `columns` that the file has, in its types; nothing if there is no file.
 
         Raises:
             OutputError: the file cannot be read.
@@ -203,7 +202,7 @@ class OutputFolder:
             raise OutputError(f"{file}: cannot be read as a table of annotate: {error}") from error
 
     def status_tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
-        """The videos table in pieces, by name of the video; memory does not grow with it.
+        """The videos table in pieces, sorted by video name; memory does not grow with it.
 
         Raises:
             OutputError: a file cannot be read, or lacks a column.
@@ -222,7 +221,7 @@ class OutputFolder:
 
 
 def read_videos(output: str | Path) -> pa.Table:
-    """The videos table: one row an input, what became of it.
+    """The videos table: one row per input, with its status.
 
     Args:
         output: the output location of a run, a path or any fsspec URL.
@@ -244,7 +243,7 @@ def read_tracks(
     video_ids: Iterable[str] | None = None,
     columns: Sequence[str] | None = None,
 ) -> pa.Table:
-    """The tracks of a run's videos: one row a face a frame.
+    """The tracks of a run's videos: one row per face per frame.
 
     Args:
         output: the output location of a run, a path or any fsspec URL.
@@ -291,7 +290,7 @@ def _tables_in(folder: Folder) -> list[Folder]:
 
 
 def _known(columns: Sequence[str] | None, schema: pa.Schema) -> list[str]:
-    """The columns that are asked for; OutputError for one that there is not."""
+    """The requested columns; OutputError for an unknown one."""
     names = list(columns or schema.names)
     if unknown := [name for name in names if name not in schema.names]:
         raise OutputError(f"columns: got {', '.join(unknown)}, expected {', '.join(schema.names)}")
@@ -317,7 +316,7 @@ def _read_table(file: TrackSource, columns: Sequence[str] | None, schema: pa.Sch
 
 
 def _nulls(rows: int, kind: pa.DataType) -> pa.Array:
-    """Nulls of a type; of lists whose items cannot be null, Arrow's own cannot be cast."""
+    """Nulls of a type; `pa.nulls` of lists with non-null items cannot be cast."""
     if not pa.types.is_fixed_size_list(kind):
         return pa.nulls(rows, kind)
     items = pa.array(np.zeros(rows * kind.list_size), kind.value_type)
@@ -325,7 +324,7 @@ def _nulls(rows: int, kind: pa.DataType) -> pa.Array:
 
 
 def in_parallel(action: Callable[[_In], _Out], items: Iterable[_In]) -> Iterator[_Out]:
-    """`action` of each item, in order, a few at a time and not far ahead of the reader."""
+    """`action` of each item, in order, in parallel, with bounded read-ahead."""
     with ThreadPoolExecutor(_READERS, "facetracks-read") as pool:
         left = iter(items)
         waiting = [pool.submit(action, item) for item in islice(left, _READ_AHEAD)]

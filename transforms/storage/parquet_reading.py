@@ -1,8 +1,8 @@
 """Parquet from files and bytes, read in the calling thread.
 
-Never `pyarrow.parquet.read_table`, nor a `ParquetFile` that reads ahead: both read in Arrow's own
-threads, and such a thread may still hold the Python file as the interpreter ends. Then it aborts
-the process ("terminate called without an active exception") after all of its work is done.
+Never use `pyarrow.parquet.read_table` or a `ParquetFile` that reads ahead: both read in Arrow's own
+threads. A thread that still holds the Python file when the interpreter exits aborts the process
+("terminate called without an active exception").
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 def open_parquet(source: Any, footer: pq.FileMetaData | None = None) -> pq.ParquetFile:
     """An open file or a `pyarrow.Buffer` as Parquet; read it with `use_threads=False`.
 
-    footer: its metadata where they are known already; they are not read then.
+    footer: its metadata, if known; it is not read again.
     """
     return pq.ParquetFile(source, metadata=footer, pre_buffer=False)
 
@@ -26,7 +26,7 @@ def read_parquet(source: Any, columns: Sequence[str] | None = None) -> pa.Table:
     """The table of an open file or a `pyarrow.Buffer`; all of it, or of those `columns`.
 
     Raises:
-        pyarrow.ArrowException, OSError, ValueError: it is no Parquet, is damaged, or lacks a
+        pyarrow.ArrowException, OSError, ValueError: it is not Parquet, is damaged, or lacks a
             column.
     """
     return read_columns(open_parquet(source), columns)

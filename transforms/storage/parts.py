@@ -2,8 +2,8 @@
 
     landmarks-{segment}-{start}-{stop}.safetensors
 
-A part is named by the pts that it owns, [start, stop): a segment that came in pieces has
-several, each of which begins where one ends.
+A part is named by the pts that it owns, [start, stop). A segment decoded in pieces has several
+parts, each starting where the previous one stops.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _NAME: Final = re.compile(r"landmarks-(\d+)-(open|-?\d+)-(open|-?\d+)\.safetenso
 
 
 def part_url(staging: Folder, segment: Segment) -> str:
-    """Where a segment's landmarks go: named by what it owns, the same on every try."""
+    """The URL of a segment's landmarks, named by the pts it owns: the same on every retry."""
     return f"{staging}/landmarks-{segment.index:06d}-{bounds_of(segment)}.safetensors"
 
 
 def bounds_of(segment: Segment) -> str:
-    """What a segment owns, for the names of files."""
+    """The pts that a segment owns, for file names."""
     bounds = segment.own_start_pts, segment.own_stop_pts
     return "-".join(_OPEN if pts is None else str(pts) for pts in bounds)
 
@@ -51,7 +51,7 @@ def save_part(
 
 
 def saved_parts(staging: Folder, segment: Segment) -> list[SegmentPart]:
-    """The parts of a segment that are there, from its start on, up to the first gap."""
+    """The saved parts of a segment, from its start to the first gap."""
     limit = _number(segment.own_stop_pts, math.inf)
     stops: dict[float, float] = {}
     for name in staging.names():
@@ -72,7 +72,7 @@ def saved_parts(staging: Folder, segment: Segment) -> list[SegmentPart]:
 
 
 def read_part(part: SegmentPart) -> SegmentLandmarks:
-    """Reads what `save_part` wrote; ValueError where the file is something else."""
+    """Reads what `save_part` wrote; ValueError if the file is invalid."""
     fs, path = resolve(part.url)
     return unpack_landmarks(fs.cat_file(path), part.segment)
 

@@ -1,9 +1,8 @@
-"""A cache of the bytes that this process read last from remote files.
+"""An LRU cache of byte ranges read from remote files.
 
-Segments of one video read the same bytes: all of them the container's index when they
-open it, and neighbours the stretch at their seam. The longest unused go first, and the
-index is used by every segment, so it stays unless one segment is larger than all that is
-kept; then it is small beside the segment.
+Segments of one video read the same bytes: the container's index when they open it, and the
+overlap with their neighbours. Every segment reads the index, so it stays cached unless one segment
+is larger than the cache.
 """
 
 from __future__ import annotations
@@ -16,38 +15,38 @@ _MAX_BYTES: Final = 64 << 20
 
 
 class ReadCache:
-    """Stretches of files, by a key that names the file and its version; safe between threads."""
+    """Byte ranges of files, by a key that names the file and its version; thread-safe."""
 
-    def __init__(self, most_bytes: int) -> None:
-        self._most_bytes = most_bytes
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
         self._bytes = 0
-        self._stretches: OrderedDict[tuple[str, int], bytes] = OrderedDict()
+        self._ranges: OrderedDict[tuple[str, int], bytes] = OrderedDict()
         self._lock = threading.Lock()
 
     def at(self, key: str, position: int) -> tuple[int, bytes] | None:
-        """(start, content) of a stretch that holds the byte at `position`."""
+        """(start, content) of a range that holds the byte at `position`."""
         with self._lock:
-            for (name, start), content in self._stretches.items():
+            for (name, start), content in self._ranges.items():
                 if name == key and start <= position < start + len(content):
-                    self._stretches.move_to_end((name, start))
+                    self._ranges.move_to_end((name, start))
                     return start, content
         return None
 
     def next_start(self, key: str, position: int) -> int | None:
-        """Where the first stretch after `position` starts."""
+        """The start of the first range after `position`."""
         with self._lock:
-            starts = [start for name, start in self._stretches if name == key and start > position]
+            starts = [start for name, start in self._ranges if name == key and start > position]
         return min(starts, default=None)
 
     def add(self, key: str, start: int, content: bytes) -> None:
-        """Keeps a stretch, and lets go of those that were not used for longest."""
+        """Adds a range and evicts the least recently used ones."""
         with self._lock:
-            self._bytes += len(content) - len(self._stretches.pop((key, start), b""))
-            self._stretches[key, start] = content
-            while self._bytes > self._most_bytes:
-                _, gone = self._stretches.popitem(last=False)
+            self._bytes += len(content) - len(self._ranges.pop((key, start), b""))
+            self._ranges[key, start] = content
+            while self._bytes > self._max_bytes:
+                _, gone = self._ranges.popitem(last=False)
                 self._bytes -= len(gone)
 
 
-#: The bytes of this process.
+#: The cache of this process.
 RECENT: Final = ReadCache(_MAX_BYTES)

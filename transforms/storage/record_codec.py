@@ -1,8 +1,7 @@
 """Records as bytes, without pickle: safetensors for arrays, JSON for the rest.
 
-What a decoding child answers and what a part holds come from outside this process, so
-reading them must not be able to do more than fail. Nothing is copied: the arrays that are
-read are views of the bytes, and cannot be written to.
+Answers of a decoding child and parts come from outside this process, so invalid bytes must only
+raise. Nothing is copied: arrays are read-only views of the bytes.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from schemas.records import (
 
 _META_KEY: Final = "facetracks"
 _HEADER_SIZE_BYTES: Final = 8
-#: The types of safetensors that our records have.
+#: The safetensors types that records use.
 _ARRAY_TYPES: Final[dict[str, npt.DTypeLike]] = {
     "U8": np.uint8,
     "I32": np.int32,
@@ -68,7 +67,7 @@ _Length: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**40)]
 
 
 class _ArrayHeader(msgspec.Struct, frozen=True):
-    """What a safetensors header tells of one array."""
+    """The entry of one array in a safetensors header."""
 
     dtype: Literal["U8", "I32", "I64", "F32", "F64"]
     shape: Annotated[list[_Length], msgspec.Meta(max_length=4)]
@@ -76,7 +75,7 @@ class _ArrayHeader(msgspec.Struct, frozen=True):
 
 
 class _Fields(msgspec.Struct, frozen=True):
-    """What a record holds beside its arrays."""
+    """The fields of a record that are not arrays."""
 
     stats: SegmentStats
     geometry: FrameGeometry | None = None
@@ -93,8 +92,7 @@ def encode_fraction(value: Any) -> str:
 def decode_fraction(kind: type, value: Any) -> Fraction:
     """The Fraction that `encode_fraction` wrote, for msgspec; ValueError for anything else.
 
-    Zero denominators, and numbers that no FFmpeg fraction holds, are refused before they are
-    computed with.
+    Zero denominators, and terms outside FFmpeg's 32-bit range, are rejected.
     """
     if kind is not Fraction:
         raise NotImplementedError(f"got {kind}, expected Fraction")
@@ -117,7 +115,7 @@ _FIELDS_DECODER: Final = msgspec.json.Decoder(_Fields, dec_hook=decode_fraction)
 
 
 def pack_windows(windows: SegmentWindows) -> bytes:
-    """A SegmentWindows without its segment, which the asker has."""
+    """A SegmentWindows without its segment, which the reader knows."""
     extra = {"crops": windows.crops, "windows": windows.windows, "affines": windows.affines}
     return _pack(windows, extra)
 
@@ -152,7 +150,7 @@ def unpack_landmarks(content: bytes, segment: Segment) -> SegmentLandmarks:
 
 def pack_segment(segment: Segment) -> bytes:
     """One segment with all it refers to."""
-    # Not by msgspec's own JSON, which has no way to write a file name that is no UTF-8.
+    # Not msgspec's JSON: it cannot write file names that are not UTF-8.
     return json.dumps(msgspec.to_builtins(segment, enc_hook=encode_fraction)).encode()
 
 
@@ -184,7 +182,7 @@ def _unpack(
     meta = _META_DECODER.decode(header.pop("__metadata__", b"{}"))
     fields: _Fields = _FIELDS_DECODER.decode(meta.get(_META_KEY, ""))
     arrays = {
-        name: _view(content, begin, _ARRAY_DECODER.decode(told)) for name, told in header.items()
+        name: _view(content, begin, _ARRAY_DECODER.decode(entry)) for name, entry in header.items()
     }
     rows = SegmentRows(**{n: _typed(arrays, n, kind) for n, kind in _ROW_ARRAYS.items()})
     seam = None
@@ -199,14 +197,14 @@ def _unpack(
     return arrays, common
 
 
-def _view(content: bytes | memoryview, begin: int, told: _ArrayHeader) -> npt.NDArray[Any]:
-    """The array that a header tells of, where it lies."""
-    start, stop = told.data_offsets
-    kind = np.dtype(_ARRAY_TYPES[told.dtype])
+def _view(content: bytes | memoryview, begin: int, entry: _ArrayHeader) -> npt.NDArray[Any]:
+    """The array of a header entry, as a view of the bytes."""
+    start, stop = entry.data_offsets
+    kind = np.dtype(_ARRAY_TYPES[entry.dtype])
     fits = start <= stop <= len(content) - begin
-    if not fits or math.prod(told.shape) * kind.itemsize != stop - start:
-        raise ValueError(f"an array of {told} in {len(content) - begin} bytes")
-    return np.ndarray(tuple(told.shape), kind, content, begin + start)
+    if not fits or math.prod(entry.shape) * kind.itemsize != stop - start:
+        raise ValueError(f"an array of {entry} in {len(content) - begin} bytes")
+    return np.ndarray(tuple(entry.shape), kind, content, begin + start)
 
 
 def _check_shape(name: str, array: npt.NDArray[Any], expected: tuple[int, ...]) -> None:

@@ -1,8 +1,8 @@
-"""What a run writes below OUTPUT for each video, and which videos are done.
+"""The files that a run writes for each video, and which videos are done.
 
 The parts of a video are in staging/{stem}.{key}. `key` hashes everything the tracks depend on:
 the video's bytes (fingerprint), its range and boxes, and the configuration. A changed video or
-configuration never meets old parts.
+configuration never reads old parts.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ _ONE_ROW: Final[Mapping[str, Any]] = {
     "write_statistics": False,
     "compression": "none",
 }
-#: Reasons that may be transient: videos that ended for them are annotated again.
+#: Transient reasons: videos that failed for them are annotated again.
 _TRANSIENT: Final = frozenset({"unreadable", "not_found", "segment_lost"})
-#: What the message of a decoding process says that failed before it had opened a video.
+#: Part of the message of a decoding process that failed before it opened a video.
 _FAILED_START: Final = "(exit status 1"
 
 
@@ -44,7 +44,7 @@ def config_hash(config: Mapping[str, Any]) -> str:
 class RunOutput:
     """An output location together with the configuration that fills it.
 
-    config: what the tracks depend on. provenance: what else is written beside them.
+    config: everything the tracks depend on. provenance: further metadata of track files.
     track_format: how much of a row the track files keep.
     """
 
@@ -59,7 +59,7 @@ class RunOutput:
 
     @property
     def folder(self) -> OutputFolder:
-        """Where everything lies."""
+        """The layout of the output location."""
         return OutputFolder(self.output)
 
     def tracks_url(self, video: Video) -> str:
@@ -75,7 +75,7 @@ class RunOutput:
         return self.folder.staging / f"{file_stem(video.video_id)}.{self.work_key(video)}"
 
     def clear_staging(self) -> None:
-        """Removes the parts of videos that have a row; on a local output, which is locked, all."""
+        """Removes the parts of finished videos; all parts on a local output, which is locked."""
         staging = self.folder.staging
         if staging.local_path() is not None:
             staging.remove()
@@ -86,10 +86,10 @@ class RunOutput:
                 (staging / name).remove()
 
     def work_key(self, video: Video) -> str:
-        """What tells this work from that on other bytes or with another configuration.
+        """Identifies the work on these bytes with this configuration.
 
-        Where the bytes lie is no part of it, so that a corpus may move; only a video whose
-        bytes nobody has looked at is known by its place.
+        It does not depend on the location, so that a corpus may move; only a video without a
+        fingerprint is identified by its URI.
         """
         place = repr((video.uri, video.boxes_uri))
         parts = [
@@ -101,13 +101,13 @@ class RunOutput:
         return sha256("\n".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
     def remove_tracks(self, video: Video) -> None:
-        """Removes a track file that another run left: the video has failed now."""
+        """Removes the track file of an earlier run after the video has failed."""
         Folder(self.tracks_url(video)).remove()
 
     def write_status(self, video: Video, row: Mapping[str, Any]) -> None:
         """Publishes the video's status row; from then on it counts as done."""
         row = _printable(row)
-        # The footer has the row too: to read it there takes a third of reading 33 columns.
+        # The footer has the row too: reading it takes a third of the time of reading 33 columns.
         note = json.dumps({"work_key": self.work_key(video), "row": row}).encode()
         record = pa.RecordBatch.from_struct_array(pa.array([row], pa.struct(list(VIDEO_SCHEMA))))
         table = pa.table(record).replace_schema_metadata({METADATA_KEY: note})
@@ -118,12 +118,12 @@ class RunOutput:
         write_bytes(self.status_url(video), content.getvalue().to_pybytes())
 
     def forget(self, video: Video) -> None:
-        """Removes the video's status row and parts, so that its work starts anew."""
+        """Removes the video's status row and parts, so that it is annotated again."""
         Folder(self.status_url(video)).remove()
         self.staging(video).remove()
 
     def is_done(self, video: Video, retry: frozenset[str] = frozenset()) -> bool:
-        """Whether a run has finished exactly this work, for a reason that is not in `retry`.
+        """Whether a run has finished this work, with a reason that is not in `retry`.
 
         Videos with transient errors (a source that could not be read) are never done.
         """
@@ -132,16 +132,16 @@ class RunOutput:
             return False
         row, key = status
         if row["reason"] == "decoder_crashed" and _FAILED_START in (row["message"] or ""):
-            return False  # Python ended with an exception: a verdict on the machine it ran on
+            return False  # Python exited with an exception: a fault of the machine
         return key == self.work_key(video) and row["reason"] not in retry | _TRANSIENT
 
     def is_finished(self, video: Video) -> bool:
-        """Whether exactly this work has its status row, whatever it says."""
+        """Whether this work has a status row, of any status."""
         status = self.read_status(video)
         return status is not None and status[1] == self.work_key(video)
 
     def has_tracks(self, video: Video) -> bool:
-        """Whether tracks of this video and configuration are there, whatever its bytes are now."""
+        """Whether there are tracks of this video and configuration, of any fingerprint."""
         status = self.read_status(video)
         if status is None:
             return False
@@ -159,7 +159,7 @@ class RunOutput:
 
     def _read_status(self, file: Folder) -> tuple[dict[str, Any], str] | None:
         try:
-            content = file.read_bytes()  # one request, also where there is none
+            content = file.read_bytes()  # one request, even if it does not exist
         except FileNotFoundError:
             return None
         parquet = open_parquet(pa.BufferReader(content))
@@ -169,7 +169,7 @@ class RunOutput:
 
 
 def _printable(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The row with text that is no UTF-8 (file names can hold it) escaped."""
+    """The row with text that is not UTF-8 escaped; file names may hold such text."""
 
     def escaped(value: Any) -> Any:
         is_text = isinstance(value, str)

@@ -1,7 +1,7 @@
 """Bytes of videos, local or remote: transient errors are retried, permanent ones raised.
 
-A connection that breaks, a server that answers 503: each read is tried a few times, with
-a pause that doubles. What stays broken is a SourceError of that video.
+Each read is retried a few times with exponential backoff, after a broken connection or a 503. A
+persistent error becomes that video's SourceError.
 """
 
 from __future__ import annotations
@@ -19,30 +19,30 @@ from schemas.errors import HostError, SourceError
 from transforms.storage.read_cache import RECENT, ReadCache
 
 _LOGGER = logging.getLogger(__name__)
-#: A jump costs so much at least: planning jumps to a keyframe every few seconds.
+#: The smallest read after a seek: planning seeks to a keyframe every few seconds.
 MIN_READ_BYTES: Final = 16 << 10
 _MAX_AHEAD_BYTES: Final = 4 << 20
-#: Read-ahead is this part of what was read on end so far.
+#: Read-ahead is the number of bytes read sequentially so far, divided by this.
 _AHEAD_SHARE: Final = 2
-#: What tells one version of a source from another, as the file systems call it, best first.
+#: Fields of a file system's info that identify a version of a source, best first.
 _VERSION_KEYS: Final = (
     "md5Hash", "crc32c", "Content-MD5", "Digest", "ETag", "etag", "mtime", "LastModified",
     "Last-Modified", "last_modified", "updated", "blob_id",
 )  # fmt: skip
-#: A web server that is silent for so long is asked again.
+#: A request to a silent web server is repeated after this time.
 _answer_seconds = 10.0
 _MIN_ANSWER_SECONDS: Final = 1.0
-#: Left of the stall limit when all tries have failed: for the pauses and the report.
+#: Part of the stall limit reserved for the pauses between tries and the report.
 _SPARE_SECONDS: Final = 10.0
 _TRIES: Final = 5
 _FILE_URI: Final = "file://"
-#: What fsspec says of a web server that answers a range request with the whole file.
+#: fsspec's message for a web server that answers a range request with the whole file.
 _NO_RANGES: Final = "range requests"
-#: The extra of ours that brings the package for a protocol.
+#: The extra that installs the package for a protocol.
 _EXTRAS: Final = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "hf": "hf"} | dict.fromkeys(
     ("abfs", "abfss", "az", "adl"), "azure"
 )
-#: What Arrow says where HDFS cannot be spoken to from this machine.
+#: Arrow's message if this machine has no HDFS client.
 _NO_LIBRARY: Final = "Unable to load lib"
 _HADOOP: Final = "Java and Hadoop (JAVA_HOME, HADOOP_HOME, CLASSPATH of `hadoop classpath --glob`)"
 _FIRST_PAUSE_SECONDS: Final = 0.25
@@ -59,11 +59,10 @@ def is_local(fs: Any) -> bool:
 def resolve(url: str) -> tuple[Any, str]:
     """The file system of a URL and the path in it.
 
-    An absolute path is a local file, whatever its name looks like; of a file:// URI, escapes
-    (%20) are undone. Web servers that do not answer are given up after a while, so that they
-    can be asked again.
+    An absolute path is always a local file; escapes (%20) in a file:// URI are decoded. Requests to
+    web servers time out, so that they can be retried.
 
-    Raises HostError where the package that speaks its protocol is not installed.
+    Raises HostError if the package for its protocol is not installed.
     """
     if url.startswith("/"):
         return fsspec.filesystem("file"), url
@@ -92,11 +91,11 @@ def _missing_package(url: str, error: Exception) -> str:
     protocol = url.partition("://")[0]
     what = f"pip install 'facetracks[{_EXTRAS[protocol]}]'" if protocol in _EXTRAS else str(error)
     what = _HADOOP if isinstance(error, OSError) else what
-    return f"{url}: no package is installed that reads {protocol}://; what it takes: {what}"
+    return f"{url}: no package is installed that reads {protocol}://; install: {what}"
 
 
 def give_up_within(stall_seconds: float) -> None:
-    """From now on, all tries of a server that stays silent end before `stall_seconds` do."""
+    """Makes all tries of a silent server end before `stall_seconds` have passed."""
     global _answer_seconds
     _answer_seconds = max(_MIN_ANSWER_SECONDS, (stall_seconds - _SPARE_SECONDS) / _TRIES)
 
@@ -118,21 +117,21 @@ def look_up(uri: str) -> tuple[Any, str, dict[str, Any]]:
 
 
 def fingerprint(info: dict[str, Any]) -> str:
-    """What `look_up` told of a source's bytes: size, and the best that tells versions apart.
+    """Identifies a source's bytes by the info of `look_up`: size, and the best version field.
 
-    A hash of the bytes where the store has one, else its etag, else the time of modification
-    in whole seconds, which copies keep. Nothing of it depends on where the source lies.
+    That is a hash of the bytes if the store has one, else the etag, else the modification time in
+    whole seconds, which copies keep. It does not depend on the location of the source.
     """
     version = next((key for key in _VERSION_KEYS if info.get(key) is not None), None)
     keys = ["size"] if info.get("size") is not None else []
-    told = {key: info[key] for key in [*keys, *([version] if version else [])]}
-    if isinstance(told.get("mtime"), float):
-        told["mtime"] = int(told["mtime"])
-    return " ".join(f"{key}={value}" for key, value in told.items())
+    fields = {key: info[key] for key in [*keys, *([version] if version else [])]}
+    if isinstance(fields.get("mtime"), float):
+        fields["mtime"] = int(fields["mtime"])
+    return " ".join(f"{key}={value}" for key, value in fields.items())
 
 
 def tells_versions(info: dict[str, Any]) -> bool:
-    """Whether `fingerprint` has more than a size to go by."""
+    """Whether `fingerprint` has more than the size."""
     return any(info.get(key) is not None for key in _VERSION_KEYS)
 
 
@@ -164,14 +163,14 @@ def retrying(action: Callable[[], _Result], uri: str, what: str) -> _Result:
             if left == 0 or _is_final(error):
                 message = f"{uri}: {what}: {type(error).__name__}: {error}"
                 raise SourceError("unreadable", message) from raised
-            _LOGGER.info("%s: %s: %s; trying again", uri, what, error)
+            _LOGGER.info("%s: %s: %s; retrying", uri, what, error)
         time.sleep(pause)
         pause *= 2
     raise AssertionError("unreachable")
 
 
 def _underlying(error: Exception) -> Exception:
-    """The web file system calls every failure FileNotFoundError; its cause tells which it was."""
+    """fsspec's web file system raises FileNotFoundError for every failure; returns its cause."""
     cause = error.__cause__
     if not isinstance(error, FileNotFoundError) or cause is None:
         return error
@@ -180,7 +179,7 @@ def _underlying(error: Exception) -> Exception:
 
 
 def _is_final(error: Exception) -> bool:
-    """Whether trying again cannot help: rights, addresses, missing packages."""
+    """Whether a retry cannot help: permissions, wrong addresses, missing packages."""
     status = getattr(error, "status", None)
     if isinstance(status, int) and 400 <= status < 500:
         return status not in (408, 429)
@@ -189,27 +188,28 @@ def _is_final(error: Exception) -> bool:
 
 
 class NoRangesError(SourceError):
-    """A web server gives a source from its beginning only; a copy can be read anywhere."""
+    """A web server without range requests: the source must be copied for random access."""
 
     @classmethod
     def of(cls, uri: str) -> NoRangesError:
         """The error of one source."""
-        return cls("unreadable", f"{uri}: its server takes no range requests, or tells no size")
+        return cls(
+            "unreadable", f"{uri}: its server supports no range requests, or reports no size"
+        )
 
 
 class SourceFile(io.RawIOBase):
     """A remote file for FFmpeg to read: read-ahead, retries, and SourceErrors.
 
-    Read-ahead begins small after a jump and grows with what is read on from there, up to
-    the byte where the reader is expected to stop: looking at a keyframe here and there
-    costs little, reading on few requests, and little is read that nobody wants. What this
-    process read lately (`recent`) is not read again. FFmpeg's Python bindings pass
-    exceptions of a file on, so a SourceError comes out of whatever call needed the bytes.
+    Read-ahead starts small after a seek and grows with sequential reads, up to the byte where the
+    reader is expected to stop: reading single keyframes costs little, sequential reading takes few
+    requests, and few unused bytes are read. Bytes in the cache `recent` are not read again. PyAV
+    propagates exceptions of a file, so the call that needed the bytes raises the SourceError.
 
     Args:
         fs: a file system of fsspec, and `path` in it.
         uri: what errors call it.
-        info: what `look_up` told; without a size the source is read once through.
+        info: the info of `look_up`; without a size the source is read sequentially.
     """
 
     def __init__(
@@ -225,7 +225,7 @@ class SourceFile(io.RawIOBase):
         self._stop: int | None = None
 
     def expect_stop(self, position: int) -> None:
-        """The reader will stop about here: read-ahead does too, and begins small after it."""
+        """Sets where the reader is expected to stop: read-ahead stops there and restarts small."""
         self._stop = position
 
     def read(self, size: int = -1) -> bytes:
@@ -245,15 +245,15 @@ class SourceFile(io.RawIOBase):
         return self._position
 
     def readable(self) -> bool:
-        """Yes."""
+        """True."""
         return True
 
     def seekable(self) -> bool:
-        """Whether the source tells its size; one that does not is read once through."""
+        """Whether the size is known; otherwise the source is read sequentially."""
         return self._size is not None
 
     def close(self) -> None:
-        """Lets the source go."""
+        """Closes the source."""
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -262,13 +262,13 @@ class SourceFile(io.RawIOBase):
     def _read(self, size: int) -> bytes:
         at = self._position - self._ahead_start
         if not 0 <= at < len(self._ahead) or size < 0:
-            self._look_ahead(size, jumped=at != len(self._ahead))
+            self._look_ahead(size, sought=at != len(self._ahead))
             at = self._position - self._ahead_start
         return self._ahead[at:] if size < 0 else self._ahead[at : at + size]
 
-    def _look_ahead(self, size: int, *, jumped: bool) -> None:
-        """Has the byte at the position in `_ahead`, unless the file ends before it."""
-        if jumped:
+    def _look_ahead(self, size: int, *, sought: bool) -> None:
+        """Loads the byte at the position into `_ahead`, unless the file ends before it."""
+        if sought:
             self._run_bytes = 0
         if size < 0 or not self.seekable():
             self._fill(size if size < 0 else max(size, self._ahead_bytes()))

@@ -19,17 +19,16 @@ from transforms.storage.track_precision import in_format
 METADATA_KEY: Final = b"facetracks"
 
 _ROWS_A_GROUP: Final = 16_384
-#: What every reader of the last years knows: byte-stream-split is left out, which Spark 3.5 and
-#: fastparquet do not read.
+#: Encodings that all current readers support. Spark 3.5 and fastparquet do not read
+#: byte-stream-split.
 _PLAIN_OPTIONS: Final[dict[str, Any]] = {
     "compression": "zstd",
     "use_dictionary": ["video_id", "box_source"],
     "write_statistics": True,
 }
-#: `spread_px`, rounded, has few values: a dictionary suits it. zstd's parser from level 14 on finds
-#: the two bytes that a rounded coordinate shares with that of the frame before; in pages of 32 KiB
-#: it does so at a third of the time it takes in those of 1 MiB. Level 16 looks harder, which pays
-#: for stabilized coordinates more than for raw ones; the other columns are small at any level.
+#: Rounded `spread_px` has few values, so it gets a dictionary. From level 14 on, zstd finds the
+#: two bytes that a rounded coordinate shares with that of the previous frame; 32 KiB pages take a
+#: third of the time of 1 MiB pages. Level 16 gains more on stabilized coordinates than on raw ones.
 _ROUNDED_OPTIONS: Final[dict[str, Any]] = {
     **_PLAIN_OPTIONS,
     "compression_level": {
@@ -40,7 +39,7 @@ _ROUNDED_OPTIONS: Final[dict[str, Any]] = {
     "write_batch_size": 64,
     "use_dictionary": ["video_id", "box_source", "spread_px.list.element"],
 }
-#: Parts live until their video is done.
+#: Parts are temporary.
 _PART_OPTIONS: Final[dict[str, Any]] = {**_PLAIN_OPTIONS, "write_statistics": ["face_id"]}
 
 

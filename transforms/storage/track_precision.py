@@ -1,4 +1,4 @@
-"""The precision that track files keep: what compresses to half, and shows in no picture."""
+"""Rounding of track files: halves their size, with errors too small to see."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ _COORDINATES: Final = ("box_xyxy_px", "x", "y", "x_raw", "y_raw")
 _STEPS: Final = {
     "yaw_deg": 64, "pitch_deg": 64, "roll_deg": 64, "blur": 1024, "cut_off": 1024,
 }  # fmt: skip
-#: Binary digits of a spread: it is itself an estimate, and 16 steps an octave are 3 % of it.
+#: Binary digits of a spread, which is an estimate: 16 steps per octave are 3 %.
 _SPREAD_DIGITS: Final = 5
 
 Floats = npt.NDArray[np.float32]
 
 
 def in_format(table: pa.Table, kept: TrackFormat) -> pa.Table:
-    """Rows of TRACK_SCHEMA as files of this format have them.
+    """Rows of TRACK_SCHEMA in the columns and precision of this format.
 
-    Rounding is to the nearest step, of two equally near ones to the even one. NaN stays NaN.
+    Rounds to the nearest step, ties to even. NaN stays NaN.
     """
     if not kept.full_precision:
         for name in _COORDINATES:
@@ -40,7 +40,7 @@ def _in_steps(values: Floats, steps: int) -> Floats:
 
 
 def _in_digits(values: Floats) -> Floats:
-    """Rounded to so many binary digits, whatever their size."""
+    """Rounded to `_SPREAD_DIGITS` significant binary digits."""
     fraction, exponent = np.frexp(values)
     scale = np.float32(1 << _SPREAD_DIGITS)
     return np.ldexp(np.rint(fraction * scale) / scale, exponent).astype(np.float32)
