@@ -7,12 +7,11 @@ import json
 from collections import Counter
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from pipeline.commands.command_settings import settings_of
+from pipeline.data.arrow_tables import write_parquet
 from pipeline.probing.probe import ProbeSummary, probe
 from pipeline.settings import AnnotateSettings
-from transforms.storage.atomic_files import atomic_file, write_bytes
+from transforms.storage.atomic_files import write_bytes
 from transforms.storage.output_tables import OutputFolder
 
 #: Broken inputs that are named; the table has all.
@@ -24,8 +23,7 @@ def run(args: argparse.Namespace) -> int:
     found = probe(args.inputs, settings_of(AnnotateSettings, args), progress=not args.json)
     told = summary_of(found, args.on_workers or args.workers, args.price_per_hour)
     if args.to is not None:
-        with atomic_file(str(args.to)) as path, path.open("wb") as file:
-            pq.write_table(found.videos, file)
+        write_parquet(str(args.to), found.videos)
     if args.output is not None:
         write_bytes(str(OutputFolder(args.output).probe_record), json.dumps(told).encode())
     print(json.dumps(told, indent=2) if args.json else summary_text(told))

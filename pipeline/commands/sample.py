@@ -26,6 +26,7 @@ from models.landmarks.metrics import nrmse_percent
 from models.synthesis.astronaut import ASTRONAUT_LANDMARKS_PX, load_astronaut
 from models.synthesis.face_animation import FaceAnimation
 from models.synthesis.face_motion import Pose, pose_at
+from pipeline.data.arrow_tables import fixed_lists
 from pipeline.videos.track_file import read_track_file
 from schemas.errors import UsageError
 from schemas.landmarks import (
@@ -113,7 +114,7 @@ def _truth_table(
     rows = len(landmarks)
     if len(pts) != rows:
         raise RuntimeError(f"{video_id}: the clip holds {len(pts)} frames, expected {rows}")
-    x, y = (_fixed_lists(landmarks[..., axis]) for axis in (0, 1))
+    x, y = (fixed_lists(landmarks[..., axis]) for axis in (0, 1))
     boxes = box_from_landmarks(landmarks)
     turned = [(p.yaw_deg, p.pitch_deg, p.roll_deg + p.camera_roll_deg) for p in poses]
     yaw, pitch, roll = np.array(turned, np.float32).T
@@ -124,14 +125,14 @@ def _truth_table(
             pa.array(np.arange(rows)),
             pa.array(pts, pa.int64()),
             pa.array([float(p * time_base) for p in pts]),
-            _fixed_lists(boxes),
+            fixed_lists(boxes),
             pa.array(["given"] * rows),
             pa.array(np.ones(rows, np.float32)),
             x,
             y,
             x,
             y,
-            _fixed_lists(np.zeros((rows, LANDMARK_COUNT))),
+            fixed_lists(np.zeros((rows, LANDMARK_COUNT))),
             pa.nulls(rows, pa.float32()),
             pa.array([cut_off_share(box, size_px, size_px) for box in boxes], pa.float32()),
             pa.array(np.zeros(rows, np.int32)),
@@ -147,11 +148,6 @@ def _truth_table(
         "coordinate_convention": COORDINATE_CONVENTION,
     }
     return table.replace_schema_metadata({**(table.schema.metadata or {}), **about})
-
-
-def _fixed_lists(rows: npt.NDArray[np.floating]) -> pa.Array:
-    values = pa.array(rows.astype(np.float32).ravel())
-    return pa.FixedSizeListArray.from_arrays(values, rows.shape[1])
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from pipeline.data.arrow_tables import list_rows
 from schemas.errors import OutputError, UsageError
 from schemas.landmarks import LANDMARK_COUNT
 from schemas.tracks import RAW_COLUMNS
@@ -120,8 +121,7 @@ def _exported(status: dict[str, Any], table: pa.Table, *, raw: bool) -> Exported
     def lists(name: str, length: int) -> Array:
         if name not in known:
             return np.full((len(table), length), np.nan)
-        flat = table[name].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-        return np.asarray(flat, np.float64).reshape(len(table), length)
+        return list_rows(table, name, length)
 
     names = RAW_COLUMNS if raw else ("x", "y")
     if not known.issuperset(names):

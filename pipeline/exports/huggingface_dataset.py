@@ -14,10 +14,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from pipeline.data.arrow_tables import fixed_lists, write_parquet
 from pipeline.exports.exported_video import ExportedVideo
-from transforms.storage.atomic_files import Folder, atomic_file, write_bytes
+from transforms.storage.atomic_files import Folder, write_bytes
 
 _README: Final = """\
 ---
@@ -45,11 +45,7 @@ def write_huggingface_dataset(videos: Iterable[ExportedVideo], to: Folder) -> in
     """Writes the dataset, its README last; returns the number of files."""
     files = 1
     for video in videos:
-        with (
-            atomic_file(str(to / "data" / f"{video.stem}.parquet")) as path,
-            path.open("wb") as out,
-        ):
-            pq.write_table(_table(video), out, compression="zstd")
+        write_parquet(str(to / "data" / f"{video.stem}.parquet"), _table(video))
         files += 1
     write_bytes(str(to / "README.md"), _README.encode())
     return files
@@ -65,10 +61,10 @@ def _table(video: ExportedVideo) -> pa.Table:
         "pts": pa.array(video.pts),
         "pts_seconds": pa.array(video.pts_seconds),
         "score": _floats(video.score),
-        "box_xyxy_px": _lists(video.boxes_xyxy_px),
-        "x": _lists(video.landmarks_px[..., 0]),
-        "y": _lists(video.landmarks_px[..., 1]),
-        "spread_px": _lists(video.spread_px),
+        "box_xyxy_px": fixed_lists(video.boxes_xyxy_px.astype(np.float32)),
+        "x": fixed_lists(video.landmarks_px[..., 0].astype(np.float32)),
+        "y": fixed_lists(video.landmarks_px[..., 1].astype(np.float32)),
+        "spread_px": fixed_lists(video.spread_px.astype(np.float32)),
         "yaw_deg": _floats(yaw),
         "pitch_deg": _floats(pitch),
         "roll_deg": _floats(roll),
@@ -78,7 +74,3 @@ def _table(video: ExportedVideo) -> pa.Table:
 
 def _floats(values: npt.NDArray[np.float64]) -> pa.Array:
     return pa.array(values.astype(np.float32))
-
-
-def _lists(values: npt.NDArray[np.float64]) -> pa.Array:
-    return pa.FixedSizeListArray.from_arrays(_floats(values.ravel()), values.shape[1])

@@ -18,7 +18,6 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from models.face_size import face_size_px
 from models.landmarks.blinks import find_blinks
@@ -31,11 +30,12 @@ from models.landmarks.face_measures import (
     visible_share,
 )
 from models.landmarks.head_pose import head_pose
+from pipeline.data.arrow_tables import list_rows, write_parquet
 from schemas.derived import BLINK_SCHEMA, DERIVED_SCHEMA, DERIVED_SCHEMA_VERSION
 from schemas.errors import OutputError
 from schemas.landmarks import LANDMARK_COUNT
 from schemas.tracks import RAW_COLUMNS, SCHEMA_VERSION_KEY
-from transforms.storage.atomic_files import Folder, atomic_file
+from transforms.storage.atomic_files import Folder
 from transforms.storage.compacted_tables import CompactedVideo
 from transforms.storage.output_tables import OutputFolder, TrackSource
 from transforms.storage.parquet_reading import open_parquet, read_parquet
@@ -147,7 +147,8 @@ def _derive_video(folder: OutputFolder, tracks: TrackSource, overwrite: bool) ->
         raise OutputError(f"{tracks}: cannot be read as a track file: {error}") from error
     rows, blinks = _derived(measured)
     for place, table in zip(places, (blinks, rows), strict=True):
-        _write(str(place), table, source)
+        about = {**(table.schema.metadata or {}), _SOURCE_KEY: source}
+        write_parquet(str(place), table.replace_schema_metadata(about))
     return DerivedVideo(stem, rows.num_rows, blinks.num_rows)
 
 
@@ -166,11 +167,11 @@ class _Measured:
 
 def _measured(table: pa.Table, frame: _Frame) -> _Measured:
     raw, steady = (
-        np.stack([_lists(table, f"{axis}{suffix}", LANDMARK_COUNT) for axis in "xy"], -1)
+        np.stack([list_rows(table, f"{axis}{suffix}", LANDMARK_COUNT) for axis in "xy"], -1)
         for suffix in ("_raw", "")
     )
-    boxes = _lists(table, "box_xyxy_px", 4)
-    spread = _lists(table, "spread_px", LANDMARK_COUNT)
+    boxes = list_rows(table, "box_xyxy_px", 4)
+    spread = list_rows(table, "spread_px", LANDMARK_COUNT)
     visibility = visible_share(raw, spread, boxes, frame.size_px)
     square = np.array([frame.pixel_aspect, 1.0])
     return _Measured(
@@ -236,11 +237,6 @@ def _blinks(
     return pa.Table.from_pylist(found, schema=BLINK_SCHEMA)
 
 
-def _lists(table: pa.Table, name: str, length: int) -> Array:
-    flat = table[name].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    return np.asarray(flat, np.float64).reshape(len(table), length)
-
-
 @dataclass(frozen=True, slots=True)
 class _Frame:
     """What a video's status row tells of its frames."""
@@ -271,9 +267,3 @@ def _is_made_of(place: Folder, source: bytes) -> bool:
     metadata = open_parquet(pa.BufferReader(place.read_bytes())).schema_arrow.metadata or {}
     version = str(DERIVED_SCHEMA_VERSION).encode()
     return metadata.get(_SOURCE_KEY) == source and metadata.get(SCHEMA_VERSION_KEY) == version
-
-
-def _write(url: str, table: pa.Table, source: bytes) -> None:
-    about = {**(table.schema.metadata or {}), _SOURCE_KEY: source}
-    with atomic_file(url) as path, path.open("wb") as file:  # Arrow takes no path that is no UTF-8
-        pq.write_table(table.replace_schema_metadata(about), file, compression="zstd")

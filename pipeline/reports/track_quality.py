@@ -18,6 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from models.face_size import face_size_px
+from pipeline.data.arrow_tables import list_rows
 from schemas.landmarks import LANDMARK_COUNT
 
 #: Columns that are read; of those of files from before they were there, none.
@@ -91,14 +92,14 @@ class VideoQuality:
 
     def add(self, table: pa.Table) -> RowFigures:
         """Takes rows sorted by face_id, then frame_index; gives back their figures."""
-        points = np.stack([_lists(table, n, LANDMARK_COUNT) for n in ("x", "y")], axis=-1)
+        points = np.stack([list_rows(table, n, LANDMARK_COUNT) for n in ("x", "y")], axis=-1)
         size_px = face_size_px(points)
         names = table.schema.names
         scalars = {
             name: table[name].to_numpy().astype(np.float64) for name in _SCALARS if name in names
         }
         if "spread_px" in names:
-            told = _lists(table, "spread_px", LANDMARK_COUNT).mean(-1)
+            told = list_rows(table, "spread_px", LANDMARK_COUNT).mean(-1)
         else:
             told = np.full(len(table), np.nan)
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -152,8 +153,3 @@ def _moment(table: pa.Table, row: int, points: Array, figure: float) -> Moment:
     return Moment(
         figure, table["pts"][row].as_py(), table["pts_seconds"][row].as_py(), box, points.copy()
     )
-
-
-def _lists(table: pa.Table, name: str, length: int) -> Array:
-    flat = table[name].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    return np.asarray(flat, np.float64).reshape(len(table), length)

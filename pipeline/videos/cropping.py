@@ -12,9 +12,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from models.crops import image_to_crop
+from pipeline.data.arrow_tables import fixed_lists, write_parquet
 from pipeline.videos.crop_files import ClipFiles, CropFiles, PictureFiles, ShardFiles
 from pipeline.videos.crop_plan import CropFilter, crop_transforms, kept_rows, runs_of
 from pipeline.videos.track_file import TrackRows
@@ -27,7 +27,7 @@ from pipeline.videos.upright_frames import (
 from schemas.choices import CROP_FORMS
 from schemas.errors import ContainerError, UsageError
 from transforms.decoding.child_pool import kept_children
-from transforms.storage.atomic_files import Folder, atomic_file, file_stem
+from transforms.storage.atomic_files import Folder, file_stem
 
 _LEAST_PX: Final = 16
 _MOST_PX: Final = 4096
@@ -131,8 +131,7 @@ def crop(
                 written.append((row, *files.write(run_of[row], row, image)))
         check_tracks_match(video, by_pts, seen / len(by_pts))
     table = folder / f"{file_stem(PurePosixPath(video).name)}.crops.parquet"
-    with atomic_file(str(table)) as path, path.open("wb") as out:
-        pq.write_table(_table(tracks, transforms, written), out, compression="zstd")
+    write_parquet(str(table), _table(tracks, transforms, written))
     return CropSummary(len(written), len({name for _, name, _ in written}), str(table))
 
 
@@ -150,15 +149,11 @@ def _table(
             "frame_index": tracks.frame_index[rows],
             "pts": tracks.pts[rows],
             "pts_seconds": tracks.pts_seconds[rows],
-            "crop_to_image": _lists(transforms[rows].reshape(-1, 6)),
-            "x": _lists(x.astype(np.float32)),
-            "y": _lists(y.astype(np.float32)),
+            "crop_to_image": fixed_lists(transforms[rows].reshape(-1, 6)),
+            "x": fixed_lists(x.astype(np.float32)),
+            "y": fixed_lists(y.astype(np.float32)),
         }
     )
-
-
-def _lists(values: npt.NDArray[np.floating]) -> pa.Array:
-    return pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), values.shape[1])
 
 
 def _check(form: str, size_px: int, margin: float) -> None:
