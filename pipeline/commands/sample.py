@@ -26,7 +26,7 @@ from models.landmarks.metrics import nrmse_percent
 from models.synthesis.astronaut import ASTRONAUT_LANDMARKS_PX, load_astronaut
 from models.synthesis.face_animation import FaceAnimation
 from models.synthesis.face_motion import Pose, pose_at
-from pipeline.data.arrow_tables import fixed_lists
+from pipeline.arrow_tables import fixed_lists
 from pipeline.videos.track_file import read_track_file
 from schemas.errors import UsageError
 from schemas.landmarks import (

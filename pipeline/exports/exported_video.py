@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline.data.arrow_tables import list_rows
+from pipeline.arrow_tables import list_rows
 from schemas.errors import OutputError, UsageError
 from schemas.landmarks import LANDMARK_COUNT
 from schemas.tracks import RAW_COLUMNS

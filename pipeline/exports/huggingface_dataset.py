@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline.data.arrow_tables import fixed_lists, write_parquet
+from pipeline.arrow_tables import fixed_lists, write_parquet
 from pipeline.exports.exported_video import ExportedVideo
 from transforms.storage.atomic_files import Folder, write_bytes
 

@@ -30,7 +30,7 @@ from models.landmarks.face_measures import (
     visible_share,
 )
 from models.landmarks.head_pose import head_pose
-from pipeline.data.arrow_tables import list_rows, write_parquet
+from pipeline.arrow_tables import list_rows, write_parquet
 from schemas.derived import BLINK_SCHEMA, DERIVED_SCHEMA, DERIVED_SCHEMA_VERSION
 from schemas.errors import OutputError
 from schemas.landmarks import LANDMARK_COUNT

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from models.face_size import face_size_px
-from pipeline.data.arrow_tables import list_rows
+from pipeline.arrow_tables import list_rows
 from schemas.landmarks import LANDMARK_COUNT
 
 #: Columns that are read; of those of files from before they were there, none.

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from models.crops import image_to_crop
-from pipeline.data.arrow_tables import fixed_lists, write_parquet
+from pipeline.arrow_tables import fixed_lists, write_parquet
 from pipeline.videos.crop_files import ClipFiles, CropFiles, PictureFiles, ShardFiles
 from pipeline.videos.crop_plan import CropFilter, crop_transforms, kept_rows, runs_of
 from pipeline.videos.track_file import TrackRows
