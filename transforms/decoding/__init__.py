@@ -1,1 +1,1 @@
-"""Videos as FFmpeg sees them, decoded in child processes; no Beam."""
+"""Decodes videos with FFmpeg in child processes; no Beam."""

@@ -28,13 +28,12 @@ _BOX_NUMBERS: Final = 4
 def read_boxes(video: Video, time_base: Fraction, step_pts: int) -> GivenBoxes:
     """Reads a video's boxes from Parquet or CSV.
 
-    A row a box: `frame_index`, `pts` or `pts_seconds` says where (seconds may be off by
-    less than half a frame), and either `box_xyxy_px` (four numbers) or `x0`, `y0`, `x1`,
-    `y1` say what, in upright pixels. A `video_id` column, if there is one, chooses the
-    rows. Our own track files fit.
+    One row per box: `frame_index`, `pts` or `pts_seconds` (tolerance 0.4 frames) gives the frame,
+    `box_xyxy_px` (four numbers) or `x0`, `y0`, `x1`, `y1` the box in upright pixels. A `video_id`
+    column, if present, selects the rows. Track files have this format.
 
     Raises:
-        BoxesError: with what the file has and what it needs.
+        BoxesError: the file cannot be read or used.
     """
     uri = video.boxes_uri or ""
     try:
@@ -53,11 +52,11 @@ def read_boxes(video: Video, time_base: Fraction, step_pts: int) -> GivenBoxes:
     return GivenBoxes(places, boxes, by=by, tolerance_pts=tolerance)
 
 
-@np.errstate(over="ignore")  # what becomes infinite is refused below
+@np.errstate(over="ignore")  # infinite values are rejected below
 def _boxes_of(
     table: pa.Table, video_id: str
 ) -> tuple[str, npt.NDArray[np.float64], npt.NDArray[np.float32]]:
-    """The column that says where, its (N,) values, and (N, 4) boxes; ValueError otherwise."""
+    """The column that gives the frame, its (N,) values, and (N, 4) boxes; raises ValueError."""
     names = table.column_names
     by = next((c for c in ("pts", "frame_index", "pts_seconds") if c in names), None)
     listed, corners = "box_xyxy_px" in names, ("x0", "y0", "x1", "y1")
@@ -67,7 +66,7 @@ def _boxes_of(
             "and box_xyxy_px or x0, y0, x1, y1"
         )
     if "video_id" in names:
-        ids = pa.compute.cast(table["video_id"], pa.string())  # CSV makes numbers of some
+        ids = pa.compute.cast(table["video_id"], pa.string())  # CSV reads some ids as numbers
         table = table.filter(pa.compute.equal(ids, video_id))
     where = _numbers(by, table[by]).astype(np.float64)
     if listed:
@@ -95,7 +94,7 @@ def _boxes_of(
 
 
 def _numbers(name: str, column: pa.ChunkedArray) -> npt.NDArray[Any]:
-    """The values of a column of numbers, nan where there is none; ValueError for other columns."""
+    """The values of a column of numbers, NaN for nulls; ValueError for other types."""
     kind = column.type
     if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_null(kind)):
         raise ValueError(f"{name}: got values of type {kind}, expected numbers")

@@ -24,20 +24,20 @@ Boxes = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 class BoxSource(Protocol):
     """Finds faces on key frames.
 
-    `is_key` must depend on nothing but the frame and the one before it: a segment that
-    starts later must choose the same key frames.
+    `is_key` must depend only on the frame and the previous one: a segment that starts later
+    must choose the same key frames.
     """
 
     source: str
 
     def is_key(self, frame: int, pts: int, previous_pts: int | None) -> bool:
-        """Whether the frame is one to look at."""
+        """Whether faces are searched on this frame."""
 
     def find(self, frame: int, pts: int, pixels: FramePixels, aspect: float) -> Boxes:
         """(K, 4) float32 boxes in upright pixels and (K,) float32 scores."""
 
     def same_boxes(self, frame: int, pts: int, other_frame: int, other_pts: int) -> bool:
-        """Whether two frames that look alike have the same boxes, too."""
+        """Whether two frames with equal pictures also have equal boxes."""
 
 
 class DetectedBoxes:
@@ -50,7 +50,7 @@ class DetectedBoxes:
         self._time_base = time_base
 
     def is_key(self, frame: int, pts: int, previous_pts: int | None) -> bool:
-        """The first frame of a grid step; also the first frame of all."""
+        """True for the first frame of a grid step and the first frame of all."""
         return previous_pts is None or self._step(pts) != self._step(previous_pts)
 
     def find(self, frame: int, pts: int, pixels: FramePixels, aspect: float) -> Boxes:
@@ -67,7 +67,7 @@ class DetectedBoxes:
         return (found.boxes_xyxy_px * scale + shift).astype(np.float32), found.scores
 
     def same_boxes(self, frame: int, pts: int, other_frame: int, other_pts: int) -> bool:
-        """True: frames that look alike show the same faces."""
+        """True: equal pictures show the same faces."""
         return True
 
     def _step(self, pts: int) -> int:
@@ -79,7 +79,7 @@ class GivenBoxes:
 
     Args:
         places: (N,) int64 frame number or pts of each box.
-        boxes_xyxy_px: (N, 4) float32; boxes of one place stay in their order.
+        boxes_xyxy_px: (N, 4) float32; boxes of one frame keep their order.
         by: `frame_index` or `pts`.
         tolerance_pts: how far a frame's pts may be from a given one.
     """
@@ -100,7 +100,7 @@ class GivenBoxes:
         self._tolerance_pts = tolerance_pts
 
     def is_key(self, frame: int, pts: int, previous_pts: int | None) -> bool:
-        """Every frame that the file has boxes for."""
+        """True for every frame that the file has boxes for."""
         return self._place(frame, pts) is not None
 
     def find(self, frame: int, pts: int, pixels: FramePixels, aspect: float) -> Boxes:

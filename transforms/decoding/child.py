@@ -4,14 +4,13 @@
     DecodingChild.plan / .decode  --->    opens, seeks, decodes, detects, crops
                                   <---    progress, windows, ... or why there are none
 
-One child serves one worker thread, one request at a time, and lives on between requests. A
+One child serves one worker thread, one request at a time, and stays alive between requests. A
 child that makes no progress, takes too long or grows too large is killed; the next request gets
-a new one. The child ends by itself when its worker is gone, even from inside a decoder that
-hangs.
+a new one. The child exits when its worker is gone, even while a decoder hangs.
 
-What goes wrong before a child has touched a video is no video's fault: libraries that cannot
-be imported, a limit of the system, a detector that cannot be loaded. Then a new child is tried,
-and if that fails too the run ends with a HostError.
+A failure before a child has opened a video is a fault of the host: libraries that cannot be
+imported, a system limit, a detector that cannot be loaded. A new child is started once; if that
+fails too, the run ends with a HostError.
 """
 
 from __future__ import annotations
@@ -57,11 +56,11 @@ from transforms.storage.record_codec import unpack_windows
 from transforms.storage.source_files import NoRangesError
 
 _LOGGER = logging.getLogger(__name__)
-#: Time that every request may take, whatever the length of its video.
+#: Time allowed for every request, in addition to that for the length of its video.
 _GRACE_SECONDS: Final = 120.0
-#: Length that a video without a known one is taken for.
+#: Assumed length of a video of unknown length.
 _UNKNOWN_SECONDS: Final = 3600.0
-#: Silence allowed while a child reads its libraries, at least.
+#: Minimum silence allowed while a child loads its libraries.
 _START_SECONDS: Final = 300.0
 _STARTS: Final = 2
 
@@ -76,10 +75,10 @@ class ChildSettings:
     detector: `default`, `yunet:PATH`, or a weights file.
     detector_sha256: hex digest that the detector's weights must have, if given.
     stall_seconds: a child silent for longer is killed.
-    max_slowness: seconds of work a second of video, beyond which it is killed.
+    max_slowness: seconds of work per second of video, beyond which it is killed.
     memory_mb: resident memory beyond which it is killed.
     max_pixels: frames with more are refused.
-    stream: index of the stream to decode, among all of a container; None chooses.
+    stream: index of the stream to decode, among all of a container; None chooses one.
     module: what the child runs; tests put a misbehaving one here.
     """
 
@@ -105,10 +104,10 @@ class DecodingChild:
         self._busy = False
         self._on_frames: Callable[[int], None] = ignore_frames
         self._prepared: set[bool] = set()  # without, with the detector
-        self._has_met_a_video = False
+        self._has_opened_a_video = False
 
     def plan(self, video: Video) -> list[Segment]:
-        """Cuts a video in segments.
+        """Cuts a video into segments.
 
         Raises:
             VideoError: it cannot be opened, or takes the child down or past a limit.
@@ -121,7 +120,7 @@ class DecodingChild:
     ) -> Iterator[SegmentWindows]:
         """Decodes one segment, in one piece or several; raises as `plan` does.
 
-        The child works on the next piece while the caller has one, and no further.
+        The child works at most one piece ahead of the caller.
 
         Args:
             segment: what to decode.
@@ -186,7 +185,7 @@ class DecodingChild:
         if self._process is not None:
             self._process.close()
         self._process = None
-        self._busy = self._has_met_a_video = False
+        self._busy = self._has_opened_a_video = False
         self._prepared.clear()
 
     def _pixels(self, frame: Frame, body: memoryview, video: Video) -> FramePixels:
@@ -239,15 +238,15 @@ class DecodingChild:
         video_seconds: float,
         expected: type[_Expected],
     ) -> tuple[_Expected, memoryview]:
-        """The only answer to a request about a video, which is copied first if need be."""
+        """The only answer to a request about a video, which is copied first if necessary."""
         video = argument if isinstance(argument, Video) else argument.video
         while True:
             try:
                 with within_reach(video) as reachable:
-                    told: _Asked = reachable
+                    asked: _Asked = reachable
                     if not isinstance(argument, Video):
-                        told = dataclasses.replace(argument, video=reachable)
-                    return next(self._answers(request, told, video, video_seconds, expected))
+                        asked = dataclasses.replace(argument, video=reachable)
+                    return next(self._answers(request, asked, video, video_seconds, expected))
             except NoRangesError:
                 if not copy_from_now_on(video):
                     raise
@@ -261,11 +260,11 @@ class DecodingChild:
         expected: type[_Expected],
     ) -> Iterator[tuple[_Expected, memoryview]]:
         """The answers to one request, up to the last; raises the errors they carry."""
-        if self._busy:  # the last request was given up midway
+        if self._busy:  # the last request was abandoned
             self.close()
         process, self._busy = self._started(), True
         settings = self._settings
-        self._has_met_a_video = True
+        self._has_opened_a_video = True
         total = _GRACE_SECONDS + settings.max_slowness * video_seconds
         watchdog = Watchdog(Limits(settings.memory_mb, settings.stall_seconds, total))
         try:
@@ -273,7 +272,7 @@ class DecodingChild:
             while self._busy:
                 answer, body = self._received(process, watchdog, video)
                 self._busy = more_follow(answer)
-                self._tell(answer, argument, video)
+                self._raise_error(answer, argument, video)
                 if not isinstance(answer, expected):
                     kinds = f"{type(answer).__name__}, expected {expected.__name__}"
                     self._refuse_garbage(video, ValueError(f"got {kinds}"))
@@ -300,16 +299,16 @@ class DecodingChild:
             raise DecodingError(received.reason, message)
         return received
 
-    def _tell(self, answer: Answer, argument: _Asked, video: Video) -> None:
+    def _raise_error(self, answer: Answer, argument: _Asked, video: Video) -> None:
         """Raises the error that an answer carries, if any."""
         if isinstance(answer, Refusal):
             if answer.reason == "memory_limit":
-                self.close()  # what filled its memory may still be there
+                self.close()  # its memory may still be full
             asked = argument if isinstance(argument, Video) else argument.video
             raise VideoError(answer.reason, answer.message.replace(asked.uri, video.uri))
         if isinstance(answer, NeedsCopy):
             raise NoRangesError.of(video.uri)
-        if isinstance(answer, Raised):  # hostile bytes find bugs, ours and others'
+        if isinstance(answer, Raised):  # hostile input triggers bugs
             _LOGGER.error("%s: the decoding process raised\n%s", video.uri, answer.trace)
             message = f"{video.uri}: the decoding process raised {answer.last_line}"
             raise DecodingError("decoder_error", message)
@@ -322,12 +321,12 @@ class DecodingChild:
         raise DecodingError("decoder_error", message) from error
 
     def _prepare(self, video: Video) -> None:
-        """Has the child import and load what decoding needs, before it opens the video."""
+        """Makes the child load its libraries and the detector before it opens the video."""
         if self._busy:
             self.close()
         with_detector = video.boxes_uri is None
         while with_detector not in self._prepared:
-            process, is_new = self._started(), not self._has_met_a_video
+            process, is_new = self._started(), not self._has_opened_a_video
             try:
                 process.connection.send((Request.LOAD, with_detector))
                 failure = self._waited_for(process, Done)

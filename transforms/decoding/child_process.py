@@ -23,11 +23,11 @@ from transforms.decoding.watchdog import Breach, Watchdog
 
 _FAREWELL_SECONDS: Final = 2.0
 _LAST_WORDS_BYTES: Final = 400
-#: How often a busy child's memory and time are looked at.
+#: How often a busy child's memory and time are checked.
 _WATCH_SECONDS: Final = 0.25
 _LARGEST_ANSWER: Final = 2**31 - 1
-#: For glibc: what a frame took goes back to the system when it is freed. Left alone, the thresholds
-#: rise with what is freed, and the heap keeps it.
+#: For glibc: memory of frames returns to the system when freed. By default the thresholds rise with
+#: the size of freed blocks, and the heap keeps them.
 _MALLOC: Final = {"MALLOC_MMAP_THRESHOLD_": str(4 << 20), "MALLOC_TRIM_THRESHOLD_": str(4 << 20)}
 #: The children of this process that are alive.
 _ALIVE: set[subprocess.Popen[bytes]] = set()
@@ -36,7 +36,7 @@ _ALIVE: set[subprocess.Popen[bytes]] = set()
 class ChildProcess:
     """One process that runs `module FD`, and our end of its pipe, `connection`.
 
-    Raises OSError where the system gives no process, file or pipe.
+    Raises OSError if the system cannot create a process, file or pipe.
     """
 
     def __init__(self, module: str) -> None:
@@ -80,10 +80,10 @@ class ChildProcess:
         self._stderr.close()
 
     def last_words(self) -> str:
-        """How a process that closed its pipe ended, and its last line on stderr."""
+        """The exit status of a process that closed its pipe, and its last line on stderr."""
         try:
             self._process.wait(timeout=_FAREWELL_SECONDS)
-        except subprocess.TimeoutExpired:  # it closed its end, and lives on
+        except subprocess.TimeoutExpired:  # it closed its end and still runs
             self._process.kill()
             self._process.wait()
         code = self._process.returncode
@@ -108,13 +108,13 @@ def _signal_name(number: int) -> str:
 
 
 def ignore_frames(frames: int) -> None:
-    """Does nothing: the default where no one follows the progress."""
+    """Does nothing: the default without a progress display."""
 
 
 def wait_for_answer(
     process: ChildProcess, watchdog: Watchdog, on_frames: Callable[[int], None] = ignore_frames
 ) -> tuple[Answer, memoryview] | Breach:
-    """The next answer that is more than progress, or the limit that was broken before.
+    """The next answer other than progress, or the limit that was broken before it.
 
     Raises EOFError or OSError when the child hangs up, ValueError for garbage.
     """

@@ -1,6 +1,6 @@
 """The size that a container declares, in bytes: a shorter file is truncated.
 
-Durations in headers lie; the sizes that a container needs to be read at all do not.
+Durations in headers are unreliable; sizes that a demuxer needs are reliable.
 """
 
 from __future__ import annotations
@@ -8,29 +8,29 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-#: The headers that tell a size lie in so much of a file's beginning; those of AVI lie further on.
+#: Bytes at the start of a file that hold the headers with its size; AVI needs more.
 _HEAD_BYTES: Final = 4 << 10
 _RIFF_HEAD_BYTES: Final = 16 << 10
 _EBML: Final = b"\x1a\x45\xdf\xa3"
 _SEGMENT: Final = b"\x18\x53\x80\x67"
 _RIFF_HEADER_BYTES: Final = 8
-#: Writers get sizes wrong by some chunk headers.
+#: Some writers get sizes wrong by a few chunk headers.
 _RIFF_SLACK_BYTES: Final = 64
-#: Sizes from here on stand for one that was not known yet; real lists end at 1 or 2 GB.
+#: Sizes from here on are placeholders; real lists end at 1 or 2 GB.
 _RIFF_PLACEHOLDER: Final = 0x7FFF_0000
 
 
 def declared_bytes(read: Callable[[int, int], bytes], stream: Any = None) -> int | None:
-    """The size in bytes that a file's headers declare; None where they declare none.
+    """The size in bytes that a file's headers declare; None if they declare none.
 
-    RIFF (avi): the end of the list of pictures, where the sizes of that and of the whole agree;
-    a writer to a pipe, or one that was stopped, leaves placeholders. A large AVI (OpenDML) goes
-    on in further RIFF chunks. Matroska and WebM: the size of the Segment element, unless it is
+    RIFF (avi): the end of the `movi` list, if its size and that of the file agree; writers to a
+    pipe and interrupted writers leave placeholders. A large AVI (OpenDML) continues in further
+    RIFF chunks. Matroska and WebM: the size of the Segment element, unless it is
     unknown (live). MP4 and MOV: the end of the furthest sample in the index of `stream`, an
     av.VideoStream.
 
     Args:
-        read: gives a number of bytes from a place on, or what there is of them.
+        read: returns up to a number of bytes from an offset: read(count, offset).
     """
     head = read(_HEAD_BYTES, 0)
     if head[:4] == b"RIFF" and len(head) >= _RIFF_HEADER_BYTES:
@@ -45,7 +45,7 @@ def declared_bytes(read: Callable[[int, int], bytes], stream: Any = None) -> int
 
 
 def _riff_bytes(head: bytes) -> int | None:
-    """The end of the `movi` list, less what sizes may be off; None where nothing is sure."""
+    """The end of the `movi` list, minus the slack of sizes; None if it is unreliable."""
     whole = _RIFF_HEADER_BYTES + int.from_bytes(head[4:8], "little")
     at = 12  # after RIFF, its size, and its kind
     while at + 12 <= len(head):
@@ -60,7 +60,7 @@ def _riff_bytes(head: bytes) -> int | None:
 
 
 def _further_riffs_end(read: Callable[[int, int], bytes], head: bytes) -> int:
-    """The end of the last RIFF chunk after the first; 0 where there is none, or no size."""
+    """The end of the last RIFF chunk after the first; 0 if there is none, or no size."""
     end, place, size = 0, 0, int.from_bytes(head[4:8], "little")
     while _RIFF_SLACK_BYTES < size < _RIFF_PLACEHOLDER:
         place += _RIFF_HEADER_BYTES + size

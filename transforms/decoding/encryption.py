@@ -1,4 +1,4 @@
-"""Videos whose pictures are encrypted, by what their containers say of it.
+"""Detects encrypted video by the metadata of the container.
 
 MP4          each packet carries its encryption (Common Encryption); sample entry encv, drmi
 Matroska     FFmpeg keeps the id of a track's key (WebM encryption)
@@ -31,9 +31,9 @@ _TS_HAS_PAYLOAD: Final = 0x10
 
 
 def refuse_encrypted(uri: str, container: Any, stream: Any) -> None:
-    """Reads packets of the stream up to one that is not encrypted, eight at most.
+    """Reads at most eight packets of the stream, up to the first one that is not encrypted.
 
-    Raises ContainerError, reason `encrypted`, where all of them are.
+    Raises ContainerError, reason `encrypted`, if all of them are.
     """
     kind = container.format.name
     if (

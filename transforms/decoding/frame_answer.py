@@ -1,7 +1,7 @@
 """A decoded frame as a decoding child sends it: its planes as bytes, and their layout.
 
 child     Frame.of(pts, planes)  --->  record and body
-worker    frame.planes(body)     --->  StoredPlanes, checked: what they say fits their bytes
+worker    frame.planes(body)     --->  StoredPlanes, checked against their bytes
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Frame(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def planes(self, body: memoryview, max_pixels: int) -> StoredPlanes:
         """The frame with its pixels, which are views of `body`.
 
-        Raises ValueError where a plane has more than `max_pixels`, or `body` is of another size.
+        Raises ValueError if a plane has more than `max_pixels`, or `body` has another size.
         """
         depth = (3,) if self.to_rgb is None else ()
         dtype: np.dtype[Any] = np.dtype(np.uint8 if self.bits == 8 else "<u2")

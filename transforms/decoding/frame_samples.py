@@ -5,8 +5,8 @@
 
 Whether a frame is a repeat follows from how much it and its neighbours differ from the frame
 before each, and from the boxes given for it. A picture that stands still for longer than
-REFRESH_SECONDS is looked at again in every step of a grid. So nothing leans on frames further
-back than `reach` says, and a segment finds the samples that the whole video has.
+REFRESH_SECONDS gives a new sample in every step of a grid. So no decision depends on frames
+further back than `reach` states, and a segment finds the same samples as the whole video.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from models.frame_pixels import NOTHING_ALIKE, FrameChange, FramePixels
 from models.shot_cuts import is_cut
 from transforms.decoding.reach import CONTEXT_SECONDS, REFRESH_SECONDS, WINDOW_SECONDS
 
-#: Frames that differ no more show the same. A face that creeps by 0.05 px a frame changes more.
+#: Frames that differ by no more than this are equal. A face moving 0.05 px per frame differs more.
 _STILL: Final = FrameChange(mean=0.02, largest_block=0.4)
-#: What an encoder makes of a picture sent twice differs up to so much, and then by no more than a
-#: share of the changes about it. Noise and small movements go on at one size, so they are none.
+#: A repeat after encoding: the largest change, and the largest share of the changes around it.
+#: Noise and small movements change every frame alike, so they are not repeats.
 _REPEATS: Final = (
     (FrameChange(mean=0.05, largest_block=0.85), FrameChange(mean=0.5, largest_block=0.7)),
     (FrameChange(mean=1.2, largest_block=4.0), FrameChange(mean=0.4, largest_block=0.3)),
 )
-#: How many frames ahead the next change may lie.
+#: Frames to look ahead for the next change.
 _LOOKAHEAD: Final = 3
 
 
@@ -40,7 +40,7 @@ class Sample:
     number: among the samples, from 0.
     frame: among all frames that were decoded, from 0.
     cut: a new shot starts with it.
-    ends: no sample follows it in its shot, or none for longer than WINDOW_SECONDS.
+    ends: the last sample of its shot, or the last before a gap longer than WINDOW_SECONDS.
     """
 
     number: int
@@ -69,17 +69,16 @@ def frame_samples(
     same_boxes: Callable[[int, int, int, int], bool] = lambda *places: True,
     on_progress: Callable[[int], None] = lambda frames: None,
 ) -> Iterator[Sample]:
-    """The samples among some frames; each comes when the next one is known.
+    """Yields the samples of a frame sequence; each when the next one is known.
 
     Args:
         frames: (pts, av.VideoFrame) in display order.
         time_base: seconds per unit of pts.
-        same_boxes: whether the boxes given for a frame are those of another, by number and
-            pts of each.
+        same_boxes: whether two frames have the same given boxes, by number and pts of each.
         on_progress: called with the number of frames decoded so far.
     """
     last: Sample | None = None
-    new_pts = last_pts = 0  # of the last frame unlike the one before, and of the last of all
+    new_pts = last_pts = 0  # of the last frame that changed, and of the last frame
     window_pts = WINDOW_SECONDS / time_base
     for frame, alike in _compared(frames, time_base, on_progress):
         if last is not None and alike and same_boxes(last.frame, last.pts, frame.number, frame.pts):
@@ -109,7 +108,7 @@ def frame_samples(
 def _compared(
     frames: Iterable[tuple[int, Any]], time_base: Fraction, on_progress: Callable[[int], None]
 ) -> Iterator[tuple[_Frame, bool]]:
-    """Every frame, and whether it looks like the one before it."""
+    """Every frame, and whether it repeats the previous one."""
     context_pts = CONTEXT_SECONDS / time_base
     past: deque[tuple[int, FrameChange]] = deque(maxlen=_LOOKAHEAD)
     ahead: deque[_Frame] = deque()
@@ -135,7 +134,7 @@ def _compared(
 
 
 def _have_one_size(one: FramePixels, other: FramePixels) -> bool:
-    """Whether coordinates mean the same in both: upright size and what stored frames undergo."""
+    """Whether both have the same coordinates: upright size, rotation and mirroring."""
     return all(
         getattr(one, name) == getattr(other, name)
         for name in ("width_px", "height_px", "rotation_deg", "mirrored")
@@ -143,7 +142,7 @@ def _have_one_size(one: FramePixels, other: FramePixels) -> bool:
 
 
 def _is_alike(change: FrameChange, past: list[FrameChange], ahead: list[FrameChange]) -> bool:
-    """Whether a frame looks like the one before it, by its change and those around it."""
+    """Whether a frame repeats the previous one, by its change and those around it."""
     if _is_within(change, _STILL):
         return True
     if len(ahead) < 2:

@@ -18,11 +18,10 @@ from transforms.decoding.lost_frames import LostFrames
 from transforms.decoding.reach import OVERHANG_SECONDS
 from transforms.decoding.video_source import OpenVideo, check_size, first_packet_at
 
-#: A keyframe further from the beginning is not waited for: some streams have none.
+#: Limits of the search for the first keyframe: some streams have none.
 _MAX_LEADING_PACKETS: Final = 600
 _MAX_LEADING_BYTES: Final = 32 << 20
-#: What is left at the end of a file is no picture when it is no longer: the boundary after the
-#: last part of a multipart stream.
+#: A rest of this size at the end of a file is no picture: the final boundary of a multipart stream.
 _MAX_TRAILER_BYTES: Final = 128
 
 
@@ -30,11 +29,10 @@ _MAX_TRAILER_BYTES: Final = 128
 class FrameStream:
     """The frames of a segment in display order, with strictly increasing pts.
 
-    Packets are decoded one by one: what a bad one held is lost and counted, the rest is
-    saved. Frames before the keyframe that was sought, or outside the video's
-    [start_seconds, stop_seconds), are left out; so are those before the last one that is
-    OVERHANG_SECONDS before the segment's own: nothing of its own depends on them, unless
-    boxes are given, perhaps by frame number.
+    Packets are decoded one by one: the frames of a bad one are lost and counted, the others kept.
+    Frames before the keyframe of the seek, or outside the video's [start_seconds, stop_seconds),
+    are left out. So are those more than OVERHANG_SECONDS before the segment's own, except the last:
+    no own frame depends on them, unless boxes are given, possibly by frame number.
     """
 
     segment: Segment
@@ -46,7 +44,7 @@ class FrameStream:
     def __iter__(self) -> Iterator[tuple[int, Any]]:
         """Yields (pts, av.VideoFrame).
 
-        Raises DecodingError where the source fails while it is being read.
+        Raises DecodingError if reading the source fails.
         """
         segment, metadata = self.segment, self.segment.metadata
         context = self.opened.stream.codec_context
@@ -92,8 +90,8 @@ class FrameStream:
     def take_losses(self, before_pts: int | None = None) -> tuple[int, npt.NDArray[np.int64]]:
         """Owned frames known to be lost before a pts, or all of them; each is returned once.
 
-        Once a frame has come, all is known of those before it. Returns how many packets
-        were rejected or decoded in part, and (L, 2) int64: [start, stop) of lost frames.
+        Losses before a decoded frame are final. Returns the number of packets that were rejected or
+        decoded in part, and (L, 2) int64: [start, stop) of lost frames.
         """
         return self._lost.take(before_pts)
 
@@ -120,12 +118,11 @@ class FrameStream:
         yield from zip(counter.end(), waiting, strict=True)
 
     def _from_first_keyframe(self) -> Iterator[Any]:
-        """The packets from the first keyframe on; all of them where none is near.
+        """The packets from the first keyframe on; all packets if none is near.
 
-        What comes before it leans on what is not there: some decoders show grey, others fail
-        for good.
+        Earlier packets lack their references: some decoders output grey, others fail for good.
         """
-        # An empty packet shows the picture before on; to a decoder it would be the end.
+        # An empty packet repeats the previous picture; to a decoder it would be the end.
         packets = (p for p in self._packets() if p.size or p.pts is None)
         leading: list[Any] = []
         if self.segment.seek_pts is None:
@@ -146,7 +143,7 @@ class FrameStream:
         if seek_pts is not None:
             first = first_packet_at(self.opened, seek_pts)
             if first is None or first.pts != seek_pts:
-                # The container did not lead here a second time: read from the beginning.
+                # A second seek did not lead here: read from the beginning.
                 self.opened.container.seek(0, stream=self.opened.stream)
             else:
                 yield first

@@ -1,17 +1,15 @@
 """Frames that went into a decoder and did not come out.
 
-Decoders drop pictures whose references are gone, and say nothing. But in most containers
-a packet is a picture, and both have a pts: what was handed in, and is passed by later
-frames, may be lost.
+Decoders silently drop pictures whose references are missing. In most containers a packet is a
+picture, and both have a pts: a packet that later frames overtake may be lost.
 
     packets in (decoding order)   0 3 1 2 6 4 5 ...
     frames out (display order)    0 1 . 3 4 5 6      2 is lost: 3 came without it
 
-It is claimed only where the frames about it leave a hole that is longer than their steps. So no
-loss is claimed for the second field of a frame that comes in two packets, for packets that hold
-two pictures or none, nor where the times of a file start again. Nor for what comes before the
-first key frame: nobody could show it, so a recording that begins in the middle of a group of
-pictures begins with its first key frame.
+A loss is reported only if the surrounding frames leave a gap longer than their steps. So none is
+reported for the second field of a frame in two packets, for packets with two pictures or none, or
+where timestamps restart. Packets before the first keyframe cannot be decoded and are not lost: a
+recording that starts in the middle of a GOP starts with its first keyframe.
 """
 
 from __future__ import annotations
@@ -34,11 +32,11 @@ _CODECS: Final = ("h264", "hevc", "mpeg4", "mjpeg", "mpeg1video", "mpeg2video", 
 _CONTAINERS: Final = ("mov", "matroska", "flv")
 
 
-#: MPEG-4 packets of fewer bytes hold no picture: they say that the one before is shown on.
+#: Shorter MPEG-4 packets hold no picture: they repeat the previous one.
 _MIN_PICTURE_BYTES: Final = 10
-#: A hole is longer than this times the shortest step of the frames about it.
+#: A gap is longer than this times the shortest step of the surrounding frames.
 _HOLE_STEPS: Final = 1.5
-#: So many frames before and after a hole tell how long their steps are.
+#: Frames before and after a gap whose steps are measured.
 _FRAMES_ABOUT: Final = 3
 
 
@@ -71,7 +69,7 @@ class LostFrames:
             self._last_dts = packet.dts
         if self._first_pts is None:
             self._first_pts = packet.pts
-        # Pictures shown before the first one lean on what was never read; they are not lost.
+        # Pictures before the first one lack their references; they are not lost.
         is_picture = packet.size >= self._min_bytes
         if self._counts and is_picture and packet.pts >= self._first_pts:
             heapq.heappush(self._inside, (packet.pts, self._stop(packet)))
@@ -80,7 +78,7 @@ class LostFrames:
         """The decoder refused a packet."""
         if not self._begun:
             return
-        if packet.pts is None:  # its place is after the frame that was shown last
+        if packet.pts is None:  # counted at the last frame
             at = self._last_place()
             if self._segment.reports(at):
                 self._bad.append(at)
@@ -89,11 +87,11 @@ class LostFrames:
             self._lost.append((packet.pts, self._stop(packet)))
 
     def reading_failed(self) -> None:
-        """The container could not be read on."""
+        """Reading the container failed."""
         self._bad.append(self._last_place())
 
     def frame_shown(self, pts: int, frame: Any) -> None:
-        """A frame is shown at this pts, after all before it; what these lack may be lost."""
+        """A frame was output at this pts, in order; overtaken packets may be lost."""
         self._begun = True
         if frame.pts is None:
             self._stop_counting()
@@ -114,7 +112,7 @@ class LostFrames:
             self._lost.append((pts, pts + self._step))
 
     def end(self, last_stop_pts: int | None) -> None:
-        """The stream has ended: what is inside is lost, and what a cut-off file lacks."""
+        """The stream has ended: pending packets and the rest of a truncated file are lost."""
         self._settle(list(self._passed))
         for pts, stop in self._inside:
             if not self._out or pts > self._out[-1] + _HOLE_STEPS * self._usual_step() / 2:
@@ -156,7 +154,7 @@ class LostFrames:
         return count, np.array(merged_ranges(taken), np.int64).reshape(-1, 2)
 
     def _last_place(self) -> int:
-        """Where something without pts counts: at the last frame shown, or where they may begin."""
+        """The pts for a packet without one: that of the last frame, or the segment's start."""
         segment = self._segment
         if self._out:
             return self._out[-1]
@@ -174,7 +172,7 @@ class LostFrames:
 
 @dataclass(slots=True)
 class _Passed:
-    """Packets that a later frame passed, and the frames about them."""
+    """Packets that a later frame overtook, and the surrounding frames."""
 
     packets: list[tuple[int, int]]  # (pts, stop)
     before: list[int]  # pts of the frames before
@@ -182,7 +180,7 @@ class _Passed:
     after: list[int] = field(default_factory=list)  # pts of the frames from `passed_by` on
 
     def is_hole(self, usual_step: int) -> bool:
-        """Whether the frames about the packets leave a hole for one of them."""
+        """Whether the surrounding frames leave a gap for one of the packets."""
         if not self.before:
             return True
         steps = _steps(self.before) + _steps(self.after)
@@ -195,7 +193,7 @@ def _steps(pts: list[int]) -> list[int]:
 
 
 def merged_ranges(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Ranges in order, those that touch or overlap made one."""
+    """Sorted ranges; those that touch or overlap are merged."""
     merged: list[tuple[int, int]] = []
     for start, stop in sorted(ranges):
         if merged and start <= merged[-1][1]:

@@ -3,10 +3,10 @@
     worker  --->  (Request, its argument)              pickled: it comes from our own worker
     worker  <---  one of the records below, and bytes  read without pickle and checked in full
 
-The child handles untrusted video, so what it answers may come from a decoder that was taken
-over. An answer is 8 bytes that say how long the record is, the record in msgpack, padding, and
-a body of bytes (crops, pixels) that begins at a multiple of 8. Every field has its type and
-range; whatever else comes is a ValueError.
+The child decodes untrusted video, so its answers may come from a compromised decoder. An answer
+is the record's size in 8 bytes, the record in msgpack, padding, and a body of bytes (crops,
+pixels) that starts at a multiple of 8. Types and ranges of all fields are checked; anything else
+is a ValueError.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Ready(msgspec.Struct, frozen=True, tag="ready", forbid_unknown_fields=True
 
 
 class Progress(msgspec.Struct, frozen=True, tag="progress", forbid_unknown_fields=True):
-    """The child is alive and has decoded so many frames."""
+    """The child is alive; the number of frames decoded so far."""
 
     frames: _Count
 
@@ -92,7 +92,7 @@ class Plan(msgspec.Struct, frozen=True, tag="plan", forbid_unknown_fields=True):
             if not follows:
                 raise ValueError(
                     f"cuts: got one that owns {own_start} to {own_stop} before one that owns from "
-                    f"{next_start} and decodes from {seek}; expected them to follow on each other"
+                    f"{next_start} and decodes from {seek}; expected contiguous segments"
                 )
 
     @classmethod
@@ -125,19 +125,19 @@ class Refusal(msgspec.Struct, frozen=True, tag="refusal", forbid_unknown_fields=
 
     @classmethod
     def of(cls, reason: str, message: str) -> Refusal:
-        """One whose message fits; text that is no UTF-8 is escaped."""
+        """One whose message fits; text that is not UTF-8 is escaped."""
         return cls(reason, _fitting(message[:_TEXT_CHARACTERS]))
 
 
 class Measured(msgspec.Struct, frozen=True, tag="measured", forbid_unknown_fields=True):
-    """How many frames a plain decode of a whole video gave, and how long it took."""
+    """Frames and seconds of a plain decode of a whole video."""
 
     frames: _Count
     seconds: Annotated[float, msgspec.Meta(ge=0, le=1e12)]
 
 
 class Picture(msgspec.Struct, frozen=True, tag="picture", forbid_unknown_fields=True):
-    """A picture of a frame: its RGB bytes are the body; `affine` leads to the upright frame."""
+    """A picture of a frame: its RGB bytes are the body; `affine` maps to the upright frame."""
 
     pts: _Pts
     width_px: _Side
@@ -171,7 +171,7 @@ class Raised(msgspec.Struct, frozen=True, tag="raised", forbid_unknown_fields=Tr
 
 
 class Fault(msgspec.Struct, frozen=True, tag="fault", forbid_unknown_fields=True):
-    """This machine or installation is at fault, not the video."""
+    """A fault of this machine or installation, not of the video."""
 
     message: _Text
 

@@ -22,8 +22,8 @@ from transforms.decoding.pictures import PictureRequest, VideoPicture
 from transforms.decoding.segment_plan import plan_segments
 from transforms.decoding.video_source import first_packet_at, open_video
 
-#: A frame further from a keyframe is not waited for.
-_MOST_FRAMES: Final = 2000
+#: Frames decoded after the keyframe, at most.
+_MAX_FRAMES: Final = 2000
 #: Grey level where a square reaches beyond its frame.
 _OUTSIDE: Final = 20
 
@@ -31,10 +31,10 @@ _OUTSIDE: Final = 20
 def take_picture(
     request: PictureRequest, max_pixels: int, on_frames: Callable[[int], None]
 ) -> VideoPicture:
-    """Decodes from the keyframe before to the frame.
+    """Decodes from the previous keyframe to the frame.
 
     Raises:
-        VideoError: the video cannot be opened, or gives no frame there.
+        VideoError: the video cannot be opened, or has no frame there.
     """
     uri = request.video.uri
     video = Video(request.video.video_id, uri)
@@ -51,7 +51,7 @@ def take_picture(
     with open_video(uri, max_pixels=max_pixels, segment=segment) as opened:
         for count, shown in enumerate(FrameStream(segment, opened, max_pixels=max_pixels), 1):
             on_frames(count)
-            if request.pts is None or shown[0] >= pts or count == _MOST_FRAMES:
+            if request.pts is None or shown[0] >= pts or count == _MAX_FRAMES:
                 break
         if shown is None:
             raise ContainerError("no_frames", f"{uri}: no frame could be decoded at pts {pts}")

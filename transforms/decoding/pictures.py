@@ -16,7 +16,7 @@ class PictureRequest:
     """Which picture of a video.
 
     Attributes:
-        video: where it is; its range and boxes do nothing here.
+        video: the video; its range and boxes are ignored.
         pts: of the frame, in the video's time_base; None is a keyframe near its middle.
         stream_index: the stream, as FFmpeg counts; None is the one that a player would show.
         longest_side_px: of the picture, which is not enlarged, or the side of the square.
@@ -36,7 +36,7 @@ class VideoPicture:
     """A picture with square pixels, and where it was.
 
     Attributes:
-        pts: of its frame; not the one that was asked for where the video has no such frame.
+        pts: of its frame; may differ from the requested one if the video has no such frame.
         pixels: (H, W, 3) uint8 RGB.
         affine: (2, 3) float64, from pixels of the picture to those of the upright frame.
     """

@@ -37,13 +37,13 @@ from schemas.records import (
 from transforms.decoding.frame_samples import Sample
 from transforms.decoding.reach import OVERHANG_SECONDS, WINDOW_SECONDS
 
-#: A piece ends when its crops fill so many bytes (683 crops of 64 x 64 px): a few network
-#: calls, and little beside the libraries of the two processes that hold it.
+#: A piece ends when its crops have this size (683 crops of 64 x 64 px): a few network calls, and
+#: little memory in the two processes that hold it.
 PIECE_BYTES: Final = 8 << 20
-#: It also ends after so many frames, however few faces they have.
+#: It also ends after this many frames, whatever their number of faces.
 _PIECE_FRAMES: Final = 16_384
 
-#: (packets rejected, (L, 2) int64 [start, stop) of lost frames) before a pts, or all that is left.
+#: (packets rejected, (L, 2) int64 [start, stop) of lost frames) before a pts, or all of them.
 TakeLosses: TypeAlias = Callable[[int | None], tuple[int, npt.NDArray[np.int64]]]
 
 
@@ -85,7 +85,7 @@ class WorkClock:
 
     @contextlib.contextmanager
     def spends(self, stage: str) -> Iterator[None]:
-        """Counts what is done inside as work of a stage: decode, detect or crop."""
+        """Counts the time of the block for a stage: decode, detect or crop."""
         start, cpu_start = time.perf_counter(), time.process_time()
         try:
             yield
@@ -149,7 +149,7 @@ class _Piece:
 class PieceBuilder:
     """Takes a segment's samples with their faces, in order, from the warm-up on.
 
-    `segment` is what is left of it: from the start of the piece in the making.
+    `segment` is the rest of the segment, from the start of the current piece.
     """
 
     segment: Segment
@@ -165,7 +165,7 @@ class PieceBuilder:
     _recent: dict[int, deque[_Crop]] = field(default_factory=dict)
 
     def add(self, sample: Sample, faces: FrameFaces) -> SegmentWindows | None:
-        """Takes a sample before the segment's end; gives the piece that ends before it."""
+        """Takes a sample before the segment's end; returns the piece that ends before it."""
         self._geometry = self._geometry or self._geometry_of(sample.pixels)
         ended = None
         piece = self._piece
@@ -206,7 +206,7 @@ class PieceBuilder:
         )
 
     def _end_piece(self, sample: Sample, faces: FrameFaces) -> SegmentWindows:
-        """Ends a piece before `sample`; the next one keeps the crops that it may look at."""
+        """Ends a piece before `sample`; the next one keeps the crops that its windows may need."""
         seam = Seam(sample.pts, faces.track, faces.boxes_xyxy_px)
         ended = self._built(self.segment.until(seam.pts), seam, seam.pts)
         self.segment = self.segment.after(seam.pts)
@@ -254,7 +254,7 @@ class PieceBuilder:
         return window[::-1]
 
     def _is_full(self, next_pts: int) -> bool:
-        """Whether a piece may end here; a segment that begins here must have its warm-up."""
+        """Whether the piece ends here: it is large enough and longer than a warm-up."""
         piece = self._piece
         crops_bytes = 3 * self.spec.size_px**2 * len(piece.rows)
         if crops_bytes < self.piece_bytes and len(piece.frame_pts) < _PIECE_FRAMES:

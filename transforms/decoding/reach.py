@@ -1,11 +1,11 @@
-"""How far back a decision about a frame may look, and so how far segments overlap.
+"""How far back a decision about a frame may look, and thus how far segments overlap.
 
     segment s    K ----------- owns ----------------------|. .
     segment s+1                          K' . . . . . . . .|----- owns ------
                                          '-- overhang ----'
 
 What a segment owns must not depend on what came before its keyframe. The overhang is the sum of
-all that one decision can lean on another for:
+the look-back of each decision:
 
     is this frame a repeat of the one before?     CONTEXT_SECONDS of changes before it
     which frame does it repeat?                   2 REFRESH_SECONDS: still pictures are refreshed
@@ -20,11 +20,11 @@ from typing import Final
 
 from models.face_tracking import LINK_SECONDS
 
-#: A frame further from the one before it is no neighbour in a window; the one before it is an end.
+#: Windows do not span a gap longer than this; the frame before such a gap is an end.
 WINDOW_SECONDS: Final = Fraction(1, 4)
-#: How far back the changes lie that a frame's own change is compared with.
+#: How far back changes are compared with a frame's own change.
 CONTEXT_SECONDS: Final = Fraction(1, 10)
-#: A picture that stands still longer is looked at again, once in a step of the detection grid.
+#: A picture that stands still for longer gives a sample in each step of the detection grid.
 REFRESH_SECONDS: Final = Fraction(1, 5)
 #: A segment owns frames from this long after its keyframe.
 OVERHANG_SECONDS: Final = (

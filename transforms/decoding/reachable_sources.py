@@ -1,8 +1,8 @@
-"""Inputs as a decoding child can read them: some are copied to a temporary file first.
+"""Makes inputs readable for a decoding child: some are copied to a temporary file first.
 
-What is in this process's memory:// is copied for every request. What a web server gives only
-from the beginning on (it takes no range requests, or does not tell a size) is copied once and
-kept for later requests, as long as the copies are not too large together.
+Sources in this process's memory:// are copied for every request. Sources on a web server without
+range requests, or without a size, are copied once and kept for later requests, within a limit on
+their total size.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from schemas.errors import HostError, SourceError
 from schemas.records import Video
 from transforms.storage.source_files import resolve, retrying
 
-#: What one copy, and all together, may take of the disk.
+#: Limit on the size of one copy, and of all unused copies together.
 _MAX_COPY_BYTES: Final = 8 << 30
 _CHUNK_BYTES: Final = 1 << 20
 
@@ -106,8 +106,8 @@ def _download(uri: str, max_bytes: int) -> _Copy:
                 while chunk := source.read(_CHUNK_BYTES):
                     size += len(chunk)
                     if size > max_bytes:
-                        told = f"{uri}: its server takes no range requests, and it has more than"
-                        raise SourceError("unreadable", f"{told} the {max_bytes} bytes of a copy")
+                        what = f"{uri}: its server supports no range requests, and it has more than"
+                        raise SourceError("unreadable", f"{what} the {max_bytes} bytes of a copy")
                     copy.write(chunk)
             copy.flush()
             on_failure.pop_all()

@@ -1,8 +1,7 @@
 """Planning: a video is cut at keyframes, found by seeking; nothing is decoded.
 
-Durations, rates and counts in headers are hints: seeks go no further than the last keyframe
-that a seek finds, and their number grows with the keyframes that are there, not with what a
-header claims.
+Durations, rates and counts in headers are hints only: seeks stop at the last keyframe that a seek
+finds, and their number grows with the keyframes in the file, not with the declared duration.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from transforms.decoding.video_source import (
 
 #: Containers without an index.
 _BISECTED: Final = ("mpegts", "mpeg")
-#: Packets whose times tell where a stream starts and how far its frames are apart.
+#: Packets from which the start and the frame step of a stream are measured.
 _TIMED_PACKETS: Final = 24
 #: Steps without a new keyframe after which the steps grow.
 _PATIENCE: Final = 8
@@ -37,9 +36,9 @@ def plan_segments(video: Video, opened: OpenVideo, segment_seconds: float) -> li
     """Cuts a video at keyframes at least `segment_seconds` apart, reading one packet a cut.
 
     Seeks to a grid of times and looks at the first packet there. A grid point that does
-    not lead to a keyframe gives no cut, so a container that cannot seek truthfully (a raw
-    stream, an unknown duration, a broken index) stays one segment. With infinite seconds every
-    video does. Leaves the container anywhere: open the video again to decode it.
+    not lead to a keyframe gives no cut, so a container without reliable seeking (a raw stream, an
+    unknown duration, a broken index) stays one segment, as does every video with infinite seconds.
+    The position of the container is undefined afterwards: reopen the video to decode it.
     """
     first_pts, step_pts = _first_times(opened)
     metadata = read_stream_metadata(opened, first_pts=first_pts, step_pts=step_pts)
@@ -65,7 +64,7 @@ def plan_segments(video: Video, opened: OpenVideo, segment_seconds: float) -> li
         first = _keyframe_before(opened, start_pts)
     seeks = [first, *keyframes]
     owned = [None, *(pts + overhang for pts in keyframes), None]
-    if end_pts is not None:  # what limits of time are measured by
+    if end_pts is not None:  # time limits depend on it
         seconds = float(max(0, end_pts - start_pts) * time_base)
         metadata = replace(metadata, duration_seconds=seconds)
     return [
@@ -117,7 +116,7 @@ def _keyframe_before(opened: OpenVideo, pts: int) -> int | None:
 
 
 def _first_times(opened: OpenVideo) -> tuple[int | None, int | None]:
-    """The first pts of a stream and the usual distance of its frames, by its first packets.
+    """The first pts of a stream and the usual step of its frames, by its first packets.
 
     An MP4 has all of them in its index, from which its start is known without reading on.
     """
@@ -143,9 +142,9 @@ def _usual_step(times: Iterable[int]) -> int | None:
 
 
 def _times_rise(opened: OpenVideo, places: int) -> bool:
-    """Whether times rise with the bytes, where seeks look for times by bisecting bytes.
+    """Whether timestamps rise with the byte position, in containers where seeks bisect bytes.
 
-    Recordings joined end to end start their times again; a seek would land in either.
+    Concatenated recordings restart their timestamps; a seek could land in either.
     """
     container = opened.container
     if container.format.name not in _BISECTED or container.size <= 0:

@@ -3,7 +3,7 @@
     python -P -m transforms.decoding.server FD
 
 Run by DecodingChild. Requests are pickles from our worker; answers are records of `messages`,
-which cannot do anything but be read, because this process handles untrusted video.
+read without pickle, because this process handles untrusted video.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ if TYPE_CHECKING:
 
 _PROGRESS_SECONDS: Final = 0.5
 _PARENT_CHECK_SECONDS: Final = 1.0
-#: The worker kills us at the memory limit; this stops what grows faster than it looks.
+#: The worker kills this process at the memory limit; this stops growth between its checks.
 _HARD_MEMORY_FACTOR: Final = 2
 
 
 class Server:
-    """Answers requests. Heavy imports wait until they are needed."""
+    """Answers requests. Heavy imports are deferred."""
 
     def __init__(self, connection: Connection[Any, Any], settings: ChildSettings) -> None:
         self._connection = connection
@@ -82,10 +82,10 @@ class Server:
             video.uri, max_pixels=settings.max_pixels, stream_index=settings.stream
         ) as opened:
             segments = plan_segments(video, opened, settings.segment_seconds)
-            refuse_encrypted(video.uri, opened.container, opened.stream)  # moves on by packets
+            refuse_encrypted(video.uri, opened.container, opened.stream)  # reads packets
             given = None if video.boxes_uri is None else self._given_boxes(segments[0])
             if given is not None and given.by == "frame_index":
-                # Only who decodes all frames knows their numbers.
+                # Frame numbers are known only by decoding from the start.
                 segments = [dataclasses.replace(segments[0], count=1, own_stop_pts=None)]
         return encode_answer(Plan.of(segments))
 
@@ -116,7 +116,7 @@ class Server:
                 is_last = piece.segment.own_stop_pts == segment.own_stop_pts
                 answer = encode_answer(Windows(last=is_last), pack_windows(piece))
                 if not is_last:
-                    self._connection.send_bytes(answer)  # waits for the worker
+                    self._connection.send_bytes(answer)  # blocks until the worker reads
         return answer
 
     def measure(self, video: Video) -> bytes:
@@ -131,7 +131,7 @@ class Server:
         ) as opened:
             opened.stream.codec_context.thread_count = 1
             start = time.perf_counter()
-            with contextlib.suppress(FFmpegError):  # as far as a plain decode comes
+            with contextlib.suppress(FFmpegError):  # as far as a plain decode gets
                 for _ in opened.container.decode(opened.stream):
                     frames += 1
                     self._progress(frames)
@@ -172,7 +172,7 @@ class Server:
 
         with (
             open_video(segment.video.uri, segment=segment) as opened,
-            contextlib.suppress(FFmpegError, IndexError),  # as far as a plain reader comes
+            contextlib.suppress(FFmpegError, IndexError),  # as far as a plain reader gets
         ):
             for count, _ in enumerate(opened.container.demux(opened.container.streams.audio)):
                 self._progress(count)

@@ -1,7 +1,7 @@
 """Choice of a container's video stream: the one that a player would show.
 
 A file may hold a cover picture, a thumbnail, an alpha plane, or a stream that is announced and
-never sent. Where there is more than one stream, the first packets tell which of them move.
+never sent. With more than one stream, the first packets show which of them are moving pictures.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ _STILLS: Final = (
     | av.stream.Disposition.still_image
     | av.stream.Disposition.timed_thumbnails
 )
-#: A stream with so many packets moves.
+#: A stream with this many packets is a moving picture.
 _MOVING_PACKETS: Final = 2
-#: How many packets, and bytes of them, are looked at for a stream that moves.
+#: Packets, and bytes of them, that are read to find moving pictures.
 _MAX_PACKETS: Final = 2000
 _MAX_BYTES: Final = 16 << 20
 
@@ -32,9 +32,9 @@ def choose_stream(uri: str, container: Any, wanted: int | None = None) -> Any:
     `wanted` is the index of a stream among all of the container. Without it: no attached or
     still picture; of the rest the one that sends more than one packet, is the default, is in
     colour, has more pixels, more frames, and comes first, in this order. May read packets: the
-    container stands anywhere afterwards.
+    position of the container is undefined afterwards.
 
-    Raises ContainerError, reason no_video_stream, or not_a_video where no decoder is known.
+    Raises ContainerError, reason no_video_stream, or not_a_video if there is no decoder.
     """
     if wanted is not None:
         return _asked_for(uri, container, wanted)
@@ -75,7 +75,7 @@ def _asked_for(uri: str, container: Any, wanted: int) -> Any:
 def _packets_seen(container: Any, streams: list[Any]) -> Counter[int]:
     """Packets of each stream, by its index, in the first stretch of the file.
 
-    Ends early where all of them move.
+    Stops once all of them are moving pictures.
     """
     seen: Counter[int] = Counter()
     size = 0

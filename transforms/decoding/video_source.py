@@ -1,6 +1,6 @@
-"""Videos as FFmpeg sees them: an open container, its video stream, and what its headers say.
+"""An open container, its video stream, and the metadata of its headers.
 
-Runs in the decoding child only: everything here hands untrusted bytes to a C library.
+Runs in the decoding child only: everything here passes untrusted bytes to a C library.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from transforms.storage.source_files import (
     read_head,
 )
 
-#: How far past its own frames a segment is read, mostly: to the next key frame.
+#: How far past its own frames a segment is usually read: to the next key frame.
 _SETTLING_SECONDS: Final = Fraction(1, 4)
 
 _DEFAULT_FPS: Final = Fraction(25)
-#: Demuxers that open nothing but the bytes they are given (no playlists, no image lists).
+#: Demuxers that read only the given bytes (no playlists, no image lists).
 _CONTAINERS: Final = (
     "3gp,asf,av1,avi,dv,flv,gif,h261,h263,h264,hevc,ivf,m4v,matroska,matroska,webm,mjpeg,mov,"
     "mov,mp4,m4a,3gp,3g2,mj2,mp4,mpeg,mpegts,mpegvideo,mxf,nut,obu,ogg,rm,vc1,vvc,webm,wtv,"
@@ -40,11 +40,11 @@ _CONTAINERS: Final = (
     "film_cpk,flic,gxf,ipu,jpegxl_anim,live_flv,lxf,mjpeg_2000,mpjpeg,mxg,nsv,nuv,pva,roq,"
     "smjpeg,smk,thp,ty"
 )
-#: What FFmpeg logs of a format that it knows and that is not among those.
+#: FFmpeg's log message for a known format that is not among those.
 _NOT_ALLOWED: Final = "Format not on whitelist"
-#: What MP4 fragments begin with where the file has no header before them.
+#: First boxes of MP4 fragments without an initialization segment.
 _FRAGMENTS: Final = (b"styp", b"moof", b"sidx", b"prft", b"emsg")
-#: How FFmpeg calls the formats of single pictures.
+#: Suffixes of FFmpeg's format names for single pictures.
 _STILLS: Final = ("_pipe", "image2")
 
 
@@ -71,7 +71,7 @@ class OpenVideo:
         return self.stream.sample_aspect_ratio or Fraction(1)
 
     def packets(self) -> Iterator[Any]:
-        """The packets of the stream, av.packet.Packet, from where the container stands."""
+        """The packets of the stream, av.packet.Packet, from the current position."""
         return iter(self.container.demux(self.stream))
 
 
@@ -132,11 +132,11 @@ def _open_container(uri: str, source: Any) -> Any:
     except (FFmpegError, ValueError) as error:
         refused = _refused_format(source, options)
         if refused is not None and not refused.endswith(_STILLS):
-            message = f"{uri}: its format, {refused}, is none of those that are read"
+            message = f"{uri}: its format, {refused}, is not supported"
             raise ContainerError("format_refused", message) from error
         what = f"FFmpeg knows no video container in it ({_brief(error)})"
         if read_head(uri, 8)[4:] in _FRAGMENTS:
-            what = "it is a part of a stream (DASH, HLS) without its beginning, the initialization"
+            what = "it is a media segment (DASH, HLS) without its initialization segment"
         message = f"{uri}: {what}"
         raise ContainerError("not_a_video", message) from error
 
@@ -144,9 +144,9 @@ def _open_container(uri: str, source: Any) -> Any:
 def read_stream_metadata(
     opened: OpenVideo, *, first_pts: int | None = None, step_pts: int | None = None
 ) -> StreamMetadata:
-    """What the container says of its stream; nothing is decoded.
+    """The metadata of the stream; nothing is decoded.
 
-    `first_pts` and `step_pts`, as the packets have them, count for more than the header.
+    `first_pts` and `step_pts`, measured on packets, take precedence over the header.
     """
     stream = opened.stream
     start_pts = first_pts if first_pts is not None else stream.start_time or 0
@@ -187,7 +187,7 @@ def first_packet_at(opened: OpenVideo, pts: int) -> Any | None:
 def _stop_byte(container: Any, stream: Any, segment: Segment) -> int | None:
     """The approximate byte where reading a segment ends; None where it is unknown.
 
-    Between two entries of the index, where it reaches so far, else by the share of time.
+    Interpolated between two entries of the index, else by the share of time.
     """
     metadata = segment.metadata
     if segment.own_stop_pts is None or container.size <= 0:
@@ -208,7 +208,7 @@ def _stop_byte(container: Any, stream: Any, segment: Segment) -> int | None:
 
 
 def _declared_end(opened: OpenVideo) -> int | None:
-    """Where the container says that the stream, or all of it, ends."""
+    """The end pts that the container declares for the stream, or for the whole file."""
     stream, container = opened.stream, opened.container
     start = stream.start_time or 0
     if stream.duration:
@@ -239,7 +239,7 @@ def check_size(uri: str, picture: Any, max_pixels: int | None) -> None:
 
 
 def _refused_format(source: Any, options: dict[str, str]) -> str | None:
-    """FFmpeg's name of a format that our whitelist refused; None where it refused none."""
+    """FFmpeg's name of a format that our whitelist refused; None if there is none."""
     if isinstance(source, SourceFile):
         source.seek(0)
     level = av.logging.get_level()

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a child may take.
+    """Limits of a child.
 
-    memory_mb: resident memory. stall_seconds: time without a sign. total_seconds: time that
-    the worker waits for it, over the whole request.
+    memory_mb: resident memory. stall_seconds: time without progress. total_seconds: time that the
+    worker waits for it, over the whole request.
     """
 
     memory_mb: float
@@ -20,7 +20,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Breach:
-    """A limit that was broken: its reason class, and what the child did, in words."""
+    """A limit that was broken: its `reason`, and what the child did, in words."""
 
     reason: str
     what: str

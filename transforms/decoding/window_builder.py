@@ -48,7 +48,7 @@ def decode_windows(
     """Decodes one segment into windows of face crops, in pieces; the last may be empty.
 
     The `segment` of a piece owns from where the piece before it ended to its seam; the
-    last one owns what is left.
+    last one owns the rest.
 
     Args:
         segment: the stretch to decode.
@@ -57,7 +57,7 @@ def decode_windows(
         spec: crop size in px, crop side over box side, frames a window.
         take_losses: what is known to be lost before a pts, as `FrameStream.take_losses`.
         on_progress: called with the number of frames decoded so far.
-        piece_bytes: a piece ends with the frame that gives it crops of so many bytes.
+        piece_bytes: a piece ends with the frame whose crops fill this many bytes.
 
     Raises whatever `frames` and `boxes` raise.
     """
@@ -96,7 +96,7 @@ def _built(
 
 @dataclass(slots=True)
 class _FacePlacement:
-    """Finds faces on key frames, and waits with every sample until its boxes are settled."""
+    """Finds faces on key frames, and holds every sample until its boxes are final."""
 
     segment: Segment
     boxes: BoxSource
@@ -105,7 +105,7 @@ class _FacePlacement:
     _waiting: deque[Sample] = field(default_factory=deque)
 
     def take(self, sample: Sample) -> Iterator[tuple[Sample, FrameFaces]]:
-        """Takes the next sample; gives those whose faces it settles."""
+        """Takes the next sample; yields those whose faces are now final."""
         # A later segment does not know what came before its first frame: not a key frame.
         known = self.segment.own_start_pts is None or sample.previous_pts is not None
         key = sample.cut or sample.ends

@@ -74,7 +74,7 @@ def fragment_file(folder):
         (text_file, ContainerError, "not_a_video", "knows no video container"),
         (sound_file, ContainerError, "no_video_stream", "the streams it has: audio"),
         (cover_file, ContainerError, "no_video_stream", "audio, video"),
-        (fragment_file, ContainerError, "not_a_video", "part of a stream .* initialization"),
+        (fragment_file, ContainerError, "not_a_video", "media segment .* initialization"),
     ],
     ids=["missing", "empty", "text", "sound", "cover", "fragment"],
 )
