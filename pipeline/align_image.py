@@ -27,7 +27,7 @@ class AlignedFaces:
         landmarks_px: (N, 68, 2) float32 (x, y) in pixels of the picture, the centre of its
             top-left pixel at (0, 0), in iBUG order.
         spread_px: (N, 68) float32, the expected distance of each from the truth in pixels; NaN
-            of networks that do not tell.
+            of networks without it.
     """
 
     boxes_xyxy_px: npt.NDArray[np.float32]

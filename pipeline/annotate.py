@@ -108,7 +108,7 @@ def annotate(
         summary = annotate("clips/", "out", AnnotateSettings(device="cuda"))
         tracks = read_tracks("out")
 
-    A run that was stopped goes on where it ended; what is done already is not done again.
+    An interrupted run resumes where it stopped; finished videos are skipped.
 
     Args:
         inputs: files, folders, patterns, fsspec URLs, or manifests (.csv, .jsonl, .parquet).

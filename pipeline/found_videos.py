@@ -23,7 +23,7 @@ _Told = TypeVar("_Told")
 
 
 class TextDigests:
-    """16 bytes of each of many texts: enough to tell which are equal."""
+    """16-byte hashes of many texts, to find equal ones."""
 
     def __init__(self) -> None:
         self._digests = bytearray()

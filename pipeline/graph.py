@@ -34,7 +34,7 @@ class GraphSettings:
 
     separate_decode: whether a shuffle keeps decoding and aligning apart, for workers of
     their own. align_hints: Beam's resource hints of AlignFaces, min_ram and accelerator.
-    fps: rows of so many frames a second only; None is of all.
+    fps: rows of this many frames per second only; None is all.
     stabilizer_sha256: hex digest that the stabilizer's weights must have, if given.
     stabilize_grouped: see StabilizeTracks.
     """

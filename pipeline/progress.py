@@ -16,7 +16,7 @@ _LINE_SECONDS: Final = 30.0
 
 
 class ProgressDisplay:
-    """Shows videos, seconds of video a second, and time left, while a run goes on.
+    """Shows videos, seconds of video a second, and time left, during a run.
 
     Args:
         videos: how many there are.

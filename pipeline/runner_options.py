@@ -18,7 +18,7 @@ _LOCAL_RUNNERS: Final = ("FnApiRunner", "DirectRunner", "BundleBasedDirectRunner
 def runner_options(flags: Sequence[str], workers: int) -> tuple[PipelineOptions, str]:
     """Beam's options of these flags, and the name of the runner.
 
-    Without --runner it is the FnApiRunner with so many worker threads: DirectRunner would
+    Without --runner it is the FnApiRunner with this many worker threads: DirectRunner would
     choose its engine by the content of the graph.
     """
     runner = PipelineOptions(list(flags)).view_as(StandardOptions).runner

@@ -68,7 +68,7 @@ class AnnotateSettings:
         raw: whether tracks have the network's own landmarks, `x_raw` and `y_raw`.
         compact: put the files of many videos into few when the run has ended, as `compact` does.
         allow_protocols: URL protocols that inputs may use; `chain` allows chained URLs.
-        limit: only the first so many videos; None is all.
+        limit: only the first `limit` videos; None is all.
         require_licence: `commercial` refuses weights whose cards do not allow commercial use; None
             takes any.
 

@@ -2,7 +2,7 @@
 
 The runner of one machine works stage by stage: it stages all parts of all videos before
 the first video's tracks are written. In waves, staging is bounded by what one wave needs,
-and finished tracks appear as the run goes on.
+and finished tracks appear during the run.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class RunTotals:
 def run_in_waves(inputs: Inputs, run_wave: RunWave, totals: RunTotals) -> None:
     """Runs `inputs` in waves, one after the other, and adds each to `totals` when it has ended.
 
-    Raises what `run_wave` raises; `totals` then tells what ended before.
+    Raises what `run_wave` raises; `totals` then has what finished before.
     """
     size, failures, left = _FIRST_VIDEOS, inputs.failures, iter(inputs.videos)
     first = next(left, None)

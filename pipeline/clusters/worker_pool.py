@@ -4,7 +4,7 @@
 
 One pool runs on every machine of the cluster, for as long as the cluster; the runner there
 asks it for workers (`--environment_type=EXTERNAL --environment_config=localhost:50000`).
-Beam's own pool gives workers a pipe for their output that nobody reads, so that they stop
+Beam's own pool gives workers an output pipe without a reader, so that they block
 once it is full; these write to the pool's stderr.
 """
 

@@ -1,7 +1,7 @@
 """`facetracks train landmarks`: trains landmark networks and logs their validation errors.
 
 Each network gets a folder of OUTPUT, which holds log.csv (a row an epoch), curves.png (the same,
-drawn), checkpoint.pt (to go on from) and landmarks.safetensors (the weights of the epoch with
+drawn), checkpoint.pt (for --resume) and landmarks.safetensors (the weights of the epoch with
 the least validation error so far). Everything is written atomically, after each epoch.
 """
 

@@ -3,7 +3,7 @@
 Frames count from 1, timestamps are the video's pts in seconds, pixels are as ours. Columns follow
 the wiki of OpenFace, "Output Format"; those that we do not have (gaze, translation, 3D points,
 action units) are absent. pose_R* are radians about x (right), y (down) and z (away) with
-R = Rx Ry Rz; empty where the tracks tell no pose. `confidence` is the detector's score.
+R = Rx Ry Rz; empty where the tracks have no pose. `confidence` is the detector's score.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """py-feat's Fex table as CSV, a row a face a frame.
 
 Frames count from 0; the face rectangle is left, top, width, height; angles are degrees with our
-signs, empty where the tracks tell none. Emotions and action units, which we do not have, are
+signs, empty where the tracks have none. Emotions and action units, which we do not have, are
 absent. `Identity` is our face_id, `approx_time` the video's pts in seconds.
 """
 

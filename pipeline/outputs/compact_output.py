@@ -2,7 +2,7 @@
 
 A pair of files, tracks and status rows, is written at a time; the second one, put in its place
 whole, makes it part of the output. Only then are the videos' own files removed, the status first.
-Stopped anywhere, the output reads the same, and the next call goes on with what is left.
+If it is interrupted, the output stays readable, and the next call processes the rest.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ class _Compaction:
 def rewrite_without(folder: OutputFolder, video_id: str) -> dict[Folder, int]:
     """Writes the compacted files that hold a video anew without it.
 
-    Returns: the files that were removed, and their bytes. Stopped, the same call goes on.
+    Returns: the files that were removed, and their bytes. The same call resumes.
     """
     compacted, removed = folder.compacted, dict[Folder, int]()
     while (found := compacted.find(video_id)) is not None:
@@ -335,7 +335,7 @@ def _remove_what_was_compacted(folder: OutputFolder) -> None:
 
 
 def _fingerprint(file: Folder) -> str | None:
-    """What tells this file from later ones; None where another call has removed it."""
+    """Identifies this version of the file; None if another call has removed it."""
     return fingerprint(look_up(str(file))[2]) if file.exists() else None
 
 

@@ -80,7 +80,7 @@ def derive_tracks(
         blinks = pyarrow.parquet.read_table("out/derived/blinks")
 
     docs/derived.md defines the columns. What is there already stays, unless its tracks are others
-    now; a call that was stopped goes on where it ended.
+    now; an interrupted call resumes where it stopped.
 
     Args:
         output: the output location of a run, a path or any fsspec URL.
@@ -239,7 +239,7 @@ def _blinks(
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """What a video's status row tells of its frames."""
+    """The frames of a video's status row."""
 
     size_px: tuple[int, int] | None = None
     pixel_aspect: float = 1.0

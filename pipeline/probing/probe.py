@@ -73,7 +73,7 @@ class ProbeSummary:
     probe_seconds: float
 
     def seconds_on(self, workers: int) -> float:
-        """How long a run takes on so many workers like those of this machine."""
+        """Estimated time of a run on this many workers like those of this machine."""
         return self.start_seconds + self.work_seconds / workers
 
     def cost_on(self, workers: int, price_per_hour: float) -> float:
@@ -90,7 +90,7 @@ class _Probed:
     segments: list[Segment] = dataclasses.field(default_factory=list)
     failure: VideoFailure | None = None
     sample: Sample | None = None
-    values: dict[str, Any] = dataclasses.field(default_factory=dict)  # that only frames tell
+    values: dict[str, Any] = dataclasses.field(default_factory=dict)  # measured on decoded frames
     windows: list[SegmentWindows] = dataclasses.field(default_factory=list)  # of the first few
 
 
@@ -303,7 +303,7 @@ def _row(one: _Probed, costs: CostModel) -> dict[str, Any]:
 def _sampled_values(
     video: Video, windows: Sequence[SegmentWindows], sample: Sample
 ) -> dict[str, Any]:
-    """What only decoded frames tell."""
+    """Measurements that need decoded frames."""
     values: dict[str, Any] = {
         "sampled_seconds": sample.seconds,
         "sampled_frames": sample.frames,

@@ -67,7 +67,7 @@ class CostModel:
         return _ratio(self.samples, "rows", "frames")
 
     def work_seconds(self, sample: Sample | None, *, seconds: float, frames: float) -> float:
-        """Work on a whole video of so many seconds and frames.
+        """Work on a whole video of this length and number of frames.
 
         Args:
             sample: what was seen of it; None takes the mean of all others.

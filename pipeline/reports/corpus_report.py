@@ -96,7 +96,7 @@ class _Corpus:
         self.inputs += 1
 
     def _take_shot(self, row: dict[str, Any], moment: Moment | None) -> None:
-        """Keeps as many as wanted, spread over the corpus, whose length nobody knows yet."""
+        """Keeps as many as wanted, spread over the corpus, of unknown length."""
         if self.videos % self.every == 0:
             shot = Shot(row["uri"], row["stream_index"], moment, _THUMBNAIL_PX)
             self.shots.append((self.inputs, shot))

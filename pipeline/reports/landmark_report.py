@@ -90,7 +90,7 @@ def opening_rows(measured: Iterable[Measurement]) -> list[dict[str, Any]]:
 
 
 def spread_rows(measured: Iterable[Measurement]) -> list[dict[str, Any]]:
-    """A row for each measurement of a network that tells how far off landmarks may be."""
+    """A row for each measurement of a network with a spread."""
     return [
         _named(one) | dataclasses.asdict(found)
         for one in measured

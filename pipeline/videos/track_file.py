@@ -26,7 +26,7 @@ _COLUMNS: Final = (
 )  # fmt: skip
 #: Columns that files may lack: those of `--no-raw`, and older ones.
 _OPTIONAL: Final = (*RAW_COLUMNS, "spread_px")
-#: Numbers of a row that tell how far to trust it; files may lack them.
+#: Quality measures of a row; files may lack them.
 _TRUST: Final = ("score", "blur", "cut_off", "yaw_deg", "pitch_deg", "roll_deg")
 _LISTED: Final = 10
 
@@ -44,7 +44,7 @@ class TrackRows:
     landmarks_px: npt.NDArray[np.float64]  # (N, 68, 2), stabilized
     raw_landmarks_px: npt.NDArray[np.float64]  # (N, 68, 2), NaN where `has_raw` is False
     spread_px: npt.NDArray[np.float64]  # (N, 68), NaN where it is not known
-    stream_index: int | None = None  # of the video's stream, where the file tells
+    stream_index: int | None = None  # of the video's stream, if the file has it
     #: [start, stop) of the video that was annotated, counted from its first frame; None is open.
     range_seconds: tuple[float | None, float | None] = (None, None)
     #: (N,) each, NaN where it is not known, by the names of their columns: score, blur, cut_off,

@@ -37,7 +37,7 @@ class VideoWriter:
     Timestamps and their unit are those of the source, so a variable rate stays in sync.
 
     Args:
-        path: the file; its name tells nothing of its format.
+        path: the file; its name does not select the format.
         suffix: one of `CONTAINERS`.
         source: the stream whose time base and usual rate are taken over.
         width_px: even.

@@ -53,7 +53,7 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
         type=count,
         default=80,
         metavar="N",
-        help="of each --set, about so many windows of a face of a video, evenly spaced; 0: all, as "
+        help="of each --set, about this many windows per face and video, evenly spaced; 0: all, as "
         "in the papers; they are held in memory (default: %(default)s)",
     )
     add(
@@ -61,7 +61,7 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
         type=count,
         default=0,
         metavar="N",
-        help="add so many windows of animated stills, for networks that see several frames: each "
+        help="add this many windows of animated stills, for networks that see several frames: each "
         "takes about 0.3 s to render at the start, and 0.4 MB for crops of 64 px (default: none)",
     )
     add(
@@ -69,7 +69,7 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
         type=count,
         default=0,
         metavar="N",
-        help="add so many stills whose eyes and mouths were animated open and shut, for networks "
+        help="add this many stills whose eyes and mouths were animated open and shut, for networks "
         "that see one frame: each takes about 0.3 s to render at the start; 16 %% of the samples "
         "are drawn from them (default: none)",
     )

@@ -67,12 +67,12 @@ def add_parser(subparsers: Subparsers) -> None:
         "--on-workers",
         type=positive_int,
         metavar="N",
-        help="tell the time on N workers like those of this machine, too",
+        help="also report the time on N workers like those of this machine",
     )
     add(
         "--price-per-hour",
         type=positive_float,
         metavar="PRICE",
-        help="of one worker: tell what the run costs",
+        help="price of one worker: also report the cost of the run",
     )
     parser.set_defaults(**dataclasses.asdict(AnnotateSettings()))

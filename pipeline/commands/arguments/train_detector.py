@@ -62,5 +62,5 @@ def add_parser(subparsers: Subparsers) -> None:
         "research only, as the research data does)",
     )
     parser.add_argument(
-        "--resume", action="store_true", help="go on from the checkpoint in --output"
+        "--resume", action="store_true", help="continue from the checkpoint in --output"
     )

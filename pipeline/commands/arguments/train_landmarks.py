@@ -157,7 +157,7 @@ def add_parser(subparsers: Subparsers) -> None:
         "allow (default: what the data sets say)",
     )
     parser.add_argument(
-        "--resume", action="store_true", help="go on from the checkpoints in OUTPUT"
+        "--resume", action="store_true", help="continue from the checkpoints in OUTPUT"
     )
     parser.set_defaults(check=_check)
 
