@@ -14,7 +14,6 @@ import warnings
 from collections.abc import Sequence
 from typing import Any, Final, NoReturn
 
-from pipeline.commands.command_line import parse_command
 from schemas.errors import FacetracksError, OutputError, UsageError
 
 _EXIT_BROKE: Final = 1
@@ -30,6 +29,8 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Runs the command line and exits: 0 ok, 1 broke, 2 wrong usage, 3 not every video ok."""
     # Processes that libraries start (Beam's workers, data loaders) import nothing of this folder.
     os.environ["PYTHONSAFEPATH"] = "1"
+    # Our matrices are small. On many cores OpenBLAS's threads, which spin, take more than the work.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     _open_standard_streams()
     _quiet_libraries()
     arguments = list(sys.argv[1:] if argv is None else argv)
@@ -63,6 +64,8 @@ def _print_notes(error: Exception) -> None:
 
 
 def _dispatch(arguments: list[str]) -> int:
+    from pipeline.commands.command_line import parse_command  # imports numpy
+
     args = parse_command(arguments)
     if args.takes_beam_options:
         # Not by KeyboardInterrupt: a runner would wrap it, or catch it in a worker thread.
