@@ -40,7 +40,7 @@ _REACQUIRE_IOU: Final = 0.3
 _SURE_SCORE: Final = 0.7
 #: ... and the mean expected error of its landmarks is at most this share of the box's longer side.
 #: Faces of 52 real videos have at most 0.025; stills of strongly turned heads 0.04 (p95) and 0.08
-#: (p99); false detections 0.044 or more, half of them above 0.12.
+#: (p99); false detections 0.035 or more, half of them above 0.12.
 _MAX_RELATIVE_SPREAD: Final = 0.05
 _SEAM_IOU: Final = 0.5
 

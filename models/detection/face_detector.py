@@ -73,17 +73,25 @@ class ConvFaceDetector:
             ValueError: the image has another shape or dtype.
         """
         check_image(image)
-        height, width = image.shape[:2]
-        most = max(self._strides_px)
-        planes = np.zeros((3, _padded(height, most), _padded(width, most)), np.float32)
-        for plane, channel in zip(planes, cv2.split(image), strict=True):
-            np.subtract(channel, np.float32(NEUTRAL_GREY), out=plane[:height, :width])
-        levels = self._session.run(None, {"image": planes[None]})
+        planes = image_planes(image, max(self._strides_px))
+        levels = self._session.run(None, {"image": planes})
         boxes, scores = decode_levels(
             levels, self._strides_px, score_threshold=self.score_threshold
         )
         boxes, scores = non_maximum_suppression(boxes, scores, iou_threshold=_NMS_IOU)
         return Detections.sorted_by_score(boxes, scores)
+
+
+def image_planes(image: npt.NDArray[np.uint8], multiple_px: int) -> npt.NDArray[np.float32]:
+    """(H, W, 3) uint8 RGB as `detector_graph` takes it: (1, 3, H', W') float32, 0 is grey.
+
+    Padded with grey at the right and the bottom to multiples of `multiple_px`.
+    """
+    height, width = image.shape[:2]
+    planes = np.zeros((3, _padded(height, multiple_px), _padded(width, multiple_px)), np.float32)
+    for plane, channel in zip(planes, cv2.split(image), strict=True):
+        np.subtract(channel, np.float32(NEUTRAL_GREY), out=plane[:height, :width])
+    return planes[None]
 
 
 def decode_levels(

@@ -18,7 +18,7 @@ import torch
 from torch.fx.experimental.optimization import fuse
 
 from models.detection.detector_graph import detector_graph
-from models.detection.face_detector import DEFAULT_WEIGHTS_PATH
+from models.detection.face_detector import DEFAULT_WEIGHTS_PATH, image_planes
 from models.detection.network import DetectorNetwork
 from models.detection.weights_file import read_detector_weights
 from models.landmarks.model import NAMED_WEIGHTS, load_landmark_model
@@ -75,17 +75,18 @@ def detector_lines(pairs: int) -> Iterator[str]:
         {name: torch.from_numpy(tensor).float() for name, tensor in tensors.items()}, strict=False
     )
     folded = fuse(network).to(memory_format=torch.channels_last)
-    session = open_session(detector_graph(tensors, config))
+    session = open_session(detector_graph(tensors, config), arena=True)
+    most = max(config.strides_px)
     for height, width in ((384, 640), (256, 256)):
-        image = np.random.default_rng(0).integers(0, 256, (1, height, width, 3), np.uint8)
+        image = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
 
         def by_torch(image=image) -> np.ndarray:
             with torch.inference_mode():
-                levels = folded(torch.from_numpy(image).permute(0, 3, 1, 2).float())
+                levels = folded(torch.from_numpy(image)[None].permute(0, 3, 1, 2).float())
             return levels[0].numpy()
 
         def by_onnxruntime(image=image) -> np.ndarray:
-            return session.run(None, {"image": image})[0]
+            return session.run(None, {"image": image_planes(image, most)})[0]
 
         yield _compared(f"detector, {width}x{height}", by_torch, by_onnxruntime, 1, pairs)
 

@@ -1,5 +1,6 @@
 """The local runner with elements that take long to encode."""
 
+import threading
 import time
 
 import apache_beam as beam
@@ -34,11 +35,17 @@ def test_buffers_are_flushed_between_elements_only():
         expected = {name: [f"value of {name}"] for name in names}
         assert {name: list(values) for name, values in groups} == expected
 
-    with beam.Pipeline(options=options) as pipeline:
-        groups = (
-            pipeline
-            | beam.Create(names)
-            | beam.Map(with_value).with_output_types(tuple[str, SlowValue])
-            | beam.GroupByKey()
-        )
-        _ = groups | beam.combiners.ToList() | beam.Map(check)
+    def run():
+        with beam.Pipeline(options=options) as pipeline:
+            groups = (
+                pipeline
+                | beam.Create(names)
+                | beam.Map(with_value).with_output_types(tuple[str, SlowValue])
+                | beam.GroupByKey()
+            )
+            _ = groups | beam.combiners.ToList() | beam.Map(check)
+        ended.set()
+
+    ended = threading.Event()
+    threading.Thread(target=run, daemon=True).start()
+    assert ended.wait(120), "the run hangs, as it does where an element was cut in two, or broke"
