@@ -19,6 +19,7 @@ import dataclasses
 import logging
 import math
 import signal
+import time
 from collections.abc import Callable, Iterator
 from typing import Final, NoReturn, TypeAlias, TypeVar
 
@@ -366,14 +367,19 @@ class DecodingChild:
         """Waits until the child is ready; returns the failure, if any."""
         settings = self._settings
         stall_seconds = max(settings.stall_seconds, _START_SECONDS)
+        watchdog = Watchdog(Limits(settings.memory_mb, stall_seconds))
         try:
-            received = wait_for_answer(process, Watchdog(Limits(settings.memory_mb, stall_seconds)))
+            received = wait_for_answer(process, watchdog)
         except ValueError as error:
             return f"it answered with garbage: {error}"
-        if isinstance(received, Breach):
-            hint = " (--max-memory-mb)" if received.reason == "memory_limit" else ""
-            return f"it {received.what}{hint}"
-        answer, _ = received
-        if isinstance(answer, Fault):
-            return answer.message
-        return None if isinstance(answer, expected) else f"it answered {answer!r:.200}"
+        if not isinstance(received, Breach):
+            answer, _ = received
+            # It may have answered before the first look at its memory.
+            breach = watchdog.breach(time.monotonic(), process.memory_mb())
+            if breach is None:
+                if isinstance(answer, Fault):
+                    return answer.message
+                return None if isinstance(answer, expected) else f"it answered {answer!r:.200}"
+            received = breach
+        hint = " (--max-memory-mb)" if received.reason == "memory_limit" else ""
+        return f"it {received.what}{hint}"
