@@ -29,7 +29,7 @@ from pipeline.manifests import ReadManifests
 from pipeline.output_lock import exclusive_run
 from pipeline.outputs.compact_output import compact
 from pipeline.provenance import check_same_config, write_run_record
-from pipeline.runner_options import runner_options, runs_here
+from pipeline.runner_options import runner_options, runs_here, worker_threads
 from pipeline.settings import AnnotateSettings
 from pipeline.wave_inputs import WaveInputs
 from pipeline.waves import RunTotals, run_in_waves
@@ -131,7 +131,7 @@ def annotate(
     location = _location(output)
     if here:
         landmark_device(settings.weights, settings.device)
-    stages = stage_settings(location, settings, runner)
+    stages = stage_settings(location, settings, runner, worker_threads(options, runner))
     OutputFolder(location).check_writable()
     # On this machine the run goes in waves of known videos; a cluster reads manifests itself.
     found = find_inputs(

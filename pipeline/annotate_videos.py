@@ -16,7 +16,7 @@ from pipeline.graph import AnnotateGraph, GraphSettings
 from pipeline.inputs import DistinctVideos
 from pipeline.licences import check_licences, weight_licences
 from pipeline.provenance import check_same_config, describe_run, tracks_config
-from pipeline.runner_options import runs_here
+from pipeline.runner_options import runs_here, worker_threads
 from pipeline.settings import AnnotateSettings
 from schemas.errors import UsageError, WeightsError
 from schemas.records import Video
@@ -56,16 +56,22 @@ class AnnotateVideos(beam.PTransform):  # type: ignore[misc]
 
     def expand(self, videos: beam.PCollection[Video | str | Path]) -> beam.PCollection[Any]:
         """Loads the weights once to learn their digests, and builds the graph."""
-        runner = str(videos.pipeline.options.view_as(StandardOptions).runner or "unnamed")
-        stages = stage_settings(str(self.output), self.settings, runner.rpartition(".")[2])
+        options = videos.pipeline.options
+        runner = str(options.view_as(StandardOptions).runner or "unnamed").rpartition(".")[2]
+        threads = worker_threads(options, runner)
+        stages = stage_settings(str(self.output), self.settings, runner, threads)
         if not self.settings.overwrite:
             check_same_config(stages.run_output.output, stages.run_output.config)
         distinct = videos | "DistinctVideos" >> DistinctVideos(self.settings.allow_protocols)
         return (distinct.videos, distinct.refused) | "Annotate" >> AnnotateGraph(stages)
 
 
-def stage_settings(output: str, settings: AnnotateSettings, runner: str) -> GraphSettings:
+def stage_settings(
+    output: str, settings: AnnotateSettings, runner: str, threads: int = 0
+) -> GraphSettings:
     """What each stage is told.
+
+    threads: see GraphSettings.
 
     Raises:
         UsageError: weights that cannot be loaded, or whose licence the settings refuse.
@@ -122,5 +128,5 @@ def stage_settings(output: str, settings: AnnotateSettings, runner: str) -> Grap
         settings.align_hints,
         settings.frame_rate,
         config["stabilizer_sha256"],
-        stabilize_grouped=runner == "FnApiRunner",
+        threads=threads,
     )

@@ -36,7 +36,7 @@ class GraphSettings:
     their own. align_hints: Beam's resource hints of AlignFaces, min_ram and accelerator.
     fps: rows of this many frames per second only; None is all.
     stabilizer_sha256: hex digest that the stabilizer's weights must have, if given.
-    stabilize_grouped: see StabilizeTracks.
+    threads: worker threads of the FnApiRunner, all in this process; 0 for any other runner.
     """
 
     run_output: RunOutput
@@ -49,7 +49,7 @@ class GraphSettings:
     align_hints: Mapping[str, str] = field(default_factory=dict)
     fps: Fraction | None = None
     stabilizer_sha256: str | None = None
-    stabilize_grouped: bool = False
+    threads: int = 0
 
 
 @dataclass
@@ -67,7 +67,7 @@ class AnnotateGraph(beam.PTransform):  # type: ignore[misc]
         selected = videos | "SelectVideos" >> SelectVideos(
             place, settings.overwrite, settings.retry
         )
-        planned = selected.videos | "PlanSegments" >> PlanSegments(child)
+        planned = selected.videos | "PlanSegments" >> PlanSegments(child, settings.threads)
         decoded = planned["segments"] | "DecodeWindows" >> DecodeWindows(child, place)
         windows = decoded.windows
         if settings.separate_decode:
@@ -81,7 +81,7 @@ class AnnotateGraph(beam.PTransform):  # type: ignore[misc]
             settings.stabilizer,
             settings.fps,
             settings.stabilizer_sha256,
-            settings.stabilize_grouped,
+            grouped=settings.threads > 0,
         )
         tracks = outcomes | "StabilizeTracks" >> stabilize
         failed = (selected.failed, planned["failed"], unreadable) | "Failures" >> beam.Flatten()

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Final
 
-from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.options.pipeline_options import (
+    DirectOptions,
+    PipelineOptions,
+    StandardOptions,
+)
 from apache_beam.runners.portability.fn_api_runner import worker_handlers
 
 #: Prism splits slow bundles, if need be between elements of one key, and then runs both halves
@@ -33,6 +38,14 @@ def runner_options(flags: Sequence[str], workers: int) -> tuple[PipelineOptions,
     ours = ["--runner=FnApiRunner", f"--direct_num_workers={workers}"]
     ours += [f"--direct_running_mode={mode}"]
     return PipelineOptions([*ours, *flags]), "FnApiRunner"  # the last word is the user's
+
+
+def worker_threads(options: PipelineOptions, runner: str) -> int:
+    """How many worker threads in this process a runner has, if it is the FnApiRunner; else 0."""
+    direct = options.view_as(DirectOptions)
+    if runner != "FnApiRunner" or direct.direct_running_mode == "multi_processing":
+        return 0
+    return direct.direct_num_workers or os.cpu_count() or 1
 
 
 def runs_here(runner: str) -> bool:

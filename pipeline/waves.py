@@ -23,6 +23,8 @@ _FIRST_VIDEOS: Final = 16
 _GROWTH: Final = 2
 #: ... until waves leave so much in staging: about 8 hours of one face at 25 frames a second.
 _WAVE_BYTES: Final = 1 << 30
+#: The last wave takes up to so many more: one of a few videos would leave workers without any.
+_REST: Final = 0.5
 #: Videos may be longer than those before; so many hours-long ones still fit on a disk.
 _MAX_VIDEOS: Final = 256
 #: After a wave that left nothing, since its videos were done before, say, the next is likely alike.
@@ -57,10 +59,14 @@ def run_in_waves(inputs: Inputs, run_wave: RunWave, totals: RunTotals) -> None:
 
     Raises what `run_wave` raises; `totals` then has what finished before.
     """
-    size, failures, left = _FIRST_VIDEOS, inputs.failures, iter(inputs.videos)
+    size, failures, waiting = _FIRST_VIDEOS, inputs.failures, len(inputs.videos)
+    left = iter(inputs.videos)
     first = next(left, None)
     while totals.waves == 0 or first is not None:
         videos, first = _next_videos(first, left, size)
+        waiting -= len(videos)
+        if first is not None and waiting <= size * _REST:
+            videos, first = [*videos, first, *left], None
         wave = Inputs(videos, failures)
         counters = run_wave(wave)
         totals.add(wave, counters)

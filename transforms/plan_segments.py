@@ -9,10 +9,11 @@ from typing import Any
 import apache_beam as beam
 
 from schemas.errors import VideoError
-from schemas.records import Video, VideoFailure
+from schemas.records import Segment, Video, VideoFailure
 from transforms.decoding.child import ChildSettings
 from transforms.decoding.child_pool import enter_pool, leave_pool, lent_child
-from transforms.progress_board import BOARD
+from transforms.progress_board import BOARD, share_seconds
+from transforms.share_out import ShareOut
 
 
 class _PlanFn(beam.DoFn):  # type: ignore[misc]
@@ -38,16 +39,21 @@ class _PlanFn(beam.DoFn):  # type: ignore[misc]
 
 @dataclass
 class PlanSegments(beam.PTransform):  # type: ignore[misc]
-    """A Video becomes its Segments (main output) or a VideoFailure (`failed`)."""
+    """A Video becomes its Segments (main output) or a VideoFailure (`failed`).
+
+    threads: see ShareOut.
+    """
 
     settings: ChildSettings
+    threads: int = 0
 
     def expand(self, videos: beam.PCollection[Video]) -> Any:
         """Opens each container in the decoding child, and spreads the segments."""
         planned = videos | "Plan" >> beam.ParDo(_PlanFn(self.settings)).with_outputs(
             "failed", main="segments"
         )
+        share_out = ShareOut(Segment, self.threads, share_seconds)
         return {
-            "segments": planned.segments | "Spread" >> beam.Reshuffle(),
+            "segments": planned.segments | "ShareOut" >> share_out,
             "failed": planned.failed,
         }

@@ -59,7 +59,7 @@ class ProgressBoard:
         """`frames` frames of an unfinished segment were decoded."""
         fps = segment.metadata.average_fps
         if fps:
-            seconds = min(float(frames / fps), _share_seconds(segment))
+            seconds = min(float(frames / fps), share_seconds(segment))
             with self._lock:
                 self._seconds_underway[segment.video.video_id, segment.index] = seconds
 
@@ -67,7 +67,7 @@ class ProgressBoard:
         """A segment was decoded, saved before, or failed."""
         with self._lock:
             self._seconds_underway.pop((segment.video.video_id, segment.index), None)
-            self._seconds_done += _share_seconds(segment)
+            self._seconds_done += share_seconds(segment)
             self._segments_done[segment.video.video_id] += 1
             self._videos_done += self._segments_done[segment.video.video_id] == segment.count
 
@@ -82,7 +82,7 @@ class ProgressBoard:
             )
 
 
-def _share_seconds(segment: Segment) -> float:
+def share_seconds(segment: Segment) -> float:
     """A segment's share of its video's duration: all segments count alike."""
     return (segment.metadata.duration_seconds or 0.0) / segment.count
 

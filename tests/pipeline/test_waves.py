@@ -43,32 +43,44 @@ def test_the_next_wave_is_as_large_as_staging_allows(count, staged, expected):
 
 def test_every_input_is_in_one_wave():
     failures = [VideoFailure(Video("x", "/x"), "not_found", "none")]
-    inputs, ran, totals = Inputs(videos(61), failures), [], RunTotals()
+    inputs, ran, totals = Inputs(videos(65), failures), [], RunTotals()
 
     def run_wave(wave: Inputs) -> Counter[str]:
         ran.append(wave)
         return Counter(staging_bytes=len(wave.videos), frames_decoded=2)
 
     run_in_waves(inputs, run_wave, totals)
-    assert [len(wave.videos) for wave in ran] == [16, 32, 13]
+    assert [len(wave.videos) for wave in ran] == [16, 32, 17]
     assert [video for wave in ran for video in wave.videos] == inputs.videos
     assert [failure for wave in ran for failure in wave.failures] == failures
-    assert (totals.waves, totals.videos_done, totals.staging_peak_bytes) == (3, 62, 32)
-    assert totals.counters == {"staging_bytes": 61, "frames_decoded": 6}
+    assert (totals.waves, totals.videos_done, totals.staging_peak_bytes) == (3, 66, 32)
+    assert totals.counters == {"staging_bytes": 65, "frames_decoded": 6}
+
+
+@pytest.mark.parametrize(("count", "sizes"), [(24, [24]), (25, [16, 9]), (64, [16, 48]), (0, [0])])
+def test_the_last_wave_takes_a_small_rest(count, sizes):
+    ran: list[int] = []
+
+    def run_wave(wave: Inputs) -> Counter[str]:
+        ran.append(len(wave.videos))
+        return Counter(staging_bytes=1)
+
+    run_in_waves(Inputs(videos(count)), run_wave, RunTotals())
+    assert ran == sizes
 
 
 def test_files_that_are_missing_count_as_a_part_of_one(tmp_path):
     there = tmp_path / "a.mp4"
     there.touch()
     missing = [Video(f"m{i}", str(tmp_path / f"m{i}")) for i in range(320)]
-    inputs, ran = Inputs([*missing, *(Video(f"v{i}", str(there)) for i in range(16))]), []
+    inputs, ran = Inputs([*missing, *(Video(f"v{i}", str(there)) for i in range(30))]), []
 
     def run_wave(wave: Inputs) -> Counter[str]:
         ran.append(wave.videos)
         return Counter()
 
     run_in_waves(inputs, run_wave, RunTotals())
-    assert [len(wave) for wave in ran] == [320 + 11, 5]  # 320 / 64 + 11 = 16
+    assert [len(wave) for wave in ran] == [320 + 11, 19]  # 320 / 64 + 11 = 16
     assert [video for wave in ran for video in wave] == inputs.videos
 
 
@@ -101,22 +113,22 @@ def test_a_wave_that_breaks_leaves_the_totals_of_those_before():
 
 @pytest.fixture()
 def many(faceless_clip, tmp_path) -> Path:
-    """A manifest of 18 short videos with boxes: two waves."""
+    """A manifest of 25 short videos with boxes: two waves."""
     lines = ["pts_seconds,x0,y0,x1,y1", *(f"{i / 25},20,10,60,50" for i in range(10))]
     (tmp_path / "boxes.csv").write_text("\n".join(lines))
     video = {"uri": faceless_clip, "boxes": "boxes.csv", "stop_seconds": 0.39}
-    return manifest(tmp_path, "many", *({"video_id": f"v{i:02d}", **video} for i in range(18)))
+    return manifest(tmp_path, "many", *({"video_id": f"v{i:02d}", **video} for i in range(25)))
 
 
 def test_a_run_in_waves_adds_up_and_goes_on_after_one_that_broke(facetracks, many, tmp_path):
     output = tmp_path / "out"
     command = ("annotate", many, "--output", output, "--stabilizer", "none")
-    in_the_way = output / "videos" / "v17.parquet"
+    in_the_way = output / "videos" / "v24.parquet"
     in_the_way.mkdir(parents=True)
     (in_the_way / "file").touch()
     broke = facetracks(*command)
     assert broke.status == 1
-    assert "16 of 18 inputs were done before the run broke" in broke.err
+    assert "16 of 25 inputs were done before the run broke" in broke.err
     assert len(list((output / "tracks").iterdir())) == 16
     assert not list((output / ".staging").glob("*"))
     assert "finished" not in json.loads((output / "run.json").read_text())
@@ -125,20 +137,20 @@ def test_a_run_in_waves_adds_up_and_goes_on_after_one_that_broke(facetracks, man
     in_the_way.rmdir()
     ended = facetracks(*command, "--timings")
     assert ended.status == 0, ended.err
-    assert "18 videos: 18 ok" in ended.out
+    assert "25 videos: 25 ok" in ended.out
     assert "staging: " in ended.out
     record = json.loads((output / "run.json").read_text())
     counters = record["counters"]
     assert counters["videos_done_before"] == 16
-    assert counters["frames_decoded"] + 10 * counters.get("segments_reused", 0) == 20
+    assert counters["frames_decoded"] + 10 * counters.get("segments_reused", 0) == 90
 
     again = facetracks(*command, "--overwrite")
     assert again.status == 0
     record = json.loads((output / "run.json").read_text())
     assert record["waves"] == 2
-    assert record["counters"]["frames_decoded"] == record["counters"]["track_rows"] == 180
+    assert record["counters"]["frames_decoded"] == record["counters"]["track_rows"] == 250
     staged = record["counters"]["staging_bytes"]
-    assert record["staging_peak_bytes"] == pytest.approx(staged * 16 / 18, rel=0.01)
+    assert record["staging_peak_bytes"] == pytest.approx(staged * 16 / 25, rel=0.01)
     assert {row["status"] for row in rows_of(output).values()} == {"ok"}
     assert not (output / ".staging").exists()
 

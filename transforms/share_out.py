@@ -1,0 +1,100 @@
+"""ShareOut: worker threads of one process take elements one by one, as they become free.
+
+    elements ---> one list ---> a ticket for each thread ---> elements, each by one thread
+
+The FnApiRunner deals the elements of a stage out beforehand, as many to one thread as to another,
+and a thread that has done its own waits for the rest. Other runners share elements out themselves.
+"""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+import apache_beam as beam
+
+_Ticket: TypeAlias = tuple[str, int]
+
+
+class _Offers:
+    """The elements that wait in this process, by offer."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: dict[str, tuple[deque[Any], set[int]]] = {}
+
+    def add(self, elements: Iterable[Any], threads: int) -> Iterator[_Ticket]:
+        offer = uuid.uuid4().hex
+        with self._lock:
+            self._waiting[offer] = deque(elements), set(range(threads))
+        yield from ((offer, number) for number in range(threads))
+
+    def take(self, ticket: _Ticket) -> Iterator[Any]:
+        """Elements that no other thread has taken; RuntimeError in another process."""
+        offer, number = ticket
+        with self._lock:
+            if offer not in self._waiting:
+                raise RuntimeError("the elements are in another process: expected threads of one")
+            elements, tickets = self._waiting[offer]
+        while elements:
+            try:
+                element = elements.popleft()
+            except IndexError:  # another thread was faster
+                break
+            yield element
+        with self._lock:
+            tickets.discard(number)
+            if not tickets:
+                del self._waiting[offer]
+
+
+_OFFERS: Final = _Offers()
+
+
+class _OfferFn(beam.DoFn):  # type: ignore[misc]
+    def __init__(self, threads: int, weight: Callable[[Any], float]) -> None:
+        self._threads = threads
+        self._weight = weight
+
+    def process(self, keyed: tuple[int, Iterable[Any]]) -> Iterator[_Ticket]:
+        heaviest_first = sorted(keyed[1], key=self._weight, reverse=True)
+        return _OFFERS.add(heaviest_first, self._threads)
+
+
+class _TakeFn(beam.DoFn):  # type: ignore[misc]
+    def process(self, ticket: _Ticket) -> Iterator[Any]:
+        # The stages that follow in the same bundle are done with an element before the next.
+        return _OFFERS.take(ticket)
+
+
+@dataclass
+class ShareOut(beam.PTransform):  # type: ignore[misc]
+    """A PCollection becomes itself, its elements spread over the workers.
+
+    kind: the elements' type.
+    threads: worker threads of the FnApiRunner, all in this process; 0 for any other runner, where
+        it is a Reshuffle.
+    weight: elements of more weight are taken first, so that the ends of all threads are near.
+    """
+
+    kind: type
+    threads: int = 0
+    weight: Callable[[Any], float] = lambda element: 0.0
+
+    def expand(self, elements: beam.PCollection[Any]) -> beam.PCollection[Any]:
+        """Groups all elements into one list first."""
+        if not self.threads:
+            return elements | "Spread" >> beam.Reshuffle()
+        one_key = beam.Map(lambda element: (0, element)).with_output_types(tuple[int, self.kind])
+        return (
+            elements
+            | "OneKey" >> one_key
+            | "All" >> beam.GroupByKey()
+            | "Offer" >> beam.ParDo(_OfferFn(self.threads, self.weight))
+            | "Tickets" >> beam.Reshuffle()
+            | "Take" >> beam.ParDo(_TakeFn()).with_output_types(self.kind)
+        )
