@@ -8,6 +8,7 @@ and a thread that has done its own waits for the rest. Other runners share eleme
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import uuid
 from collections import deque
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 import apache_beam as beam
+from apache_beam.typehints import KV
 
 _Ticket: TypeAlias = tuple[str, int]
 
@@ -34,22 +36,25 @@ class _Offers:
         yield from ((offer, number) for number in range(threads))
 
     def take(self, ticket: _Ticket) -> Iterator[Any]:
-        """Elements that no other thread has taken; RuntimeError in another process."""
+        """Elements that no other thread has taken, until none is left or a stage has failed.
+
+        Raises RuntimeError in another process than that of `add`.
+        """
         offer, number = ticket
         with self._lock:
             if offer not in self._waiting:
                 raise RuntimeError("the elements are in another process: expected threads of one")
             elements, tickets = self._waiting[offer]
-        while elements:
-            try:
-                element = elements.popleft()
-            except IndexError:  # another thread was faster
-                break
-            yield element
-        with self._lock:
-            tickets.discard(number)
-            if not tickets:
-                del self._waiting[offer]
+        try:
+            with contextlib.suppress(IndexError):  # none is left
+                while True:
+                    yield elements.popleft()
+        finally:
+            elements.clear()
+            with self._lock:
+                tickets.discard(number)
+                if not tickets:
+                    del self._waiting[offer]
 
 
 _OFFERS: Final = _Offers()
@@ -89,7 +94,7 @@ class ShareOut(beam.PTransform):  # type: ignore[misc]
         """Groups all elements into one list first."""
         if not self.threads:
             return elements | "Spread" >> beam.Reshuffle()
-        one_key = beam.Map(lambda element: (0, element)).with_output_types(tuple[int, self.kind])
+        one_key = beam.Map(lambda element: (0, element)).with_output_types(KV[int, self.kind])
         return (
             elements
             | "OneKey" >> one_key
