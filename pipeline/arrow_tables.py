@@ -9,13 +9,22 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from schemas.landmarks import LANDMARK_COUNT
 from transforms.storage.atomic_files import atomic_file
 
 
 def list_rows(table: pa.Table, name: str, length: int) -> npt.NDArray[np.float64]:
     """(N, length): a column of lists; ValueError where some have another length."""
     flat = table[name].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    if len(flat) != length * len(table):
+        raise ValueError(f"{name}: got lists of other lengths, expected {length} numbers in each")
     return np.asarray(flat, np.float64).reshape(len(table), length)
+
+
+def landmark_rows(table: pa.Table, suffix: str = "") -> npt.NDArray[np.float64]:
+    """(N, 68, 2) landmarks: the columns x and y, or those with this suffix."""
+    axes = [list_rows(table, f"{axis}{suffix}", LANDMARK_COUNT) for axis in "xy"]
+    return np.stack(axes, axis=-1)
 
 
 def fixed_lists(values: npt.NDArray[Any]) -> pa.Array:

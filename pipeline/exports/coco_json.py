@@ -11,9 +11,8 @@ import itertools
 from typing import Any, Final
 
 from pipeline.exports.exported_video import ExportedVideo
-from pipeline.exports.text_files import json_text, rounded
+from pipeline.text_files import json_text, rounded
 from schemas.landmarks import CONTOURS, LANDMARK_COUNT, LANDMARKS
-from transforms.storage.atomic_files import Folder, write_bytes
 
 _FACE: Final = 1
 _VISIBLE: Final = 2
@@ -28,8 +27,8 @@ def skeleton_edges() -> list[tuple[int, int]]:
     return edges
 
 
-def write_coco_json(video: ExportedVideo, to: Folder) -> int:
-    """Writes {stem}.json; returns 1, the number of files."""
+def coco_json(video: ExportedVideo) -> bytes:
+    """The JSON of a video."""
     images: list[dict[str, Any]] = []
     faces: list[dict[str, Any]] = []
     for frame, rows in video.by_frame():
@@ -59,8 +58,7 @@ def write_coco_json(video: ExportedVideo, to: Folder) -> int:
             }
         ],
     }
-    write_bytes(str(to / f"{video.stem}.json"), json_text(content))
-    return 1
+    return json_text(content)
 
 
 def _face(video: ExportedVideo, row: int, image_id: int) -> dict[str, Any]:

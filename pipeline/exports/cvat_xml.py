@@ -15,17 +15,14 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.exports.exported_video import ExportedVideo
-from transforms.storage.atomic_files import Folder, write_bytes
 
 _LABEL: Final = "face"
 _HALF_PIXEL: Final = 0.5
 
 
-def write_cvat_xml(video: ExportedVideo, to: Folder) -> int:
-    """Writes {stem}.xml; returns 1, the number of files."""
-    content = "\n".join(_lines(video)).encode("utf-8", "replace")
-    write_bytes(str(to / f"{video.stem}.xml"), content)
-    return 1
+def cvat_xml(video: ExportedVideo) -> bytes:
+    """The XML of a video."""
+    return "\n".join(_lines(video)).encode("utf-8", "replace")
 
 
 def _lines(video: ExportedVideo) -> Iterator[str]:

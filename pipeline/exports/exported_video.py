@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline.arrow_tables import list_rows
+from pipeline.videos.track_file import TrackRows, track_table
 from schemas.errors import OutputError, UsageError
-from schemas.landmarks import LANDMARK_COUNT
-from schemas.tracks import RAW_COLUMNS
 from transforms.storage.atomic_files import file_stem
 from transforms.storage.output_tables import OutputFolder
-from transforms.storage.parquet_reading import read_parquet
 
 _STATUS: Final = (
     "video_id", "uri", "status", "width", "height", "average_fps", "frames_decoded",
 )  # fmt: skip
-_POSE: Final = ("yaw_deg", "pitch_deg", "roll_deg")
 
 Array = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
-class ExportedVideo:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class ExportedVideo(TrackRows):
     """A video and the N rows of its tracks, sorted by frame_index, then face_id.
 
     Coordinates are pixels of the upright frame; the centre of the top-left pixel is at (0, 0).
@@ -39,26 +36,37 @@ class ExportedVideo:
     height_px: int
     average_fps: float | None
     frames: int  # that were annotated
-    frame_index: npt.NDArray[np.int64]  # (N,), among those annotated, from 0
-    pts: npt.NDArray[np.int64]  # (N,)
-    pts_seconds: Array  # (N,)
-    face_id: npt.NDArray[np.int32]  # (N,)
-    score: Array  # (N,)
-    boxes_xyxy_px: Array  # (N, 4)
-    landmarks_px: Array  # (N, 68, 2)
-    spread_px: Array  # (N, 68), NaN where it is not known
-    pose_deg: Array  # (N, 3): yaw, pitch, roll; NaN where it is not known
 
-    def __len__(self) -> int:
-        return len(self.pts)
+    @cached_property
+    def score(self) -> Array:
+        """(N,), NaN where it is not known."""
+        return self.trust.get("score", np.full(len(self), np.nan))
 
-    def __repr__(self) -> str:
-        return f"ExportedVideo({self.video_id!r}, rows={len(self)})"
+    @cached_property
+    def pose_deg(self) -> Array:
+        """(N, 3): yaw, pitch, roll; NaN where it is not known."""
+        unknown = np.full(len(self), np.nan)
+        angles = [self.trust.get(f"{name}_deg", unknown) for name in ("yaw", "pitch", "roll")]
+        return np.stack(angles, axis=-1)
 
     @property
     def stem(self) -> str:
         """The video_id as a file name."""
         return file_stem(self.video_id)
+
+    def arrays(self) -> dict[str, Any]:
+        """Arrays of rows by their names: whole numbers, float64 seconds, and float32."""
+        measures = {
+            "score": self.score,
+            "boxes_xyxy_px": self.boxes_xyxy_px,
+            "landmarks_px": self.landmarks_px,
+            "spread_px": self.spread_px,
+            "yaw_pitch_roll_deg": self.pose_deg,
+        }
+        keys = ("frame_index", "pts", "pts_seconds", "face_id")
+        return {name: getattr(self, name) for name in keys} | {
+            name: values.astype(np.float32) for name, values in measures.items()
+        }
 
     def by_frame(self) -> Iterator[tuple[int, npt.NDArray[np.intp]]]:
         """(frame_index, rows) of every frame that has rows."""
@@ -89,60 +97,37 @@ def exported_videos(
     folder = OutputFolder(output)
     missing = set(video_ids or ())
     empty = True
-    for status in folder.status_tables(list(_STATUS)):
+    for status in folder.status_tables(_STATUS):
         for row in status.to_pylist():
             empty = False
             if row["width"] is None or (video_ids is not None and row["video_id"] not in video_ids):
                 continue
-            file = folder.stored_tracks(row["video_id"])
+            tracks = folder.stored_tracks(row["video_id"])
             try:
-                table = read_parquet(pa.BufferReader(file.read_bytes()))
+                table = track_table(pa.BufferReader(tracks.read_bytes()), raw=raw)
+                video = _exported(row, table)
             except FileNotFoundError:
                 continue
-            except (OSError, ValueError) as error:
-                raise OutputError(f"{file}: cannot be read as tracks: {error}") from error
-            missing.discard(row["video_id"])
-            yield _exported(row, table, raw=raw)
+            except (OSError, ValueError, pa.ArrowException) as error:
+                raise OutputError(f"{tracks}: cannot be read as tracks: {error}") from error
+            if raw:
+                video.need_raw(f"{video.video_id}: an export of raw landmarks")
+                video = replace(video, landmarks_px=video.raw_landmarks_px)
+            missing.discard(video.video_id)
+            yield video
     if empty:
         raise UsageError(f"{output}: got no videos/*.parquet, expected the output of annotate")
     if missing:
         raise UsageError(f"{output}: got no tracks of {', '.join(sorted(missing))}")
 
 
-def _exported(status: dict[str, Any], table: pa.Table, *, raw: bool) -> ExportedVideo:
-    table = table.sort_by([("frame_index", "ascending"), ("face_id", "ascending")])
-    known = set(table.column_names)
-
-    def numbers(name: str) -> Array:
-        if name not in known:
-            return np.full(len(table), np.nan)
-        return np.asarray(table[name].cast(pa.float64()).to_numpy(zero_copy_only=False))
-
-    def lists(name: str, length: int) -> Array:
-        if name not in known:
-            return np.full((len(table), length), np.nan)
-        return list_rows(table, name, length)
-
-    names = RAW_COLUMNS if raw else ("x", "y")
-    if not known.issuperset(names):
-        raise UsageError(
-            f"{status['video_id']}: raw landmarks are the columns x_raw and y_raw; got tracks of "
-            "`annotate --no-raw`, expected tracks annotated without that option"
-        )
-    return ExportedVideo(
+def _exported(status: dict[str, Any], table: pa.Table) -> ExportedVideo:
+    return ExportedVideo.of(
+        table.sort_by([("frame_index", "ascending"), ("face_id", "ascending")]),
         video_id=status["video_id"],
         uri=status["uri"],
         width_px=status["width"],
         height_px=status["height"],
         average_fps=status["average_fps"],
         frames=status["frames_decoded"],
-        frame_index=table["frame_index"].to_numpy(),
-        pts=table["pts"].to_numpy(),
-        pts_seconds=table["pts_seconds"].to_numpy(),
-        face_id=table["face_id"].to_numpy(),
-        score=numbers("score"),
-        boxes_xyxy_px=lists("box_xyxy_px", 4),
-        landmarks_px=np.stack([lists(name, LANDMARK_COUNT) for name in names], axis=-1),
-        spread_px=lists("spread_px", LANDMARK_COUNT),
-        pose_deg=np.stack([numbers(name) for name in _POSE], axis=-1),
     )

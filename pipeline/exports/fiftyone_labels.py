@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.exports.exported_video import ExportedVideo
-from pipeline.exports.text_files import json_text, rounded
+from pipeline.text_files import json_text, rounded
 from transforms.storage.atomic_files import Folder, write_bytes
 
 _DATASET: Final = "eta.core.datasets.LabeledVideoDataset"

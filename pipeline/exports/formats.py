@@ -8,18 +8,18 @@ from typing import Final
 
 from tqdm import tqdm
 
-from pipeline.exports.coco_json import write_coco_json
-from pipeline.exports.cvat_xml import write_cvat_xml
+from pipeline.exports.coco_json import coco_json
+from pipeline.exports.cvat_xml import cvat_xml
 from pipeline.exports.exported_video import ExportedVideo, exported_videos
 from pipeline.exports.fiftyone_labels import write_fiftyone_labels
 from pipeline.exports.huggingface_dataset import write_huggingface_dataset
-from pipeline.exports.openface_csv import write_openface_csv
-from pipeline.exports.point_files import write_npz, write_pts
-from pipeline.exports.pyfeat_csv import write_pyfeat_csv
+from pipeline.exports.openface_csv import openface_csv
+from pipeline.exports.point_files import npz, write_pts
+from pipeline.exports.pyfeat_csv import pyfeat_csv
 from pipeline.exports.rerun_recording import write_rerun_recording
 from pipeline.exports.webdataset_shards import write_webdataset
 from schemas.errors import UsageError
-from transforms.storage.atomic_files import Folder
+from transforms.storage.atomic_files import Folder, write_bytes
 
 _Export = Callable[[Iterable[ExportedVideo], Folder], int]
 
@@ -41,22 +41,28 @@ class ExportSummary:
 
 def _each(write: Callable[[ExportedVideo, Folder], int]) -> _Export:
     """The export of a format that writes every video by itself."""
+    return lambda videos, to: sum(write(video, to) for video in videos)
 
-    def export(videos: Iterable[ExportedVideo], to: Folder) -> int:
-        return sum(write(video, to) for video in videos)
 
-    return export
+def _file_each(suffix: str, content: Callable[[ExportedVideo], bytes]) -> _Export:
+    """The export of a format that has a file a video."""
+
+    def write(video: ExportedVideo, to: Folder) -> int:
+        write_bytes(str(to / f"{video.stem}{suffix}"), content(video))
+        return 1
+
+    return _each(write)
 
 
 #: By the names of `schemas.choices.EXPORT_FORMATS`.
 FORMATS: Final[dict[str, _Export]] = {
-    "openface": _each(write_openface_csv),
-    "py-feat": _each(write_pyfeat_csv),
-    "coco": _each(write_coco_json),
-    "cvat": _each(write_cvat_xml),
+    "openface": _file_each(".csv", openface_csv),
+    "py-feat": _file_each(".csv", pyfeat_csv),
+    "coco": _file_each(".json", coco_json),
+    "cvat": _file_each(".xml", cvat_xml),
     "fiftyone": write_fiftyone_labels,
     "pts": _each(write_pts),
-    "npz": _each(write_npz),
+    "npz": _file_each(".npz", npz),
     "rerun": _each(write_rerun_recording),
     "webdataset": write_webdataset,
     "huggingface": write_huggingface_dataset,

@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline.arrow_tables import fixed_lists, write_parquet
@@ -52,25 +50,20 @@ def write_huggingface_dataset(videos: Iterable[ExportedVideo], to: Folder) -> in
 
 
 def _table(video: ExportedVideo) -> pa.Table:
-    yaw, pitch, roll = video.pose_deg.T
-    columns = {
-        "video_id": pa.array([video.video_id] * len(video), pa.string()),
-        "uri": pa.array([video.uri] * len(video), pa.string()),
-        "face_id": pa.array(video.face_id),
-        "frame_index": pa.array(video.frame_index),
-        "pts": pa.array(video.pts),
-        "pts_seconds": pa.array(video.pts_seconds),
-        "score": _floats(video.score),
-        "box_xyxy_px": fixed_lists(video.boxes_xyxy_px.astype(np.float32)),
-        "x": fixed_lists(video.landmarks_px[..., 0].astype(np.float32)),
-        "y": fixed_lists(video.landmarks_px[..., 1].astype(np.float32)),
-        "spread_px": fixed_lists(video.spread_px.astype(np.float32)),
-        "yaw_deg": _floats(yaw),
-        "pitch_deg": _floats(pitch),
-        "roll_deg": _floats(roll),
-    }
-    return pa.table(columns)
-
-
-def _floats(values: npt.NDArray[np.float64]) -> pa.Array:
-    return pa.array(values.astype(np.float32))
+    arrays = video.arrays()
+    x, y = arrays["landmarks_px"].transpose(2, 0, 1)
+    yaw, pitch, roll = arrays["yaw_pitch_roll_deg"].T
+    numbers = ("face_id", "frame_index", "pts", "pts_seconds", "score")
+    lists = {"box_xyxy_px": arrays["boxes_xyxy_px"], "x": x, "y": y}
+    lists |= {"spread_px": arrays["spread_px"]}
+    return pa.table(
+        {
+            "video_id": pa.array([video.video_id] * len(video), pa.string()),
+            "uri": pa.array([video.uri] * len(video), pa.string()),
+            **{name: arrays[name] for name in numbers},
+            **{name: fixed_lists(values) for name, values in lists.items()},
+            "yaw_deg": yaw,
+            "pitch_deg": pitch,
+            "roll_deg": roll,
+        }
+    )

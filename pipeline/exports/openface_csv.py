@@ -13,19 +13,17 @@ import numpy.typing as npt
 from scipy.spatial.transform import Rotation
 
 from pipeline.exports.exported_video import ExportedVideo
-from pipeline.exports.text_files import csv_text
+from pipeline.text_files import csv_text
 from schemas.landmarks import LANDMARK_COUNT
-from transforms.storage.atomic_files import Folder, write_bytes
 
 _COLUMNS = (
     "frame", "face_id", "timestamp", "confidence", "success", "pose_Rx", "pose_Ry", "pose_Rz",
-    *(f"x_{i}" for i in range(LANDMARK_COUNT)),
-    *(f"y_{i}" for i in range(LANDMARK_COUNT)),
+    *(f"{axis}_{i}" for axis in "xy" for i in range(LANDMARK_COUNT)),
 )  # fmt: skip
 
 
-def write_openface_csv(video: ExportedVideo, to: Folder) -> int:
-    """Writes {stem}.csv; returns 1, the number of files."""
+def openface_csv(video: ExportedVideo) -> bytes:
+    """The CSV of a video."""
     pose = openface_pose_rad(video.pose_deg)
     rows = (
         [
@@ -35,13 +33,11 @@ def write_openface_csv(video: ExportedVideo, to: Folder) -> int:
             f"{video.score[i]:.4f}",
             1,
             *(f"{angle:.5f}" if np.isfinite(angle) else "" for angle in pose[i]),
-            *(f"{x:.3f}" for x in video.landmarks_px[i, :, 0]),
-            *(f"{y:.3f}" for y in video.landmarks_px[i, :, 1]),
+            *(f"{coordinate:.3f}" for coordinate in video.landmarks_px[i].T.ravel()),
         ]
         for i in range(len(video))
     )
-    write_bytes(str(to / f"{video.stem}.csv"), csv_text(_COLUMNS, rows))
-    return 1
+    return csv_text(_COLUMNS, rows)
 
 
 def openface_pose_rad(pose_deg: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -25,21 +25,8 @@ def write_pts(video: ExportedVideo, to: Folder) -> int:
     return len(video)
 
 
-def write_npz(video: ExportedVideo, to: Folder) -> int:
-    """Writes {stem}.npz, which needs no pickle; returns 1, the number of files."""
+def npz(video: ExportedVideo) -> bytes:
+    """The .npz of a video, which needs no pickle."""
     content = io.BytesIO()
-    np.savez_compressed(
-        content,
-        video_id=np.array(video.video_id),
-        frame_index=video.frame_index,
-        pts=video.pts,
-        pts_seconds=video.pts_seconds,
-        face_id=video.face_id,
-        score=video.score.astype(np.float32),
-        boxes_xyxy_px=video.boxes_xyxy_px.astype(np.float32),
-        landmarks_px=video.landmarks_px.astype(np.float32),
-        spread_px=video.spread_px.astype(np.float32),
-        yaw_pitch_roll_deg=video.pose_deg.astype(np.float32),
-    )
-    write_bytes(str(to / f"{video.stem}.npz"), content.getvalue())
-    return 1
+    np.savez_compressed(content, video_id=np.array(video.video_id), **video.arrays())
+    return content.getvalue()

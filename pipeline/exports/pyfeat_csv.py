@@ -10,20 +10,18 @@ from __future__ import annotations
 import numpy as np
 
 from pipeline.exports.exported_video import ExportedVideo
-from pipeline.exports.text_files import csv_text
+from pipeline.text_files import csv_text
 from schemas.landmarks import LANDMARK_COUNT
-from transforms.storage.atomic_files import Folder, write_bytes
 
 _COLUMNS = (
     "FaceRectX", "FaceRectY", "FaceRectWidth", "FaceRectHeight", "FaceScore",
-    *(f"x_{i}" for i in range(LANDMARK_COUNT)),
-    *(f"y_{i}" for i in range(LANDMARK_COUNT)),
+    *(f"{axis}_{i}" for axis in "xy" for i in range(LANDMARK_COUNT)),
     "Pitch", "Roll", "Yaw", "Identity", "input", "frame", "approx_time",
 )  # fmt: skip
 
 
-def write_pyfeat_csv(video: ExportedVideo, to: Folder) -> int:
-    """Writes {stem}.csv; returns 1, the number of files."""
+def pyfeat_csv(video: ExportedVideo) -> bytes:
+    """The CSV of a video."""
 
     def row(i: int) -> list[object]:
         left, top, right, bottom = video.boxes_xyxy_px[i]
@@ -31,8 +29,7 @@ def write_pyfeat_csv(video: ExportedVideo, to: Folder) -> int:
         return [
             *(f"{side:.3f}" for side in (left, top, right - left, bottom - top)),
             f"{video.score[i]:.4f}",
-            *(f"{x:.3f}" for x in video.landmarks_px[i, :, 0]),
-            *(f"{y:.3f}" for y in video.landmarks_px[i, :, 1]),
+            *(f"{coordinate:.3f}" for coordinate in video.landmarks_px[i].T.ravel()),
             *(f"{angle:.3f}" if np.isfinite(angle) else "" for angle in (pitch, roll, yaw)),
             video.face_id[i],
             video.uri,
@@ -40,6 +37,4 @@ def write_pyfeat_csv(video: ExportedVideo, to: Folder) -> int:
             f"{video.pts_seconds[i]:.6f}",
         ]
 
-    rows = (row(i) for i in range(len(video)))
-    write_bytes(str(to / f"{video.stem}.csv"), csv_text(_COLUMNS, rows))
-    return 1
+    return csv_text(_COLUMNS, map(row, range(len(video))))

@@ -19,8 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.exports.exported_video import ExportedVideo
-from pipeline.exports.tar_shards import SHARD_BYTES, TarShards
-from pipeline.exports.text_files import json_text
+from pipeline.tar_shards import SHARD_BYTES, TarShards
+from pipeline.text_files import json_text
 from transforms.storage.atomic_files import Folder
 
 
@@ -37,26 +37,18 @@ def write_webdataset(
 
 def _samples(number: int, video: ExportedVideo) -> Iterator[list[tuple[str, bytes]]]:
     """Names and contents, a list a face."""
+    arrays = {name: a for name, a in video.arrays().items() if name not in ("pts", "face_id")}
     for face, rows in video.by_face():
         key = f"{number:06d}_{face}"
-        said = {
+        record = {
             "video_id": video.video_id,
             "uri": video.uri,
             "face_id": face,
             "width_px": video.width_px,
             "height_px": video.height_px,
         }
-        arrays: dict[str, npt.NDArray[Any]] = {
-            "frame_index": video.frame_index,
-            "pts_seconds": video.pts_seconds,
-            "score": video.score.astype(np.float32),
-            "boxes_xyxy_px": video.boxes_xyxy_px.astype(np.float32),
-            "landmarks_px": video.landmarks_px.astype(np.float32),
-            "spread_px": video.spread_px.astype(np.float32),
-            "yaw_pitch_roll_deg": video.pose_deg.astype(np.float32),
-        }
         files = [(f"{key}.{name}.npy", _npy(values[rows])) for name, values in arrays.items()]
-        yield [(f"{key}.json", json_text(said)), *files]
+        yield [(f"{key}.json", json_text(record)), *files]
 
 
 def _npy(values: npt.NDArray[Any]) -> bytes:

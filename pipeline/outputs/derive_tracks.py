@@ -30,7 +30,7 @@ from models.landmarks.face_measures import (
     visible_share,
 )
 from models.landmarks.head_pose import head_pose
-from pipeline.arrow_tables import list_rows, write_parquet
+from pipeline.arrow_tables import landmark_rows, list_rows, write_parquet
 from schemas.derived import BLINK_SCHEMA, DERIVED_SCHEMA, DERIVED_SCHEMA_VERSION
 from schemas.errors import OutputError
 from schemas.landmarks import LANDMARK_COUNT
@@ -86,7 +86,7 @@ def derive_tracks(
         output: the output location of a run, a path or any fsspec URL.
         video_ids: only these videos; None is all that have tracks.
         overwrite: do everything again.
-        told: is given each video as it is done, and how many there are.
+        told: called with each video when it is done, and how many there are.
 
     Returns: what was derived of each video.
 
@@ -115,22 +115,20 @@ def derive_tracks(
 
 
 def _derive_video(folder: OutputFolder, tracks: TrackSource, overwrite: bool) -> DerivedVideo:
-    if isinstance(tracks, CompactedVideo):
-        stem = str(tracks.row["stem"])
-    else:
-        stem = str(tracks).rpartition("/")[2].removesuffix(".parquet")
-    name = f"{stem}.parquet"
-    places = [folder.derived / kind / name for kind in ("blinks", "rows")]
     try:
         if not tracks.exists():
             raise OutputError(f"{tracks}: no such file; the video has no tracks there")
         if isinstance(tracks, CompactedVideo):
-            told, frame = tracks.row["track_fingerprint"], _Frame.of_row(tracks.row)
+            stem, status = str(tracks.row["stem"]), tracks.row
+            source = status["track_fingerprint"].encode()
         else:
-            told, frame = fingerprint(look_up(str(tracks))[2]), _Frame.of(folder.status_file(stem))
-        source = told.encode()
+            stem = str(tracks).rpartition("/")[2].removesuffix(".parquet")
+            status = _status_row(folder.status_file(stem))
+            source = fingerprint(look_up(str(tracks))[2]).encode()
+        places = [folder.derived / kind / f"{stem}.parquet" for kind in ("blinks", "rows")]
         if not overwrite and all(_is_made_of(place, source) for place in places):
             return DerivedVideo(stem, 0, 0, done_before=True)
+        size_px, pixel_aspect = _frame_shape(status)
         with tracks.open() as content:
             parquet = open_parquet(content)
             if missing := set(RAW_COLUMNS) - set(parquet.schema_arrow.names):
@@ -138,11 +136,11 @@ def _derive_video(folder: OutputFolder, tracks: TrackSource, overwrite: bool) ->
                     f"{tracks}: has no {' and '.join(sorted(missing))}, which openings and blinks "
                     "are measured on; annotate without --no-raw"
                 )
-            groups = range(parquet.metadata.num_row_groups)
-            measured = [
-                _measured(parquet.read_row_group(i, list(_READ), use_threads=False), frame)
-                for i in groups
-            ]
+            groups = (
+                parquet.read_row_group(i, list(_READ), use_threads=False)
+                for i in range(parquet.metadata.num_row_groups)
+            )
+            measured = [_measured(table, size_px, pixel_aspect) for table in groups]
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         raise OutputError(f"{tracks}: cannot be read as a track file: {error}") from error
     rows, blinks = _derived(measured)
@@ -165,22 +163,21 @@ class _Measured:
     visibility: Array  # (N,)
 
 
-def _measured(table: pa.Table, frame: _Frame) -> _Measured:
-    raw, steady = (
-        np.stack([list_rows(table, f"{axis}{suffix}", LANDMARK_COUNT) for axis in "xy"], -1)
-        for suffix in ("_raw", "")
-    )
+def _measured(
+    table: pa.Table, frame_size_px: tuple[int, int] | None, pixel_aspect: float
+) -> _Measured:
+    raw, steady = landmark_rows(table, "_raw"), landmark_rows(table)
     boxes = list_rows(table, "box_xyxy_px", 4)
     spread = list_rows(table, "spread_px", LANDMARK_COUNT)
-    visibility = visible_share(raw, spread, boxes, frame.size_px)
-    square = np.array([frame.pixel_aspect, 1.0])
+    visibility = visible_share(raw, spread, boxes, frame_size_px)
+    square = np.array([pixel_aspect, 1.0])
     return _Measured(
         table.select(list(_KEYS)),
         eye_openings(raw * square),
         mouth_opening(raw * square),
         (steady * square)[:, _RIGID].mean(1),
         face_size_px(steady * square),
-        head_pose(steady, frame.pixel_aspect),
+        head_pose(steady, pixel_aspect),
         visibility,
     )
 
@@ -197,7 +194,7 @@ def _derived(measured: list[_Measured]) -> tuple[pa.Table, pa.Table]:
     seconds, face = keys["pts_seconds"].to_numpy(), keys["face_id"].to_numpy()
     eyes, mouth, size_px = joined("eyes"), joined("mouth"), joined("size_px")
     shift_px = rate_of_change(joined("middle"), seconds, face)
-    columns = {name: keys[name] for name in _KEYS} | {
+    measures = {
         "right_eye_opening": eyes[:, 0],
         "left_eye_opening": eyes[:, 1],
         "mouth_opening": mouth,
@@ -208,9 +205,9 @@ def _derived(measured: list[_Measured]) -> tuple[pa.Table, pa.Table]:
         ),
         "visibility": joined("visibility"),
     }
-    for name, values in columns.items():
-        if isinstance(values, np.ndarray):
-            columns[name] = values.astype(np.float32)
+    columns = {name: keys[name] for name in _KEYS} | {
+        name: values.astype(np.float32) for name, values in measures.items()
+    }
     return pa.table(columns, schema=DERIVED_SCHEMA), _blinks(keys, seconds, face, eyes.mean(1))
 
 
@@ -237,28 +234,21 @@ def _blinks(
     return pa.Table.from_pylist(found, schema=BLINK_SCHEMA)
 
 
-@dataclass(frozen=True, slots=True)
-class _Frame:
-    """The frames of a video's status row."""
+def _status_row(file: Folder) -> dict[str, Any]:
+    """What the status row says of the frames; None of each if there is no row."""
+    columns = ["width", "height", "sample_aspect_ratio"]
+    if not file.exists():
+        return dict.fromkeys(columns)
+    row: dict[str, Any]
+    (row,) = read_parquet(pa.BufferReader(file.read_bytes()), columns).to_pylist()
+    return row
 
-    size_px: tuple[int, int] | None = None
-    pixel_aspect: float = 1.0
 
-    @classmethod
-    def of(cls, status: Folder) -> _Frame:
-        """Nothing is known where there is no row."""
-        if not status.exists():
-            return cls()
-        columns = ["width", "height", "sample_aspect_ratio"]
-        (row,) = read_parquet(pa.BufferReader(status.read_bytes()), columns).to_pylist()
-        return cls.of_row(row)
-
-    @classmethod
-    def of_row(cls, row: Mapping[str, Any]) -> _Frame:
-        """What a row tells."""
-        size_px = (row["width"], row["height"]) if row["width"] and row["height"] else None
-        width, _, height = (row["sample_aspect_ratio"] or "1:1").partition(":")
-        return cls(size_px, float(Fraction(int(width), int(height))))
+def _frame_shape(status: Mapping[str, Any]) -> tuple[tuple[int, int] | None, float]:
+    """The size of the frames in pixels, if known, and the width of a pixel over its height."""
+    size_px = status["width"], status["height"]
+    width, _, height = (status["sample_aspect_ratio"] or "1:1").partition(":")
+    return size_px if all(size_px) else None, float(Fraction(int(width), int(height)))
 
 
 def _is_made_of(place: Folder, source: bytes) -> bool:

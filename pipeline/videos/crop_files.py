@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.exports.tar_shards import TarShards
-from pipeline.exports.text_files import json_text, rounded
+from pipeline.tar_shards import TarShards
+from pipeline.text_files import json_text, rounded
 from pipeline.videos.track_file import TrackRows
 from pipeline.videos.upright_frames import check_sound, opened_sound
 from pipeline.videos.video_writer import VideoWriter
@@ -50,7 +50,7 @@ class PictureFiles:
         write_bytes(str(self._to / folder / name), _png(image))
         return f"{folder}/{name}", 0
 
-    def __exit__(self, *ended: object) -> None:
+    def __exit__(self, *error: Any) -> None:
         pass
 
 
@@ -66,14 +66,14 @@ class ShardFiles:
         """Adds {id}_{frame}.png and .json to the shard."""
         tracks = self._tracks
         key = f"{tracks.face_id[row]}_{tracks.frame_index[row]:06d}"
-        said = {
+        record = {
             "face_id": int(tracks.face_id[row]),
             "frame_index": int(tracks.frame_index[row]),
             "pts_seconds": float(tracks.pts_seconds[row]),
             "crop_to_image": self._transforms[row].tolist(),
             "landmarks_px": rounded(tracks.landmarks_px[row]),
         }
-        sample = [(f"{key}.png", _png(image)), (f"{key}.json", json_text(said))]
+        sample = [(f"{key}.png", _png(image)), (f"{key}.json", json_text(record))]
         shard = self._shards.add(sample)
         place = self._in_shard[shard] = self._in_shard.get(shard, -1) + 1
         return shard, place

@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import fsspec
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from pipeline.arrow_tables import landmark_rows, list_rows
 from schemas.errors import OutputError, UsageError
 from schemas.landmarks import LANDMARK_COUNT
 from schemas.tracks import RAW_COLUMNS, TRACK_SCHEMA
+from transforms.storage.atomic_files import Folder
 from transforms.storage.compacted_tables import CompactedVideo
 from transforms.storage.output_tables import OutputFolder
-from transforms.storage.parquet_reading import open_parquet
+from transforms.storage.parquet_reading import open_parquet, read_columns
+from transforms.storage.track_files import METADATA_KEY
 
 _COLUMNS: Final = (
     "face_id", "frame_index", "pts", "pts_seconds", "box_xyxy_px", "box_source",
     "x", "y",
 )  # fmt: skip
-#: Columns that files may lack: those of `--no-raw`, and older ones.
-_OPTIONAL: Final = (*RAW_COLUMNS, "spread_px")
-#: Quality measures of a row; files may lack them.
+#: Quality measures of a row.
 _TRUST: Final = ("score", "blur", "cut_off", "yaw_deg", "pitch_deg", "roll_deg")
+#: Columns that files may lack: those of `--no-raw`, and older ones.
+_OPTIONAL: Final = (*RAW_COLUMNS, "spread_px", *_TRUST)
 _LISTED: Final = 10
 
 
@@ -56,7 +59,43 @@ class TrackRows:
         return len(self.pts)
 
     def __repr__(self) -> str:
-        return f"TrackRows(rows={len(self)}, faces={len(np.unique(self.face_id))})"
+        return f"{type(self).__name__}(rows={len(self)}, faces={len(np.unique(self.face_id))})"
+
+    @classmethod
+    def of(cls, table: pa.Table, **more: Any) -> Self:
+        """The rows of a table that `track_table` read; `more` are the fields of a subclass.
+
+        Raises:
+            ValueError, pyarrow.ArrowException: a column is not of its type.
+        """
+        columns = set(table.column_names)
+        trust = {
+            name: table[name].cast(pa.float64()).to_numpy(zero_copy_only=False)
+            for name in _TRUST
+            if name in columns
+        }
+        schema = pa.schema([f for f in TRACK_SCHEMA if f.name in columns.difference(_TRUST)])
+        typed = table.select(schema.names).cast(schema)
+        has_raw = columns.issuperset(RAW_COLUMNS)
+        unknown = np.broadcast_to(np.nan, (len(table), LANDMARK_COUNT, 2))
+        spread = unknown[..., 0]
+        if "spread_px" in columns:
+            spread = list_rows(typed, "spread_px", LANDMARK_COUNT)
+        return cls(
+            pts=typed["pts"].to_numpy(),
+            pts_seconds=typed["pts_seconds"].to_numpy(),
+            frame_index=typed["frame_index"].to_numpy(),
+            face_id=typed["face_id"].to_numpy(),
+            boxes_xyxy_px=list_rows(typed, "box_xyxy_px", 4),
+            box_source=typed["box_source"].to_pylist(),
+            landmarks_px=landmark_rows(typed),
+            raw_landmarks_px=landmark_rows(typed, "_raw") if has_raw else unknown,
+            spread_px=spread,
+            trust=trust,
+            has_raw=has_raw,
+            **_provenance(table.schema.metadata),
+            **more,
+        )
 
     def need_raw(self, what: str) -> None:
         """Raises UsageError, with `what` needs them, where there are no raw landmarks."""
@@ -74,82 +113,45 @@ class TrackRows:
         return rows
 
 
+def track_table(source: Any, *, raw: bool = True) -> pa.Table:
+    """The columns that `TrackRows` has, of an open track file or a `pyarrow.Buffer`.
+
+    Raises:
+        ValueError, OSError, pyarrow.ArrowException: it is no Parquet, or lacks columns of a track.
+    """
+    parquet = open_parquet(source)
+    optional = [c for c in _OPTIONAL if raw or c not in RAW_COLUMNS]
+    there = [c for c in optional if c in parquet.schema_arrow.names]
+    return read_columns(parquet, [*_COLUMNS, *there])
+
+
 def read_track_file(uri: str | Path | CompactedVideo) -> TrackRows:
     """Reads a track Parquet, local or anywhere that fsspec reaches; or what find_track_file found.
 
     Raises:
         UsageError: the file cannot be read, is no Parquet, or lacks columns of a track.
     """
+    tracks = uri if isinstance(uri, CompactedVideo) else Folder(str(uri))
     try:
-        with _opened(str(uri) if isinstance(uri, Path) else uri) as file:
-            parquet = open_parquet(file)
-            missing = [c for c in _COLUMNS if c not in parquet.schema_arrow.names]
-            if missing:
-                raise UsageError(
-                    f"{uri}: got a table of {', '.join(parquet.schema_arrow.names[:_LISTED])}; "
-                    f"expected a track file, which also has {', '.join(missing)}"
-                )
-            names = [*_COLUMNS, *(c for c in _OPTIONAL if c in parquet.schema_arrow.names)]
-            kinds = pa.schema([TRACK_SCHEMA.field(name) for name in names])
-            told = [c for c in _TRUST if c in parquet.schema_arrow.names]
-            both = parquet.read(columns=[*names, *told], use_threads=False)
-            table = both.select(names).cast(kinds)
-            trust = {c: both[c].cast(pa.float64()).to_numpy(zero_copy_only=False) for c in told}
+        with tracks.open() as file:
+            return TrackRows.of(track_table(file))
     except (OSError, ValueError, ImportError, pa.ArrowException) as error:
-        raise UsageError(f"{uri}: got {error}; expected a track file (Parquet)") from error
-
-    def lists(name: str, length: int) -> npt.NDArray[np.float64]:
-        flat = table[name].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-        if len(flat) != length * len(table):
-            raise UsageError(f"{uri}: got lists of other lengths in {name}, expected {length} each")
-        return np.asarray(flat, np.float64).reshape(len(table), length)
-
-    unknown = np.full((len(table), LANDMARK_COUNT), np.nan)
-    points = {
-        name: lists(name, LANDMARK_COUNT) if name in names else unknown
-        for name in ("x", "y", *_OPTIONAL)
-    }
-    provenance = _provenance(parquet.schema_arrow.metadata or {})
-    return TrackRows(
-        pts=table["pts"].to_numpy(),
-        pts_seconds=table["pts_seconds"].to_numpy(),
-        frame_index=table["frame_index"].to_numpy(),
-        face_id=table["face_id"].to_numpy(),
-        boxes_xyxy_px=lists("box_xyxy_px", 4),
-        box_source=table["box_source"].to_pylist(),
-        landmarks_px=np.stack([points["x"], points["y"]], axis=-1),
-        raw_landmarks_px=np.stack([points["x_raw"], points["y_raw"]], axis=-1),
-        spread_px=points["spread_px"],
-        stream_index=_number(provenance.get("stream_index"), int),
-        trust=trust,
-        range_seconds=_range_seconds(provenance.get("video")),
-        has_raw=set(RAW_COLUMNS) <= set(names),
-    )
+        raise UsageError(f"{uri}: {error}; expected a track file (Parquet)") from error
 
 
-def _opened(source: str | CompactedVideo) -> Any:
-    if not isinstance(source, str):
-        return source.open()
-    fs, path = fsspec.core.url_to_fs(source)
-    return fs.open(path, "rb")
-
-
-def _provenance(metadata: Mapping[bytes, bytes]) -> dict[str, Any]:
-    """What the file says of how it came to be; nothing where it says nothing that is JSON."""
+def _provenance(metadata: Mapping[bytes, bytes] | None) -> dict[str, Any]:
+    """Which stream and range the file says were annotated; None where it does not say."""
     try:
-        told = json.loads(metadata[b"facetracks"])
-    except (KeyError, ValueError):
-        return {}
-    return told if isinstance(told, dict) else {}
+        made_by = json.loads((metadata or {}).get(METADATA_KEY, b"{}"))
+    except ValueError:
+        made_by = None
+    video = _field(made_by, "video", dict)
+    start, stop = (_field(video, f"{end}_seconds", float, int) for end in ("start", "stop"))
+    return {"stream_index": _field(made_by, "stream_index", int), "range_seconds": (start, stop)}
 
 
-def _range_seconds(video: Any) -> tuple[float | None, float | None]:
-    told = video if isinstance(video, dict) else {}
-    start, stop = (told.get(name) for name in ("start_seconds", "stop_seconds"))
-    return _number(start, float, int), _number(stop, float, int)
-
-
-def _number(value: Any, *kinds: type) -> Any:
+def _field(record: Any, name: str, *kinds: type) -> Any:
+    value = record.get(name) if isinstance(record, dict) else None
     return value if isinstance(value, kinds) else None
 
 
@@ -164,26 +166,30 @@ def find_track_file(tracks: str, video: str, *, complete: bool = False) -> str |
         UsageError: nothing there, no such video, several of that name, no tracks for it, or
             incomplete ones.
     """
+    columns = ["video_id", "uri", "status", "message"]
+    columns += ["reason", "segments_failed"] if complete else []
     try:
         fs, root = fsspec.core.url_to_fs(tracks)
-        is_folder = fs.isdir(root)
-        if not is_folder and not fs.exists(root):
+        if not fs.isdir(root):
+            if fs.exists(root):
+                return tracks
             raise UsageError(
                 f"--tracks: got {tracks}, which is not there; expected the output folder of "
                 "`facetracks annotate` or a track file"
             )
-        inputs = list(_inputs(tracks, complete)) if is_folder else []
+        tables = OutputFolder(tracks).status_tables(columns)
+        rows = (row for table in tables for row in table.to_pylist())
+        inputs = [row for row in rows if row["uri"] and row["video_id"]]
     except (OSError, ValueError, ImportError, OutputError) as error:
         raise UsageError(f"--tracks: {tracks} cannot be read: {error}") from error
-    if not is_folder:
-        return tracks
     if not inputs:
         raise UsageError(
             f"--tracks: got the folder {tracks} without a videos table (videos/*.parquet); "
             "expected the output folder of `facetracks annotate`"
         )
     matches = [i for i in inputs if _same_place(i["uri"], video)]
-    matches = matches or [i for i in inputs if _file_name(i["uri"]) == _file_name(video)]
+    name = PurePosixPath(video).name
+    matches = matches or [i for i in inputs if PurePosixPath(i["uri"]).name == name]
     known = ", ".join(sorted({i["uri"] for i in inputs})[:_LISTED])
     if len(inputs) > _LISTED:
         known += f", ... ({len(inputs)} in all)"
@@ -205,15 +211,6 @@ def find_track_file(tracks: str, video: str, *, complete: bool = False) -> str |
     return track_file if isinstance(track_file, CompactedVideo) else str(track_file)
 
 
-def _inputs(output: str, complete: bool) -> Iterator[dict[str, Any]]:
-    """The rows of the videos table of an output folder."""
-    columns = ["video_id", "uri", "status", "message"]
-    for table in OutputFolder(output).status_tables(
-        [*columns, "reason", "segments_failed"] if complete else columns
-    ):
-        yield from (row for row in table.to_pylist() if row["uri"] and row["video_id"])
-
-
 def _same_place(uri: str, video: str) -> bool:
     if uri == video:
         return True
@@ -222,7 +219,3 @@ def _same_place(uri: str, video: str) -> bool:
     except (ValueError, ImportError):
         return False
     return type(one[0]) is type(other[0]) and one[1] == other[1]
-
-
-def _file_name(uri: str) -> str:
-    return PurePosixPath(uri).name

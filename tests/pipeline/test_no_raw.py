@@ -56,7 +56,7 @@ def test_what_needs_them_says_so(facetracks, annotated, faceless_clip, tmp_path)
     )
     assert ended.status == 2
     assert "--raw needs the columns x_raw and y_raw" in ended.err
-    with pytest.raises(UsageError, match="raw landmarks are the columns x_raw and y_raw"):
+    with pytest.raises(UsageError, match="raw landmarks needs the columns x_raw and y_raw"):
         list(exported_videos(str(annotated), raw=True))
     with pytest.raises(OutputError, match="has no x_raw and y_raw"):
         derive_tracks(annotated)

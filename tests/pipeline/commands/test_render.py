@@ -195,7 +195,7 @@ def test_files_that_are_no_tracks(clip: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"expected a track file \(Parquet\)"):
         read_track_file(str(clip))
     pq.write_table(pa.table({"pts": [1], "colour": ["red"]}), tmp_path / "a.parquet")
-    with pytest.raises(UsageError, match="got a table of pts, colour; expected a track file"):
+    with pytest.raises(UsageError, match="got columns pts, colour; missing face_id, frame_index"):
         read_track_file(str(tmp_path / "a.parquet"))
 
 
