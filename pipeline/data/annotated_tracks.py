@@ -14,6 +14,7 @@ from models.stabilization.fitting.rest import resting, score_rest
 from models.stabilization.fitting.track_batch import TrackBatch
 from models.stabilization.stabilizers import Stabilizer
 from models.synthesis.motion_tracks import MotionTrack
+from pipeline.arrow_tables import landmark_rows
 from schemas.errors import UsageError
 from transforms.storage.output_tables import OutputFolder
 
@@ -46,9 +47,8 @@ def annotated_tracks(output: Path) -> Iterator[tuple[str, Array, Array]]:
             rows = table.take(np.flatnonzero(faces == face))
             if len(rows) < _SHORTEST:
                 continue
-            xy = [np.stack(rows[name].to_numpy()) for name in ("x_raw", "y_raw")]
-            seconds = rows["pts_seconds"].to_numpy()
-            yield f"{rows['video_id'][0]} face {face}", seconds, np.stack(xy, -1).astype(np.float64)
+            name = f"{rows['video_id'][0]} face {face}"
+            yield name, rows["pts_seconds"].to_numpy(), landmark_rows(rows, "_raw")
 
 
 def rest_table(output: Path, kinds: Mapping[str, Callable[[], Stabilizer]]) -> str:
@@ -58,7 +58,7 @@ def rest_table(output: Path, kinds: Mapping[str, Callable[[], Stabilizer]]) -> s
     """
     ratios: dict[str, list[tuple[float, float]]] = {name: [] for name in kinds}
     tracks: dict[str, list[MotionTrack]] = {name: [] for name in kinds}
-    rows, raw_jitters = [], []
+    rows = []
     for name, seconds, raw in annotated_tracks(output):
         fps = 1 / float(np.median(np.diff(seconds)))
         rests = resting(raw, fps)
@@ -66,20 +66,15 @@ def rest_table(output: Path, kinds: Mapping[str, Callable[[], Stabilizer]]) -> s
         shown = f"{name[:40]:40} {before.landmark_frames:7}"
         enough = before.landmark_frames >= _MIN_RESTING
         if enough:
-            raw_jitters.append(before.jitter_percent)
             shown += f" {before.jitter_percent:6.3f}"
         for kind, new in kinds.items():
             steady = _run(new(), seconds, raw)
             tracks[kind].append(MotionTrack(name, fps, raw, steady).part(0, _LAG_FRAMES))
             if enough:
                 after = score_rest(steady, rests)
-                ratios[kind].append(
-                    (
-                        after.jitter_percent / before.jitter_percent,
-                        after.step_percent / before.step_percent,
-                    )
-                )
-                shown += f" {ratios[kind][-1][0]:11.3f}"
+                jitter = after.jitter_percent / before.jitter_percent
+                ratios[kind].append((jitter, after.step_percent / before.step_percent))
+                shown += f" {jitter:11.3f}"
         if enough:
             rows.append(shown)
     lines = [

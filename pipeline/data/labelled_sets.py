@@ -95,7 +95,7 @@ def read_labelled_set(spec: str, *, split: str = "", skipped: Skipped = None) ->
     Args:
         spec: KIND[/SPLIT]:PATH.
         split: taken where the spec names none and the kind has it; else the kind's first.
-        skipped: where to put messages about what is broken.
+        skipped: the list that gets messages about what is broken.
 
     Raises:
         UsageError: the spec names no kind or split; the data set is not at its path, or has

@@ -59,16 +59,12 @@ def make_tracks(
     """The tracks of a split, and of a folder in the layout of 300VW where one is given."""
     torch.set_num_threads(settings.threads)
     model, detector = load_landmark_model(settings.weights), load_face_detector("default")
-    frames = min(settings.frames, CLIP_FRAMES)
-    animate = animate_split(
-        settings.data, split, model.card, detector, seed=settings.seed, frames=frames
-    )
-    card = model.card
+    card, frames = model.card, min(settings.frames, CLIP_FRAMES)
+    animate = animate_split(settings.data, split, card, detector, seed=settings.seed, frames=frames)
     made_by = f"{detector.weights_sha256} {card.crop_size_px} {card.crop_scale} {settings.seed} "
     made_by += f"{frames} {split} {settings.data}"
-    kept: Path | None = None
-    if settings.cache:
-        kept = settings.cache / hashlib.sha256(made_by.encode()).hexdigest()[:12]
+    digest = hashlib.sha256(made_by.encode()).hexdigest()
+    kept = settings.cache / digest[:12] if settings.cache else None
     count = clip_count(split, settings.clips)
     animated = [
         _clip(animate, number, kept).track(model)

@@ -244,7 +244,7 @@ class _Reader:
 def _in_one_convention(
     weights: Path, faces: Sequence[LabelledFace], validation: Sequence[LabelledFace]
 ) -> tuple[list[LabelledFace], list[LabelledFace]]:
-    """Both, those of ytf68 among them moved; how far is told by what is trained on alone."""
+    """Both, with those of ytf68 moved by offsets that the training faces alone give."""
     ours = [face for face in faces if _of_ytf68(face)]
     if not ours:
         raise UsageError("--convention: got no face of ytf68 to train on, expected some to move")

@@ -10,7 +10,7 @@ the rotation is to be kept.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -74,9 +74,8 @@ def kept_rows(tracks: TrackRows, limits: CropFilter) -> npt.NDArray[np.bool_]:
         known = np.isfinite(tracks.spread_px).all(axis=1, keepdims=True)
         spread = np.median(np.where(known, tracks.spread_px, np.inf), axis=1)
         kept &= spread <= limits.max_spread * sizes
-    for name in (field.name for field in fields(limits) if field.name in _COLUMNS):
-        limit, column = getattr(limits, name), _COLUMNS[name]
-        if limit is None:
+    for name, column in _COLUMNS.items():
+        if (limit := getattr(limits, name)) is None:
             continue
         if column not in tracks.trust:
             raise UsageError(
@@ -97,20 +96,12 @@ def runs_of(tracks: TrackRows, kept: npt.NDArray[np.bool_], least: int) -> list[
     steps = np.diff(np.unique(tracks.frame_index))
     usual = float(np.median(steps)) if len(steps) else 1.0
     furthest = 1 if usual <= 1 else math.ceil(1.5 * usual)
-    runs: list[list[int]] = []
     rows = np.flatnonzero(kept)
-    for row in rows[np.lexsort((tracks.frame_index[rows], tracks.face_id[rows]))].tolist():
-        before = runs[-1][-1] if runs else None
-        follows = (
-            before is not None
-            and tracks.face_id[before] == tracks.face_id[row]
-            and tracks.frame_index[row] - tracks.frame_index[before] <= furthest
-        )
-        if follows:
-            runs[-1].append(row)
-        else:
-            runs.append([row])
-    runs = [run for run in runs if len(run) >= least]
+    rows = rows[np.lexsort((tracks.frame_index[rows], tracks.face_id[rows]))]
+    apart = np.diff(tracks.frame_index[rows]) > furthest
+    apart |= np.diff(tracks.face_id[rows]) != 0
+    parts = np.split(rows, np.flatnonzero(apart) + 1)
+    runs = [part.tolist() for part in parts if len(part) >= max(1, least)]
     return sorted(runs, key=lambda run: (tracks.pts[run[0]], tracks.face_id[run[0]]))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import defaultdict
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -20,12 +19,13 @@ from pipeline.videos.crop_plan import CropFilter, crop_transforms, kept_rows, ru
 from pipeline.videos.track_file import TrackRows
 from pipeline.videos.upright_frames import (
     check_tracks_match,
+    first_frame,
     pixel_aspect,
     upright_frames,
     whole_video,
 )
 from schemas.choices import CROP_FORMS
-from schemas.errors import ContainerError, UsageError
+from schemas.errors import UsageError
 from transforms.decoding.child_pool import kept_children
 from transforms.storage.atomic_files import Folder, file_stem
 
@@ -96,19 +96,13 @@ def crop(
     by_pts: dict[int, list[int]] = defaultdict(list)
     for row in run_of:
         by_pts[int(tracks.pts[row])].append(row)
-    start_seconds, stop_seconds = tracks.range_seconds
-    whole = whole_video(
-        video, tracks.stream_index, start_seconds=start_seconds, stop_seconds=stop_seconds
-    )
-    source = upright_frames(whole, progress=progress)
-    first = next(source, None)
-    if first is None:
-        raise ContainerError("no_frames", f"{video}: no frame could be decoded")
+    whole = whole_video(video, tracks.stream_index, tracks.range_seconds)
+    first, frames = first_frame(upright_frames(whole, progress=progress), video)
     transforms = crop_transforms(
         tracks,
         size_px=size_px,
         margin=margin,
-        pixel_aspect=float(pixel_aspect(whole.metadata, first[1])),
+        pixel_aspect=float(pixel_aspect(whole.metadata, first)),
         keep_rotation=keep_rotation,
     )
     folder = Folder(to)
@@ -123,7 +117,7 @@ def crop(
         else:
             files = ShardFiles(folder, tracks, transforms)
         stack.push(files.__exit__)
-        for pts, pixels in itertools.chain([first], source):
+        for pts, pixels in frames:
             rows = by_pts.get(pts, [])
             seen += bool(rows)
             for row in rows:

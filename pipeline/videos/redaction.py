@@ -7,8 +7,6 @@ hold |---------|. . . . . . . .|---------| hold     the box of a face over time:
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
@@ -24,6 +22,7 @@ from pipeline.videos.track_file import TrackRows
 from pipeline.videos.upright_frames import (
     check_sound,
     check_tracks_match,
+    first_frame,
     opened_sound,
     pixel_aspect,
     upright_frames,
@@ -31,7 +30,7 @@ from pipeline.videos.upright_frames import (
 )
 from pipeline.videos.video_writer import CONTAINERS, VideoWriter
 from schemas.choices import REDACTION_STYLES
-from schemas.errors import ContainerError, UsageError
+from schemas.errors import UsageError
 from transforms.decoding.child_pool import kept_children
 from transforms.storage.atomic_files import atomic_file
 
@@ -149,10 +148,7 @@ def redact(
             no frame of this video, or `to` cannot hold its sound.
     """
     suffix = _checked(to, style, margin)
-    start_seconds, stop_seconds = tracks.range_seconds
-    whole = whole_video(
-        video, tracks.stream_index, start_seconds=start_seconds, stop_seconds=stop_seconds
-    )
+    whole = whole_video(video, tracks.stream_index, tracks.range_seconds)
     check_sound(whole)
     stream = whole.metadata
     covers = face_covers(tracks, stream.time_base, margin=margin)
@@ -160,11 +156,7 @@ def redact(
     seen = frames = 0
     with ExitStack() as stack:
         part = stack.enter_context(atomic_file(str(to)))
-        source = upright_frames(whole, progress=progress)
-        first = next(source, None)
-        if first is None:
-            raise ContainerError("no_frames", f"{video}: no frame could be decoded")
-        pts, pixels = first
+        pixels, source = first_frame(upright_frames(whole, progress=progress), video)
         shown = pixels.width_px, pixels.height_px
         width, height = (side + side % 2 for side in shown)
         sound = stack.enter_context(opened_sound(whole))
@@ -176,26 +168,20 @@ def redact(
                 range_pts=whole.range_pts,
             )
         )  # fmt: skip
-        for pts, pixels in itertools.chain([first], source):
+        for pts, pixels in source:
             # Only frames of another size than the first are scaled; an odd side is continued.
             affine = fit_affine(
                 pixels.width_px, pixels.height_px, out_width_px=shown[0], out_height_px=shown[1]
             )
             image = pixels.sample(affine, width, height)
-            for box in _boxes_at(covers, pts):
-                hide_face(image, image_to_crop(box.reshape(2, 2), affine).ravel(), style)
+            for cover in covers:
+                if (box := cover.at(pts)) is not None:
+                    hide_face(image, image_to_crop(box.reshape(2, 2), affine).ravel(), style)
             out.write(pts, image)
             frames += 1
             seen += pts in times
         check_tracks_match(video, times, seen / max(1, len(times)))
     return frames
-
-
-def _boxes_at(covers: list[FaceCover], pts: int) -> Iterator[npt.NDArray[np.float64]]:
-    for cover in covers:
-        box = cover.at(pts)
-        if box is not None:
-            yield box
 
 
 def _covered_boxes(tracks: TrackRows, margin: float) -> npt.NDArray[np.float64]:

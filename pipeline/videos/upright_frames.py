@@ -7,16 +7,17 @@ its decoder ends as a VideoError.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 from fractions import Fraction
-from typing import Final
+from typing import Final, TypeAlias
 
 from tqdm import tqdm
 
 from models.frame_pixels import FramePixels, upright_aspect
-from schemas.errors import UsageError
+from schemas.errors import ContainerError, UsageError
 from schemas.records import Segment, StreamMetadata, Video
 from transforms.decoding.child import ChildSettings
 from transforms.decoding.child_pool import lent_child
@@ -27,30 +28,30 @@ from transforms.decoding.video_source import OpenVideo, open_video
 #: Children that crop nothing, and do not cut.
 _CHILD: Final = ChildSettings(CropSpec(1, 1.0, 1), segment_seconds=math.inf)
 
+#: (pts, pixels) of frame after frame.
+Frames: TypeAlias = Iterator[tuple[int, FramePixels]]
+
 
 def whole_video(
     uri: str,
     stream_index: int | None = None,
-    *,
-    start_seconds: float | None = None,
-    stop_seconds: float | None = None,
+    range_seconds: tuple[float | None, float | None] = (None, None),
 ) -> Segment:
     """All of a video, or of a range of it, as one segment.
 
     Args:
         uri: the video.
         stream_index: of the stream, as FFmpeg counts; None is the one that a player would show.
-        start_seconds, stop_seconds: the range, from the first frame on.
+        range_seconds: [start, stop), from the first frame on; None is open.
 
     Raises:
         VideoError: the video cannot be opened, or not within the limits of `annotate`.
     """
-    video = Video(uri, uri, start_seconds, stop_seconds)
-    with lent_child(_settings(stream_index)) as child:
-        return child.plan(video)[0]
+    with lent_child(replace(_CHILD, stream=stream_index)) as child:
+        return child.plan(Video(uri, uri, *range_seconds))[0]
 
 
-def upright_frames(whole: Segment, *, progress: bool = False) -> Iterator[tuple[int, FramePixels]]:
+def upright_frames(whole: Segment, *, progress: bool = False) -> Frames:
     """(pts, pixels) of every frame, numbered just as `facetracks annotate` numbers them.
 
     Args:
@@ -60,9 +61,21 @@ def upright_frames(whole: Segment, *, progress: bool = False) -> Iterator[tuple[
     Raises:
         VideoError: reading fails midway, or decoding goes past the limits of `annotate`.
     """
-    with lent_child(_settings(whole.metadata.stream_index)) as child:
+    with lent_child(replace(_CHILD, stream=whole.metadata.stream_index)) as child:
         frames, total = child.frames(whole), whole.metadata.frames_expected
         yield from tqdm(frames, "frames", total, unit="frame", disable=not progress)
+
+
+def first_frame(frames: Frames, video: str) -> tuple[FramePixels, Frames]:
+    """The pixels of the first frame, and all frames, that one too.
+
+    Raises:
+        ContainerError: there is none; the message names the video.
+    """
+    first = next(frames, None)
+    if first is None:
+        raise ContainerError("no_frames", f"{video}: no frame could be decoded")
+    return first[1], itertools.chain([first], frames)
 
 
 def check_sound(whole: Segment) -> None:
@@ -71,7 +84,7 @@ def check_sound(whole: Segment) -> None:
     Raises:
         VideoError: they cannot be read within the limits of `annotate`.
     """
-    with lent_child(_settings(whole.metadata.stream_index)) as child:
+    with lent_child(replace(_CHILD, stream=whole.metadata.stream_index)) as child:
         child.read_sound(whole)
 
 
@@ -79,12 +92,9 @@ def check_sound(whole: Segment) -> None:
 def opened_sound(whole: Segment) -> Iterator[OpenVideo]:
     """The video, opened in this process, whose packets of sound are copied and not decoded.
 
-    Call `check_sound` before: what hangs or crashes the reader of a container has done so there.
+    Call `check_sound` before: a container that hangs or crashes its reader does so in the child.
     """
-    with (
-        within_reach(whole.video) as reachable,
-        open_video(reachable.uri, segment=whole) as opened,
-    ):
+    with within_reach(whole.video) as video, open_video(video.uri, segment=whole) as opened:
         yield opened
 
 
@@ -109,7 +119,3 @@ def check_tracks_match(video: str, times: Collection[int], matched: float) -> No
             f"{video}: got tracks with faces at {len(times)} times (pts {min(times)} to "
             f"{max(times)}), of which {matched:.0%} are frames of this video; expected its own"
         )
-
-
-def _settings(stream_index: int | None) -> ChildSettings:
-    return _CHILD if stream_index is None else replace(_CHILD, stream=stream_index)

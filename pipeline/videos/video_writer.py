@@ -19,6 +19,8 @@ from transforms.decoding.video_source import OpenVideo
 
 #: File suffix -> FFmpeg's name of the container.
 CONTAINERS: Final = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
+#: x264's constant rate factor; lower is better and larger.
+_CRF: Final = "20"
 _BT709: Final = 1
 _LIMITED_RANGE: Final = 1
 _LONGEST_RATE: Final = 1001
@@ -47,7 +49,6 @@ class VideoWriter:
             with its title and other metadata; not its other streams (pictures, data).
         range_pts: [start, stop) of the video's stream to which the sound is cut, or None.
         shift_pts: what is taken from the timestamps of frames and sound.
-        crf: x264's constant rate factor; lower is better and larger.
 
     Raises:
         UsageError: the container cannot hold the sound.
@@ -65,13 +66,12 @@ class VideoWriter:
         sound: OpenVideo | None = None,
         range_pts: tuple[int | None, int | None] = (None, None),
         shift_pts: int = 0,
-        crf: int = 20,
     ) -> None:
         self._source, self._suffix, self._shift_pts = source, suffix, shift_pts
         # Sound may begin before 0; by default everything would be shifted until it does not.
         options = {"avoid_negative_ts": "disabled"}
         self._out: Any = av.open(str(path), "w", format=CONTAINERS[suffix], options=options)
-        self._stream = _video_stream(self._out, source, width_px, height_px, pixel_aspect, crf)
+        self._stream = _video_stream(self._out, source, width_px, height_px, pixel_aspect)
         self._packets: Iterator[tuple[Fraction, Any]] = iter(())
         self._waiting: tuple[Fraction, Any] | None = None
         if sound is not None:
@@ -133,12 +133,12 @@ class VideoWriter:
 
 
 def _video_stream(
-    out: Any, source: StreamMetadata, width_px: int, height_px: int, aspect: Fraction, crf: int
+    out: Any, source: StreamMetadata, width_px: int, height_px: int, aspect: Fraction
 ) -> Any:
     rate = (1 / (source.step_pts * source.time_base)).limit_denominator(_LONGEST_RATE)
     stream = out.add_stream("libx264", rate=max(rate, Fraction(1, _LONGEST_RATE)))
     stream.width, stream.height, stream.pix_fmt = width_px, height_px, "yuv420p"
-    stream.options = {"crf": str(crf), "preset": "veryfast", "threads": "2"}
+    stream.options = {"crf": _CRF, "preset": "veryfast", "threads": "2"}
     stream.time_base = stream.codec_context.time_base = source.time_base
     context = stream.codec_context
     context.color_primaries = context.color_trc = context.colorspace = _BT709
