@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -32,7 +31,7 @@ from pipeline.provenance import check_same_config, write_run_record
 from pipeline.runner_options import runner_options, runs_here, worker_threads
 from pipeline.settings import AnnotateSettings
 from pipeline.wave_inputs import WaveInputs
-from pipeline.waves import RunTotals, run_in_waves
+from pipeline.waves import RunTotals, RunWave, run_in_waves
 from pipeline.worker_errors import raised_by_worker
 from schemas.records import Video, VideoFailure
 from transforms.decoding.child_pool import kept_children
@@ -40,12 +39,9 @@ from transforms.run_metrics import NAMESPACE, cpu_by_stage
 from transforms.storage.output_tables import OutputFolder
 from transforms.sum_videos import IncompleteVideo, SumVideos, read_totals
 
-#: Is given the number of inputs known, and entered while they are annotated.
+#: Receives the number of known inputs; the context lasts while they are annotated.
 Watch: TypeAlias = Callable[[int], AbstractContextManager[object]]
-
-#: Runs a pipeline over some inputs to its end; returns its counters.
-_RunInputs: TypeAlias = Callable[[Inputs], Counter[str]]
-_INPUTS_TOLD: Final = 100
+_MAX_INPUTS_RECORDED: Final = 100
 
 
 @dataclass(frozen=True)
@@ -142,21 +138,20 @@ def annotate(
     )
     record = {
         "started": _now(),
-        "inputs_given": [str(text) for text in islice(given, _INPUTS_TOLD)],
+        "inputs_given": [str(text) for text in islice(given, _MAX_INPUTS_RECORDED)],
         "settings": _plain(settings),
         "beam_options": list(beam_options),
         "config": dict(stages.run_output.config),
         "config_hash": stages.run_output.config_hash(),
         **stages.run_output.provenance,
     }
-    with exclusive_run(stages.run_output):
+    with exclusive_run(stages.run_output.folder):
         if not settings.overwrite:
             check_same_config(location, stages.run_output.config)
         write_run_record(location, record)
         start, cpu_start = time.monotonic(), _cpu_seconds()
-        with (watch or _unwatched)(len(found)), kept_children():
-            reused = runner == "FnApiRunner"
-            totals = _run(found, stages, settings, options, in_waves=here, reused=reused)
+        with (watch or contextlib.nullcontext)(len(found)), kept_children():
+            totals = _run(found, stages, options, runner)
         wall_seconds = time.monotonic() - start
         cpu_seconds = cpu_by_stage(totals.counters) | {"run": _cpu_seconds() - cpu_start}
         stages.run_output.clear_staging()
@@ -165,7 +160,7 @@ def annotate(
         "finished": _now(),
         "wall_seconds": round(wall_seconds, 3),
         "cpu_seconds": {stage: round(seconds, 3) for stage, seconds in cpu_seconds.items()},
-        "told_seconds": _told_seconds(location, totals, settings.workers),
+        "told_seconds": _estimated_seconds(location, totals, settings.workers),
         "inputs": videos.videos,
         "statuses": dict(videos.statuses),
         "reasons": dict(videos.reasons),
@@ -192,43 +187,26 @@ def annotate(
     )
 
 
-def _run(
-    found: Inputs,
-    stages: GraphSettings,
-    settings: AnnotateSettings,
-    options: PipelineOptions,
-    *,
-    in_waves: bool,
-    reused: bool,
-) -> RunTotals:
-    """Runs the inputs, where asked in waves; a cluster needs to see all of them at once.
-
-    reused: whether the runner can run one pipeline again and again.
-    """
+def _run(found: Inputs, stages: GraphSettings, options: PipelineOptions, runner: str) -> RunTotals:
+    """Runs the inputs, on this machine in waves; a cluster needs to see all of them at once."""
     totals = RunTotals()
-    # A name of its own: on an object store two runs may be in one place.
+    # A unique name: on an object store two runs may write to one output.
     sums = stages.run_output.folder.staging / f"totals-{uuid.uuid4().hex}.json"
 
-    run_inputs: _RunInputs
-    if reused:
-        run_inputs = _reused_pipeline(stages, options, str(sums))
-    else:
-        run_inputs = partial(
-            _run_pipeline,
-            stages=stages,
-            settings=settings,
-            options=options,
-            totals_url=str(sums),
-        )
+    def built() -> RunWave:
+        return _pipeline(stages, options, str(sums), found.manifests)
+
+    # The FnApiRunner can run one pipeline again and again.
+    run_inputs = built() if runner == "FnApiRunner" else None
 
     def run_wave(wave: Inputs) -> Counter[str]:
-        counters = run_inputs(wave)
+        counters = (run_inputs or built())(wave)
         totals.videos.merge(read_totals(str(sums)))
         sums.remove()
         return counters
 
     try:
-        if in_waves:
+        if runs_here(runner):
             run_in_waves(found, run_wave, totals)
         else:
             totals.add(found, run_wave(found))
@@ -244,74 +222,51 @@ def _run(
     return totals
 
 
-def _reused_pipeline(
-    stages: GraphSettings, options: PipelineOptions, totals_url: str
-) -> _RunInputs:
-    """What runs a pipeline that is built once over some inputs, again and again."""
+def _pipeline(
+    stages: GraphSettings, options: PipelineOptions, totals_url: str, manifests: Sequence[str]
+) -> RunWave:
+    """A pipeline over the rows of manifests and the inputs that each run of it is given."""
     pipeline = beam.Pipeline(options=options)
-    videos, failures = WaveInputs(Video), WaveInputs(VideoFailure)
-    inputs = (pipeline | "Videos" >> videos, pipeline | "Unreadable" >> failures)
-    _ = inputs | "Annotate" >> AnnotateGraph(stages) | "SumVideos" >> SumVideos(totals_url)
-
-    def run(wave: Inputs) -> Counter[str]:
-        videos.give(wave.videos)
-        failures.give(wave.failures)
-        return _ended(pipeline)
-
-    return run
-
-
-def _run_pipeline(
-    wave: Inputs,
-    stages: GraphSettings,
-    settings: AnnotateSettings,
-    options: PipelineOptions,
-    totals_url: str,
-) -> Counter[str]:
-    """One pipeline over some inputs, to its end; returns its counters."""
-    pipeline = beam.Pipeline(options=options)
-    videos = pipeline | "Videos" >> beam.Create(wave.videos, reshuffle=False)
-    failures = pipeline | "Unreadable" >> beam.Create(wave.failures, reshuffle=False)
-    if wave.manifests:
-        rows = pipeline | "Manifests" >> beam.Create(wave.manifests) | "Rows" >> ReadManifests()
+    given, unreadable = WaveInputs(Video), WaveInputs(VideoFailure)
+    videos = pipeline | "Videos" >> given
+    failures = pipeline | "Unreadable" >> unreadable
+    if manifests:
+        rows = pipeline | "Manifests" >> beam.Create(manifests) | "Rows" >> ReadManifests()
         both = (videos, rows) | "Listed" >> beam.Flatten()
-        distinct = both | "DistinctVideos" >> DistinctVideos(tuple(settings.allow_protocols))
+        distinct = both | "DistinctVideos" >> DistinctVideos(tuple(stages.settings.allow_protocols))
         videos = distinct.videos
         failures = (failures, distinct.refused) | "Refused" >> beam.Flatten()
     rows = (videos, failures) | "Annotate" >> AnnotateGraph(stages)
     _ = rows | "SumVideos" >> SumVideos(totals_url)
-    return _ended(pipeline)
+
+    def run(wave: Inputs) -> Counter[str]:
+        given.give(wave.videos)
+        unreadable.give(wave.failures)
+        result = pipeline.run()
+        state = result.wait_until_finish()
+        if state not in (None, "DONE"):
+            raise RuntimeError(f"the runner ended the job as {state}, expected DONE")
+        return _counters(result)
+
+    return run
 
 
-def _ended(pipeline: beam.Pipeline) -> Counter[str]:
-    """Runs a pipeline to its end; returns its counters."""
-    result = pipeline.run()
-    state = result.wait_until_finish()
-    if state not in (None, "DONE"):
-        raise RuntimeError(f"the runner ended the job as {state}, expected DONE")
-    return _counters(result)
-
-
-def _told_seconds(location: str, totals: RunTotals, workers: int) -> float | None:
-    """What `probe` told of just such a run, if it did."""
-    told = OutputFolder(location).probe_record
-    if totals.counters["videos_done_before"] or not told.exists():
+def _estimated_seconds(location: str, totals: RunTotals, workers: int) -> float | None:
+    """The estimate of `probe` for as many inputs and workers; None if there is none."""
+    estimate = OutputFolder(location).probe_record
+    if totals.counters["videos_done_before"] or not estimate.exists():
         return None
     try:
-        figures = json.loads(told.read_bytes())
+        figures = json.loads(estimate.read_bytes())
         same = (figures["inputs"], figures["workers_here"]) == (totals.videos.videos, workers)
         return float(figures["seconds_here"]) if same else None
     except (ValueError, TypeError, KeyError):
-        return None  # no file of ours
+        return None  # not a record of `probe`
 
 
 def _location(output: str | Path) -> str:
     text = str(output)
     return text.rstrip("/") if "://" in text else str(Path(text).absolute())
-
-
-def _unwatched(inputs: int) -> AbstractContextManager[object]:
-    return contextlib.nullcontext()
 
 
 def _plain(settings: AnnotateSettings) -> dict[str, Any]:
@@ -321,7 +276,7 @@ def _plain(settings: AnnotateSettings) -> dict[str, Any]:
 
 
 def _counters(result: Any) -> Counter[str]:
-    """The run's own counters, and counts and sums of its distributions, where there are any."""
+    """Our counters, and counts and sums of our distributions; none if the runner has no metrics."""
     try:
         metrics = result.metrics().query()
     except (AttributeError, NotImplementedError):

@@ -55,7 +55,9 @@ def annotate_clip(video: str | Path | Video, settings: AnnotateSettings | None =
                 for segment in child.plan(video)
                 for outcome in _outcomes(segment, child, model, stages)
             ]
-        tracks = stabilize_segments(outcomes, stages.run_output, stages.stabilizer, stages.fps)
+        tracks = stabilize_segments(
+            outcomes, stages.run_output, settings.stabilizer, settings.frame_rate
+        )
         row = write_video(tracks, stages.run_output)
         if row["status"] == "failed":
             raise VideoError(row["reason"], row["message"])

@@ -69,7 +69,7 @@ class AnnotateVideos(beam.PTransform):  # type: ignore[misc]
 def stage_settings(
     output: str, settings: AnnotateSettings, runner: str, threads: int = 0
 ) -> GraphSettings:
-    """What each stage is told.
+    """The settings of each stage.
 
     threads: see GraphSettings.
 
@@ -85,15 +85,7 @@ def stage_settings(
     licences = weight_licences(model, detector, settings.stabilizer)
     check_licences(licences, settings.require_licence)
     card = model.card
-    config = tracks_config(
-        model,
-        settings.precision,
-        detector,
-        settings.stabilizer,
-        settings.stream,
-        settings.frame_rate,
-        settings.track_format,
-    )
+    config = tracks_config(model, detector, settings)
     child = ChildSettings(
         crop=CropSpec(card.crop_size_px, card.crop_scale, card.window_frames),
         detector=settings.detector,
@@ -121,12 +113,6 @@ def stage_settings(
         RunOutput(output, config, describe_run(runner, licences), settings.track_format),
         child,
         align,
-        settings.stabilizer,
-        settings.overwrite,
-        frozenset(settings.retry),
-        settings.separate_decode,
-        settings.align_hints,
-        settings.frame_rate,
-        config["stabilizer_sha256"],
-        threads=threads,
+        settings,
+        threads,
     )

@@ -8,13 +8,12 @@ SelectVideos -> PlanSegments -> DecodeWindows -> AlignFaces -> StabilizeTracks -
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from fractions import Fraction
+from dataclasses import dataclass
 from typing import Any
 
 import apache_beam as beam
 
+from pipeline.settings import AnnotateSettings
 from schemas.records import Video, VideoFailure
 from transforms.account_videos import AccountVideos
 from transforms.align_faces import AlignFaces, AlignSettings
@@ -30,25 +29,15 @@ from transforms.write_tracks import WriteTracks
 
 @dataclass(frozen=True)
 class GraphSettings:
-    """Everything the stages are told.
+    """The settings of all stages.
 
-    separate_decode: whether a shuffle keeps decoding and aligning apart, for workers of
-    their own. align_hints: Beam's resource hints of AlignFaces, min_ram and accelerator.
-    fps: rows of this many frames per second only; None is all.
-    stabilizer_sha256: hex digest that the stabilizer's weights must have, if given.
     threads: worker threads of the FnApiRunner, all in this process; 0 for any other runner.
     """
 
     run_output: RunOutput
     child: ChildSettings
     align: AlignSettings
-    stabilizer: str
-    overwrite: bool = False
-    retry: frozenset[str] = frozenset()
-    separate_decode: bool = False
-    align_hints: Mapping[str, str] = field(default_factory=dict)
-    fps: Fraction | None = None
-    stabilizer_sha256: str | None = None
+    settings: AnnotateSettings
     threads: int = 0
 
 
@@ -56,32 +45,32 @@ class GraphSettings:
 class AnnotateGraph(beam.PTransform):  # type: ignore[misc]
     """Videos, and inputs that failed before there was a video to read, become status rows."""
 
-    settings: GraphSettings
+    stages: GraphSettings
 
     def expand(
         self, inputs: tuple[beam.PCollection[Video], beam.PCollection[VideoFailure]]
     ) -> beam.PCollection[dict[str, Any]]:
         """Builds the graph; every input gives one row, read back from OUTPUT."""
-        settings, (videos, unreadable) = self.settings, inputs
-        place, child = settings.run_output, settings.child
+        (videos, unreadable), stages, settings = inputs, self.stages, self.stages.settings
+        place, child = stages.run_output, stages.child
         selected = videos | "SelectVideos" >> SelectVideos(
-            place, settings.overwrite, settings.retry
+            place, settings.overwrite, frozenset(settings.retry)
         )
-        planned = selected.videos | "PlanSegments" >> PlanSegments(child, settings.threads)
+        planned = selected.videos | "PlanSegments" >> PlanSegments(child, stages.threads)
         decoded = planned["segments"] | "DecodeWindows" >> DecodeWindows(child, place)
         windows = decoded.windows
         if settings.separate_decode:
             windows = windows | "SeparateDecode" >> SeparateDecode()
-        align = AlignFaces(settings.align).with_resource_hints(**settings.align_hints)
+        align = AlignFaces(stages.align).with_resource_hints(**settings.align_hints)
         aligned = windows | "AlignFaces" >> align
         parts = aligned | "SaveParts" >> SaveParts(place)
         outcomes = (parts, decoded.saved, decoded.failed) | "Outcomes" >> beam.Flatten()
         stabilize = StabilizeTracks(
             place,
             settings.stabilizer,
-            settings.fps,
-            settings.stabilizer_sha256,
-            grouped=settings.threads > 0,
+            settings.frame_rate,
+            place.config.get("stabilizer_sha256"),
+            grouped=stages.threads > 0,
         )
         tracks = outcomes | "StabilizeTracks" >> stabilize
         failed = (selected.failed, planned["failed"], unreadable) | "Failures" >> beam.Flatten()

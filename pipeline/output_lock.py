@@ -10,12 +10,12 @@ from pathlib import Path
 
 from schemas.errors import OutputError
 from transforms.storage.atomic_files import sweep_all_temporaries
-from transforms.storage.run_output import RunOutput
+from transforms.storage.output_tables import OutputFolder
 
 
 @contextlib.contextmanager
-def exclusive_run(run_output: RunOutput) -> Iterator[None]:
-    """Holds a local output for this run; clears what killed runs left unfinished.
+def exclusive_run(output: OutputFolder) -> Iterator[None]:
+    """Holds a local output for this process; clears what killed runs left unfinished.
 
     The lock is the kernel's (flock): it ends with the process. Object stores have no lock;
     names and contents depend on the inputs only, so two runs of one configuration end with
@@ -23,7 +23,7 @@ def exclusive_run(run_output: RunOutput) -> Iterator[None]:
 
     Raises OutputError when another run holds the output.
     """
-    local = run_output.folder.lock.local_path()
+    local = output.lock.local_path()
     if local is None:
         yield
         return
@@ -32,9 +32,9 @@ def exclusive_run(run_output: RunOutput) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if lock_path.stat().st_ino != os.fstat(lock.fileno()).st_ino:
-                raise BlockingIOError("the lock changed hands")
+                raise BlockingIOError("another run has replaced the lock file")
         except OSError as error:
-            message = f"{run_output.output}: another run is writing there; wait for it to end"
+            message = f"{output.url}: another run is writing there; wait for it to end"
             raise OutputError(message) from error
         try:
             sweep_all_temporaries(str(lock_path.parent))

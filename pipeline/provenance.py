@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Mapping
-from fractions import Fraction
 from importlib import metadata
 from typing import Any, Final
 
@@ -14,59 +13,47 @@ import av
 from models.detection.detections import FaceDetector
 from models.landmarks.landmark_model import LandmarkModel
 from models.stabilization.stabilizers import stabilizer_sha256
+from pipeline.settings import AnnotateSettings
 from schemas.choices import STABILIZERS
 from schemas.errors import UsageError
 from schemas.landmarks import COORDINATE_CONVENTION, LANDMARK_LAYOUT
-from schemas.tracks import TrackFormat
 from transforms.storage.atomic_files import write_bytes
 from transforms.storage.output_tables import OutputFolder
 
 #: To be raised when the same inputs and weights give other tracks than before.
 _METHOD_VERSION: Final = 5
+_PACKAGES: Final = (
+    "facetracks", "apache-beam", "av", "numpy", "onnxruntime", "opencv-python-headless", "torch",
+)  # fmt: skip
 
 
 def tracks_config(
-    model: LandmarkModel,
-    precision: str,
-    detector: FaceDetector,
-    stabilizer: str,
-    stream: int | None = None,
-    fps: Fraction | None = None,
-    track_format: TrackFormat | None = None,
+    model: LandmarkModel, detector: FaceDetector, settings: AnnotateSettings
 ) -> dict[str, Any]:
     """Everything but the video that a track depends on."""
-    kept = track_format or TrackFormat()
+    stabilizer, fps = settings.stabilizer, settings.frame_rate
     return {
         "method_version": _METHOD_VERSION,
         "network": model.card.network,
         "weights_sha256": model.weights_sha256,
-        "precision": precision,
+        "precision": settings.precision,
         "crop_size_px": model.card.crop_size_px,
         "crop_scale": model.card.crop_scale,
         "detector": detector.name,
         "detector_sha256": detector.weights_sha256,
         "stabilizer": stabilizer if stabilizer in STABILIZERS else "file",
         "stabilizer_sha256": stabilizer_sha256(stabilizer),
-        "stream": stream,
+        "stream": settings.stream,
         "fps": None if fps is None else str(fps),
-        "full_precision": kept.full_precision,
-        "raw": kept.raw,
+        "full_precision": settings.full_precision,
+        "raw": settings.raw,
     }
 
 
 def describe_run(runner: str, licences: Mapping[str, str]) -> dict[str, Any]:
     """Versions, runner, conventions and licences of weights, as written beside every track."""
-    packages = (
-        "facetracks",
-        "apache-beam",
-        "av",
-        "numpy",
-        "onnxruntime",
-        "opencv-python-headless",
-        "torch",
-    )
     return {
-        "versions": {name: _version(name) for name in packages}
+        "versions": {name: _version(name) for name in _PACKAGES}
         | {"python": platform.python_version(), "ffmpeg": av.ffmpeg_version_info},
         "runner": runner,
         "licences": dict(licences),

@@ -28,8 +28,8 @@ class WaveInputs(beam.PTransform):  # type: ignore[misc]
             videos.give(wave)
             pipeline.run().wait_until_finish()
 
-    For a runner that serializes the graph anew in each run, as the FnApiRunner does. The
-    elements are part of the graph, as those of beam.Create are: some hundreds of small ones.
+    A runner that serializes the graph anew in each run, as the FnApiRunner does, can run it more
+    than once. The elements are part of the graph, as those of beam.Create are.
 
     Args:
         kind: the elements' type.

@@ -26,7 +26,6 @@ from transforms.storage.atomic_files import Folder, atomic_file, write_bytes
 from transforms.storage.compacted_tables import COMPACTED_SCHEMA, CompactedVideo
 from transforms.storage.output_tables import OutputFolder, in_parallel
 from transforms.storage.parquet_reading import open_parquet
-from transforms.storage.run_output import RunOutput
 from transforms.storage.source_files import fingerprint, look_up
 from transforms.storage.track_files import METADATA_KEY, track_write_options
 
@@ -69,7 +68,7 @@ def compact(
     Args:
         output: the output location of a run, a path or any fsspec URL.
         file_bytes: how large files of tracks become, about.
-        told: is given the number of videos of each pair of files as it is complete.
+        told: called with the number of videos of each pair of files when it is complete.
 
     Raises:
         OutputError: there is no output, a file cannot be read or written, or a run is writing.
@@ -77,63 +76,50 @@ def compact(
     folder = OutputFolder(str(output).rstrip("/"))
     if not folder.count_videos():
         raise OutputError(f"{output}: got no videos/*.parquet, expected the output of annotate")
-    with exclusive_run(RunOutput(folder.url, {})):
-        return _Compaction(folder, file_bytes, told).run()
+    with exclusive_run(folder):
+        return _compact(folder, file_bytes, told)
 
 
-@dataclass(slots=True)
-class _Compaction:
-    """One call."""
+def _compact(
+    folder: OutputFolder, file_bytes: int, told: Callable[[int], object] | None
+) -> CompactSummary:
+    compacted = folder.compacted
+    _remove_what_was_compacted(folder)
+    old = _to_rewrite(folder, file_bytes)
+    kept: list[_Entry] = [
+        (video_id, None)
+        for name, table in compacted.status_tables(folder.superseded())
+        if name in old
+        for video_id in table["video_id"].to_pylist()
+    ]
+    own = list(_own_entries(folder))
+    videos = files = written_bytes = 0
+    if own or len(old) > 1 or len(kept) < sum(map(compacted.rows, old)):
+        for pair in _written_pairs(folder, sorted([*own, *kept]), file_bytes):
+            videos, files = videos + len(pair.rows), files + 1
+            written_bytes += pair.bytes
+            _remove_own(folder, pair.own)
+            if told is not None:
+                told(len(pair.rows))
+        for name in old:
+            _remove_pair(folder, name)
+    return CompactSummary(videos, files, written_bytes)
 
-    folder: OutputFolder
-    file_bytes: int
-    told: Callable[[int], object] | None
-    videos: int = 0
-    files: int = 0
-    bytes: int = 0
 
-    def run(self) -> CompactSummary:
-        _remove_what_was_compacted(self.folder)
-        old = self._to_rewrite()
-        entries = sorted([*_own_entries(self.folder), *self._old_entries(old)])
-        if (
-            any(own is not None for _, own in entries)
-            or len(old) > 1
-            or self._shrinks(old, entries)
-        ):
-            for pair in _written_pairs(self.folder, entries, self.file_bytes):
-                self.videos += len(pair.rows)
-                self.files += 1
-                self.bytes += pair.bytes
-                _remove_own(self.folder, pair.own)
-                if self.told is not None:
-                    self.told(len(pair.rows))
-            for name in old:
-                _remove_pair(self.folder, name)
-        return CompactSummary(self.videos, self.files, self.bytes)
-
-    def _to_rewrite(self) -> list[str]:
-        """Files that are small, or hold rows that count no more."""
-        compacted, superseded = self.folder.compacted, self.folder.superseded()
-        left: dict[str, int] = dict.fromkeys(compacted.names(), 0)
-        for name, table in compacted.status_tables(superseded):
-            left[name] += table.num_rows
-        small = []
-        for name, rows in left.items():
-            tracks = compacted.tracks_file(name)
-            size = tracks.size_bytes() if tracks.exists() else 0
-            full = size >= self.file_bytes // 2 or rows >= _FILE_VIDEOS // 2
-            if rows < compacted.rows(name) or not full:
-                small.append(name)
-        return small
-
-    def _old_entries(self, names: list[str]) -> Iterator[tuple[str, None]]:
-        for name, table in self.folder.compacted.status_tables(self.folder.superseded()):
-            if name in names:
-                yield from ((video_id, None) for video_id in table["video_id"].to_pylist())
-
-    def _shrinks(self, old: list[str], entries: list[Any]) -> bool:
-        return len(entries) < sum(self.folder.compacted.rows(name) for name in old)
+def _to_rewrite(folder: OutputFolder, file_bytes: int) -> list[str]:
+    """Files that are small, or hold rows that are no longer valid."""
+    compacted = folder.compacted
+    valid = dict.fromkeys(compacted.names(), 0)
+    for name, table in compacted.status_tables(folder.superseded()):
+        valid[name] += table.num_rows
+    small = []
+    for name, rows in valid.items():
+        tracks = compacted.tracks_file(name)
+        size = tracks.size_bytes() if tracks.exists() else 0
+        full = size >= file_bytes // 2 or rows >= _FILE_VIDEOS // 2
+        if rows < compacted.rows(name) or not full:
+            small.append(name)
+    return small
 
 
 def rewrite_without(folder: OutputFolder, video_id: str) -> dict[Folder, int]:
@@ -200,7 +186,7 @@ class _Pair:
         return entry
 
     def _publish(self, tracks: Any) -> None:
-        """Puts both in their place, the status rows last."""
+        """Writes both files to the output, the status rows last."""
         compacted = self.folder.compacted
         content = pa.BufferOutputStream()
         table = pa.Table.from_pylist(self.rows, schema=COMPACTED_SCHEMA)
@@ -221,7 +207,7 @@ class _Pair:
                 shutil.copyfileobj(tracks, target, _COPY_BYTES)
         write_bytes(str(compacted.videos_file(name)), status.to_pybytes())
         self.bytes += status.size
-        compacted.names()  # what this process knows of them is of before
+        compacted.names()  # lists them anew for this process
 
     def _add_tracks(self, parquet: Any, out: pq.ParquetWriter) -> None:
         """Whole videos to a row group; a long one has some of its own."""
@@ -284,7 +270,7 @@ def _read_entry(
     if stem is None:
         found = folder.compacted.find(video_id)
         if not isinstance(found, CompactedVideo):
-            raise OutputError(f"{folder.url}: {video_id} went away; is another compact at work?")
+            raise OutputError(f"{folder.url}: {video_id} is gone; is another `compact` running?")
         return found.row, None, found.open() if found.has_tracks else None
     try:
         status = open_parquet(pa.BufferReader(folder.status_file(stem).read_bytes()))
@@ -319,7 +305,7 @@ def _remove_own(folder: OutputFolder, own: list[tuple[str, str | None]]) -> None
 
 
 def _remove_what_was_compacted(folder: OutputFolder) -> None:
-    """Track files whose status went before a call was stopped."""
+    """Removes track files whose status rows an interrupted call has removed already."""
     if not folder.compacted.names():
         return
     own = set(folder.videos.names())
@@ -344,5 +330,5 @@ def _remove_pair(folder: OutputFolder, name: str) -> dict[Folder, int]:
     removed = {file: file.size_bytes() for file in files if file.exists()}
     for file in removed:
         file.remove()
-    folder.compacted.names()  # what this process knows of them is of before
+    folder.compacted.names()  # lists them anew for this process
     return removed

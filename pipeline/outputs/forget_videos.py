@@ -10,7 +10,6 @@ from pipeline.output_lock import exclusive_run
 from pipeline.outputs.compact_output import rewrite_without
 from schemas.errors import OutputError
 from transforms.storage.output_tables import OutputFolder
-from transforms.storage.run_output import RunOutput
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +46,7 @@ def forget(
     Args:
         output: the output location of a run, a path or any fsspec URL.
         video_ids: as in the videos table.
-        told: is given each video when it is removed.
+        told: called with each video when it is removed.
 
     Returns: what was removed of each, in the order of `video_ids`.
 
@@ -61,7 +60,7 @@ def forget(
             f"{output}: got no run.json, videos/ or tracks/ there, expected the output of annotate"
         )
     forgotten = []
-    with exclusive_run(RunOutput(folder.url, {})):
+    with exclusive_run(folder):
         for video_id in dict.fromkeys(video_ids):
             video = _forget_video(folder, video_id)
             forgotten.append(video)

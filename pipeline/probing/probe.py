@@ -1,4 +1,4 @@
-"""A look before a run: what the inputs are, and what annotating them will take.
+"""Before a run: what the inputs are, and estimates of the time and cost of annotating them.
 
 Every video is planned, as a run plans it, and a short stretch of it goes through decoding,
 detection and the landmark network, on as many workers as a run would have. Each is opened in a
@@ -52,7 +52,7 @@ _ALIGNED: Final = 256
 
 @dataclass(frozen=True)
 class ProbeSummary:
-    """What a run over the inputs has before it.
+    """Estimates for a run over the inputs.
 
     Attributes:
         videos: a row an input, with the columns of `schemas.probes`.
@@ -138,8 +138,8 @@ def probe(
         stabilize, write = _write_seconds(probed, model, stages)
     samples = [one.sample for one in probed if one.sample is not None]
     costs = CostModel(align, stabilize, write, samples)
+    probed += [_Probed(failure.video, failure=failure) for failure in found.failures]
     rows = [_row(one, costs) for one in probed]
-    rows += [_failed_row(failure) for failure in found.failures]
     return ProbeSummary(
         pa.Table.from_pylist(rows, schema=PROBE_SCHEMA),
         costs.faces_per_frame(),
@@ -179,7 +179,7 @@ class _Look:
             probed.failure = VideoFailure(video, error.reason, str(error))
             return probed
         sample = probed.sample = _sample(probed, windows, planned)
-        probed.values = _sampled_values(video, windows, sample)
+        probed.values = _sampled_values(video, windows)
         with self._lock:
             if self._kept < _ALIGNED:  # crops are large: those of a corpus fit in no memory
                 self._kept += sum(len(w.windows) for w in windows)
@@ -256,7 +256,7 @@ def _write_seconds(
         landmarks = align_windows(one.windows, model, batch_windows=model.batch_windows)
         start = time.perf_counter()
         parts = [save_part(stages.run_output.staging(one.video), piece) for piece in landmarks]
-        tracks = stabilize_segments(parts, stages.run_output, stages.stabilizer)
+        tracks = stabilize_segments(parts, stages.run_output, stages.settings.stabilizer)
         row = write_video(tracks, stages.run_output)
         took = time.perf_counter() - start
         stabilize += row["stabilize_seconds"]
@@ -266,13 +266,16 @@ def _write_seconds(
 
 
 def _row(one: _Probed, costs: CostModel) -> dict[str, Any]:
+    sample = one.sample
     row = dict.fromkeys(PROBE_SCHEMA.names) | {
         "video_id": one.video.video_id,
         "uri": one.video.uri,
         "status": "sound",
         "size_bytes": one.size_bytes,
-        **dict.fromkeys(("sampled_frames", "sampled_repeats", "sampled_faces"), 0),
-        "sampled_seconds": 0.0,
+        "sampled_seconds": sample.seconds if sample else 0.0,
+        "sampled_frames": sample.frames if sample else 0,
+        "sampled_repeats": sample.repeats if sample else 0,
+        "sampled_faces": sample.rows if sample else 0,
         "work_seconds": 0.0,
     }
     if one.segments:
@@ -291,7 +294,7 @@ def _row(one: _Probed, costs: CostModel) -> dict[str, Any]:
             "segments": len(one.segments),
         }
         if frames and seconds is not None:
-            row["work_seconds"] = costs.work_seconds(one.sample, seconds=seconds, frames=frames)
+            row["work_seconds"] = costs.work_seconds(sample, seconds=seconds, frames=frames)
         if metadata.bytes_missing:
             message = f"{one.video.uri}: it lacks {metadata.bytes_missing} bytes"
             row |= {"status": "broken", "reason": "truncated", "message": message}
@@ -300,16 +303,9 @@ def _row(one: _Probed, costs: CostModel) -> dict[str, Any]:
     return row | one.values
 
 
-def _sampled_values(
-    video: Video, windows: Sequence[SegmentWindows], sample: Sample
-) -> dict[str, Any]:
+def _sampled_values(video: Video, windows: Sequence[SegmentWindows]) -> dict[str, Any]:
     """Measurements that need decoded frames."""
-    values: dict[str, Any] = {
-        "sampled_seconds": sample.seconds,
-        "sampled_frames": sample.frames,
-        "sampled_repeats": sample.repeats,
-        "sampled_faces": sample.rows,
-    }
+    values: dict[str, Any] = {}
     geometry = next((w.geometry for w in windows if w.geometry is not None), None)
     if geometry is not None:
         values |= {
@@ -327,7 +323,3 @@ def _sampled_values(
         message = f"{video.uri}: frames of the sample are missing or damaged"
         values |= {"status": "broken", "reason": "bad_packets", "message": message}
     return values
-
-
-def _failed_row(failure: VideoFailure) -> dict[str, Any]:
-    return _row(_Probed(failure.video, failure=failure), CostModel(0.0, 0.0, 0.0))

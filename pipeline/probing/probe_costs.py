@@ -1,6 +1,6 @@
 """What `annotate` will cost, from what sampled seconds cost.
 
-Each kind of work is told by what it grows with:
+Each kind of work grows with something else:
 
     decode            frames times pixels, for each codec
     detect            looks of the detector, one every 0.2 s and one at the end
@@ -78,7 +78,8 @@ class CostModel:
             return 0.0
         rows = frames * _ratio(own, "rows", "frames")
         segments = sample.segments if sample is not None else 1
-        per_row = self.align_seconds + self.stabilize_seconds + self._per_row()
+        crop = _ratio(self.samples, "crop_seconds", "rows")
+        per_row = self.align_seconds + self.stabilize_seconds + crop
         overheads = [s.overhead_seconds for s in self.samples if s.overhead_seconds is not None]
         overhead = sum(overheads) / len(overheads) if overheads else 0.0
         plan = sum(s.plan_seconds for s in own) / len(own)
@@ -96,9 +97,6 @@ class CostModel:
     def _per_look(self) -> float:
         looks = sum(LOOKS_PER_SECOND * s.seconds + 1 for s in self.samples)
         return sum(s.detect_seconds for s in self.samples) / looks if looks else 0.0
-
-    def _per_row(self) -> float:
-        return _ratio(self.samples, "crop_seconds", "rows")
 
 
 def _ratio(samples: Sequence[Sample], above: str, below: str) -> float:

@@ -69,9 +69,7 @@ def pipeline(args):
         RunOutput(args.output, {"weights": "1"}),
         ChildSettings(CropSpec(64, 1.2, 3)),
         AlignSettings(),
-        args.stabilizer,
-        separate_decode=args.separate_decode,
-        align_hints=settings_of(AnnotateSettings, args).align_hints,
+        settings_of(AnnotateSettings, args),
     )
     video = Video("a.mp4", "gs://bucket/videos/a.mp4")
     videos, failures = pipeline | "A" >> beam.Create([video]), pipeline | "B" >> beam.Create([])

@@ -9,6 +9,7 @@ from models.stabilization.fitting.baseline_smoothers import BASELINES
 from models.stabilization.weights import load_stabilizer_weights
 from pipeline.commands.cli import main
 from pipeline.provenance import tracks_config
+from pipeline.settings import AnnotateSettings
 
 
 def make_face():
@@ -135,7 +136,8 @@ def test_the_configuration_names_the_weights_of_a_stabilizer(fitted):
 
     model, detector = load_landmark_model(), load_face_detector("default")
     own, shipped, none = (
-        tracks_config(model, "float32", detector, name) for name in (str(fitted), "rts", "none")
+        tracks_config(model, detector, AnnotateSettings(stabilizer=name))
+        for name in (str(fitted), "rts", "none")
     )
     assert own["stabilizer_sha256"] == load_stabilizer_weights(fitted).sha256
     assert shipped["stabilizer_sha256"] == load_stabilizer_weights().sha256

@@ -102,7 +102,7 @@ def test_nothing_is_removed_while_a_run_writes(facetracks, output):
     if "://" in output:
         pytest.skip("object stores have no lock")
     before = files_below(output)
-    with exclusive_run(RunOutput(output, {})):
+    with exclusive_run(OutputFolder(output)):
         ended = facetracks("forget", output, "a.mp4")
     assert ended.status == 2
     assert "another run is writing there" in ended.err
