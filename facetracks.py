@@ -76,41 +76,31 @@ __all__ = [
 #: The version of this package.
 __version__ = "0.1.0"
 
-
-_HOMES: Final = {
-    "LANDMARKS": ("schemas", "landmarks"),
-    "AlignedFaces": ("pipeline", "align_image"),
-    "AnnotateRows": ("pipeline", "annotate_rows"),
-    "AnnotateSettings": ("pipeline", "settings"),
-    "AnnotateVideos": ("pipeline", "annotate_videos"),
-    "CompactSummary": ("pipeline", "outputs.compact_output"),
-    "CropFilter": ("pipeline", "videos.crop_plan"),
-    "CropSummary": ("pipeline", "videos.cropping"),
-    "ExportSummary": ("pipeline", "exports.formats"),
-    "DerivedVideo": ("pipeline", "outputs.derive_tracks"),
-    "FacetracksError": ("schemas", "errors"),
-    "ForgottenVideo": ("pipeline", "outputs.forget_videos"),
-    "ProbeSummary": ("pipeline", "probing.probe"),
-    "ReadManifests": ("pipeline", "manifests"),
-    "ReportSummary": ("pipeline", "reports.corpus_report"),
-    "RunSummary": ("pipeline", "annotate"),
-    "TrackRows": ("pipeline", "videos.track_file"),
-    "Video": ("schemas", "records"),
-    "align": ("pipeline", "align_image"),
-    "annotate": ("pipeline", "annotate"),
-    "annotate_clip": ("pipeline", "annotate_clip"),
-    "derive_tracks": ("pipeline", "outputs.derive_tracks"),
-    "forget": ("pipeline", "outputs.forget_videos"),
-    "compact": ("pipeline", "outputs.compact_output"),
-    "crop": ("pipeline", "videos.cropping"),
-    "export_tracks": ("pipeline", "exports.formats"),
-    "read_track_file": ("pipeline", "videos.track_file"),
-    "probe": ("pipeline", "probing.probe"),
-    "read_tracks": ("transforms", "storage.output_tables"),
-    "read_videos": ("transforms", "storage.output_tables"),
-    "redact": ("pipeline", "videos.redaction"),
-    "report": ("pipeline", "reports.corpus_report"),
+#: Which names are defined in which module of which folder.
+_DEFINED_IN: Final = {
+    ("pipeline", "align_image"): ("AlignedFaces", "align"),
+    ("pipeline", "annotate"): ("RunSummary", "annotate"),
+    ("pipeline", "annotate_clip"): ("annotate_clip",),
+    ("pipeline", "annotate_rows"): ("AnnotateRows",),
+    ("pipeline", "annotate_videos"): ("AnnotateVideos",),
+    ("pipeline", "exports.formats"): ("ExportSummary", "export_tracks"),
+    ("pipeline", "manifests"): ("ReadManifests",),
+    ("pipeline", "outputs.compact_output"): ("CompactSummary", "compact"),
+    ("pipeline", "outputs.derive_tracks"): ("DerivedVideo", "derive_tracks"),
+    ("pipeline", "outputs.forget_videos"): ("ForgottenVideo", "forget"),
+    ("pipeline", "probing.probe"): ("ProbeSummary", "probe"),
+    ("pipeline", "reports.corpus_report"): ("ReportSummary", "report"),
+    ("pipeline", "settings"): ("AnnotateSettings",),
+    ("pipeline", "videos.crop_plan"): ("CropFilter",),
+    ("pipeline", "videos.cropping"): ("CropSummary", "crop"),
+    ("pipeline", "videos.redaction"): ("redact",),
+    ("pipeline", "videos.track_file"): ("TrackRows", "read_track_file"),
+    ("schemas", "errors"): ("FacetracksError",),
+    ("schemas", "landmarks"): ("LANDMARKS",),
+    ("schemas", "records"): ("Video",),
+    ("transforms", "storage.output_tables"): ("read_tracks", "read_videos"),
 }
+_HOMES: Final = {name: home for home, names in _DEFINED_IN.items() for name in names}
 #: Installed, this is a package and the folders are in it; in the repository they are beside it.
 _INSIDE: Final = f"{__name__}." if "__path__" in globals() else ""
 

@@ -61,11 +61,10 @@ def _markdown(docstring: str) -> Iterator[str]:
     """Text as it is, examples as code, sections as lists."""
     for block in docstring.split("\n\n"):
         head, _, body = block.partition("\n")
-        if head.rstrip(":").partition(":")[0] in _SECTIONS and head.partition(":")[1]:
-            section, _, rest = head.partition(":")
+        section, colon, rest = head.partition(":")
+        if colon and section in _SECTIONS:
             yield f"**{section}**\n"
-            text = inspect.cleandoc(f"{rest.strip()}\n{body}")
-            yield from _items(text)
+            yield from _items(inspect.cleandoc(f"{rest.strip()}\n{body}"))
         elif block.startswith("    "):
             yield f"```python\n{inspect.cleandoc(block)}\n```"
         else:

@@ -12,9 +12,11 @@ from models.crops import crop_to_image, fit_affine, pixel_size, sample_plane, sq
 from models.detection.detections import FaceDetector, check_image
 from models.detection.face_detector import load_face_detector
 from models.detection.rolled_faces import detect_any_roll
-from models.landmarks.landmark_model import LandmarkModel
 from models.landmarks.model import load_landmark_model
 from schemas.landmarks import LANDMARK_COUNT
+
+_cached_landmark_model = functools.lru_cache(maxsize=4)(load_landmark_model)
+_cached_face_detector = functools.lru_cache(maxsize=4)(load_face_detector)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,9 +71,9 @@ def align(
         UsageError: no such device. WeightsError: weights that cannot be loaded.
     """
     check_image(image)
-    model = _landmark_model(weights, device)
+    model = _cached_landmark_model(weights, device)
     if boxes is None:
-        found, scores = _detect(image, _face_detector(detector))
+        found, scores = _detect(image, _cached_face_detector(detector))
     else:
         found = np.asarray(boxes, np.float32)
         if found.ndim != 2 or found.shape[1] != 4 or not np.isfinite(found).all():
@@ -103,13 +105,3 @@ def _detect(
     found = detect_any_roll(detector, reduced)
     corners = found.boxes_xyxy_px.reshape(-1, 2, 2)
     return crop_to_image(corners, affine).reshape(-1, 4).astype(np.float32), found.scores
-
-
-@functools.lru_cache(maxsize=4)
-def _landmark_model(weights: str | None, device: str) -> LandmarkModel:
-    return load_landmark_model(weights, device)
-
-
-@functools.lru_cache(maxsize=4)
-def _face_detector(spec: str) -> FaceDetector:
-    return load_face_detector(spec)

@@ -1,4 +1,4 @@
-"""The videos of a run, in a temporary file: a million of them hardly take memory."""
+"""The videos of a run, in a temporary file: a million of them take little memory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _DIGEST_BYTES: Final = 16
 _IN_MEMORY_BYTES: Final = 1 << 20
 _READ_BYTES: Final = 1 << 16
 
-_Told = TypeVar("_Told")
+_Reason = TypeVar("_Reason")
 
 
 class TextDigests:
@@ -36,16 +36,16 @@ class TextDigests:
     def first(self) -> npt.NDArray[np.bool_]:
         """(N,) bool: whether each text is the first of those that are equal to it."""
         digests = self._array()
-        told = np.zeros(len(digests), bool)
-        told[np.unique(digests, return_index=True)[1]] = True
-        return told
+        is_first = np.zeros(len(digests), bool)
+        is_first[np.unique(digests, return_index=True)[1]] = True
+        return is_first
 
     def shared(self, among: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
         """(N,) bool: whether each text of those `among` (N,) bool equals another one of them."""
-        told = np.zeros(len(among), bool)
+        is_shared = np.zeros(len(among), bool)
         _, group, count = np.unique(self._array()[among], return_inverse=True, return_counts=True)
-        told[among] = count[group] > 1
-        return told
+        is_shared[among] = count[group] > 1
+        return is_shared
 
     def _array(self) -> npt.NDArray[np.bytes_]:
         return np.frombuffer(bytes(self._digests), f"S{_DIGEST_BYTES}")
@@ -55,14 +55,14 @@ class FoundVideos(Collection[Video]):
     """Distinct videos with distinct ids, in the order in which they were found.
 
     Where different ones share an id, each gets a hash of what tells them apart. They are read
-    from a temporary file as often as they are walked.
+    from a temporary file each time they are iterated.
 
     Args:
         found: videos, each with the folder that it was found in.
-        limit: of more videos only the first.
+        limit: only so many videos, the first ones; None is all.
 
     Attributes:
-        twice: how many were found that had been found before.
+        twice: how many repeats of a video were left out.
     """
 
     def __init__(self, found: Iterable[tuple[Video, str]], limit: int | None = None) -> None:
@@ -91,11 +91,11 @@ class FoundVideos(Collection[Video]):
     def __iter__(self) -> Iterator[Video]:
         return (video for _, video in self._numbered())
 
-    def take_out(self, why: Callable[[Video], _Told | None]) -> list[_Told]:
-        """Removes the videos of which `why` tells something; returns what it told."""
-        told = {n: one for n, video in self._numbered() if (one := why(video)) is not None}
-        self._kept[list(told)] = False
-        return list(told.values())
+    def remove_for(self, reason: Callable[[Video], _Reason | None]) -> list[_Reason]:
+        """Removes the videos for which `reason` returns something; returns what it returned."""
+        found = {n: r for n, video in self._numbered() if (r := reason(video)) is not None}
+        self._kept[list(found)] = False
+        return list(found.values())
 
     def _numbered(self) -> Iterator[tuple[int, Video]]:
         for number, line in enumerate(self._lines()):
@@ -105,7 +105,7 @@ class FoundVideos(Collection[Video]):
                 yield number, with_hash(video, self._folders[folder]) if shared else video
 
     def _lines(self) -> Iterator[bytes]:
-        """Several may walk at the same time: each knows where it is."""
+        """The lines of the file; several iterators may read it at the same time."""
         place = 0
         while True:
             self._file.seek(place)
@@ -117,7 +117,7 @@ class FoundVideos(Collection[Video]):
 
 
 def with_hash(video: Video, folder: str = "") -> Video:
-    """A video that shares its id with others, told apart by where it lies below a folder.
+    """The video with a hash of its place below a folder in its id, which others have, too.
 
     So its id stays when all of the folder moves.
     """

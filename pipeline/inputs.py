@@ -67,7 +67,7 @@ def find_inputs(
     videos = FoundVideos(_given(inputs, limit, open_manifests, found), limit)
     if videos.twice:
         _LOGGER.warning("%d inputs were given twice; each is done once", videos.twice)
-    found.failures += videos.take_out(lambda video: _refused(video, allowed_protocols))
+    found.failures += videos.remove_for(lambda video: _refused(video, allowed_protocols))
     found.videos = videos
     return found
 
@@ -75,7 +75,10 @@ def find_inputs(
 def _given(
     inputs: Sequence[str], limit: int | None, open_manifests: bool, found: Inputs
 ) -> Iterator[tuple[Video, str]]:
-    """Each video with the folder it was found in; what gives none goes to `found`."""
+    """Each video with the folder it was found in.
+
+    Inputs without a video, and manifests that the pipeline reads, are added to `found`.
+    """
     for text in inputs:
         listed: Iterable[Video]
         if manifest := is_manifest(text):
@@ -153,11 +156,10 @@ def _listed(text: str) -> tuple[list[Video], str]:
     fs, path = resolve(text)
     if not fs.exists(path) and fsspec.core.has_magic(path):
         matches = glob_files(path) if is_local(fs) else sorted(fs.glob(path))
-        paths = [p for p in matches if _is_object(p) and not fs.isdir(p)]
         videos = [
             Video(printable_id(posixpath.basename(p)), _url(fs, p, text))
-            for p in paths
-            if not _is_hidden(p, path)
+            for p in matches
+            if _is_object(p) and not fs.isdir(p) and not _is_hidden(p, path)
         ]
         fixed = takewhile(lambda part: not fsspec.core.has_magic(part), path.split("/"))
         return videos, _url(fs, "/".join(fixed), text)
@@ -173,27 +175,23 @@ def _is_object(key: str) -> bool:
 
 def check_protocol(video: Video, allowed: Collection[str]) -> None:
     """Raises SourceError where the video or its boxes lie behind a protocol not `allowed`."""
-    protocol = _refused_protocol(video, allowed)
-    if protocol is not None:
-        expected = ", ".join(allowed)
-        message = f"{video.uri}: the protocol {protocol} is not allowed; allowed: {expected}"
-        raise SourceError("protocol_refused", message)
+    if (refused := _refused(video, allowed)) is not None:
+        raise SourceError(refused.reason, refused.message)
 
 
 def _refused(video: Video, allowed: Collection[str]) -> VideoFailure | None:
-    try:
-        check_protocol(video, allowed)
-    except SourceError as error:
-        return VideoFailure(video, error.reason, str(error))
-    return None
+    protocol = _refused_protocol(video, allowed)
+    if protocol is None:
+        return None
+    expected = ", ".join(allowed)
+    message = f"{video.uri}: the protocol {protocol} is not allowed; allowed: {expected}"
+    return VideoFailure(video, "protocol_refused", message)
 
 
 def _refused_protocol(video: Video, allowed: Collection[str]) -> str | None:
     for url in (video.uri, video.boxes_uri):
-        if url is None:
+        if url is None or url.startswith("/"):  # a local path, whatever its name looks like
             continue
-        if url.startswith("/"):
-            continue  # a local path, whatever its name looks like
         if "::" in url and "chain" not in allowed:
             return "chain (::)"
         for link in url.split("::"):

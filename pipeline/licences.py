@@ -21,8 +21,8 @@ _NOT_COMMERCIAL: Final = re.compile(
     r"|no commercial|\bnc\b|unknown|as the data allows|^\W*$",
     re.IGNORECASE,
 )
-#: Of each kind of weights, what takes others in their place.
-_OTHERS: Final = {
+#: Kind of weights -> the options that replace them.
+_OPTIONS: Final = {
     "landmarks": "--weights FILE, of your own (`facetracks train landmarks --licence TEXT`) or in "
     "ONNX with `licence` in its card",
     "detector": "--detector FILE, of your own (`facetracks train detector --licence TEXT`) or "
@@ -61,7 +61,7 @@ def check_licences(licences: Mapping[str, str], use: str | None) -> None:
         return
     refused = {kind: text for kind, text in licences.items() if _NOT_COMMERCIAL.search(text)}
     if refused:
-        lines = [f"  {kind}: {text}\n    take {_OTHERS[kind]}" for kind, text in refused.items()]
+        lines = [f"  {kind}: {text}\n    take {_OPTIONS[kind]}" for kind, text in refused.items()]
         raise UsageError(
             f"--require-licence {use}: the cards of these weights do not allow it:\n"
             + "\n".join(lines)

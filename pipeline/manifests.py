@@ -60,7 +60,7 @@ def read_manifest(url: str) -> Iterator[Video]:
     if len(again := np.flatnonzero(~ids.first())):
         given = (place for place in _all_rows(url) if not _missing(place[1].get("video_id")))
         number, row = next(islice(given, int(again[0]), None))
-        raise ManifestError(f"{url}: row {number}: video_id {row['video_id']!r} stood before")
+        raise ManifestError(f"{url}: row {number}: video_id {row['video_id']!r} is used twice")
 
 
 def _all_rows(url: str) -> Iterator[tuple[int, _Row]]:
@@ -166,13 +166,12 @@ def _csv_rows(url: str, text: Iterator[str]) -> Iterator[_Row]:
     if names is None:
         raise ValueError("it is empty")
     _check_columns(url, names)
-    for fields in lines:
-        if fields and len(fields) != len(names):
+    for fields in filter(None, lines):
+        if len(fields) != len(names):
             raise ValueError(
                 f"line {lines.line_num}: got {len(fields)} fields, expected {len(names)}"
             )
-        if fields:
-            yield dict(zip(names, fields, strict=True))
+        yield dict(zip(names, fields, strict=True))
 
 
 def _json_rows(url: str, text: Iterator[str]) -> Iterator[_Row]:

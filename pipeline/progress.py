@@ -25,7 +25,6 @@ class ProgressDisplay:
     def __init__(self, videos: int) -> None:
         self._videos = videos
         self._stop = threading.Event()
-        self._on_terminal = sys.stderr.isatty()
         self._thread = threading.Thread(target=self._show, name="progress", daemon=True)
 
     def __enter__(self) -> ProgressDisplay:
@@ -40,11 +39,9 @@ class ProgressDisplay:
 
     def _show(self) -> None:
         bar: Any = None
-        if self._on_terminal:
-            bar = tqdm(
-                unit="s",
-                bar_format="{desc} {percentage:3.0f}%|{bar}| [{elapsed} < {remaining}]",
-            )
+        if sys.stderr.isatty():
+            look = "{desc} {percentage:3.0f}%|{bar}| [{elapsed} < {remaining}]"
+            bar = tqdm(unit="s", bar_format=look)
         while not self._stop.wait(_BAR_SECONDS if bar is not None else _LINE_SECONDS):
             self._tick(bar)
         if bar is not None:

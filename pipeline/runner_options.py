@@ -37,7 +37,8 @@ def runner_options(flags: Sequence[str], workers: int) -> tuple[PipelineOptions,
     mode = "multi_threading" if workers > 1 else "in_memory"
     ours = ["--runner=FnApiRunner", f"--direct_num_workers={workers}"]
     ours += [f"--direct_running_mode={mode}"]
-    return PipelineOptions([*ours, *flags]), "FnApiRunner"  # the last word is the user's
+    # The user's come last: of an option that is given twice the last counts.
+    return PipelineOptions([*ours, *flags]), "FnApiRunner"
 
 
 def worker_threads(options: PipelineOptions, runner: str) -> int:

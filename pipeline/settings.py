@@ -22,12 +22,12 @@ ALLOWED_PROTOCOLS: Final = tuple(
     "file http https s3 gs gcs abfs abfss az adl hdfs hf memory".split()  # noqa: SIM905
 )
 _MAX_DEFAULT_WORKERS: Final = 8
-_STABILIZER: Final = "rts"
-_MAY_BE_NONE: Final = (
-    "weights", "batch_windows", "align_accelerator", "align_ram", "limit", "stream",
-    "fps",
-    "require_licence",
-)  # fmt: skip
+#: Settings that are whole numbers -> the least value.
+_LEAST: Final = {
+    **dict.fromkeys(("batch_windows", "workers", "max_memory_mb", "max_pixels", "limit"), 1),
+    "stream": 0,
+}
+_CHOICES: Final = {"precision": PRECISIONS, "require_licence": USES}
 
 
 def _default_workers() -> int:
@@ -36,7 +36,7 @@ def _default_workers() -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class AnnotateSettings:
-    """What `annotate` and `AnnotateVideos` are told; each field is an option of the command.
+    """The settings of `annotate` and `AnnotateVideos`; each field is an option of the command.
 
     Attributes:
         weights: landmark weights: `fast`, `accurate`, a weights file, or a network exported by
@@ -86,7 +86,7 @@ class AnnotateSettings:
     align_accelerator: str | None = None
     align_ram: str | None = None
     segment_seconds: float = 10.0
-    stabilizer: str = _STABILIZER
+    stabilizer: str = "rts"
     workers: int = field(default_factory=_default_workers)
     stall_seconds: float = 60.0
     overwrite: bool = False
@@ -105,7 +105,10 @@ class AnnotateSettings:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            check_setting(name, value)
+            try:
+                _check(name, value)
+            except (ValueError, WeightsError) as error:
+                raise UsageError(f"{name}: {error}") from error
         if Path(self.stabilizer).is_file() and self.stabilizer not in STABILIZERS:
             object.__setattr__(self, "stabilizer", str(Path(self.stabilizer).absolute()))
         object.__setattr__(self, "retry", frozenset(self.retry))
@@ -127,43 +130,35 @@ class AnnotateSettings:
         return {name: value for name, value in hints.items() if value is not None}
 
 
-def check_setting(name: str, value: object) -> None:
-    """Raises UsageError, with the name of the setting, for a value that it cannot have."""
-    try:
-        _check(name, value)
-    except (ValueError, WeightsError) as error:
-        raise UsageError(f"{name}: {error}") from error
-
-
 def _check(name: str, value: object) -> None:
-    if value is None and name in _MAY_BE_NONE:
+    """Raises ValueError or WeightsError for a value that the setting cannot have."""
+    if value is None and AnnotateSettings.__dataclass_fields__[name].default is None:
         return
-    if name in ("batch_windows", "workers", "max_memory_mb", "max_pixels", "limit"):
-        if not isinstance(value, int) or value < 1:
-            raise ValueError(f"got {value!r}, expected a whole number from 1 up")
-    elif name == "fps":
-        as_rate(value)
-    elif name == "stream":
-        if not isinstance(value, int) or value < 0:
-            raise ValueError(f"got {value!r}, expected a whole number from 0 up")
+    if name in _LEAST:
+        if not isinstance(value, int) or value < _LEAST[name]:
+            raise ValueError(f"got {value!r}, expected a whole number from {_LEAST[name]} up")
+    elif name in _CHOICES:
+        if value not in _CHOICES[name]:
+            raise ValueError(f"got {value!r}, expected one of {', '.join(_CHOICES[name])}")
     elif name in ("segment_seconds", "stall_seconds", "max_slowness"):
         if not isinstance(value, int | float) or not 0 < value < math.inf:
             raise ValueError(f"got {value!r}, expected a number above 0")
+    elif name == "fps":
+        as_rate(value)
     elif name == "device":
         check_device_name(str(value))
-    elif name == "precision":
-        if value not in PRECISIONS:
-            raise ValueError(f"got {value!r}, expected one of {', '.join(PRECISIONS)}")
-    elif name == "require_licence":
-        if value not in USES:
-            raise ValueError(f"got {value!r}, expected one of {', '.join(USES)}")
-    elif name == "stabilizer":
-        _check_stabilizer(str(value))
     elif name == "retry":
         _check_reasons(value)
+    # What checks these takes seconds to import; names of stabilizers need no check.
+    elif name == "stabilizer" and value not in STABILIZERS:
+        from models.stabilization.stabilizers import stabilizer_factory
+
+        stabilizer_factory(str(value))
     elif name in ("align_accelerator", "align_ram"):
+        from apache_beam.transforms.resources import parse_resource_hints
+
         hint = "accelerator" if name == "align_accelerator" else "min_ram"
-        _check_resource_hint(hint, str(value))
+        parse_resource_hints({hint: str(value)})
 
 
 def _check_reasons(value: object) -> None:
@@ -171,19 +166,3 @@ def _check_reasons(value: object) -> None:
         raise ValueError(f"got {value!r}, expected a set of reasons")
     if unknown := sorted(set(value) - set(REASONS)):
         raise ValueError(f"got {', '.join(unknown)}, expected some of {', '.join(REASONS)}")
-
-
-# What checks these takes seconds to import; names need no check.
-
-
-def _check_stabilizer(spec: str) -> None:
-    if spec not in STABILIZERS:
-        from models.stabilization.stabilizers import stabilizer_factory
-
-        stabilizer_factory(spec)
-
-
-def _check_resource_hint(hint: str, text: str) -> None:
-    from apache_beam.transforms.resources import parse_resource_hints
-
-    parse_resource_hints({hint: text})

@@ -17,17 +17,17 @@ from pipeline.inputs import Inputs
 from schemas.records import Video
 from transforms.sum_videos import VideoTotals
 
-#: A first wave that ends soon, so that what is wrong with a run shows soon ...
+#: The first wave is short, so that a run with wrong settings fails early ...
 _FIRST_VIDEOS: Final = 16
 #: ... each next one twice as long, because all workers wait for its last segment, ...
 _GROWTH: Final = 2
 #: ... until waves leave so much in staging: about 8 hours of one face at 25 frames a second.
 _WAVE_BYTES: Final = 1 << 30
-#: The last wave takes up to so many more: one of a few videos would leave workers without any.
+#: The last wave takes up to this share more; one of few videos would leave workers idle.
 _REST: Final = 0.5
-#: Videos may be longer than those before; so many hours-long ones still fit on a disk.
+#: The next videos may be longer; the parts of so many hours-long ones still fit on a disk.
 _MAX_VIDEOS: Final = 256
-#: After a wave that left nothing, since its videos were done before, say, the next is likely alike.
+#: After a wave that left nothing, as one of finished videos does, the next one is likely alike.
 _MAX_IDLE_VIDEOS: Final = 1024
 #: Files that are missing cost little and leave nothing: so many of them count as one video.
 _MISSING_AS_ONE: Final = 64

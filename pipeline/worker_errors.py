@@ -1,4 +1,4 @@
-"""Errors of ours that a runner brings back from its workers: as text, inside its own errors."""
+"""Finds our errors in those of a runner, which hold what its workers raised as text."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _STEP: Final = re.compile(r"\s*\[while running '[^']*'\].*", re.DOTALL)
 
 
 def raised_by_worker(error: Exception) -> FacetracksError | None:
-    """The error of ours behind what a runner raised; None where it is another's."""
+    """The FacetracksError that made a runner raise `error`; None if there is none."""
     if isinstance(error, FacetracksError) and not isinstance(error, errors.VideoError):
         return type(error)(_STEP.sub("", str(error)))
-    told = list(_RAISED.finditer(str(error)))
-    if not told:
+    found = list(_RAISED.finditer(str(error)))
+    if not found:
         return None
-    message = str(error)[told[-1].end() :]
-    return _OURS[told[-1][1]](_STEP.sub("", message).strip())
+    message = str(error)[found[-1].end() :]
+    return _OURS[found[-1][1]](_STEP.sub("", message).strip())

@@ -2,11 +2,11 @@
 
     python -P -m pipeline.clusters.worker_boot --id=... --provision_endpoint=HOST:PORT ...
 
-The arguments are those of Beam's container contract. The runner's provision service tells
-the job's options and, where the arguments leave them out, the other endpoints. What a
-container's boot program does beside that, installing packages, is not wanted here:
-facetracks is installed on every worker. For runners that start a process themselves
-(environment PROCESS) and for `pipeline.clusters.worker_pool`.
+The arguments are those of Beam's container contract. The runner's provision service gives
+the job's options and, where the arguments leave them out, the other endpoints. Unlike a
+container's boot program, this one installs no packages: facetracks is installed on every
+worker. It is for runners that start a process themselves (environment PROCESS) and for
+`pipeline.clusters.worker_pool`.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ _EXIT_ORPHANED: Final = 1
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Runs a worker until its runner hangs up."""
+    """Runs a worker until its runner disconnects."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--id", required=True, help="the worker's name, given by the runner")
-    parser.add_argument("--provision_endpoint", required=True, help="where the job is told")
+    parser.add_argument("--provision_endpoint", required=True, help="of the runner")
     for endpoint in ("control", "logging", "artifact"):
         parser.add_argument(f"--{endpoint}_endpoint", default="")
     parser.add_argument(
@@ -89,7 +89,7 @@ def _descriptor(url: str) -> str:
 
 
 def _end_with_stdin() -> None:
-    """A worker whose pool was killed would wait for its runner for ever."""
+    """Ends this process with its parent; otherwise it would wait for its runner forever."""
     while os.read(sys.stdin.fileno(), 1024):
         pass
     os._exit(_EXIT_ORPHANED)

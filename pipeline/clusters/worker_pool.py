@@ -27,7 +27,7 @@ from apache_beam.portability.api import beam_fn_api_pb2, beam_fn_api_pb2_grpc
 from transforms.decoding.safe_python import python_command, python_environment
 
 _LOGGER = logging.getLogger(__name__)
-_FAREWELL_SECONDS: Final = 5.0
+_TERMINATE_SECONDS: Final = 5.0
 
 
 class WorkerPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):  # type: ignore[misc]
@@ -56,7 +56,7 @@ class WorkerPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):  # type
         return beam_fn_api_pb2.StartWorkerResponse()
 
     def StopWorker(self, request: Any, context: Any) -> Any:  # noqa: N802
-        """Ends a worker; nothing happens where it has ended."""
+        """Ends a worker; does nothing if it has ended."""
         with self._lock:
             worker = self._workers.pop(request.worker_id, None)
         if worker is not None:
@@ -89,31 +89,31 @@ def serve(port: int, host: str = "localhost") -> Iterator[str]:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Runs a pool until it is told to end (SIGINT, SIGTERM)."""
+    """Runs a pool until SIGINT or SIGTERM."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, default=50000, help="default: %(default)s")
     parser.add_argument("--host", default="localhost", help="address it listens on")
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    told_to_end = end_signal()
+    ended = end_signal()
     with serve(args.port, args.host) as address:
         print(f"worker pool on {address}", flush=True)
-        told_to_end.wait()
+        ended.wait()
 
 
 def end_signal() -> threading.Event:
-    """Set when this process is told to end: SIGINT or SIGTERM."""
-    told = threading.Event()
+    """An event that SIGINT and SIGTERM set."""
+    ended = threading.Event()
     for signum in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signum, lambda *_: told.set())
-    return told
+        signal.signal(signum, lambda *_: ended.set())
+    return ended
 
 
 def _end(worker: subprocess.Popen[bytes]) -> None:
     with worker:  # closes its stdin
         worker.terminate()
         try:
-            worker.wait(_FAREWELL_SECONDS)
+            worker.wait(_TERMINATE_SECONDS)
         except subprocess.TimeoutExpired:
             worker.kill()
 

@@ -107,7 +107,7 @@ BAD = {
     "a column twice": ("m.csv", "uri,uri\na,b\n", r"got several columns uri, expected one"),
     "a truth": ("m.jsonl", '{"uri": "a", "stop_seconds": true}\n', r"is True, expected sec"),
     "lists in lists": ("m.jsonl", "[" * 100_000 + "\n", r"line 1 is not JSON: .*recursion"),
-    "an id twice": ("m.csv", "uri,video_id\na,x\nb,x\n", r"row 2: video_id 'x' stood before"),
+    "an id twice": ("m.csv", "uri,video_id\na,x\nb,x\n", r"row 2: video_id 'x' is used twice"),
     "nothing": ("m.csv", "", r"cannot be read as a manifest"),
     "no Parquet": ("m.parquet", "text", r"cannot be read as a manifest"),
     "no UTF-8": ("m.jsonl", b"\xff\xfe\x00", r"cannot be read as a manifest"),
