@@ -223,9 +223,9 @@ def _write_card(weights: Path, training: str, table: str) -> None:
         "filter (`sta`, `sta-offline`), the offline smoother (`rts`), One-Euro (`one-euro`), and "
         "the simpler filters that `facetracks evaluate stabilizers` compares with.\n\n"
         f"- sha256 {fitted.sha256}\n"
-        f"- stands for: {fitted.stabilizer}; covariance of Eq. 9: {fitted.covariance}\n"
+        f"- stabilizer: {fitted.stabilizer}; covariance of Eq. 9: {fitted.covariance}\n"
         f"- licence: {fitted.licence}\n"
         f"- made by: {training}\n\n"
-        "On the held-out tracks (percent of the distance of the outer eye corners; 'unbiased': "
+        "On the held-out tracks, in percent of the distance of the outer eye corners (unbiased: "
         f"without each track's constant error; lag in frames):\n\n```\n{table}\n```\n"
     )
