@@ -72,7 +72,7 @@ def _cut(folder: Path) -> Iterator[HostileCase]:
             clip = encode(folder / f"{percent}.{suffix}", moving(_COUNT), recipe)
             case = sound_case(
                 f"cut/{clip.path.name}",
-                f"{percent} % of {what}, which says nowhere how long it is",
+                f"{percent} % of {what}, which does not state its length",
                 clip,
                 **_SILENT,
                 counted=False,
@@ -115,7 +115,7 @@ def _bad_packets(folder: Path) -> Iterator[HostileCase]:
         gone = tuple(p for i, p in enumerate(pts) if i in lost)
         yield replace(case, frames=(len(kept), len(kept)), pts=kept, lost_pts=gone)
     for name, what, recipe, lost in (
-        ("key-frame.mp4", "a key frame of zeros: its GOP hangs in the air", Recipe(), [50]),
+        ("key-frame.mp4", "a key frame of zeros: its GOP has no reference", Recipe(), [50]),
         ("b-frames.mp4", "five packets of zeros, B-frames", Recipe(b_frames=2), range(20, 70, 10)),
         ("hevc.mp4", "five HEVC packets of zeros", Recipe("libx265"), range(20, 70, 10)),
         ("vp8.webm", "five VP8 packets of zeros", Recipe("libvpx"), range(20, 70, 10)),
@@ -175,7 +175,7 @@ def _flipped(folder: Path) -> Iterator[HostileCase]:
         index = packet_places(clip.path)[-1].stop / clip.path.stat().st_size
         flip_bytes(clip.path, 6, seed=seed, first_share=index)
         yield HostileCase(
-            f"flipped/{name}", "6 bytes flipped in the index: anything may follow",
+            f"flipped/{name}", "6 bytes flipped in the index: any result is allowed",
             ("ok", "partial", "failed"), ("bad_packets", "truncated", "not_a_video", "no_frames",
             "no_video_stream", "decoder_error", "pixel_limit"),
             frames=(0, 25), counted=False,
@@ -188,11 +188,11 @@ def _flipped(folder: Path) -> Iterator[HostileCase]:
 
 
 def _bombs(folder: Path) -> Iterator[HostileCase]:
-    """A few kilobytes that say they are 400 megapixels, and one that is 59."""
+    """A few kilobytes that claim 400 megapixels, and one picture of 59."""
     refused: dict[str, Any] = {"statuses": ("failed",), "reasons": ("pixel_limit", "no_frames")}
     for name, what, count, recipe in (
-        ("jpeg.mjpeg", "JPEGs that say they are 20000x20000", 3, replace(_JPEG, format="mjpeg")),
-        ("jpeg.mov", "JPEGs of 20000x20000 in a container that says 96x72", 3, _JPEG),
+        ("jpeg.mjpeg", "JPEGs whose headers claim 20000x20000", 3, replace(_JPEG, format="mjpeg")),
+        ("jpeg.mov", "JPEGs of 20000x20000 in a container that claims 96x72", 3, _JPEG),
     ):
         clip = encode(folder / name, moving(count), recipe)
         patch_all(clip.path, _jpeg_size(72, 96), _jpeg_size(20_000, 20_000))
@@ -201,7 +201,7 @@ def _bombs(folder: Path) -> Iterator[HostileCase]:
     content = bytearray(clip.path.read_bytes())
     content[6:10] = struct.pack("<HH", 20_000, 20_000)
     clip.path.write_bytes(content)
-    yield HostileCase("bombs/anim.gif", "a GIF that says it is 20000x20000", **refused)
+    yield HostileCase("bombs/anim.gif", "a GIF whose header claims 20000x20000", **refused)
     for name, recipe in (("7680x7680.mp4", Recipe("mpeg4")), ("7680x7680.avi", _JPEG)):
         encode(folder / name, flat(1, 7680, 7680), recipe)
         yield HostileCase(

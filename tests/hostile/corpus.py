@@ -1,9 +1,9 @@
-"""The hostile corpus: small files of every kind that breaks tools, each with its truth.
+"""The hostile corpus: small files of every kind that breaks tools, with the expected results.
 
     python -m tests.hostile.corpus FOLDER        writes the files
     python -m tests.hostile.corpus --markdown    prints docs/hostile-video.md
 
-A corpus folder has `found/`, to be given as a folder, `listed/`, whose files come by a
+A corpus folder has `found/`, which is passed as a folder, `listed/`, whose files are passed in a
 manifest, and that manifest, `listed.jsonl`.
 """
 
@@ -34,66 +34,73 @@ from tests.hostile.odd_times import write_lying_headers, write_odd_times
 __all__ = ["HostileCase", "markdown_table", "write_corpus"]
 
 _INTRO: Final = """\
-# Hostile video: every case and what happens
+# Hostile video: every case and its result
 
-Written by `python -m tests.hostile.corpus --markdown`. `tests/hostile` makes each
-of these {count} files, runs `facetracks annotate` over them all at once, and
-checks what is said here: status, reason, frames, every frame's pts, upright size,
-rotation, aspect ratio, and the colour of a pixel where that is the point. Where two
-outcomes are named, both are true of damage that the file itself does not show.
+`python -m tests.hostile.corpus --markdown` prints this page. `tests/hostile` creates each
+of these {count} files, runs `facetracks annotate` on all of them at once, and
+checks status, reason, frames, every frame's pts, upright size, rotation, aspect ratio,
+and the colour of a pixel in the cases about colour. Where two results are listed, both are
+correct, because the file itself does not show the damage.
 
-`tests/long/test_seams.py` cuts those that are sound in segments of 1, 3 and 10 s, with a
-box on every frame, and finds the tables of the run that does not cut.
+`tests/long/test_seams.py` cuts the undamaged files into segments of 1, 3 and 10 s, with a
+box on every frame, and checks that the tables equal those of a run without cuts.
 
-A recording that begins in the middle of a group of pictures is sound from its first key
-frame on, in whatever container: what comes before it nobody can show, so it is neither
-lost nor bad. A loss is claimed where a packet was rejected, where a picture came out
-damaged, or where frames leave a hole for a packet that went in; never for the second
-field of a frame, a packet with two pictures or none, or times that start again.
+`tests/hostile/test_exact.py` draws a spot at a known position in rotated, non-square-pixel,
+enlarged and reduced pictures and at the picture's edge: a landmark on the spot is within 0.05 px of
+its position in the source image.
 
-Commands that take a video and its tracks (`render`, `redact`, `crop`, `evaluate
-coverage`, `evaluate tracks`), `report`, `probe` and `--timings` decode in the same
-limited child as `annotate`, with its default limits: such a file ends the command with
-one message. Two things stay outside. Sound is copied undecoded by the command itself,
-after a child has read it all; and labelled sets (300VW and the like), which are
-downloaded and checked by a person, are decoded without a child.
+## Rules
 
-AVI stores when packets are decoded, and tools copy these times into other containers. Of
-B-frames, packed or not, the right times then come with the wrong frames; a frame waits
-until no earlier time can come, and gets the first that is left (`models/timestamps.py`).
+**Lost frames.** A loss is reported if a packet was rejected, a picture was damaged, or a packet
+went in and the frame times have a gap in its place. These are not losses: the second
+field of a frame, a packet with two pictures or none, timestamps that restart. A recording
+that begins in the middle of a group of pictures is complete from its first key frame on, in every
+container: no player can show what comes before, so it is neither lost nor bad. A missing
+fragment of an MP4 is a pause.
 
-What files leave open: a stream of one picture beside sound is a video of one frame, unless
-it is marked as a cover. Frames are taken as FFmpeg decodes them: interlaced ones keep both
-fields, a codec's own cropping is applied, that of a container (Matroska's PixelCrop, MP4's
-clap) is not. Colours follow the matrix and range that a frame tells; high dynamic range is
-not tone-mapped. A fragment that is missing from an MP4 is a pause like any other. FFmpeg
-reads no animated WebP.
+**Timestamps.** AVI stores when packets are decoded, and tools copy these times into other
+containers. B-frames, packed or not, then have the right set of times in the wrong order. A frame
+therefore waits until no earlier time can follow, and gets the first unused one
+(`models/timestamps.py`).
 
-## Kinds of fault that public reports named
+**Streams and pictures.** A stream of one picture beside sound is a video of one frame, unless
+it is marked as a cover. Frames are used as FFmpeg decodes them: interlaced frames keep both
+fields; cropping by the codec is applied, cropping by the container (Matroska's PixelCrop, MP4's
+clap) is not. Colours follow the matrix and range of the frame; high dynamic range is
+not tone-mapped. FFmpeg cannot read animated WebP.
 
-`cases` are the small inputs of the test data, which `test_cases.py` checks; names with a slash
+**Isolation.** Commands that take a video and its tracks (`render`, `redact`, `crop`, `evaluate
+coverage`, `evaluate tracks`), `report`, `probe` and `--timings` decode in the same kind of
+limited child process as `annotate`, with its default limits, so such a file ends the command with
+one message. There are two exceptions. The command itself copies sound without decoding it,
+after a child has read all of it. Labelled sets (300VW and the like), which a person has
+downloaded and checked, are decoded without a child.
+
+## Kinds of fault in public reports
+
+`cases` are the small inputs of the test data, which `test_cases.py` checks. Names with a slash
 are inputs below.
 
-| | kind | where its right value is a test |
+| | kind | tests of the right value |
 | --- | --- | --- |
 | 1 | mirrored orientation | cases, `faces/mirrored-*`, `test_exact.py`, `test_frame_pixels.py` |
 | 2 | the wrong stream | cases, `streams/*`, `test_stream_choice.py` |
 | 3 | rows before a pause, ids after it | cases, `times/pauses.mp4`, `times/sparse.mp4`, \
 `test_track_assembler_seams.py` |
-| 4 | repeated frames | cases, `repeats/*`, `test_frame_samples.py`; one bar does not hold: \
+| 4 | repeated frames | cases, `repeats/*`, `test_frame_samples.py`; one target is missed: \
 [design.md](design.md#repeated-frames) |
-| 5 | one number trusted | `lies/*`, `test_segment_plan.py` |
+| 5 | trust in a single header field | `lies/*`, `test_segment_plan.py` |
 | 6 | ranges | cases, `test_segment_plan.py` |
-| 7 | a packet is a frame | cases, `times/packed.*`, `times/not-coded.*`, `times/decoding.*`, \
-`codecs/fields.avi`, `test_lost_frames.py` |
+| 7 | packets that are not exactly one frame | cases, `times/packed.*`, `times/not-coded.*`, \
+`times/decoding.*`, `codecs/fields.avi`, `test_lost_frames.py` |
 | 8 | empty packets | cases |
-| 9 | sizes of RIFF | cases, `lies/*.avi`, `codecs/opendml.avi`, `test_container_sizes.py` |
-| 10 | begun in the middle of a group of pictures | `begun/*` |
-| 11 | work by what is there, times of any start | cases, `times/epoch.mkv`, \
+| 9 | RIFF sizes | cases, `lies/*.avi`, `codecs/opendml.avi`, `test_container_sizes.py` |
+| 10 | begin in the middle of a group of pictures | `begun/*` |
+| 11 | cost by claimed length; any start time | cases, `times/epoch.mkv`, \
 `lies/billion-seconds.mkv`, `test_segment_plan.py` |
 | 12 | formats: allowed, refused, unknown; encrypted | cases, `other/*`, `test_formats.py` |
-| 13 | run from any folder | `test_safe_python.py` |
-| 14 | faults of the environment | `test_host_errors.py`, `test_moved_corpora.py` |
+| 13 | start in any folder | `test_safe_python.py` |
+| 14 | faults of the machine | `test_host_errors.py`, `test_moved_corpora.py` |
 | 15 | standard streams, names, servers, links, extras | `test_standard_streams.py`, \
 `test_http_source.py`, `test_inputs.py` |
 | 16 | manifests | `test_inputs.py` |
@@ -101,35 +108,32 @@ are inputs below.
 | 18 | readers of tracks | `test_track_files.py`, `other_readers.py` |
 | 19 | answers of the child | `test_messages.py`, `test_child_frames.py`, `test_misbehaving.py` |
 | 20 | decoding outside the child | `test_hostile_inputs.py` |
-| 21 | the overhang, derived once | `reach.py`, `test_track_assembler_seams.py` |
+| 21 | one definition of the overhang | `reach.py`, `test_track_assembler_seams.py` |
 | 22 | the state of `rts` | `test_state_bytes.py` |
-
-`tests/hostile/test_exact.py` draws a spot at a known place: turned, squeezed, enlarged,
-shrunk or at the edge, a landmark on it comes out within 0.05 px of the source image.
 """
 #: Folders of the corpus and the headings of their cases.
 _TITLES: Final = {
     "codecs": "Codecs and containers",
     "colours": "Pixels",
     "sizes": "Sizes and lengths",
-    "faces": "Turned and squeezed",
+    "faces": "Rotated and non-square pixels",
     "times": "Times",
     "repeats": "Repeated frames",
     "streams": "More than one stream",
-    "begun": "Begun in the middle",
-    "lies": "Headers that lie",
-    "cut": "Cut short",
+    "begun": "Recordings that begin in the middle of a group of pictures",
+    "lies": "Wrong headers",
+    "cut": "Truncated",
     "packets": "Bad packets",
     "flipped": "Flipped and lost bytes",
-    "bombs": "Small files of huge pictures",
-    "other": "No videos",
-    "names": "Names",
+    "bombs": "Small files with huge pictures",
+    "other": "Not a video",
+    "names": "File names",
     "listed": "From a manifest",
 }
 
 
 def write_corpus(folder: Path) -> list[HostileCase]:
-    """Writes every file below `folder` and returns what is true about each."""
+    """Writes every file below `folder`; returns the expected result of each."""
     found, listed = folder / "found", folder / "listed"
     for place in (found, listed):
         place.mkdir(parents=True)
@@ -155,7 +159,7 @@ def write_corpus(folder: Path) -> list[HostileCase]:
 
 @contextlib.contextmanager
 def _quiet_encoders() -> Iterator[None]:
-    """SVT-AV1 talks to stderr, whatever it is told."""
+    """SVT-AV1 ignores log levels and writes to stderr."""
     sys.stderr.flush()
     saved, quiet = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(quiet, 2)
@@ -168,13 +172,13 @@ def _quiet_encoders() -> Iterator[None]:
 
 
 def markdown_table(cases: list[HostileCase]) -> str:
-    """docs/hostile-video.md: every case and what becomes of it."""
+    """docs/hostile-video.md: every case and its result."""
     lines = _INTRO.format(count=len(cases)).splitlines()
     groups: dict[str, list[HostileCase]] = {}
     for case in cases:
         groups.setdefault("listed" if case.listed else case.name.partition("/")[0], []).append(case)
     for group, title in _TITLES.items():
-        lines += ["", f"## {title}", "", "| input | what it is | what happens | frames |"]
+        lines += ["", f"## {title}", "", "| input | description | result | frames |"]
         lines += ["| --- | --- | --- | --- |"]
         lines += [_row(case) for case in groups[group]]
     return "\n".join(lines) + "\n"

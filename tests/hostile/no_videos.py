@@ -58,7 +58,7 @@ def _plain(folder: Path) -> Iterator[HostileCase]:
         ("zeros.mp4", "nothing but zeros", bytes(5000)),
         ("noise.mp4", "random bytes", rng.bytes(5000)),
         ("one-byte.mp4", "one byte", b"\0"),
-        ("header.mp4", "the first box of an MP4 and no more",
+        ("header.mp4", "only the first box of an MP4",
          bytes.fromhex("00000020667479706d703432000000006d70343269736f6d6176633169736f35")),
         ("nested.mp4", "an MP4 of 4000 boxes, each inside the one before",
          b"".join((8 * (4000 - i)).to_bytes(4, "big") + b"moov" for i in range(4000))),
@@ -69,7 +69,7 @@ def _plain(folder: Path) -> Iterator[HostileCase]:
         yield HostileCase(f"other/{name}", what, **_NOT_A_VIDEO)
     content = bytes.fromhex("000000016d6f6f767fffffffffffffff") + bytes(100)
     (folder / "huge-box.mp4").write_bytes(content)
-    what = "an MP4 whose only box says that it is 2^63 bytes long"
+    what = "an MP4 whose only box claims a length of 2^63 bytes"
     yield HostileCase("other/huge-box.mp4", what, ("failed",), ("not_a_video", "no_video_stream"))
 
 
@@ -88,7 +88,7 @@ def _sounds(folder: Path) -> Iterator[HostileCase]:
         _write_sound(folder / name, codec, cover=False)
         yield HostileCase(f"other/{name}", "sound only", **_NO_STREAM)
     _write_sound(folder / "cover.mp4", "aac", cover=True)
-    yield HostileCase("other/cover.mp4", "sound with a picture of its cover", **_NO_STREAM)
+    yield HostileCase("other/cover.mp4", "sound with a cover picture", **_NO_STREAM)
 
 
 def _write_sound(path: Path, codec: str, *, cover: bool) -> None:

@@ -34,7 +34,7 @@ def write_odd_containers(folder: Path) -> Iterator[HostileCase]:
     at = range(start, start + _COUNT * 3600, 3600)
     clip = encode(folder / "times" / "wrap.ts", moving(_COUNT), Recipe(rate=90_000, at=at))
     pts = tuple(range(-20 * 3600, (_COUNT - 20) * 3600, 3600))
-    yield sound_case("times/wrap.ts", "a clock of 33 bits that runs over midway", clip, pts=pts)
+    yield sound_case("times/wrap.ts", "a 33-bit clock that overflows midway", clip, pts=pts)
     yield from _edits(folder / "times")
     yield _without_a_fragment(folder / "times")
     yield _podcast(folder / "streams")
@@ -47,10 +47,10 @@ def write_odd_containers(folder: Path) -> Iterator[HostileCase]:
 def _edits(folder: Path) -> Iterator[HostileCase]:
     """(length in ms, first pts of the 50 stored; -1: nothing) of each entry of an edit list."""
     for name, what, entries, first, shown in (
-        ("two", "two parts of what is stored", [(400, 0), (400, 30 * _STEP)], 0, 20),
+        ("two", "two parts of the stored frames", [(400, 0), (400, 30 * _STEP)], 0, 20),
         ("swapped", "two parts, the later one first", [(400, 30 * _STEP), (400, 0)], 0, 20),
         ("again", "one part twice", [(400, 0), (400, 0)], 0, 20),
-        ("empty", "a second of nothing, then all", [(1000, -1), (2000, 0)], 25, 50),
+        ("empty", "an empty second, then everything", [(1000, -1), (2000, 0)], 25, 50),
     ):
         clip = encode(folder / f"edit-{name}.mp4", moving(_COUNT))
         _set_edits(clip.path, entries)
@@ -116,7 +116,7 @@ def _with_attachment(folder: Path) -> HostileCase:
                 packet.stream = copy
                 out.mux(packet)
     clip.path.unlink()
-    what = "a cover in an attachment"
+    what = "a cover picture as an attachment"
     return sound_case("streams/attached.mkv", what, replace(clip, path=path), stream=(0, 2))
 
 
@@ -198,7 +198,7 @@ def _opendml(folder: Path) -> Iterator[HostileCase]:
     kept = 35
     cut = folder / "cut" / "opendml.avi"
     cut.write_bytes(whole[: len(whole) - sum(map(len, pictures[kept:]))])
-    case = sound_case("cut/opendml.avi", "the second RIFF chunk of an AVI, cut short", clip)
+    case = sound_case("cut/opendml.avi", "an AVI truncated in its second RIFF chunk", clip)
     yield replace(
         case, statuses=("partial",), reasons=("truncated",), frames=(kept, kept), pts=pts[:kept],
         lost_pts=pts[kept:],

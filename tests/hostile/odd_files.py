@@ -149,7 +149,7 @@ def _faces(folder: Path) -> Iterator[HostileCase]:
         stored = [np.ascontiguousarray(np.rot90(f, turn // 90)) for f in upright]
         name = f"turned-{turn}.mp4"
         clip = encode(folder / name, stored, Recipe(rotation_deg=turn))
-        what = f"a face, to be turned by {turn} degrees" if turn else "a face"
+        what = f"a face, to be rotated by {turn} degrees" if turn else "a face"
         yield sound_case(
             f"faces/{name}", what, clip, rotation_deg=turn, upright_size_px=(160, 120), faces=1
         )
@@ -158,7 +158,7 @@ def _faces(folder: Path) -> Iterator[HostileCase]:
         name = f"mirrored-{turn}.mp4"
         clip = encode(folder / name, stored, Recipe(rotation_deg=turn, mirrored=True))
         what = (
-            f"a face, to be turned by {turn} degrees and mirrored"
+            f"a face, to be rotated by {turn} degrees and mirrored"
             if turn
             else "a face, to be mirrored"
         )
@@ -170,14 +170,14 @@ def _faces(folder: Path) -> Iterator[HostileCase]:
         squeezed = [cv2.resize(f, (width, height), interpolation=cv2.INTER_AREA) for f in upright]
         name = f"pixels-{aspect.numerator}-{aspect.denominator}.mkv"
         clip = encode(folder / name, squeezed, Recipe(aspect=aspect))
-        what = f"a face of pixels {aspect.numerator}:{aspect.denominator}"
+        what = f"a face with pixels of {aspect.numerator}:{aspect.denominator}"
         yield sound_case(f"faces/{name}", what, clip, aspect=aspect, faces=1)
     stored = [np.ascontiguousarray(np.rot90(cv2.resize(f, (120, 120)))) for f in upright]
     clip = encode(
         folder / "turned-pixels.mp4", stored, Recipe(rotation_deg=90, aspect=Fraction(3, 4))
     )
     yield sound_case(
-        "faces/turned-pixels.mp4", "a face, turned by 90 degrees, of pixels that are not square",
+        "faces/turned-pixels.mp4", "a face, to be rotated by 90 degrees, with non-square pixels",
         clip, rotation_deg=90, aspect=Fraction(4, 3), upright_size_px=(120, 120), faces=1,
     )  # fmt: skip
 

@@ -38,7 +38,7 @@ def _streams(folder: Path) -> Iterator[HostileCase]:
     cover = (moving(1, 320, 240), "mjpeg", "yuvj420p", None)
     for name, what, others in (
         ("still-first.mkv", "a still picture before the video", [cover]),
-        ("silent-first.ts", "a stream before it that never sends", [([], *video[1:])]),
+        ("silent-first.ts", "a stream without packets before it", [([], *video[1:])]),
         ("alpha-first.mkv", "an alpha plane before it", [(video[0], "ffv1", "gray", None)]),
         ("small-first.ts", "a smaller stream before it", [(moving(_COUNT), *video[1:])]),
     ):
@@ -55,7 +55,7 @@ def _repeats(folder: Path) -> Iterator[HostileCase]:
         ("doubled.mp4", "every frame twice", [2], Recipe()),
         ("doubled-b.mkv", "every frame twice, B-frames", [2], Recipe(b_frames=2)),
         ("tripled.mp4", "every frame three times", [3], Recipe()),
-        ("pulldown.mp4", "frames twice and three times in turn", [2, 3], Recipe()),
+        ("pulldown.mp4", "frames alternately twice and three times", [2, 3], Recipe()),
         ("doubled.mpg", "every frame twice, MPEG-2", [2], Recipe("mpeg2video")),
         ("none.mp4", "no frame twice", [1], Recipe()),
     ):
@@ -84,7 +84,7 @@ def _begun(folder: Path) -> Iterator[HostileCase]:
 def _times(folder: Path) -> Iterator[HostileCase]:
     epoch = 1_700_000_000 * 25
     clip = encode(folder / "epoch.mkv", moving(_COUNT), Recipe(at=range(epoch, epoch + _COUNT)))
-    yield sound_case("times/epoch.mkv", "times count from 1970", clip)
+    yield sound_case("times/epoch.mkv", "timestamps count from 1970", clip)
     photograph = load_astronaut()
     faces = [photograph[20:230, 90 + i : 370 + i] for i in range(8)]
     small = [cv2.resize(f, (160, 120), interpolation=cv2.INTER_AREA) for f in faces]
@@ -111,7 +111,7 @@ def _placeholders(folder: Path) -> Iterator[HostileCase]:
         sizes = (whole + riff, pictures + movi) if known else (riff, movi)
         overwrite(clip.path, b"RIFF", 4, struct.pack("<I", sizes[0]))
         overwrite(clip.path, b"movi", -4, struct.pack("<I", sizes[1]))
-        yield sound_case(f"lies/{name}", "an AVI whose sizes are placeholders or off", clip)
+        yield sound_case(f"lies/{name}", "an AVI whose sizes are placeholders or wrong", clip)
     clip = encode(folder / "billion-seconds.mkv", moving(_COUNT), Recipe(gop=10))
     overwrite(clip.path, b"\x44\x89\x88", 3, struct.pack(">d", 1e12))
-    yield sound_case("lies/billion-seconds.mkv", "says 1,000,000,000 s", clip)
+    yield sound_case("lies/billion-seconds.mkv", "header claims 1,000,000,000 s", clip)

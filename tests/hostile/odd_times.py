@@ -54,7 +54,7 @@ def _unordered(folder: Path) -> HostileCase:
     clip = encode(folder / "unordered.flv", moving(25))
     retime_flv(clip.path, dict.fromkeys(range(2, 25, 5), -100))
     pts = tuple(range(0, 1000, 40))
-    what = "pts that fall back every fifth frame; such a frame counts on from the one before"
+    what = "pts that go back at every fifth frame; such a frame continues from the previous one"
     return sound_case("times/unordered.flv", what, clip, pts=pts)
 
 
@@ -63,7 +63,7 @@ def _restarting(folder: Path) -> HostileCase:
     clip = encode(folder / "restarting.ts", moving(50))
     clip.path.write_bytes(clip.path.read_bytes() * 2)
     pts = tuple(range(0, 100 * 3600, 3600))
-    what = "times that start again midway; the rest counts on from the first half"
+    what = "timestamps that restart midway; the second half continues from the first"
     return sound_case("times/restarting.ts", what, clip, frames=(100, 100), pts=pts)
 
 
@@ -88,10 +88,10 @@ def _decoding_times(folder: Path) -> Iterator[HostileCase]:
     """B-frames whose packets say when they are decoded, not when they are shown."""
     recipe = Recipe(b_frames=3, gop=12)
     clip = encode(folder / "decoding.avi", moving(50), recipe)
-    what = "AVI has no times of display: H.264 with B-frames"
+    what = "AVI has no presentation times: H.264 with B-frames"
     yield sound_case("times/decoding.avi", what, clip, pts=tuple(range(1, 51)))
     remux(clip.path, folder / "decoding.mkv")
-    what = "the same in Matroska, as a careless tool copies it"
+    what = "the same, with its decoding times copied to Matroska"
     told = {"pts": tuple(range(40, 2040, 40)), "time_base": Fraction(1, 1000)}
     yield sound_case("times/decoding.mkv", what, clip, **told)
     for name, what, skipped in (
@@ -115,30 +115,30 @@ def write_lying_headers(folder: Path) -> Iterator[HostileCase]:
         return clip.path, sound_case(f"lies/{name}", what, clip)
 
     for frames in (7, 99_999):
-        path, case = lie(f"count-{frames}.avi", f"says {frames} frames", Recipe("mpeg4"))
+        path, case = lie(f"count-{frames}.avi", f"header claims {frames} frames", Recipe("mpeg4"))
         overwrite(path, b"avih", 8 + 16, struct.pack("<I", frames))
         overwrite(path, b"strh", 8 + 32, struct.pack("<I", frames))
         yield case
-        path, case = lie(f"count-{frames}.ivf", f"says {frames} frames", Recipe("libvpx"))
+        path, case = lie(f"count-{frames}.ivf", f"header claims {frames} frames", Recipe("libvpx"))
         overwrite(path, b"DKIF", 24, struct.pack("<I", frames))
         yield case
-    path, case = lie("count.mp4", "says 5000 frames in its table of times")
+    path, case = lie("count.mp4", "header claims 5000 frames in its table of times")
     overwrite(path, b"stts", 12, struct.pack(">I", 5000))
     yield case
-    path, case = lie("long.mp4", "says 200 s", Recipe(gop=10))
+    path, case = lie("long.mp4", "header claims 200 s", Recipe(gop=10))
     overwrite(path, b"mdhd", 20, struct.pack(">I", 200 * 12_800))
     overwrite(path, b"mvhd", 20, struct.pack(">I", 200 * 1000))
     yield case
     for seconds in (0.1, 200.0):
-        path, case = lie(f"long-{seconds:g}.mkv", f"says {seconds:g} s", Recipe(gop=10))
+        path, case = lie(f"long-{seconds:g}.mkv", f"header claims {seconds:g} s", Recipe(gop=10))
         overwrite(path, b"\x44\x89\x88", 3, struct.pack(">d", seconds * 1000))
         yield case
-        path, case = lie(f"long-{seconds:g}.flv", f"says {seconds:g} s", Recipe(gop=10))
+        path, case = lie(f"long-{seconds:g}.flv", f"header claims {seconds:g} s", Recipe(gop=10))
         overwrite(path, b"duration\x00", 9, struct.pack(">d", seconds))
         yield case
-    path, case = lie("rate.flv", "says 1000 frames a second")
+    path, case = lie("rate.flv", "header claims 1000 frames a second")
     overwrite(path, b"framerate\x00", 10, struct.pack(">d", 1000.0))
     yield case
-    path, case = lie("moov.mov", "calls itself another kind of MP4")
+    path, case = lie("moov.mov", "states another kind of MP4")
     patch_all(path, b"ftypqt  ", b"ftypXXXX")
     yield case
