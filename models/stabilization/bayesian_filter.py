@@ -27,7 +27,13 @@ from scipy.linalg import cho_factor, cho_solve
 
 from models.face_size import face_size_px
 from models.stabilization.filter_parameters import FilterParameters
-from models.stabilization.landmark_guards import FARTHEST_PX, JUMP_SIZES
+from models.stabilization.landmark_guards import (
+    FARTHEST_PX,
+    JUMP_SIZES,
+    SIZE_RATE,
+    SMALLEST_SIZE_PX,
+    fill_missing,
+)
 from models.stabilization.noise_level import NoiseLevel
 from schemas.landmarks import LANDMARK_COUNT
 
@@ -35,10 +41,6 @@ Covariance = Literal["diagonal", "full"]
 Array = npt.NDArray[np.float64]
 
 _MODES: Final = 2 * LANDMARK_COUNT
-#: Weight of the newest frame in a track's running face size.
-SIZE_RATE: Final = 0.05
-#: Smaller faces count as this large.
-SMALLEST_SIZE_PX: Final = 1e-3
 #: Squared distance of two frames' landmarks, for a face of size 1, above which the track restarts.
 JUMP_DISTANCE2: Final = LANDMARK_COUNT * (100.0 * JUMP_SIZES) ** 2
 
@@ -138,16 +140,11 @@ class BayesianFilter:
 
     def _start(self, z: Array) -> Array:
         """Fills in missing coordinates, and starts tracks that have no past."""
-        z = z.copy()
-        missing = ~(np.abs(z) < FARTHEST_PX)
-        if self._last is None:
-            known = np.ma.masked_array(z, missing).reshape(len(z), LANDMARK_COUNT, 2)
-            middle = known.mean(1, keepdims=True).filled(0.0)
-            last = np.broadcast_to(middle, known.shape).reshape(z.shape)
-            z[missing] = last[missing]
+        points = z.reshape(-1, LANDMARK_COUNT, 2)
+        last = None if self._last is None else self._last.reshape(points.shape)
+        z = fill_missing(points, last).reshape(z.shape)
+        if last is None:
             self._restart(np.ones(len(z), bool), z @ self.parameters.eigenvectors, z)
-        else:
-            z[missing] = self._last.reshape(z.shape)[missing]
         return z
 
     def _restart(self, which: npt.NDArray[np.bool_], modes: Array, z: Array) -> None:

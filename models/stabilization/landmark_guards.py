@@ -1,4 +1,4 @@
-"""Input checks of stabilizers: missing coordinates, jumps."""
+"""Input checks of stabilizers: missing coordinates, jumps; the size of a face over time."""
 
 from __future__ import annotations
 
@@ -14,21 +14,25 @@ FARTHEST_PX: Final = 1e7
 #: Root mean square distance between two frames' landmarks, in sizes of the face, above which a
 #: new track starts.
 JUMP_SIZES: Final = 1.0
+#: Weight of the newest frame in a track's running face size.
+SIZE_RATE: Final = 0.05
+#: Smaller faces count as this large.
+SMALLEST_SIZE_PX: Final = 1e-3
 
 Landmarks = npt.NDArray[np.float64]
 
 
 def fill_missing(landmarks_px: Landmarks, last_px: Landmarks | None) -> Landmarks:
-    """(68, 2) landmarks with non-finite or out-of-range coordinates replaced by the frame before.
+    """(..., 68, 2) landmarks, their missing coordinates replaced by those of the frame before.
 
-    On a track's first frame they get the mean of the others.
+    Missing are those that are not finite or out of range. On a track's first frame they get the
+    mean of the others.
     """
     missing = ~(np.abs(landmarks_px) < FARTHEST_PX)
     if not missing.any():
         return landmarks_px
     if last_px is None:
-        middle = np.ma.masked_array(landmarks_px, missing).mean(0).filled(0.0)
-        last_px = np.broadcast_to(middle, landmarks_px.shape)
+        last_px = np.ma.masked_array(landmarks_px, missing).mean(-2, keepdims=True).filled(0.0)
     return np.where(missing, last_px, landmarks_px)
 
 

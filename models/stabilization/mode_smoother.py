@@ -25,7 +25,13 @@ import numpy as np
 import numpy.typing as npt
 
 from models.face_size import size_of_moments_px
-from models.stabilization.landmark_guards import FARTHEST_PX, fill_missing, is_jump
+from models.stabilization.landmark_guards import (
+    FARTHEST_PX,
+    SIZE_RATE,
+    SMALLEST_SIZE_PX,
+    fill_missing,
+    is_jump,
+)
 from models.stabilization.lid_motion import give_back_lids, lid_noise
 from models.stabilization.mode_passes import Moments, smooth_modes, smooth_speeds
 from schemas.landmarks import LANDMARK_COUNT
@@ -37,8 +43,6 @@ LOOKAHEAD: Final = 70
 _WINDOW_REACH: Final = 3.0
 #: Frames of the past that are kept for that window, whatever the frame rate.
 _PAST_FRAMES: Final = 60
-_SIZE_RATE: Final = 0.05
-_SMALLEST_SIZE_PX: Final = 1e-3
 
 Array = npt.NDArray[np.float64]
 
@@ -122,9 +126,9 @@ class ModeSmoother:
         x, y = np.add.reduce(landmarks_px, axis=0).tolist()
         self._last = landmarks_px
         self._last_size_px = size_of_moments_px(square, x, y, LANDMARK_COUNT)
-        size = max(self._last_size_px, _SMALLEST_SIZE_PX)
+        size = max(self._last_size_px, SMALLEST_SIZE_PX)
         before = size if self._size_px is None else self._size_px
-        self._size_px = before + _SIZE_RATE * (size - before)
+        self._size_px = before + SIZE_RATE * (size - before)
         self._seconds.append(seconds)
         self._sizes.append(self._size_px)
         self._new.append(landmarks_px)
@@ -139,38 +143,18 @@ class ModeSmoother:
         return settled
 
     def _settle(self, count: int) -> list[Array]:
-        new = (
-            np.reshape(self._new, (len(self._new), 2 * LANDMARK_COUNT))
-            @ self.parameters.eigenvectors
-        )
-        modes = np.concatenate([self._modes, new])
+        new = np.reshape(self._new, (len(self._new), 2 * LANDMARK_COUNT))
+        modes = np.concatenate([self._modes, new @ self.parameters.eigenvectors])
         self._new.clear()
-        smooth, self._past = _smooth(
-            modes,
-            np.array(self._seconds),
-            np.array(self._sizes),
-            self.parameters,
-            self._past,
-            count,
-        )
+        seconds, sizes = np.array(self._seconds), np.array(self._sizes)
+        smooth, self._past = _smooth(modes, seconds, sizes, self.parameters, self._past, count)
         back = self.parameters.eigenvectors.T
         landmarks = (smooth @ back).reshape(count, LANDMARK_COUNT, 2)
         seen = (modes[:count] @ back).reshape(landmarks.shape)
-        sizes = np.array(self._sizes[:count])
-        give_back_lids(landmarks, seen, self._lid_noise * sizes / 100.0)
+        give_back_lids(landmarks, seen, self._lid_noise * sizes[:count] / 100.0)
         self._modes = modes[count:].copy()  # not a view, which would keep and pickle all
-        for held in (self._seconds, self._sizes):
-            del held[:count]
+        del self._seconds[:count], self._sizes[:count]
         return list(landmarks)
-
-
-def smooth_track(landmarks_px: Array, seconds: Array, parameters: SmootherParameters) -> Array:
-    """A whole track at once, (T, 68, 2) and (T,), without a bound on memory."""
-    smoother = ModeSmoother(parameters, chunk=len(landmarks_px) + 1, lookahead=0)
-    settled: list[Array] = []
-    for at, frame in zip(seconds.tolist(), landmarks_px, strict=True):
-        settled += smoother.push(at, frame)
-    return np.stack([*settled, *smoother.flush()])
 
 
 def _smooth(

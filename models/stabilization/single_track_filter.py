@@ -13,14 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from models.face_size import face_size_px
-from models.stabilization.bayesian_filter import (
-    JUMP_DISTANCE2,
-    SIZE_RATE,
-    SMALLEST_SIZE_PX,
-    BayesianFilter,
-)
+from models.stabilization.bayesian_filter import JUMP_DISTANCE2, BayesianFilter
 from models.stabilization.filter_parameters import FilterParameters
-from models.stabilization.landmark_guards import FARTHEST_PX
+from models.stabilization.landmark_guards import FARTHEST_PX, SIZE_RATE, SMALLEST_SIZE_PX
 from schemas.landmarks import LANDMARK_COUNT
 
 Array = npt.NDArray[np.float64]
@@ -55,19 +50,9 @@ class SingleTrackFilter(BayesianFilter):
         if not np.vdot(z, z) < FARTHEST_PX**2:
             return None
         theta, work = self.parameters, self._work
-        mean, spread, past, size2 = (
-            self._mean[0],
-            self._spread[0],
-            self._past.item(),
-            self._size2.item(),
-        )
-        seen, innovation, squares, total, log = (
-            work.seen,
-            work.innovation,
-            work.squares,
-            work.total,
-            work.log,
-        )
+        mean, spread = self._mean[0], self._spread[0]
+        past, size2 = self._past.item(), self._size2.item()
+        seen, innovation, squares, total, log = work.buffers
         np.dot(z, work.analysis, out=seen)
         np.subtract(seen[:_MODES], mean, out=innovation)
         middle_x, middle_y = seen[_MODES:].tolist()
@@ -122,6 +107,9 @@ class _Work:
         self.variances = np.stack([theta.prior.ravel(), np.tile(theta.noise, components)])
         self.log_weights = np.log(theta.weights).tolist()
         self.ones = np.ones(_MODES)
-        self.seen = np.empty(_MODES + 2)
-        self.innovation, self.squares = np.empty((2, _MODES))
-        self.total, self.log = np.empty((2, components, _MODES))
+        #: Modes and middle, innovation, its squares, covariances T_k, their logarithms.
+        self.buffers: tuple[Array, ...] = (
+            np.empty(_MODES + 2),
+            *np.empty((2, _MODES)),
+            *np.empty((2, components, _MODES)),
+        )

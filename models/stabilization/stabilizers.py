@@ -38,6 +38,16 @@ class Stabilizer(Protocol):
         """Ends the track: the delayed frames, oldest first."""
 
 
+def stabilize_track(
+    stabilizer: Stabilizer, seconds: npt.NDArray[np.float64], landmarks_px: Landmarks
+) -> Landmarks:
+    """A whole track, (T, 68, 2) px at (T,) seconds, through a new stabilizer: (T, 68, 2)."""
+    final: list[Landmarks] = []
+    for at, frame in zip(seconds.tolist(), landmarks_px, strict=True):
+        final += stabilizer.push(at, frame)
+    return np.stack([*final, *stabilizer.flush()])
+
+
 class PassThrough:
     """Returns every frame unchanged."""
 
@@ -177,23 +187,15 @@ class StaOffline:
         return settled
 
     def _settle(self, count: int) -> list[Landmarks]:
-        theta, covariance = self._forward.parameters, self._forward.covariance
-        backward = _one_track(theta, covariance)
+        backward = _one_track(self._forward.parameters, self._forward.covariance)
         back = [backward.step(raw[None])[0] for raw, _ in reversed(self._held)][::-1]
-        settled = [
-            (there + back_again) / 2
-            for (_, there), back_again in zip(self._held[:count], back[:count], strict=True)
-        ]
+        settled = [(self._held[i][1] + back[i]) / 2 for i in range(count)]
         del self._held[:count]
         return settled
 
 
-def _one_euro(fitted: StabilizerWeights) -> Stabilizer:
-    return OneEuro(**fitted.baselines["One-Euro"])
-
-
 _FITTED: Final[dict[str, Callable[[StabilizerWeights], Stabilizer]]] = {
-    "one-euro": _one_euro,
+    "one-euro": lambda fitted: OneEuro(**fitted.baselines["One-Euro"]),
     "rts": lambda fitted: ModeSmoother(fitted.smoother),
     "sta": lambda fitted: Sta(fitted.filter, fitted.covariance),
     "sta-offline": lambda fitted: StaOffline(fitted.filter, fitted.covariance),

@@ -10,9 +10,9 @@ import functools
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import numpy as np
 import safetensors
@@ -29,13 +29,8 @@ _FORMAT: Final = "facetracks stabilizer weights 2"
 #: Without `filter.jitter`.
 _FORMER_FORMAT: Final = "facetracks stabilizer weights 1"
 _FILTER: Final = ("gamma", "weights", "prior", "noise", "jitter")
-_SMOOTHER: Final = (
-    "first_agility",
-    "rest_agility",
-    "agility_gain",
-    "rest_speed2",
-    "window_seconds",
-)
+_SMOOTHER: Final = tuple(f.name for f in fields(SmootherParameters)[2:])  # no arrays
+_WORDS: Final = ("covariance", "stabilizer", "licence", "training")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +71,7 @@ def save_stabilizer_weights(path: Path, fitted: StabilizerWeights) -> None:
     words = {
         "format": _FORMAT,
         "baselines": {name: dict(values) for name, values in fitted.baselines.items()},
-        "covariance": fitted.covariance,
-        "stabilizer": fitted.stabilizer,
-        "licence": fitted.licence,
-        "training": fitted.training,
+        **{name: getattr(fitted, name) for name in _WORDS},
     }
     packed = safetensors.numpy.save(
         {name: np.ascontiguousarray(value) for name, value in tensors.items()},
@@ -111,6 +103,10 @@ def _load(path: Path, modified_ns: int) -> StabilizerWeights:
                     f"{words.get('format')!r}, expected {_FORMAT!r}"
                 )
             get: Any = file.get_tensor
+            if words["covariance"] not in get_args(Covariance):
+                raise ValueError(
+                    f"covariance: got {words['covariance']!r}, expected diagonal or full"
+                )
             # The orthonormal matrix nearest to the rounded one.
             left, _, right = np.linalg.svd(get("eigenvectors").astype(np.float64))
             basis = np.ascontiguousarray(left @ right)
@@ -123,19 +119,8 @@ def _load(path: Path, modified_ns: int) -> StabilizerWeights:
             filter=FilterParameters(basis, gamma, **values),
             smoother=SmootherParameters(basis, jitter, **numbers),
             baselines=words["baselines"],
-            covariance=_covariance(words["covariance"]),
-            stabilizer=words["stabilizer"],
-            licence=words["licence"],
-            training=words["training"],
+            **{name: words[name] for name in _WORDS},
             sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
         )
     except (safetensors.SafetensorError, OSError, KeyError, ValueError, IndexError) as error:
         raise WeightsError(f"{path}: not readable stabilizer weights: {error}") from error
-
-
-def _covariance(word: str) -> Covariance:
-    if word == "diagonal":
-        return "diagonal"
-    if word == "full":
-        return "full"
-    raise ValueError(f"covariance: got {word!r}, expected diagonal or full")

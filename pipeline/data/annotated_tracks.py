@@ -9,10 +9,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from models.stabilization.fitting.metrics import score_tracks
-from models.stabilization.fitting.rest import resting, score_rest
+from models.stabilization.fitting.metrics import resting, score_rest, score_tracks
 from models.stabilization.fitting.track_batch import TrackBatch
-from models.stabilization.stabilizers import Stabilizer
+from models.stabilization.stabilizers import Stabilizer, stabilize_track
 from models.synthesis.motion_tracks import MotionTrack
 from pipeline.arrow_tables import landmark_rows
 from schemas.errors import UsageError
@@ -68,7 +67,7 @@ def rest_table(output: Path, kinds: Mapping[str, Callable[[], Stabilizer]]) -> s
         if enough:
             shown += f" {before.jitter_percent:6.3f}"
         for kind, new in kinds.items():
-            steady = _run(new(), seconds, raw)
+            steady = stabilize_track(new(), seconds, raw)
             tracks[kind].append(MotionTrack(name, fps, raw, steady).part(0, _LAG_FRAMES))
             if enough:
                 after = score_rest(steady, rests)
@@ -91,13 +90,6 @@ def rest_table(output: Path, kinds: Mapping[str, Callable[[], Stabilizer]]) -> s
     lags = [_lag(tracks[kind]) for kind in kinds]
     lines.append(f"{'lag, frames':55}" + "".join(f" {lag:+11.3f}" for lag in lags))
     return "\n".join(lines)
-
-
-def _run(stabilizer: Stabilizer, seconds: Array, raw: Array) -> Array:
-    settled: list[Array] = []
-    for at, frame in zip(seconds.tolist(), raw, strict=True):
-        settled += stabilizer.push(at, frame)
-    return np.stack([*settled, *stabilizer.flush()])
 
 
 def _lag(tracks: list[MotionTrack]) -> float:

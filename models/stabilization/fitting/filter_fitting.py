@@ -105,8 +105,7 @@ def fit_by_gradient(
         report: called with the number of each step and its loss.
     """
     began = time.process_time()
-    loss_of = StabilizerLoss(batch, weights)
-    loss_of.rotate(start.eigenvectors)
+    loss_of = StabilizerLoss(batch, weights, start.eigenvectors)
     recursion = _RECURSIONS[covariance](batch, start)
     gradient = np.empty((*batch.truth.shape[:2], len(start.eigenvectors)))
     packed = torch.from_numpy(_pack(start))
@@ -114,7 +113,7 @@ def fit_by_gradient(
     best, best_loss = packed.numpy().copy(), float("inf")
     for step in range(steps + 1):
         theta = _unpack(packed.numpy(), start)
-        loss = loss_of.with_gradient(recursion.run(theta), gradient)
+        loss = loss_of(recursion.run(theta), gradient)
         if loss < best_loss:
             best, best_loss = packed.numpy().copy(), loss
         if report is not None:
@@ -141,8 +140,7 @@ def fit_by_nelder_mead(
     loss as `fit_by_gradient`.
     """
     began = time.process_time()
-    loss_of = StabilizerLoss(batch, weights)
-    loss_of.rotate(start.eigenvectors)
+    loss_of = StabilizerLoss(batch, weights, start.eigenvectors)
     recursion = FilterRecursion(batch, start)
     best, best_loss, evaluations = _pack(start), float("inf"), 0
 

@@ -43,12 +43,14 @@ class StabilizerLoss:
     Args:
         batch: the tracks.
         weights: the lambdas; `midpoint` may be infinite (Eq. 15).
+        basis: (136, 136), orthonormal columns; landmarks are in it then. The loss is the same.
     """
 
     def __init__(
         self,
         batch: TrackBatch,
         weights: LossWeights = LossWeights(),
+        basis: Array | None = None,
     ) -> None:
         self.weights = weights
         lengths = batch.lengths.tolist()
@@ -61,22 +63,19 @@ class StabilizerLoss:
         self._inner = self._later - len(batch)  # t >= 2 of which t + 1 is there
         self._pseudo_inverses = [_pseudo_inverse(truth) for truth in self._truths]
         self._counts = _counts(batch, weights.evenness)
+        if basis is not None:
+            self._truths = [truth @ basis for truth in self._truths]
+            self._pseudo_inverses = [inverse @ basis for inverse in self._pseudo_inverses]
 
-    def rotate(self, basis: Array) -> None:
-        """From now on takes (B, T, 136) in this orthonormal basis; the loss is the same."""
-        self._truths = [truth @ basis for truth in self._truths]
-        self._pseudo_inverses = [inverse @ basis for inverse in self._pseudo_inverses]
+    def __call__(self, stabilized: Array, gradient: Array | None = None) -> float:
+        """The loss of (B, T, 136) or (B, T, 68, 2) landmarks.
 
-    def __call__(self, stabilized: Array) -> float:
-        """The loss of (B, T, 136) or (B, T, 68, 2) landmarks."""
-        return self._add_up(stabilized, None)
-
-    def with_gradient(self, stabilized: Array, gradient: Array) -> float:
-        """The loss of (B, T, 136), and into `gradient`, of that shape, its derivative."""
-        gradient[...] = 0.0
-        return self._add_up(stabilized, gradient)
-
-    def _add_up(self, stabilized: Array, gradient: Array | None) -> float:
+        Args:
+            stabilized: the landmarks.
+            gradient: (B, T, 136), is set to the derivative of the loss.
+        """
+        if gradient is not None:
+            gradient[...] = 0.0
         total = 0.0
         for track, truth in enumerate(self._truths):
             x = stabilized[track, : len(truth)].reshape(truth.shape)

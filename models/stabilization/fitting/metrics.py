@@ -1,4 +1,13 @@
-"""Metrics of stabilized tracks: error, stability, lag (FHR, "Ablation Study")."""
+"""Metrics of stabilized tracks: error, stability, lag (FHR, "Ablation Study"); jitter at rest.
+
+Jitter at rest needs no ground truth. A landmark rests where its track, averaged over half a
+second, hardly moves. There,
+
+    step    |x_t - x_{t-1}|               what is left of motion, drift and jitter
+    jitter  |x_{t+1} - 2 x_t + x_{t-1}|   how much the step changes: steady motion cancels
+
+Both are means over landmarks and frames, in percent of the face's size.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +16,18 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from scipy.ndimage import uniform_filter1d
 
+from models.face_size import face_size_px
+from models.landmarks.metrics import interocular_px
 from models.stabilization.fitting.track_batch import TrackBatch
-from schemas.landmarks import OUTER_EYE_CORNERS
 
 #: What a percent of NRMSE above the limit costs, in percent of stability. No filter gains as
 #: much stability by it, so the limit holds.
 _STRICTNESS: Final = 100.0
+_REST_WINDOW_SECONDS: Final = 0.5
+#: Speed of the averaged landmark, percent of the face's size a second, that still is rest.
+_REST_PERCENT: Final = 4.0
 
 Array = npt.NDArray[np.float64]
 
@@ -70,7 +84,7 @@ class TuningCost:
 
 def score_tracks(batch: TrackBatch, stabilized: Array) -> StabilityScores:
     """Scores of (B, T, 68, 2) stabilized tracks, in the units of the batch."""
-    eyes, valid = _eye_distance(batch), batch.frames
+    eyes, valid = interocular_px(batch.truth), batch.frames
     off = stabilized - batch.truth
     change = np.linalg.norm(np.diff(off, axis=1), axis=-1).mean(-1) / eyes[:, 1:]
     bend = np.diff(off, n=2, axis=1)
@@ -93,15 +107,39 @@ def _at_most(values: Array) -> float:
 
 def _nrmse_by_track(batch: TrackBatch, stabilized: Array) -> Array:
     error = np.linalg.norm(stabilized - batch.truth, axis=-1).mean(-1)
-    return _percent(error / _eye_distance(batch), batch.frames)
-
-
-def _eye_distance(batch: TrackBatch) -> Array:
-    """(B, T): of the true outer eye corners."""
-    right, left = OUTER_EYE_CORNERS
-    return np.asarray(np.linalg.norm(batch.truth[:, :, right] - batch.truth[:, :, left], axis=-1))
+    return _percent(error / interocular_px(batch.truth), batch.frames)
 
 
 def _percent(values: Array, valid: npt.NDArray[np.bool_]) -> Array:
     """(B,): 100 times the mean of each track's (B, T) values."""
     return np.asarray(100 * (values * valid).sum(1) / valid.sum(1))
+
+
+@dataclass(frozen=True, slots=True)
+class RestScores:
+    """Means of a track at rest; `landmark_frames` is how many landmarks of frames they are of."""
+
+    landmark_frames: int
+    step_percent: float
+    jitter_percent: float
+
+
+def resting(raw_px: Array, fps: float) -> npt.NDArray[np.bool_]:
+    """(T - 2, 68): whether a landmark rests around each inner frame of a (T, 68, 2) track."""
+    window = 2 * round(_REST_WINDOW_SECONDS * fps / 2) + 1
+    average = uniform_filter1d(raw_px, window, axis=0, mode="nearest")
+    speed = np.linalg.norm(np.diff(average, axis=0), axis=-1) * fps
+    rests = speed < _REST_PERCENT / 100 * face_size_px(raw_px).mean()
+    return np.asarray(rests[1:] & rests[:-1])
+
+
+def score_rest(track_px: Array, rests: npt.NDArray[np.bool_]) -> RestScores:
+    """Scores of a (T, 68, 2) track where `rests`, (T - 2, 68); NaN where nothing does."""
+    percent = 100 / face_size_px(track_px).mean()
+    steps = np.diff(track_px, axis=0)
+    step = np.linalg.norm(steps[1:], axis=-1)[rests] * percent
+    jitter = np.linalg.norm(np.diff(steps, axis=0), axis=-1)[rests] * percent
+    count = int(rests.sum())
+    if not count:
+        return RestScores(0, float("nan"), float("nan"))
+    return RestScores(count, float(step.mean()), float(jitter.mean()))

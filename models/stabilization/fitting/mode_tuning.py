@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from models.stabilization.fitting.track_batch import TrackBatch
-from models.stabilization.mode_smoother import SmootherParameters, smooth_track
-from models.stabilization.stabilizers import Stabilizer
+from models.stabilization.mode_smoother import ModeSmoother, SmootherParameters
+from models.stabilization.stabilizers import Stabilizer, stabilize_track
 
 Array = npt.NDArray[np.float64]
 
@@ -22,23 +22,17 @@ _LEAST_JITTER: Final = 1e-6
 
 
 def run_mode_smoother(batch: TrackBatch, parameters: SmootherParameters) -> Array:
-    """(B, T, 68, 2): whole tracks through the smoother; the padding stays as it is."""
-    smooth = batch.raw.copy()
-    for track, (length, fps) in enumerate(zip(batch.lengths, batch.fps, strict=True)):
-        seconds = np.arange(length) / fps
-        smooth[track, :length] = smooth_track(batch.raw[track, :length], seconds, parameters)
-        smooth[track, length:] = smooth[track, length - 1]
-    return smooth
+    """(B, T, 68, 2): each track as a whole through the smoother; the padding stays as it is."""
+    frames = batch.raw.shape[1]
+    return run_stabilizer(batch, lambda: ModeSmoother(parameters, chunk=frames + 1, lookahead=0))
 
 
 def run_stabilizer(batch: TrackBatch, new: Callable[[], Stabilizer]) -> Array:
-    """(B, T, 68, 2): the tracks, one after the other, each through a stabilizer of its own."""
+    """(B, T, 68, 2): each track through a stabilizer of its own; the padding stays as it is."""
     steadied = batch.raw.copy()
     for track, (length, fps) in enumerate(zip(batch.lengths, batch.fps, strict=True)):
-        steady, settled = new(), []
-        for i, frame in enumerate(batch.raw[track, :length]):
-            settled += steady.push(i / fps, frame)
-        steadied[track, :length] = [*settled, *steady.flush()]
+        raw, seconds = batch.raw[track, :length], np.arange(length) / fps
+        steadied[track, :length] = stabilize_track(new(), seconds, raw)
     return steadied
 
 

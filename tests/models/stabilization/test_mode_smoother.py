@@ -7,15 +7,19 @@ from stabilizer_cases import make_face, make_smoother, make_track
 from models.stabilization.fitting.metrics import score_tracks
 from models.stabilization.fitting.track_batch import TrackBatch
 from models.stabilization.mode_passes import smooth_modes
-from models.stabilization.mode_smoother import ModeSmoother, SmootherParameters, smooth_track
+from models.stabilization.mode_smoother import ModeSmoother, SmootherParameters
+from models.stabilization.stabilizers import stabilize_track
 from models.synthesis.motion_tracks import MotionTrack
 
 
-def streamed(smoother, seconds, track):
-    settled = []
-    for at, frame in zip(seconds, track, strict=True):
-        settled += smoother.push(float(at), frame)
-    return np.array([*settled, *smoother.flush()])
+def smooth_bounded(track, seconds):
+    return stabilize_track(ModeSmoother(make_smoother()), seconds, track)
+
+
+def smooth_whole(track, seconds, parameters):
+    """A track at once, without a bound on memory."""
+    smoother = ModeSmoother(parameters, chunk=len(track) + 1, lookahead=0)
+    return stabilize_track(smoother, seconds, track)
 
 
 def test_both_passes_are_the_posterior_of_the_whole_model():
@@ -49,8 +53,8 @@ def test_bounded_memory_changes_less_than_a_hundredth_of_a_pixel(fps, liveliness
     z += liveliness * (track.truth_px - make_face(400.0))
     seconds = np.arange(len(z)) / fps
     parameters = make_smoother()
-    whole = smooth_track(z, seconds, parameters)
-    assert np.abs(streamed(ModeSmoother(parameters), seconds, z) - whole).max() < 0.01
+    whole = smooth_whole(z, seconds, parameters)
+    assert np.abs(stabilize_track(ModeSmoother(parameters), seconds, z) - whole).max() < 0.01
 
 
 def test_its_state_is_small_and_travels():
@@ -64,13 +68,13 @@ def test_its_state_is_small_and_travels():
             smoother = pickle.loads(state)
     settled += smoother.flush()
     assert max(sizes) < 400_000
-    assert np.array_equal(settled, streamed(ModeSmoother(make_smoother()), seconds, track))
+    assert np.array_equal(settled, smooth_bounded(track, seconds))
 
 
 def test_still_faces_lose_their_jitter_and_moving_ones_do_not_lag():
     track = make_track(150, noise=0.6)
     parameters = SmootherParameters(np.eye(136), np.full(136, 0.36))
-    steady = smooth_track(track.raw_px, np.arange(150) / 25, parameters)
+    steady = smooth_whole(track.raw_px, np.arange(150) / 25, parameters)
     still = slice(5, 70)
 
     def jitter(x):
@@ -86,31 +90,29 @@ def test_still_faces_lose_their_jitter_and_moving_ones_do_not_lag():
 
 def test_faces_of_any_size_are_smoothed_alike():
     track, seconds = make_track(50, noise=1.0).raw_px, np.arange(50) / 25
-    plain = smooth_track(track, seconds, make_smoother())
-    large = smooth_track(track * 7 + 1000, seconds, make_smoother())
+    plain = smooth_whole(track, seconds, make_smoother())
+    large = smooth_whole(track * 7 + 1000, seconds, make_smoother())
     assert (large - 1000) / 7 == pytest.approx(plain, abs=1e-6)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 99, 100, 101, 131])
 def test_as_many_come_out_as_went_in(count):
     track = np.repeat(make_face()[None], count, 0)
-    assert streamed(ModeSmoother(make_smoother()), np.arange(count) / 25, track) == pytest.approx(
-        track
-    )
+    assert smooth_bounded(track, np.arange(count) / 25) == pytest.approx(track)
 
 
 def test_a_jump_ends_one_track_and_starts_another():
     one, two = make_track(20, seed=1).raw_px, make_track(20, seed=2).raw_px + 900.0
-    seconds, smoother = np.arange(40) / 25, ModeSmoother(make_smoother())
-    got = streamed(smoother, seconds, np.concatenate([one, two]))
-    assert got[:20] == pytest.approx(streamed(ModeSmoother(make_smoother()), seconds[:20], one))
-    assert got[20:] == pytest.approx(streamed(ModeSmoother(make_smoother()), seconds[20:], two))
-    assert np.array_equal(got, smooth_track(np.concatenate([one, two]), seconds, make_smoother()))
+    seconds = np.arange(40) / 25
+    got = smooth_bounded(np.concatenate([one, two]), seconds)
+    assert got[:20] == pytest.approx(smooth_bounded(one, seconds[:20]))
+    assert got[20:] == pytest.approx(smooth_bounded(two, seconds[20:]))
+    assert np.array_equal(got, smooth_whole(np.concatenate([one, two]), seconds, make_smoother()))
 
 
 def test_times_that_stand_still_or_go_back_are_finite():
     track = make_track(20).raw_px
-    got = streamed(ModeSmoother(make_smoother()), np.array([0.0, 0.0, 5.0, 4.0] * 5), track)
+    got = smooth_bounded(track, np.array([0.0, 0.0, 5.0, 4.0] * 5))
     assert np.isfinite(got).all()
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from stabilizer_cases import make_face
 
-from models.stabilization.fitting.rest import resting, score_rest
+from models.stabilization.fitting.metrics import resting, score_rest
 
 
 def test_what_moves_does_not_rest():

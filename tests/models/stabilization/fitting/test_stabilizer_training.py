@@ -40,8 +40,7 @@ def test_the_recursion_is_the_filter(batch, components, covariance):
 def test_the_gradient_is_that_of_the_loss(batch, covariance):
     """Of every kind of parameter, against central differences."""
     start = start_from(batch)
-    loss_of = StabilizerLoss(batch)
-    loss_of.rotate(start.eigenvectors)
+    loss_of = StabilizerLoss(batch, basis=start.eigenvectors)
     recursion = _RECURSIONS[covariance](batch, start)
 
     def loss(packed):
@@ -49,7 +48,7 @@ def test_the_gradient_is_that_of_the_loss(batch, covariance):
 
     packed, gradient = _pack(start), np.empty((len(batch), 24, 136))
     theta = _unpack(packed, start)
-    loss_of.with_gradient(recursion.run(theta), gradient)
+    loss_of(recursion.run(theta), gradient)
     got = _pull_back(packed, theta, recursion.pull_back(theta, gradient))
     for number in (0, 1, 2, 3, 50, 3 + 136, 3 + 2 * 136 + 7):
         step = np.zeros_like(packed)
