@@ -16,7 +16,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError  # torch.load(weights_only=True) raises it
 from typing import Any, Final
 
 import numpy as np
@@ -24,12 +23,11 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional
 
-from models.atomic_write import atomic_write
+from models.checkpoints import opened_checkpoint, save_checkpoint, update_average
 from models.detection.box_decoding import BASE_STRIDES, LOG_SIZE_LIMIT, cell_centres
 from models.detection.network import DetectorNetwork
 from models.detection.training.canvases import Canvas, ImagePool, draw_canvas
 from models.detection.weights_file import DetectorConfig
-from schemas.errors import WeightsError
 
 #: Face sizes (square root of the box's area, px) assigned to each level; they overlap.
 _LEVEL_SIZES_PX: Final = ((0.0, 40.0), (28.0, 84.0), (60.0, 180.0), (130.0, math.inf))
@@ -212,9 +210,7 @@ class DetectorTrainer:
             {"params": [p for p in self.network.parameters() if p.ndim <= 1], "weight_decay": 0.0},
         ]
         self.optimizer = torch.optim.AdamW(
-            groups,
-            lr=settings.learning_rate,
-            weight_decay=settings.weight_decay,
+            groups, lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
         self.step_number = 0
         self.seconds_spent = 0.0
@@ -240,7 +236,8 @@ class DetectorTrainer:
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 10.0)
         self.optimizer.step()
         self.step_number += 1
-        self._update_average()
+        decay = min(settings.average_decay, (1 + self.step_number) / (10 + self.step_number))
+        update_average(self.average, self.network, decay)
         return losses
 
     def draw(self) -> list[Canvas]:
@@ -252,16 +249,6 @@ class DetectorTrainer:
             size_px, count = settings.large_canvas_px, settings.large_batch_size
         return [draw_canvas(self.pools, self.weights, size_px, rng) for _ in range(count)]
 
-    @torch.no_grad()
-    def _update_average(self) -> None:
-        decay = min(self.settings.average_decay, (1 + self.step_number) / (10 + self.step_number))
-        current = self.network.state_dict()
-        for name, mean in self.average.state_dict().items():
-            if mean.is_floating_point():
-                mean.lerp_(current[name], 1 - decay)
-            else:
-                mean.copy_(current[name])
-
     def save(self, path: Path) -> None:
         """Writes a checkpoint atomically."""
         state = {
@@ -271,8 +258,7 @@ class DetectorTrainer:
             "step_number": self.step_number,
             "seconds_spent": self.seconds_spent,
         }
-        with atomic_write(path) as temporary:
-            torch.save(state, temporary)
+        save_checkpoint(path, state)
 
     def load(self, path: Path) -> None:
         """Resumes from a file of `save`.
@@ -280,21 +266,9 @@ class DetectorTrainer:
         Raises:
             WeightsError: the file is missing, damaged, or of another run.
         """
-        if not path.is_file():
-            raise WeightsError(f"no checkpoint to go on from at {path}")
-        try:
-            state: dict[str, Any] = torch.load(path, weights_only=True)
+        with opened_checkpoint(path) as state:
             self.network.load_state_dict(state["network"])
             self.average.load_state_dict(state["average"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.step_number = int(state["step_number"])
             self.seconds_spent = float(state["seconds_spent"])
-        except (
-            UnpicklingError,
-            RuntimeError,
-            LookupError,
-            ValueError,
-            TypeError,
-            OSError,
-        ) as error:
-            raise WeightsError(f"{path} is not a checkpoint of this network: {error}") from error

@@ -7,7 +7,6 @@ validation errors so far, so a resumed run gives the same result as an uninterru
 from __future__ import annotations
 
 import copy
-import pickle
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from models.atomic_write import atomic_write
+from models.checkpoints import opened_checkpoint, save_checkpoint, update_average
 from models.crops import image_to_crop, square_affine
 from models.landmarks.card import LandmarkCard
 from models.landmarks.datasets.labelled_face import LabelledFace
@@ -29,7 +28,6 @@ from models.landmarks.torch_model import TorchLandmarkModel
 from models.landmarks.training.batches import BatchLoader, BatchSettings, WindowBatches
 from models.landmarks.training.losses import landmark_loss
 from models.landmarks.training.recipes import MODERN, Recipe
-from schemas.errors import WeightsError
 
 #: The recipe of checkpoints that do not name theirs.
 _EARLIER_RECIPE: Final = MODERN.name
@@ -167,19 +165,12 @@ class LandmarkTrainer:
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.gradient_limit)
         self._optimizer.step()
-        self._update_average(step)
+        decay = min(self.recipe.average_decay, (1 + step) / (10 + step))
+        update_average(self.average, self.network, decay)
         return loss.detach()
 
     def _normalized(self, crops: Tensor) -> Tensor:
         return (crops.permute(0, 1, 4, 2, 3).to(torch.float32) - self._mean) / self._std  # BTCHW
-
-    @torch.no_grad()
-    def _update_average(self, step: int) -> None:
-        decay = min(self.recipe.average_decay, (1 + step) / (10 + step))
-        ours, theirs = self.average.state_dict(), self.network.state_dict()
-        for name, tensor in ours.items():
-            if tensor.is_floating_point():
-                tensor.lerp_(theirs[name], 1 - decay)
 
     def save_checkpoint(self, path: Path, **extra: float) -> None:
         """Writes everything that resuming needs, atomically; `extra` are figures to keep."""
@@ -192,8 +183,7 @@ class LandmarkTrainer:
             "validation_errors": self.validation_errors,
             "extra": dict(extra),
         }
-        with atomic_write(path) as temporary:
-            torch.save(state, temporary)
+        save_checkpoint(path, state)
 
     def load_checkpoint(self, path: Path) -> dict[str, float]:
         """Goes on from a checkpoint; returns the figures that were kept with it.
@@ -201,8 +191,7 @@ class LandmarkTrainer:
         Raises:
             WeightsError: the file is not a checkpoint of such a run.
         """
-        try:
-            state = torch.load(path, map_location=self._device, weights_only=True)
+        with opened_checkpoint(path, self._device) as state:
             recipe = state.get("recipe", _EARLIER_RECIPE)
             if recipe != self.recipe.name:
                 raise ValueError(f"its recipe is {recipe}, this one's {self.recipe.name}")
@@ -212,16 +201,6 @@ class LandmarkTrainer:
             self.epoch = int(state["epoch"])
             self.validation_errors = [float(e) for e in state.get("validation_errors", [])]
             return {str(name): float(value) for name, value in state["extra"].items()}
-        except (
-            OSError,
-            EOFError,
-            RuntimeError,
-            KeyError,
-            TypeError,
-            ValueError,
-            pickle.UnpicklingError,
-        ) as error:
-            raise WeightsError(f"{path}: not a checkpoint of this training: {error}") from error
 
 
 def _new_network(card: LandmarkCard, recipe: Recipe) -> LandmarkNetwork:

@@ -35,7 +35,6 @@ def pool() -> list[LabelledImage]:
         images.append(
             LabelledImage(
                 image,
-                1.0,
                 np.array([[34, 30, 58, 62]], np.float32),
                 np.ones(1, np.float32),
                 np.zeros(1, np.float32),
@@ -174,11 +173,11 @@ def test_drawing_twice_draws_the_same():
 
 
 def test_a_broken_checkpoint_is_named(tmp_path):
-    with pytest.raises(WeightsError, match="no checkpoint to go on from"):
+    with pytest.raises(WeightsError, match=r"none\.pt: not a checkpoint of this training"):
         trainer().load(tmp_path / "none.pt")
     torch.save({"network": {}}, tmp_path / "other.pt")
-    with pytest.raises(WeightsError, match=r"other\.pt is not a checkpoint of this network"):
+    with pytest.raises(WeightsError, match=r"other\.pt: not a checkpoint of this training"):
         trainer().load(tmp_path / "other.pt")
     (tmp_path / "noise.pt").write_bytes(b"noise")
-    with pytest.raises(WeightsError, match=r"noise\.pt is not a checkpoint"):
+    with pytest.raises(WeightsError, match=r"noise\.pt: not a checkpoint of this training"):
         trainer().load(tmp_path / "noise.pt")
