@@ -24,11 +24,10 @@ from schemas.landmarks import LANDMARK_COUNT
 
 Points = npt.NDArray[np.float64]
 
-_UPPER_LIDS: Final = ((36, 37, 38, 39), (42, 43, 44, 45))
-_LOWER_LIDS: Final = ((36, 41, 40, 39), (42, 47, 46, 45))
+#: Upper and lower lid of the right eye, then of the left one; upper and lower inner lip.
+_LIDS: Final = ((36, 37, 38, 39), (36, 41, 40, 39), (42, 43, 44, 45), (42, 47, 46, 45))
+_INNER_LIPS: Final = ((60, 61, 62, 63, 64), (60, 67, 66, 65, 64))
 _EYES: Final = slice(36, 48)
-_UPPER_INNER_LIP: Final = (60, 61, 62, 63, 64)
-_LOWER_INNER_LIP: Final = (60, 67, 66, 65, 64)
 
 _LID_POINTS: Final = 13
 _LIP_POINTS: Final = 25
@@ -79,48 +78,28 @@ class ExpressionMesh:
 
     def __init__(self, landmarks_px: Points) -> None:
         self.landmarks_px = np.asarray(landmarks_px, np.float64)
-        left, top, right, bottom = _MARGIN_PX
-        low = np.floor(self.landmarks_px.min(0)).astype(int) - np.array([left, top])
-        high = np.ceil(self.landmarks_px.max(0)).astype(int) + np.array([right, bottom])
+        x0, y0 = np.floor(self.landmarks_px.min(0)).astype(int) - _MARGIN_PX[:2]
+        x1, y1 = np.ceil(self.landmarks_px.max(0)).astype(int) + _MARGIN_PX[2:]
         #: The mesh covers pixels [x0, x1) x [y0, y1); its border does not move.
-        self.region_xyxy_px = (int(low[0]), int(low[1]), int(high[0]), int(high[1]))
+        self.region_xyxy_px = (int(x0), int(y0), int(x1), int(y1))
 
-        lids = [
-            _arc(self.landmarks_px[list(arc)], _LID_POINTS)
-            for pair in zip(_UPPER_LIDS, _LOWER_LIDS, strict=True)
-            for arc in pair
-        ]
-        lips = [
-            _arc(self.landmarks_px[list(arc)], _LIP_POINTS)
-            for arc in (_UPPER_INNER_LIP, _LOWER_INNER_LIP)
-        ]
-        eyes = [
-            np.vstack([upper, lower[-2:0:-1]])
-            for upper, lower in zip(lids[::2], lids[1::2], strict=True)
-        ]
+        lids = [_arc(self.landmarks_px[list(arc)], _LID_POINTS) for arc in _LIDS]
+        lips = [_arc(self.landmarks_px[list(arc)], _LIP_POINTS) for arc in _INNER_LIPS]
+        holes = [np.vstack([upper, lower[-2:0:-1]]) for upper, lower in (lids[:2], lids[2:], lips)]
         #: (P, 2) the inner lips as photographed.
-        self.mouth_polygon_px = np.vstack([lips[0], lips[1][-2:0:-1]])
+        self.mouth_polygon_px = holes[-1]
 
         curves = np.vstack([*lids, *lips])
         self.vertices_px = _vertices(self.landmarks_px, curves, self.region_xyxy_px)
         self.triangles = Delaunay(self.vertices_px).simplices.astype(np.int32)
         self._fields = self._displacement_fields(lids)
         #: The vertices around each hole: right eye, left eye, mouth.
-        self.hole_contours = [
-            _nearest(self.vertices_px, polygon) for polygon in (*eyes, self.mouth_polygon_px)
-        ]
+        self.hole_contours = [_nearest(self.vertices_px, polygon) for polygon in holes]
 
     def move(self, pose: Pose) -> Points:
         """Where the pose's expression takes the vertices, (V, 2); the first 68 are landmarks."""
-        amounts = np.array(
-            [
-                max(pose.mouth_open, 0.0),
-                max(-pose.mouth_open, 0.0),
-                pose.mouth_narrow,
-                pose.brow_raise,
-                pose.blink,
-            ]
-        )
+        opening, closing = max(pose.mouth_open, 0.0), max(-pose.mouth_open, 0.0)
+        amounts = np.array([opening, closing, pose.mouth_narrow, pose.brow_raise, pose.blink])
         return self.vertices_px + np.tensordot(amounts, self._fields, 1)
 
     def _displacement_fields(self, lids: list[Points]) -> npt.NDArray[np.float64]:
@@ -191,13 +170,9 @@ def _vertices(landmarks: Points, curves: Points, region: tuple[int, int, int, in
     """Landmarks, then curve points, then a grid that keeps its distance, then the border."""
     border = _border(region, _GRID_SPACING_PX)
     x0, y0, x1, y1 = region
-    grid = np.stack(
-        np.meshgrid(
-            np.arange(x0 + _GRID_SPACING_PX, x1 - _GRID_SPACING_PX / 2, _GRID_SPACING_PX),
-            np.arange(y0 + _GRID_SPACING_PX, y1 - _GRID_SPACING_PX / 2, _GRID_SPACING_PX),
-        ),
-        -1,
-    ).reshape(-1, 2)
+    xs = np.arange(x0 + _GRID_SPACING_PX, x1 - _GRID_SPACING_PX / 2, _GRID_SPACING_PX)
+    ys = np.arange(y0 + _GRID_SPACING_PX, y1 - _GRID_SPACING_PX / 2, _GRID_SPACING_PX)
+    grid = np.stack(np.meshgrid(xs, ys), -1).reshape(-1, 2)
     chosen = landmarks
     for candidates, distance in ((curves, 0.3), (grid, 0.5 * _GRID_SPACING_PX), (border, 0.5)):
         gaps = np.linalg.norm(candidates[:, None] - chosen[None], axis=-1).min(1)

@@ -17,6 +17,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from models.crops import image_to_crop, sample_plane
+from models.landmarks.datasets.labelled_face import LabelledFace
+from models.synthesis.astronaut import ASTRONAUT_LANDMARKS_PX
 from models.synthesis.expression_mesh import ExpressionMesh
 from models.synthesis.face_motion import Pose
 
@@ -25,6 +28,7 @@ Points = npt.NDArray[np.float64]
 #: Canvas pixels a photograph pixel: expressions are drawn enlarged, then reduced.
 _CANVAS_SCALE: Final = 4
 _MOUTH_DARK_RGB: Final = (52, 20, 20)
+_PHOTOGRAPH_PX: Final = 512
 
 # The head in the photograph: an ellipse over hair and chin, the neck it turns on, and
 # depth (px towards the camera) as a dome with a nose.
@@ -69,7 +73,8 @@ class FaceAnimation:
     def landmarks(self, pose: Pose, size_px: int) -> Points:
         """(68, 2) float64: the landmarks in pixels of the frame of that pose."""
         places = self._mesh.move(pose)[: len(self._mesh.landmarks_px)]
-        return _apply(_camera(pose, size_px), head_map(places, pose))
+        linear, offset = _camera(pose, size_px)
+        return head_map(places, pose) @ linear.T + offset
 
     def render(self, pose: Pose, size_px: int) -> npt.NDArray[np.uint8]:
         """The frame of a pose, (size_px, size_px, 3) uint8 RGB."""
@@ -121,8 +126,7 @@ class FaceAnimation:
         hole = np.zeros((height, width, 1), np.float32)
         for contour in self._mesh.hole_contours:
             _cover(hole[..., 0], target[contour])
-        mixed: npt.NDArray[np.uint8] = (hole * self._behind + (1 - hole) * skin).astype(np.uint8)
-        return mixed
+        return np.asarray(hole * self._behind + (1 - hole) * skin, np.uint8)
 
     def _draw_behind(self) -> npt.NDArray[np.uint8]:
         """What the holes show: the eyeballs as photographed, teeth, and dark around them."""
@@ -135,10 +139,27 @@ class FaceAnimation:
         x1, y1 = polygon.max(0) + 14 * _CANVAS_SCALE
         around[int(y0) : int(y1), int(x0) : int(x1)] = 1
         dark = teeth * self._still + (1 - teeth) * np.array(_MOUTH_DARK_RGB, np.float32)
-        behind: npt.NDArray[np.uint8] = np.where(around[..., None] > 0, dark, self._still).astype(
-            np.uint8
-        )
-        return behind
+        return np.asarray(np.where(around[..., None] > 0, dark, self._still), np.uint8)
+
+
+def animate_still(face: LabelledFace) -> FaceAnimation:
+    """A labelled still as an animated photograph.
+
+    The still is turned, scaled and shifted so that its landmarks lie as the astronaut's do,
+    since the animation's head and camera are placed for that photograph.
+    """
+    landmarks = face.landmarks_px.astype(np.float64)
+    affine = similarity(ASTRONAUT_LANDMARKS_PX, landmarks)
+    photograph = sample_plane(face.load(), affine, _PHOTOGRAPH_PX, _PHOTOGRAPH_PX)
+    return FaceAnimation(photograph.astype(np.uint8), image_to_crop(landmarks, affine))
+
+
+def similarity(source: Points, target: Points) -> Points:
+    """(2, 3): the rotation, scale and shift that takes (N, 2) source nearest to target."""
+    a, b = source - source.mean(0), target - target.mean(0)
+    turn = (a[:, 0] + 1j * a[:, 1]).conj() @ (b[:, 0] + 1j * b[:, 1]) / (a**2).sum()
+    linear = np.array([[turn.real, -turn.imag], [turn.imag, turn.real]])
+    return np.column_stack([linear, target.mean(0) - linear @ source.mean(0)])
 
 
 def head_map(points_px: Points, pose: Pose) -> Points:
@@ -164,13 +185,9 @@ def _head_displacement(points: Points, pose: Pose) -> Points:
     depth = _bump(points, *_DOME) + _bump(points, *_NOSE)
     yaw, pitch, roll = np.deg2rad([-pose.yaw_deg, pose.pitch_deg, pose.roll_deg])
     x, y = np.moveaxis(points - _FACE_CENTRE_PX, -1, 0)
-    turned = np.stack(
-        [
-            x * np.cos(yaw) + depth * np.sin(yaw),
-            y * np.cos(pitch) + depth * np.sin(pitch),
-        ],
-        -1,
-    )
+    turned_x = x * np.cos(yaw) + depth * np.sin(yaw)
+    turned_y = y * np.cos(pitch) + depth * np.sin(pitch)
+    turned = np.stack([turned_x, turned_y], -1)
     c, s = pose.head_scale * np.cos(roll), pose.head_scale * np.sin(roll)
     about_neck = turned + _FACE_CENTRE_PX - _NECK_PX
     rolled = about_neck @ np.array([[c, -s], [s, c]]).T + _NECK_PX + pose.head_shift_xy_px
@@ -189,10 +206,6 @@ def _camera(pose: Pose, size_px: int) -> tuple[Points, Points]:
     linear = np.array([[c, -s], [s, c]])
     seen = _VIEW_CENTRE_PX + pose.camera_shift_xy_px
     return linear, np.full(2, (size_px - 1) / 2) - linear @ seen
-
-
-def _apply(camera: tuple[Points, Points], points: Points) -> Points:
-    return points @ camera[0].T + camera[1]
 
 
 @functools.cache

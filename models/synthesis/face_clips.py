@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final
 
@@ -132,14 +132,7 @@ def labelled_video_clips(
 def save_clip(path: Path, clip: FaceClip) -> None:
     """Writes a clip as .npz, to be read by `load_clip`."""
     with atomic_write(path) as temporary:
-        np.savez(
-            temporary,
-            name=np.array(clip.name),
-            fps=np.array(clip.fps),
-            truth_px=clip.truth_px,
-            crops=clip.crops,
-            affines=clip.affines,
-        )
+        np.savez(temporary, **{field.name: getattr(clip, field.name) for field in fields(clip)})
 
 
 def load_clip(path: Path) -> FaceClip:

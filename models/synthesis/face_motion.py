@@ -81,7 +81,7 @@ def pose_at(seconds: float) -> Pose:
     def sway(cycles: int, phase: float) -> float:
         return float(np.sin(2 * np.pi * (cycles * t / LOOP_SECONDS + phase)))
 
-    voice = max(_plateau(t, start, stop, 0.3) for start, stop in _SPEECH)
+    voice = max(plateau(t, start, stop, 0.3) for start, stop in _SPEECH)
     # Two incommensurable syllable rates make openings of different size.
     syllables = 0.42 + 0.38 * sway(43, 0.1) + 0.35 * sway(27, 0.4)
     shapes = 0.45 + 0.35 * sway(17, 0.2) + 0.25 * sway(31, 0.7)
@@ -97,17 +97,17 @@ def pose_at(seconds: float) -> Pose:
         mouth_open=float(np.clip(voice * syllables, -1, 1)),
         mouth_narrow=voice * shapes - 0.25 * (1 - voice) * max(0.0, sway(3, 0.1)),
         brow_raise=max(float(np.exp(-(((t - at) / wide) ** 2))) for at, wide in _BROWS),
-        blink=max(_blink(t - at) for at in _BLINKS),
+        blink=max(blink(t - at) for at in _BLINKS),
     )
 
 
-def _plateau(t: float, start: float, stop: float, ramp: float) -> float:
+def plateau(t: float, start: float, stop: float, ramp: float) -> float:
     """1 inside [start, stop], 0 outside, with smooth ramps inside."""
     inside = float(np.clip(min(t - start, stop - t) / ramp, 0, 1))
     return inside * inside * (3 - 2 * inside)
 
 
-def _blink(since_closed_seconds: float) -> float:
+def blink(since_closed_seconds: float) -> float:
     """1 at the moment the eye is closed; closing is faster than opening."""
     length = _BLINK_CLOSING_SECONDS if since_closed_seconds < 0 else _BLINK_OPENING_SECONDS
     open_part = min(abs(since_closed_seconds) / length, 1.0)

@@ -1,7 +1,7 @@
 """Tracks with ground truth, for fitting and evaluating stabilizers.
 
 Three sources:
-- `models.synthesis.animated_clips`: our networks on animated stills, exact truth;
+- animated stills (`models.synthesis.track_sets`), seen by our networks: exact truth;
 - real faces' motion (teacher-labelled videos, smoothed) with errors drawn from the
   animated tracks: `real_motions`, `borrow_errors`;
 - labelled videos in the 300VW layout: `models.synthesis.face_clips`.

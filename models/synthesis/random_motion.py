@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
-from models.synthesis.face_motion import Pose
+from models.synthesis.face_motion import Pose, blink, plateau
 
 #: Standard deviations of yaw, pitch, roll (degrees), shift x and y (photograph px).
 _HEAD_SPREAD: Final = np.array([9.0, 5.0, 6.0, 6.0, 3.0])
@@ -65,7 +65,7 @@ class RandomMotion:
             hertz, phase = self._syllables[index]
             return math.sin(2 * math.pi * (hertz * t + phase))
 
-        voice = max((_inside(t, *stretch) for stretch in self._speech), default=0.0)
+        voice = max((plateau(t, *stretch, 0.2) for stretch in self._speech), default=0.0)
         voice *= self._loudness
         opening = 0.42 + 0.40 * syllable(0) + 0.35 * syllable(1)
         shape = 0.40 + 0.35 * syllable(2) + 0.25 * syllable(3)
@@ -84,7 +84,7 @@ class RandomMotion:
             mouth_open=float(np.clip(voice * opening, -1, 1)),
             mouth_narrow=voice * shape,
             brow_raise=max(math.exp(-(((t - at) / 0.35) ** 2)) for at in self._brows),
-            blink=max(_blink(t - at) for at in self._blinks),
+            blink=max(blink(t - at) for at in self._blinks),
         )
 
 
@@ -98,15 +98,3 @@ def _stretches(
         found.append((t, stop))
         t = stop + 0.2 + rng.exponential(rest)
     return found
-
-
-def _inside(t: float, start: float, stop: float) -> float:
-    """1 inside [start, stop], 0 outside, with ramps of 0.2 s inside."""
-    share = min(max(min(t - start, stop - t) / 0.2, 0.0), 1.0)
-    return share * share * (3 - 2 * share)
-
-
-def _blink(since_closed_seconds: float) -> float:
-    """1 at the moment the eye is closed: 0.1 s to close, 0.2 s to open."""
-    length = 0.10 if since_closed_seconds < 0 else 0.20
-    return 0.5 + 0.5 * math.cos(math.pi * min(abs(since_closed_seconds) / length, 1.0))

@@ -13,10 +13,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from models.synthesis.animated_clips import similarity
 from models.synthesis.astronaut import ASTRONAUT_LANDMARKS_PX
 from models.synthesis.expression_mesh import ExpressionMesh
-from models.synthesis.face_animation import head_map
+from models.synthesis.face_animation import head_map, similarity
 from models.synthesis.face_motion import Pose
 from schemas.landmarks import LANDMARK_COUNT
 

@@ -25,11 +25,12 @@ from models.landmarks.datasets.dlib_xml import read_dlib_xml
 from models.landmarks.datasets.ibug_300w import read_pts_folder
 from models.landmarks.datasets.labelled_face import LabelledFace
 from models.landmarks.datasets.sets import read_evaluation_set
-from models.synthesis.animated_clips import animate_still, animated_clip
 from models.synthesis.astronaut import ASTRONAUT_LANDMARKS_PX, load_astronaut
-from models.synthesis.face_animation import FaceAnimation
-from models.synthesis.face_clips import FaceClip
+from models.synthesis.face_animation import FaceAnimation, animate_still
+from models.synthesis.face_clips import FaceClip, crop_face
+from models.synthesis.filming import Filming
 from models.synthesis.motion_tracks import MotionTrack, borrow_errors, real_motions
+from models.synthesis.random_motion import RandomMotion
 from schemas.errors import UsageError
 
 _DLIB_XML: Final = "training_with_face_landmarks.xml"
@@ -37,7 +38,8 @@ Split = Literal["fit", "held-out", "test"]
 SPLITS: Final[tuple[Split, ...]] = ("fit", "held-out", "test")
 
 _SMALLEST_STILL_PX: Final = 60
-_CLIPS: Final[dict[Split, int]] = {"fit": 14, "held-out": 12, "test": 9}
+#: How many clips to animate for a split.
+CLIPS: Final[dict[Split, int]] = {"fit": 14, "held-out": 12, "test": 9}
 #: Which set a person's place in the alphabet falls into.
 _TURNS: Final[tuple[Split, ...]] = ("fit", "held-out", "fit", "test")
 #: Frames of an animated clip, at most.
@@ -63,11 +65,6 @@ _CLIP_NUMBER: Final = re.compile(r"_\d+(_x?\d+)?\.jpg$")
 Item = TypeVar("Item")
 
 
-def clip_count(split: Split, wanted: int | None) -> int:
-    """How many clips to animate for a split."""
-    return _CLIPS[split] if wanted is None else wanted
-
-
 def animate_split(
     data: Path | None,
     split: Split,
@@ -77,7 +74,9 @@ def animate_split(
     seed: int,
     frames: int = CLIP_FRAMES,
 ) -> Callable[[int], FaceClip]:
-    """What makes the split's clip of a number: an animated still, filmed (5 s of work).
+    """What makes the split's clip of a number: a still, animated and filmed (5 s of work).
+
+        still --FaceAnimation(RandomMotion)--> frames, exact landmarks --Filming--> frames
 
     Without a data folder every split animates the astronaut, by motions of its own.
     """
@@ -91,16 +90,13 @@ def animate_split(
         else:
             still = stills[clip % people]
             name, animation = still.name, animate_still(still)
-        return animated_clip(
-            f"{name} (animated {clip})",
-            animation,
-            card,
-            detector,
-            rng,
-            frames=frames,
-            fps=float(rng.choice(_RATES)),
-            size_px=2 * int(rng.integers(80, 250)),
-        )
+        fps, size_px = float(rng.choice(_RATES)), 2 * int(rng.integers(80, 250))
+        motion = RandomMotion(rng, frames / fps)
+        poses = [motion.pose(i / fps) for i in range(frames)]
+        truth = np.stack([animation.landmarks(pose, size_px) for pose in poses])
+        filming = Filming.drawn(rng)
+        seen = filming.film([animation.render(pose, size_px) for pose in poses], fps, rng)
+        return crop_face(f"{name} (animated {clip})", seen, truth, fps, card, detector, rng)
 
     return animate
 

@@ -15,7 +15,7 @@ from models.landmarks.datasets.ibug_300vw import read_300vw
 from models.landmarks.model import load_landmark_model
 from models.synthesis.face_clips import FaceClip, labelled_video_clips, load_clip, save_clip
 from models.synthesis.motion_tracks import MotionTrack
-from models.synthesis.track_sets import CLIP_FRAMES, Split, animate_split, clip_count, mix_split
+from models.synthesis.track_sets import CLIP_FRAMES, CLIPS, Split, animate_split, mix_split
 from schemas.errors import UsageError
 
 
@@ -65,7 +65,7 @@ def make_tracks(
     made_by += f"{frames} {split} {settings.data}"
     digest = hashlib.sha256(made_by.encode()).hexdigest()
     kept = settings.cache / digest[:12] if settings.cache else None
-    count = clip_count(split, settings.clips)
+    count = settings.clips or CLIPS[split]
     animated = [
         _clip(animate, number, kept).track(model)
         for number in tqdm(range(count), f"animated stills ({split})", unit="clip")

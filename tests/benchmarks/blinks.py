@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from models.landmarks.datasets.sets import read_evaluation_set
-from models.synthesis.animated_clips import animate_still
+from models.synthesis.face_animation import animate_still
 from models.synthesis.face_motion import pose_at
 from pipeline.annotate import annotate
 from pipeline.outputs.derive_tracks import derive_tracks

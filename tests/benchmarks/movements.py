@@ -27,8 +27,8 @@ from models.landmarks.datasets.sets import read_evaluation_set
 from models.landmarks.landmark_model import LandmarkModel
 from models.landmarks.metrics import interocular_px
 from models.landmarks.model import load_landmark_model
-from models.synthesis.animated_clips import animate_still
-from models.synthesis.animated_windows import can_be_animated
+from models.synthesis.animated_faces import can_be_animated
+from models.synthesis.face_animation import animate_still
 from models.synthesis.face_motion import Pose
 
 _FRAME_PX: Final = 256

@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 
 from models.landmarks.datasets.labelled_face import FaceOrigin, LabelledFace
-from models.synthesis.animated_windows import animated_windows, can_be_animated
+from models.synthesis.animated_faces import animated_windows, can_be_animated
 from models.synthesis.astronaut import ASTRONAUT_LANDMARKS_PX
 
 _NOSE_TIP = 30
