@@ -34,7 +34,6 @@ class ConvFaceDetector:
         tensors, config: as `read_detector_weights` returns them.
         weights_sha256: hex digest of the file they came from.
         licence: the permitted use, from the file.
-        score_threshold: faces below it are left out; by default the one in the file.
 
     Raises:
         WeightsError: the tensors do not match the config. The message does not name the file.
@@ -49,14 +48,11 @@ class ConvFaceDetector:
         *,
         weights_sha256: str = "",
         licence: str = "unknown",
-        score_threshold: float | None = None,
     ) -> None:
         self.weights_sha256 = weights_sha256
         self.licence = licence
         self.input_longest_side_px = config.input_longest_side_px
-        self.score_threshold = (
-            config.score_threshold if score_threshold is None else score_threshold
-        )
+        self._score_threshold = config.score_threshold
         self._strides_px = config.strides_px
         try:
             self._session = open_session(detector_graph(tensors, config), arena=True)
@@ -75,9 +71,7 @@ class ConvFaceDetector:
         check_image(image)
         planes = image_planes(image, max(self._strides_px))
         levels = self._session.run(None, {"image": planes})
-        boxes, scores = decode_levels(
-            levels, self._strides_px, score_threshold=self.score_threshold
-        )
+        boxes, scores = decode_levels(levels, self._strides_px, self._score_threshold)
         boxes, scores = non_maximum_suppression(boxes, scores, iou_threshold=_NMS_IOU)
         return Detections.sorted_by_score(boxes, scores)
 
@@ -95,10 +89,7 @@ def image_planes(image: npt.NDArray[np.uint8], multiple_px: int) -> npt.NDArray[
 
 
 def decode_levels(
-    levels: Sequence[npt.NDArray[np.float32]],
-    strides_px: Sequence[int],
-    *,
-    score_threshold: float,
+    levels: Sequence[npt.NDArray[np.float32]], strides_px: Sequence[int], score_threshold: float
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Boxes and scores of the cells of one image that score at least the threshold.
 
@@ -136,18 +127,13 @@ def load_face_detector(spec: str = "default") -> FaceDetector:
     Raises:
         WeightsError: the file is missing, damaged, or of another network.
     """
-    kind, colon, rest = spec.partition(":")
-    if colon and kind == "yunet":
-        if not rest:
-            raise WeightsError(
-                "detector 'yunet:': expected the path of an ONNX file after 'yunet:'"
-            )
-        return YuNetDetector(Path(rest))
-    path = DEFAULT_WEIGHTS_PATH if spec == "default" else Path(spec)
-    if spec in ("", "yunet"):
+    if spec in ("", "yunet", "yunet:"):
         raise WeightsError(
             f"detector {spec!r}: expected 'default', 'yunet:PATH' or the path of a safetensors file"
         )
+    if spec.startswith("yunet:"):
+        return YuNetDetector(Path(spec.removeprefix("yunet:")))
+    path = DEFAULT_WEIGHTS_PATH if spec == "default" else Path(spec)
     tensors, config, licence = read_detector_weights(path)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     try:

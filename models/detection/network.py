@@ -73,10 +73,7 @@ class DetectorNetwork(nn.Module):
         half, quarter = self.config.stem_channels
         c8, c16, c32, c64 = self.config.stage_channels
         head = self.config.head_channels
-        self.stem = nn.Sequential(
-            ConvNormRelu(3, half, 3, 2),
-            ConvNormRelu(half, quarter, 3, 2),
-        )
+        self.stem = nn.Sequential(ConvNormRelu(3, half, 3, 2), ConvNormRelu(half, quarter, 3, 2))
         plain8 = nn.Sequential(ConvNormRelu(c8, c8, 3), ConvNormRelu(c8, c8, 3))
         plain16 = nn.Sequential(ConvNormRelu(c16, c16, 3), ConvNormRelu(c16, c16, 3))
         self.stages = nn.ModuleList(

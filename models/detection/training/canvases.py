@@ -185,7 +185,7 @@ def turn_away(source: LabelledImage, rng: np.random.Generator) -> LabelledImage:
     boxes[:, ::2] = np.interp(
         boxes[:, ::2] + 0.5, [-1e4, start, stop, far], [-1e4, start, stop - shift, far - shift]
     ) - np.float32(0.5)
-    return LabelledImage(image, source.source_px, boxes, source.scores, source.turns)
+    return LabelledImage(image, boxes, source.scores, source.turns)
 
 
 def _random_affine(
@@ -194,30 +194,33 @@ def _random_affine(
     """(2, 3) tile pixel to image pixel, which shows one face, or none, at a random size."""
     height, width = source.image.shape[:2]
     shorter = min(width_px, height_px)
-    sure = np.flatnonzero(source.scores >= TEACHER_SCORE)
+    tile_px = np.array([width_px, height_px])
+    at = tile_px / 2
+    sure = source.boxes_xyxy_px[source.scores >= TEACHER_SCORE].astype(np.float64)
+
+    def draw_face() -> tuple[npt.NDArray[np.float64], float]:
+        """Centre and longer side of a face of the image."""
+        x0, y0, x1, y1 = sure[rng.choice(len(sure))]
+        return np.array([x0 + x1, y0 + y1]) / 2, float(max(x1 - x0, y1 - y0, 1.0))
+
     if rng.random() < _NATIVE_SHARE:  # the whole frame, as in production
         step = float(np.exp(rng.uniform(np.log(0.8), np.log(1.25))))
         focus = rng.uniform(0, 1, 2) * [width, height]
-        at = np.array([width_px, height_px]) * rng.uniform(0.2, 0.8, 2)
+        at = tile_px * rng.uniform(0.2, 0.8, 2)
     elif len(sure) and rng.random() >= _FACELESS_SHARE:
-        box = source.boxes_xyxy_px[rng.choice(sure)].astype(np.float64)
-        face_px = float(max(box[2] - box[0], box[3] - box[1], 1.0))
+        focus, face_px = draw_face()
         wanted_px = float(np.exp(rng.uniform(np.log(12.0), np.log(_LARGEST_SHARE * shorter))))
         step = max(face_px / wanted_px, 1 / _MAX_ENLARGEMENT)
-        focus = (box[:2] + box[2:]) / 2
         # Mostly inside the tile, now and then cut by its edge.
         reach = max(0.5 - 0.42 * wanted_px / shorter, 0.04)
-        at = np.array([width_px, height_px]) * (0.5 + rng.uniform(-reach, reach, 2))
+        at = tile_px * (0.5 + rng.uniform(-reach, reach, 2))
     elif len(sure) and rng.random() < 0.5:  # near faces: hands, clothes, hair
-        box = source.boxes_xyxy_px[rng.choice(sure)].astype(np.float64)
-        face_px = float(max(box[2] - box[0], box[3] - box[1], 1.0))
+        centre, face_px = draw_face()
         step = max(face_px / (shorter * rng.uniform(0.2, 1.2)), 1 / _MAX_ENLARGEMENT)
-        focus = (box[:2] + box[2:]) / 2 + face_px * rng.uniform([-1.5, 0.6], [1.5, 2.5])
-        at = np.array([width_px, height_px]) / 2
+        focus = centre + face_px * rng.uniform([-1.5, 0.6], [1.5, 2.5])
     else:
         step = float(np.exp(rng.uniform(np.log(0.4), np.log(2.0))))
         focus = rng.uniform(0, 1, 2) * [width, height]
-        at = np.array([width_px, height_px]) / 2
     angle = np.deg2rad(rng.normal(0, 8)) if rng.random() < 0.3 else 0.0
     stretch = np.exp(rng.normal(0, 0.05))
     c, s = np.cos(angle), np.sin(angle)

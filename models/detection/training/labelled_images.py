@@ -4,7 +4,7 @@ The teacher is YuNet. Its boxes are computed once and stored with the reduced im
 of files for each source, which training memory-maps:
 
     NAME.npy    (bytes,) uint8: the pixels of every image, one after the other
-    NAME.npz    where each image lies in it, its scale, and its boxes
+    NAME.npz    where each image lies in it, and its boxes
 
 Training and validation never share a video, nor a family of videos.
 """
@@ -60,7 +60,6 @@ class LabelledImage:
 
     Attributes:
         image: (H, W, 3) uint8 RGB.
-        source_px: how many pixels of the source one pixel of the image is wide.
         boxes_xyxy_px: (N, 4) float32 in the image's pixels.
         scores: (N,) float32, the teacher's.
         turns: (N,) float32 in [-0.5, 0.5], the nose's place between the middle of the box
@@ -68,7 +67,6 @@ class LabelledImage:
     """
 
     image: npt.NDArray[np.uint8]
-    source_px: float
     boxes_xyxy_px: npt.NDArray[np.float32]
     scores: npt.NDArray[np.float32]
     turns: npt.NDArray[np.float32]
@@ -106,35 +104,21 @@ class LabelledImages:
     def __init__(self, path: Path) -> None:
         self.name = path.stem
         with np.load(path, allow_pickle=False) as index:
-            self.offsets = index["offsets"]
-            self.shapes = index["shapes"]
-            self.source_px = index["source_px"]
-            self.box_starts = index["box_starts"]
-            self.boxes_xyxy_px = index["boxes_xyxy_px"]
-            self.scores = index["scores"]
-            self.turns = index["turns"]
+            self._index = dict(index)
         self._pixels = np.load(path.with_suffix(".npy"), mmap_mode="r", allow_pickle=False)
 
     def __len__(self) -> int:
-        return len(self.offsets)
-
-    def __iter__(self) -> Iterator[LabelledImage]:
-        return (self[i] for i in range(len(self)))
+        return len(self._index["offsets"])
 
     def __getitem__(self, i: int) -> LabelledImage:
         if not 0 <= i < len(self):
             raise IndexError(f"image {i} of {self.name}, which has {len(self)}")
-        height, width = self.shapes[i]
-        start = self.offsets[i]
+        height, width = self._index["shapes"][i]
+        start = self._index["offsets"][i]
         pixels = self._pixels[start : start + height * width * 3].reshape(height, width, 3)
-        boxes = slice(self.box_starts[i], self.box_starts[i + 1])
-        return LabelledImage(
-            pixels,
-            float(self.source_px[i]),
-            self.boxes_xyxy_px[boxes],
-            self.scores[boxes],
-            self.turns[boxes],
-        )
+        first, stop = self._index["box_starts"][i : i + 2]
+        labels = (self._index[name][first:stop] for name in ("boxes_xyxy_px", "scores", "turns"))
+        return LabelledImage(pixels, *labels)
 
 
 def video_sources(data: Path) -> list[Path]:
@@ -256,13 +240,12 @@ def label_images(
     Both files appear whole or not at all.
     """
     pixels: list[npt.NDArray[np.uint8]] = []
-    shapes, source_px, counts, boxes, scores, turns = [], [], [], [], [], []
+    shapes, counts, boxes, scores, turns = [], [], [], [], []
     for image in images:
         reduced = reduce_image(image)
         taught = teach(teacher, reduced)
         pixels.append(reduced.reshape(-1))
         shapes.append(reduced.shape[:2])
-        source_px.append(image.shape[1] / reduced.shape[1])
         counts.append(len(taught))
         boxes.append(taught.boxes_xyxy_px)
         scores.append(taught.scores)
@@ -275,7 +258,6 @@ def label_images(
             temporary,
             offsets=np.concatenate([[0], np.cumsum(sizes)[:-1]]) if len(sizes) else sizes,
             shapes=np.array(shapes, np.int64).reshape(-1, 2),
-            source_px=np.array(source_px, np.float64),
             box_starts=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
             boxes_xyxy_px=np.concatenate([*boxes, np.zeros((0, 4), np.float32)]),
             scores=np.concatenate([*scores, np.zeros(0, np.float32)]),

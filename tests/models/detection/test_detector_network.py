@@ -69,7 +69,7 @@ def test_decoding_levels_by_hand():
     coarse = np.full((1, 5, 1, 1), -9.0, np.float32)
     fine[0, :, 1, 0] = [0.0, 0.0, 0.0, 0.0, 0.0]  # cell centre (3.5, 11.5)
     coarse[0, :, 0, 0] = [2.0, 0.5, 0.0, 0.0, 0.0]  # (7.5, 7.5), moved 8 right
-    boxes, scores = decode_levels([fine, coarse], (8, 16), score_threshold=0.4)
+    boxes, scores = decode_levels([fine, coarse], (8, 16), 0.4)
     np.testing.assert_allclose(scores, [0.5, 1 / (1 + np.exp(-2))], rtol=1e-6)
     np.testing.assert_allclose(
         boxes, [[-12.5, -4.5, 19.5, 27.5], [-16.5, -24.5, 47.5, 39.5]], rtol=1e-6
@@ -78,7 +78,7 @@ def test_decoding_levels_by_hand():
 
 def test_decoding_nothing_has_the_right_shape():
     level = np.full((1, 5, 2, 2), -9.0, np.float32)
-    boxes, scores = decode_levels([level], (8,), score_threshold=0.5)
+    boxes, scores = decode_levels([level], (8,), 0.5)
     assert boxes.shape == (0, 4)
     assert scores.shape == (0,)
 

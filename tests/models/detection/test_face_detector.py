@@ -1,3 +1,4 @@
+import dataclasses
 import hashlib
 from pathlib import Path
 
@@ -25,7 +26,8 @@ YUNET = "detectors/yunet/yunet_n_640_640.onnx"
 
 def detector(network: DetectorNetwork, score_threshold: float) -> ConvFaceDetector:
     tensors = {n: t.numpy() for n, t in network.state_dict().items() if t.is_floating_point()}
-    return ConvFaceDetector(tensors, network.config, score_threshold=score_threshold)
+    config = dataclasses.replace(network.config, score_threshold=score_threshold)
+    return ConvFaceDetector(tensors, config)
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +136,7 @@ def test_the_default_ships_with_the_package():
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("yunet:", "expected the path of an ONNX file"),
+        ("yunet:", "expected 'default', 'yunet:PATH' or the path"),
         ("yunet:nowhere.onnx", r"YuNet's ONNX file is missing: no file at nowhere\.onnx"),
         ("nowhere.safetensors", r"weights are missing: no file at nowhere\.safetensors"),
         ("yunet", "expected 'default', 'yunet:PATH' or the path"),

@@ -15,9 +15,7 @@ def portrait(score: float = 0.9, turn: float = 0.0) -> LabelledImage:
     image[..., 2] = 120
     image[((x - 80) / 24) ** 2 + ((y - 60) / 32) ** 2 <= 1] = GREEN
     box = np.array([[80 - 24, 60 - 32, 80 + 24, 60 + 32]], np.float32)
-    return LabelledImage(
-        image, 1.0, box, np.array([score], np.float32), np.array([turn], np.float32)
-    )
+    return LabelledImage(image, box, np.array([score], np.float32), np.array([turn], np.float32))
 
 
 def test_boxes_follow_a_plain_scaling():

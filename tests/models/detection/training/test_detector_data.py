@@ -51,7 +51,6 @@ def test_labels_come_back_as_they_were_written(tmp_path):
     assert [item.image.shape for item in written] == [(60, 80, 3), (30, 20, 3), (50, 50, 3)]
     for item, image in zip(written, images, strict=True):
         assert np.array_equal(item.image, image)
-        assert item.source_px == 1.0
     assert written[0].boxes_xyxy_px.tolist() == [[10, 20, 26, 36]]
     assert len(written[1].scores) == 0
     assert written[2].turns.tolist() == [0.25]
@@ -69,13 +68,12 @@ def test_an_index_past_the_end_is_refused(tmp_path):
         written[1]
 
 
-def test_a_large_image_is_reduced_and_says_by_how_much(tmp_path):
+def test_a_large_image_is_reduced(tmp_path):
     written = label_images(
         [square(720, 1280, 400, 200, 200)], SquareTeacher(), tmp_path / "large.npz"
     )
     item = written[0]
     assert item.image.shape == (360, 640, 3)
-    assert item.source_px == 2.0
     np.testing.assert_allclose(item.boxes_xyxy_px, [[200, 100, 300, 200]], atol=1)
 
 
@@ -99,9 +97,9 @@ def test_a_face_found_at_both_scales_is_one_face_of_the_full_scale():
 def test_labels_check_their_ranks():
     image, one = np.zeros((4, 4, 3), np.uint8), np.zeros(1, "f4")
     with pytest.raises(ValueError, match=r"boxes_xyxy_px: got \(2, 4\), expected \(1, 4\)"):
-        LabelledImage(image, 1.0, np.zeros((2, 4), "f4"), one, one)
+        LabelledImage(image, np.zeros((2, 4), "f4"), one, one)
     with pytest.raises(ValueError, match=r"turns: got \(2,\), expected \(1,\)"):
-        LabelledImage(image, 1.0, np.zeros((1, 4), "f4"), one, np.zeros(2, "f4"))
+        LabelledImage(image, np.zeros((1, 4), "f4"), one, np.zeros(2, "f4"))
 
 
 def test_a_folder_of_stills_outweighs_a_clip():
