@@ -55,6 +55,20 @@ def fit_affine(width_px: int, height_px: int, *, out_width_px: int, out_height_p
     return np.array([[kx, 0.0, kx / 2 - 0.5], [0.0, ky, ky / 2 - 0.5]])
 
 
+def thumbnail_affine(
+    width_px: int, height_px: int, longest_side_px: int, pixel_aspect: float = 1.0
+) -> tuple[Affine, int, int]:
+    """`fit_affine` of a thumbnail with square pixels, its width and its height in pixels.
+
+    Its longer side is at most `longest_side_px`; smaller frames are not enlarged. `pixel_aspect`
+    is the width of a frame's pixel over its height.
+    """
+    shown = width_px * pixel_aspect, float(height_px)
+    scale = min(1.0, longest_side_px / max(shown))
+    width, height = (max(1, round(length * scale)) for length in shown)
+    return fit_affine(width_px, height_px, out_width_px=width, out_height_px=height), width, height
+
+
 def crop_to_image(points: npt.NDArray[np.floating], affine: Affine) -> npt.NDArray[np.float64]:
     """Maps (..., 2) points of a crop to pixels of the image."""
     return np.asarray(points, np.float64) @ affine[:, :2].T + affine[:, 2]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from models.crops import crop_to_image, fit_affine, pixel_size, sample_plane, square_affine
+from models.crops import crop_to_image, pixel_size, sample_plane, square_affine, thumbnail_affine
 from models.detection.detections import FaceDetector, check_image
 from models.detection.face_detector import load_face_detector
 from models.detection.rolled_faces import detect_any_roll
@@ -98,10 +98,7 @@ def _detect(
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """(N, 4) boxes and (N,) scores of a picture, reduced to the size that the detector likes."""
     height, width = image.shape[:2]
-    shrink = min(1.0, detector.input_longest_side_px / max(height, width))
-    out_w, out_h = max(1, round(width * shrink)), max(1, round(height * shrink))
-    affine = fit_affine(width, height, out_width_px=out_w, out_height_px=out_h)
-    reduced = np.asarray(sample_plane(image, affine, out_w, out_h), np.uint8)
-    found = detect_any_roll(detector, reduced)
-    corners = found.boxes_xyxy_px.reshape(-1, 2, 2)
-    return crop_to_image(corners, affine).reshape(-1, 4).astype(np.float32), found.scores
+    affine, width, height = thumbnail_affine(width, height, detector.input_longest_side_px)
+    reduced = np.asarray(sample_plane(image, affine, width, height), np.uint8)
+    found = detect_any_roll(detector, reduced).in_frame(affine)
+    return found.boxes_xyxy_px, found.scores

@@ -57,6 +57,11 @@ class Detections:
         order = np.argsort(-scores, kind="stable")
         return cls(np.asarray(boxes_xyxy_px, np.float32)[order], scores[order])
 
+    def in_frame(self, affine: npt.NDArray[np.float64]) -> Detections:
+        """The faces of a thumbnail (`models.crops.thumbnail_affine`) in pixels of its frame."""
+        scale, shift = np.tile(affine[[0, 1], [0, 1]], 2), np.tile(affine[:, 2], 2)
+        return Detections((self.boxes_xyxy_px * scale + shift).astype(np.float32), self.scores)
+
 
 class FaceDetector(Protocol):
     """Finds faces in one image.

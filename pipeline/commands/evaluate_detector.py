@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from tqdm import tqdm
 
-from models.crops import crop_to_image, fit_affine
+from models.crops import fit_affine
 from models.detection.detections import Detections, FaceDetector
 from models.detection.face_detector import load_face_detector
 from models.detection.metrics import DetectionTally
@@ -92,8 +92,7 @@ def _in_source(
 ) -> Detections:
     (height, width), (out_height, out_width) = source.shape[:2], reduced.shape[:2]
     affine = fit_affine(width, height, out_width_px=out_width, out_height_px=out_height)
-    corners = crop_to_image(faces.boxes_xyxy_px.reshape(-1, 2, 2), affine)
-    return Detections(corners.reshape(-1, 4).astype(np.float32), faces.scores)
+    return faces.in_frame(affine)
 
 
 def frames_per_second(detector: FaceDetector, width_px: int = 640, height_px: int = 360) -> float:

@@ -8,7 +8,7 @@ from typing import Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from models.crops import fit_affine
+from models.crops import thumbnail_affine
 from models.detection.detections import FaceDetector
 from models.detection.rolled_faces import detect_any_roll
 from models.frame_pixels import FramePixels
@@ -55,16 +55,12 @@ class DetectedBoxes:
 
     def find(self, frame: int, pts: int, pixels: FramePixels, aspect: float) -> Boxes:
         """Detects on square pixels, scaled down to the detector's input size."""
-        width, height = pixels.width_px * aspect, float(pixels.height_px)
-        shrink = min(1.0, self._detector.input_longest_side_px / max(width, height))
-        out_w, out_h = max(1, round(width * shrink)), max(1, round(height * shrink))
-        affine = fit_affine(
-            pixels.width_px, pixels.height_px, out_width_px=out_w, out_height_px=out_h
+        affine, width, height = thumbnail_affine(
+            pixels.width_px, pixels.height_px, self._detector.input_longest_side_px, aspect
         )
-        found = detect_any_roll(self._detector, pixels.sample(affine, out_w, out_h))
-        scale = np.array([affine[0, 0], affine[1, 1]] * 2)
-        shift = np.array([affine[0, 2], affine[1, 2]] * 2)
-        return (found.boxes_xyxy_px * scale + shift).astype(np.float32), found.scores
+        found = detect_any_roll(self._detector, pixels.sample(affine, width, height))
+        found = found.in_frame(affine)
+        return found.boxes_xyxy_px, found.scores
 
     def same_boxes(self, frame: int, pts: int, other_frame: int, other_pts: int) -> bool:
         """True: equal pictures show the same faces."""

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from models.crops import Affine, fit_affine, square_affine
+from models.crops import Affine, square_affine, thumbnail_affine
 from models.frame_pixels import FramePixels, upright_aspect
 from schemas.errors import ContainerError
 from schemas.records import Video
@@ -73,8 +73,4 @@ def _framed(request: PictureRequest, frame: FramePixels, aspect: float) -> tuple
     if request.box_xyxy_px is not None:
         affine = square_affine(request.box_xyxy_px, scale=1.0, size_px=side, pixel_aspect=aspect)
         return affine, side, side
-    shown = frame.width_px * aspect, float(frame.height_px)
-    scale = min(1.0, side / max(shown))
-    width, height = (min(side, max(1, round(length * scale))) for length in shown)
-    affine = fit_affine(frame.width_px, frame.height_px, out_width_px=width, out_height_px=height)
-    return affine, width, height
+    return thumbnail_affine(frame.width_px, frame.height_px, side, aspect)

@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from models.atomic_write import atomic_write
 from models.boxes import iou
-from models.crops import fit_affine, sample_plane
+from models.crops import fit_affine, sample_plane, thumbnail_affine
 from models.detection.detections import Detections, FaceDetector
 from models.frame_pixels import frame_orientation, upright_picture
 from schemas.errors import UsageError
@@ -129,7 +129,7 @@ def video_sources(data: Path) -> list[Path]:
     """
     found = sorted(p for p in (data / "videos").glob("*") if p.is_file())
     if not found:
-        raise UsageError(f"no videos to learn from: {data / 'videos'} is missing or empty")
+        raise UsageError(f"no videos to train on: {data / 'videos'} is missing or empty")
     return found
 
 
@@ -200,10 +200,8 @@ def reduce_image(
     height, width = image.shape[:2]
     if max(height, width) <= longest_side_px:
         return image
-    ratio = longest_side_px / max(height, width)
-    out_width, out_height = max(1, round(width * ratio)), max(1, round(height * ratio))
-    affine = fit_affine(width, height, out_width_px=out_width, out_height_px=out_height)
-    return sample_plane(image, affine, out_width, out_height).astype(np.uint8, copy=False)
+    affine, width, height = thumbnail_affine(width, height, longest_side_px)
+    return sample_plane(image, affine, width, height).astype(np.uint8, copy=False)
 
 
 def teach(teacher: FaceDetector, image: npt.NDArray[np.uint8]) -> Detections:
@@ -216,18 +214,15 @@ def teach(teacher: FaceDetector, image: npt.NDArray[np.uint8]) -> Detections:
     half_width, half_height = max(1, width // 2), max(1, height // 2)
     affine = fit_affine(width, height, out_width_px=half_width, out_height_px=half_height)
     half_image = sample_plane(image, affine, half_width, half_height)
-    half = teacher.detect(half_image.astype(np.uint8, copy=False))
-    scale = np.array([affine[0, 0], affine[1, 1]] * 2)
-    shift = np.array([affine[0, 2], affine[1, 2]] * 2)
-    half_boxes = (half.boxes_xyxy_px * scale + shift).astype(np.float32)
+    half = teacher.detect(half_image.astype(np.uint8, copy=False)).in_frame(affine)
     sure = full.scores >= 0.6
-    overlap = iou(half_boxes, full.boxes_xyxy_px)
+    overlap = iou(half.boxes_xyxy_px, full.boxes_xyxy_px)
     new = ~(overlap[:, sure] > _MERGE_IOU).any(1)
     # A box of the half scale with a higher score replaces one of the full scale.
     beaten = ((overlap > _MERGE_IOU) & (half.scores[:, None] > full.scores)).any(0) & ~sure
     new &= ~((overlap > _MERGE_IOU) & (half.scores[:, None] <= full.scores)).any(1)
     return Detections.sorted_by_score(
-        np.concatenate([full.boxes_xyxy_px[~beaten], half_boxes[new]]),
+        np.concatenate([full.boxes_xyxy_px[~beaten], half.boxes_xyxy_px[new]]),
         np.concatenate([full.scores[~beaten], half.scores[new]]),
     )
 
