@@ -43,7 +43,7 @@ def lid_noise(eigenvectors: Array, variances: Array) -> float:
     return float(np.sqrt((np.square(openings) @ variances).mean()))
 
 
-def give_back_lids(smooth_px: Array, seen_px: Array, noise_px: Array) -> None:
+def restore_lids(smooth_px: Array, seen_px: Array, noise_px: Array) -> None:
     """Moves the lids of smoothed landmarks, in place, as the module says.
 
     Args:

@@ -32,7 +32,7 @@ from models.stabilization.landmark_guards import (
     fill_missing,
     is_jump,
 )
-from models.stabilization.lid_motion import give_back_lids, lid_noise
+from models.stabilization.lid_motion import lid_noise, restore_lids
 from models.stabilization.mode_passes import Moments, smooth_modes, smooth_speeds
 from schemas.landmarks import LANDMARK_COUNT
 
@@ -151,7 +151,7 @@ class ModeSmoother:
         back = self.parameters.eigenvectors.T
         landmarks = (smooth @ back).reshape(count, LANDMARK_COUNT, 2)
         seen = (modes[:count] @ back).reshape(landmarks.shape)
-        give_back_lids(landmarks, seen, self._lid_noise * sizes[:count] / 100.0)
+        restore_lids(landmarks, seen, self._lid_noise * sizes[:count] / 100.0)
         self._modes = modes[count:].copy()  # not a view, which would keep and pickle all
         del self._seconds[:count], self._sizes[:count]
         return list(landmarks)

@@ -16,7 +16,7 @@ Only every other frame is used: levels change slowly, and it takes half the time
 from __future__ import annotations
 
 import math
-from typing import Final, TypeVar
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -30,8 +30,8 @@ _OF_DIFFERENCE: Final = 20.0
 #: Share of the jitter that bounds the level of repeated frames from below.
 _LEAST: Final = 0.02
 _RATE: Final = 0.2
-#: Differences that the level of the fitted tracks counts for at a track's start.
-_PRIOR_COUNT: Final = 2
+#: n + 2, in a track of so many frames, is frames // _EVERY + _COUNT_AT_START.
+_COUNT_AT_START: Final = 2 - _ORDER // _EVERY
 _FARTHEST: Final = 3.0
 
 Array = npt.NDArray[np.float64]
@@ -59,14 +59,18 @@ class NoiseLevel:
         """(N, 1): exp(l_t), from the next frame's (N, 136) modes and (N, 1) squared sizes."""
         if not len(self._unit):
             return self._noise
-        self._remember(modes)
+        past = self._past
+        newest = self._newest = (self._newest + 1) % len(_DIFFERENCES)
+        np.multiply(modes[:, : len(self._unit)], self._unit, out=past[newest])
         self._frames += 1
         looked_at = (self._frames > _ORDER) & (self._frames % _EVERY == 0)
         if looked_at.any():
-            squares = self._squares()
+            squares = np.dot(_DIFFERENCES[newest], past.reshape(len(past), -1))
+            squares = squares.reshape(past.shape[1:])  # (N, J)
+            squares *= squares
             squares += _LEAST * size2
             now = np.dot(np.log(squares, out=squares), self._share)[:, None] - np.log(size2)
-            rate = np.maximum(_RATE, 1.0 / (_looked_at(self._frames) + _PRIOR_COUNT))
+            rate = np.maximum(_RATE, 1.0 / (self._frames // _EVERY + _COUNT_AT_START))
             self._level += rate * looked_at * (now - self._level)
             self._noise = np.exp(np.clip(self._level, -_FARTHEST, _FARTHEST))
         return self._noise
@@ -86,7 +90,7 @@ class NoiseLevel:
             squares += _LEAST * size2
             now = float(np.log(squares, out=squares).dot(self._share)) - math.log(size2)
             level = self._level.item()
-            level += max(_RATE, 1.0 / (_looked_at(frames) + _PRIOR_COUNT)) * (now - level)
+            level += max(_RATE, 1.0 / (frames // _EVERY + _COUNT_AT_START)) * (now - level)
             self._level[0, 0] = level
             self._noise[0, 0] = math.exp(min(max(level, -_FARTHEST), _FARTHEST))
         return self._noise.item()
@@ -96,25 +100,6 @@ class NoiseLevel:
         self._level[which] = 0.0
         self._noise[which] = 1.0
         self._frames[which] = 0
-
-    def _remember(self, modes: Array) -> None:
-        self._newest = (self._newest + 1) % len(self._past)
-        np.multiply(modes[..., : len(self._unit)], self._unit, out=self._past[self._newest])
-
-    def _squares(self) -> Array:
-        """(N, J): the squared third differences up to this frame, in units of the jitter."""
-        past = self._past
-        difference: Array = np.dot(_DIFFERENCES[self._newest], past.reshape(len(past), -1))
-        difference *= difference
-        return difference.reshape(past.shape[1:])
-
-
-_Frames = TypeVar("_Frames", int, npt.NDArray[np.int64])
-
-
-def _looked_at(frames: _Frames) -> _Frames:
-    """The number of differences used in a track of so many frames."""
-    return frames // _EVERY - _ORDER // _EVERY
 
 
 def running_noise(modes: Array, size2: Array, jitter: Array) -> Array:

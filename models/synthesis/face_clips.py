@@ -74,37 +74,35 @@ def crop_face(
     """The crops of one face, whose true landmarks select the detector's box.
 
     Boxes are detected every 0.2 s and interpolated, as the pipeline does; where the detector
-    misses the face, a box of the truth, jittered, stands in. Holds 0.2 s of frames.
+    misses the face, the true box, jittered, is used. Keeps 0.2 s of frames in memory.
     """
-    size, scale = card.crop_size_px, card.crop_scale
+    size = card.crop_size_px
     crops, affines = [], []
     waiting: list[npt.NDArray[np.uint8]] = []
-    last_box: npt.NDArray[np.floating] | None = None
-    last_step = 0
 
-    def settle(box: npt.NDArray[np.floating]) -> None:
+    def crop_waiting(before: npt.NDArray[np.floating], after: npt.NDArray[np.floating]) -> None:
         for i, frame in enumerate(waiting):
-            assert last_box is not None
-            between = last_box + (box - last_box) * (i / len(waiting))
-            affine = square_affine(between, scale=scale, size_px=size)
+            box = before + (after - before) * (i / len(waiting))
+            affine = square_affine(box, scale=card.crop_scale, size_px=size)
             crops.append(sample_plane(frame, affine, size, size))
             affines.append(affine)
         waiting.clear()
 
+    last_box: npt.NDArray[np.floating] = np.empty(4)  # of no frame before the first detection
+    last_step = -1
     for i, frame in enumerate(frames):
         step = int(i / fps / _DETECT_SECONDS + 1e-9)
-        if i == 0 or step != last_step:
+        if step != last_step:
             last_step = step
             ideal = box_from_landmarks(truth_px[i])
             found = detector.detect(frame).boxes_xyxy_px
             overlap = iou(found, ideal[None])[:, 0] if len(found) else np.zeros(1)
             own = len(found) and overlap.max() > _SAME_FACE_IOU
             box = found[overlap.argmax()] if own else jitter_box(ideal, rng)
-            settle(box)
+            crop_waiting(last_box, box)
             last_box = box
         waiting.append(frame)
-    if last_box is not None:
-        settle(last_box)
+    crop_waiting(last_box, last_box)
     seen = np.stack(crops).astype(np.uint8)
     return FaceClip(name, fps, truth_px, seen, np.stack(affines).astype(np.float64))
 

@@ -3,7 +3,7 @@
 Three sources:
 - animated stills (`models.synthesis.track_sets`), seen by our networks: exact truth;
 - real faces' motion (teacher-labelled videos, smoothed) with errors drawn from the
-  animated tracks: `real_motions`, `borrow_errors`;
+  animated tracks: `real_motions`, `add_measured_errors`;
 - labelled videos in the 300VW layout: `models.synthesis.face_clips`.
 
 Lengths are in pixels; `TrackBatch` makes them comparable.
@@ -105,25 +105,25 @@ def real_motions(labels: Path, *, fps: float = 25.0, shortest: int = 60) -> list
     return tracks
 
 
-def borrow_errors(
+def add_measured_errors(
     motion: MotionTrack, measured: Sequence[MotionTrack], rng: np.random.Generator
 ) -> MotionTrack:
     """A true motion with the errors of a measured track, at the size of its face.
 
-    Of the errors only what does not follow the lender's own motion is lent
-    (`unexplained_errors`). They come in their own order of time (from a random start, or
-    backwards), so drift, correlation between landmarks and jitter stay as they were measured;
-    half of them are mirrored. Where the measured track is too short it is continued backwards.
+    Only errors that do not follow the measured track's own motion are added
+    (`unexplained_errors`). They keep their order in time (from a random start, or backwards), so
+    drift, correlation between landmarks and jitter stay as they were measured; half of them are
+    mirrored. Where the measured track is too short it is continued backwards.
     """
-    lender = measured[int(rng.integers(len(measured)))]
-    errors = unexplained_errors(lender)
+    source = measured[int(rng.integers(len(measured)))]
+    errors = unexplained_errors(source)
     if rng.random() < 0.5:
         errors = errors[:, FLIP_PERMUTATION] * [-1.0, 1.0]
     there_and_back = np.concatenate([errors, errors[::-1]])
     start = int(rng.integers(len(there_and_back)))
     order = (start + np.arange(len(motion))) % len(there_and_back)
     added = there_and_back[order] * face_size_px(motion.truth_px)[:, None, None]
-    name = f"{motion.name} + errors of {lender.name}"
+    name = f"{motion.name} + errors of {source.name}"
     return MotionTrack(name, motion.fps, motion.truth_px, motion.truth_px + added)
 
 

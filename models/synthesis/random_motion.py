@@ -48,7 +48,7 @@ class RandomMotion:
         self._camera_px = rng.uniform(0, 4, 2)
         self._syllables = np.column_stack([rng.uniform(1.5, 5.0, 4), rng.uniform(0, 1, 4)])
         self._loudness = rng.uniform(0.3, 1.0)
-        self._speech = _stretches(rng, seconds, rest=1.5, active=3.0)
+        self._speech = _stretches(rng, seconds)
         self._brows = rng.uniform(0, seconds, max(1, int(seconds / 4)))
         self._blinks = np.cumsum(rng.uniform(0.6, 5.0, int(seconds) + 2))
 
@@ -88,13 +88,11 @@ class RandomMotion:
         )
 
 
-def _stretches(
-    rng: np.random.Generator, seconds: float, *, rest: float, active: float
-) -> list[tuple[float, float]]:
-    """Starts and stops; rests and stretches are exponential with the given means."""
-    found, t = [], rng.exponential(rest) - rest / 2
+def _stretches(rng: np.random.Generator, seconds: float) -> list[tuple[float, float]]:
+    """Starts and stops of speech, 0.5 s and more each; both rests and speech are exponential."""
+    found, t = [], rng.exponential(1.5) - 0.75
     while t < seconds:
-        stop = t + 0.5 + rng.exponential(active)
+        stop = t + 0.5 + rng.exponential(3.0)
         found.append((t, stop))
-        t = stop + 0.2 + rng.exponential(rest)
+        t = stop + 0.2 + rng.exponential(1.5)
     return found

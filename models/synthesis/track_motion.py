@@ -46,8 +46,7 @@ def changes_of_pose(track_px: npt.NDArray[np.floating]) -> Array:
 
 def moved_pose(pose: Pose, change: Array) -> Pose:
     """The pose with (10,) added to its head and face, as far within the limits of the animation."""
-    values = np.clip(_values(pose) + change, _LOWEST, _HIGHEST)
-    return _pose(values)
+    return _pose(np.clip(_values(pose) + change, _LOWEST, _HIGHEST))
 
 
 @functools.cache

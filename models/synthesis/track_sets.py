@@ -4,7 +4,7 @@
 | --- | --- | --- | --- |
 | animated stills (HELEN, dlib, YouTube Faces val) | two of four people | one | one, astronaut |
 | real motions: teacher-labelled videos | two of four people | one | one |
-| errors lent to real motions | of the set's own animated stills | | |
+| errors added to real motions | of the set's own animated stills | | |
 
 The landmark network was not trained on any of the stills.
 """
@@ -29,7 +29,7 @@ from models.synthesis.astronaut import ASTRONAUT_LANDMARKS_PX, load_astronaut
 from models.synthesis.face_animation import FaceAnimation, animate_still
 from models.synthesis.face_clips import FaceClip, crop_face
 from models.synthesis.filming import Filming
-from models.synthesis.motion_tracks import MotionTrack, borrow_errors, real_motions
+from models.synthesis.motion_tracks import MotionTrack, add_measured_errors, real_motions
 from models.synthesis.random_motion import RandomMotion
 from schemas.errors import UsageError
 
@@ -40,8 +40,8 @@ SPLITS: Final[tuple[Split, ...]] = ("fit", "held-out", "test")
 _SMALLEST_STILL_PX: Final = 60
 #: How many clips to animate for a split.
 CLIPS: Final[dict[Split, int]] = {"fit": 14, "held-out": 12, "test": 9}
-#: Which set a person's place in the alphabet falls into.
-_TURNS: Final[tuple[Split, ...]] = ("fit", "held-out", "fit", "test")
+#: The split of a person, by the place of the name in the alphabet, modulo 4.
+_SPLIT_BY_PLACE: Final[tuple[Split, ...]] = ("fit", "held-out", "fit", "test")
 #: Frames of an animated clip, at most.
 CLIP_FRAMES: Final = 60
 _RATES: Final = (24.0, 25.0, 25.0, 30.0, 30.0, 50.0)
@@ -112,7 +112,7 @@ def mix_split(
 ) -> list[MotionTrack]:
     """The split's tracks, of at most `frames` frames: two fifths animated, then real motions.
 
-    Real motions come at their own speed, some at 1.5 times, with errors lent by the animated
+    Real motions come at their own speed, some at 1.5 times, with errors measured on the animated
     ones. Animated stills whose face the network has lost are left out: no filter can recover
     it, and one such track would dominate the metrics. Without a data folder there are only
     the animated ones.
@@ -133,7 +133,7 @@ def mix_split(
         motion = motions[int(rng.choice(len(motions), p=share / share.sum()))]
         motion = _faster(motion, float(rng.choice([1.0, 1.0, 1.0, 1.5])))
         start = int(rng.integers(max(1, len(motion) - frames + 1)))
-        found.append(borrow_errors(motion.part(start, start + frames), animated, rng))
+        found.append(add_measured_errors(motion.part(start, start + frames), animated, rng))
     return found
 
 
@@ -149,7 +149,7 @@ def _stills(data: Path) -> dict[Split, list[LabelledFace]]:
     for face in stills:
         if _width_px(face) >= _SMALLEST_STILL_PX:
             people[_CLIP_NUMBER.sub("", face.name)].append(face)
-    return _dealt({person: [max(faces, key=_width_px)] for person, faces in people.items()})
+    return _by_split({person: [max(faces, key=_width_px)] for person, faces in people.items()})
 
 
 def _labels(data: Path) -> dict[Split, list[Path]]:
@@ -158,15 +158,15 @@ def _labels(data: Path) -> dict[Split, list[Path]]:
     for path in sorted((data / "pseudo68").glob("*.npz")):
         same = [names[0] for names in _SAME_PERSON if path.name.startswith(names)]
         people[same[0] if same else path.name].append(path)
-    return _dealt(people)
+    return _by_split(people)
 
 
-def _dealt(people: dict[str, list[Item]]) -> dict[Split, list[Item]]:
-    """Everyone's items, dealt out in alphabetical order of the people."""
-    dealt: dict[Split, list[Item]] = {split: [] for split in SPLITS}
-    for turn, person in enumerate(sorted(people)):
-        dealt[_TURNS[turn % len(_TURNS)]] += people[person]
-    return dealt
+def _by_split(people: dict[str, list[Item]]) -> dict[Split, list[Item]]:
+    """The items of everyone, by the split that their place in the alphabet gives them."""
+    items: dict[Split, list[Item]] = {split: [] for split in SPLITS}
+    for place, person in enumerate(sorted(people)):
+        items[_SPLIT_BY_PLACE[place % len(_SPLIT_BY_PLACE)]] += people[person]
+    return items
 
 
 def _follows(track: MotionTrack) -> bool:

@@ -35,7 +35,7 @@ _NATIVE_SHARE: Final = 0.3
 _MAX_ENLARGEMENT = 3.0
 _BARE_SHARE = 0.25  # a tile with more than this left bare gets another image behind
 _MOST_LAYERS = 4
-_LITTER_SHARE = 0.3
+_DISTRACTOR_SHARE = 0.3
 _TURNED_SHARE = 0.4
 _PROFILE_SHARE = 0.3
 _LEAST_TURN = 0.06
@@ -120,7 +120,7 @@ def draw_canvas(
             pixels = sample_plane(source.image, affine, width_px, height_px)
             covered = _covered(source.image.shape, affine, width_px, height_px) & bare
             boxes = place_boxes(source.boxes_xyxy_px, affine)
-            good, unsure = _sort_out(boxes, source.scores, covered)
+            good, unsure = _positive_and_ignored(boxes, source.scores, covered)
             cv2.copyTo(pixels, covered, tile)
             bare &= ~covered
             faces.append(boxes[good] + [x0, y0, x0, y0])
@@ -136,15 +136,15 @@ def draw_canvas(
     faces_px, ignored_px = np.concatenate(faces), np.concatenate(ignored)
     if rng.random() < _COVER_SHARE and len(faces_px):
         _cover(image, faces_px[rng.integers(len(faces_px))], rng)
-    if rng.random() < _LITTER_SHARE:
-        _litter(image, rng)
+    if rng.random() < _DISTRACTOR_SHARE:
+        _draw_distractors(image, rng)
     if rng.random() < 0.5:
         image = image[:, ::-1]
         faces_px, ignored_px = (
             size_px * np.array([1, 0, 1, 0]) + b[:, [2, 1, 0, 3]] * [-1, 1, -1, 1] - [1, 0, 1, 0]
             for b in (faces_px, ignored_px)
         )
-    return Canvas(_dirty(image, rng), faces_px.astype(np.float32), ignored_px.astype(np.float32))
+    return Canvas(_degraded(image, rng), faces_px.astype(np.float32), ignored_px.astype(np.float32))
 
 
 def _pick(pool: ImagePool, rng: np.random.Generator) -> LabelledImage:
@@ -240,7 +240,7 @@ def _covered(
     return inside
 
 
-def _sort_out(
+def _positive_and_ignored(
     boxes: npt.NDArray[np.float32], scores: npt.NDArray[np.float32], seen: npt.NDArray[np.uint8]
 ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
     """Which boxes are positive samples, and which are ignored."""
@@ -255,7 +255,7 @@ def _sort_out(
     return good, ~good & (share > _HIDDEN_SHARE)
 
 
-def _dirty(image: npt.NDArray[np.uint8], rng: np.random.Generator) -> npt.NDArray[np.uint8]:
+def _degraded(image: npt.NDArray[np.uint8], rng: np.random.Generator) -> npt.NDArray[np.uint8]:
     """Random changes of light, colour, blur, noise and compression."""
     if rng.random() < 0.8:
         levels = np.arange(256, dtype=np.float64)[:, None] / 255
@@ -296,8 +296,8 @@ def _cover(
     cv2.fillConvexPoly(image, np.round(corners).astype(np.int32), paint)
 
 
-def _litter(image: npt.NDArray[np.uint8], rng: np.random.Generator) -> None:
-    """Draws a few shapes and letters in plain or skin colours: no faces, but in their way."""
+def _draw_distractors(image: npt.NDArray[np.uint8], rng: np.random.Generator) -> None:
+    """Draws a few shapes and letters in plain or skin colours, over faces too."""
     size = len(image)
     for _ in range(int(rng.integers(1, 5))):
         tone = rng.uniform(0.25, 1.1) * np.array([225, 172, 140])

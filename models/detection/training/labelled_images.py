@@ -251,7 +251,7 @@ def label_images(
     with atomic_write(path) as temporary:
         np.savez(
             temporary,
-            offsets=np.concatenate([[0], np.cumsum(sizes)[:-1]]) if len(sizes) else sizes,
+            offsets=np.cumsum(sizes) - sizes,
             shapes=np.array(shapes, np.int64).reshape(-1, 2),
             box_starts=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
             boxes_xyxy_px=np.concatenate([*boxes, np.zeros((0, 4), np.float32)]),

@@ -55,12 +55,11 @@ class TuningCost:
         cost = stability + 100 max(0, e),   e = mean over tracks of NRMSE - NRMSE of the raw track
                                                 + one standard error of this mean
 
-    The standard error, because a filter that was found on some tracks to be just as accurate as
-    the raw ones may not be on others. NRMSE counts as it is, and without each track's constant
-    error, which no filter can change and beside which what a filter does change hardly shows;
-    each over the quieter half of the tracks and over the noisier half, since what a filter wins
-    where there is much to smooth does not excuse what it spoils where there is little. The worst
-    of the four is e.
+    The standard error is added because a filter that is just as accurate as the raw tracks on
+    these may not be on others. NRMSE counts as it is, and without each track's constant
+    error, which no filter can change and which hides small changes; each over the quieter half
+    of the tracks and over the noisier half, so that a gain on noisy tracks does not hide a loss
+    on quiet ones. The largest of the four is e.
 
     Args:
         batch: the tracks to tune on.

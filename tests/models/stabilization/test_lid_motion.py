@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from models.stabilization.lid_motion import TRUSTED_DEVIATIONS, give_back_lids, lid_noise
+from models.stabilization.lid_motion import TRUSTED_DEVIATIONS, lid_noise, restore_lids
 
 UPPER, LOWER, CORNERS = [37, 38], [40, 41], [36, 39]
 
@@ -16,14 +16,14 @@ def _difference(upper_px: float, lower_px: float, corners_px: float) -> np.ndarr
 
 def test_what_is_noise_stays_smooth() -> None:
     smooth = np.zeros((1, 68, 2))
-    give_back_lids(smooth, _difference(TRUSTED_DEVIATIONS * 0.4 * 0.99, 0.0, 0.0), np.array([0.4]))
+    restore_lids(smooth, _difference(TRUSTED_DEVIATIONS * 0.4 * 0.99, 0.0, 0.0), np.array([0.4]))
     assert not smooth.any()
 
 
 def test_more_than_noise_is_given_back_nearly_whole() -> None:
     smooth = np.zeros((1, 68, 2))
     trusted = TRUSTED_DEVIATIONS * 0.4
-    give_back_lids(smooth, _difference(4 * trusted, 0.0, 0.0), np.array([0.4]))
+    restore_lids(smooth, _difference(4 * trusted, 0.0, 0.0), np.array([0.4]))
     expected = np.zeros((1, 68, 2))
     expected[:, UPPER, 1] = 4 * trusted * (1 - 1 / 16)
     assert smooth == pytest.approx(expected)
@@ -31,13 +31,13 @@ def test_more_than_noise_is_given_back_nearly_whole() -> None:
 
 def test_each_lid_moves_as_it_differs_and_the_other_eye_not() -> None:
     smooth = np.zeros((1, 68, 2))
-    give_back_lids(smooth, _difference(6.0, -2.0, 0.0), np.array([0.0]))
+    restore_lids(smooth, _difference(6.0, -2.0, 0.0), np.array([0.0]))
     assert smooth == pytest.approx(_difference(6.0, -2.0, 0.0))
 
 
 def test_a_head_that_jitters_moves_no_lid() -> None:
     smooth = np.zeros((1, 68, 2))
-    give_back_lids(smooth, _difference(5.0, 5.0, 5.0), np.array([0.1]))
+    restore_lids(smooth, _difference(5.0, 5.0, 5.0), np.array([0.1]))
     assert not smooth.any()
 
 

@@ -4,7 +4,7 @@ from stabilizer_cases import make_face, make_track
 
 from models.synthesis.motion_tracks import (
     MotionTrack,
-    borrow_errors,
+    add_measured_errors,
     face_size_px,
     real_motions,
     unexplained_errors,
@@ -48,19 +48,19 @@ def test_labels_that_do_not_hold_together_are_left_out(tmp_path, change):
     assert not real_motions(write_labels(tmp_path / "a.npz", make_track(80).raw_px, **change))
 
 
-def test_borrowed_errors_keep_their_size_relative_to_the_face():
-    lender = make_track(30, size=50.0, noise=2.0)
+def test_added_errors_keep_their_size_relative_to_the_face():
+    measured = make_track(30, size=50.0, noise=2.0)
     motion = make_track(50, size=400.0, noise=0.0)
-    got = borrow_errors(motion, [lender], np.random.default_rng(3))
+    got = add_measured_errors(motion, [measured], np.random.default_rng(3))
     assert np.array_equal(got.truth_px, motion.truth_px)
     errors = (got.raw_px - got.truth_px) / face_size_px(got.truth_px)[:, None, None]
-    lent = unexplained_errors(lender)
-    pool = np.concatenate([lent, lent[:, FLIP_PERMUTATION] * [-1, 1]])
+    own = unexplained_errors(measured)
+    pool = np.concatenate([own, own[:, FLIP_PERMUTATION] * [-1, 1]])
     for error in errors:
         assert np.abs(pool - error).max((1, 2)).min() < 1e-9
 
 
-def test_what_follows_the_motion_is_not_lent():
+def test_what_follows_the_motion_is_not_added():
     """Errors that are a fixed share of the mouth's motion vanish, noise and bias stay."""
     noise = np.random.default_rng(0).normal(0, 0.3, (90, 68, 2))
     motion = np.zeros((90, 68, 2))

@@ -3,16 +3,16 @@ import pytest
 from stabilizer_cases import make_track
 
 from models.synthesis.motion_tracks import MotionTrack
-from models.synthesis.track_sets import SPLITS, _dealt, _labels, mix_split
+from models.synthesis.track_sets import SPLITS, _by_split, _labels, mix_split
 from schemas.errors import UsageError
 
 
 def test_everyone_falls_into_one_set_and_half_are_fitted_on():
     people = {name: [f"{name}1", f"{name}2"] for name in "hgfedcba"}
-    dealt = _dealt(people)
-    assert dealt["fit"] == ["a1", "a2", "c1", "c2", "e1", "e2", "g1", "g2"]
-    assert dealt["held-out"] == ["b1", "b2", "f1", "f2"]
-    assert dealt["test"] == ["d1", "d2", "h1", "h2"]
+    found = _by_split(people)
+    assert found["fit"] == ["a1", "a2", "c1", "c2", "e1", "e2", "g1", "g2"]
+    assert found["held-out"] == ["b1", "b2", "f1", "f2"]
+    assert found["test"] == ["d1", "d2", "h1", "h2"]
 
 
 def test_videos_of_one_person_stay_together(tmp_path):
@@ -43,13 +43,13 @@ def test_real_motions_get_errors_of_their_own_set(tmp_path):
             landmarks_px=landmarks,
             spread_percent=np.full(90, 0.5),
         )
-    lender = make_track(30, seed=3)
-    got = mix_split(tmp_path, "held-out", [lender], seed=0, tracks=4, frames=40)
-    assert got[0].name == lender.name
-    assert {track.name for track in got[1:]} == {f"b.mp4 + errors of {lender.name}"}
+    measured = make_track(30, seed=3)
+    got = mix_split(tmp_path, "held-out", [measured], seed=0, tracks=4, frames=40)
+    assert got[0].name == measured.name
+    assert {track.name for track in got[1:]} == {f"b.mp4 + errors of {measured.name}"}
     assert [track.name for track in got] == [
         track.name
-        for track in mix_split(tmp_path, "held-out", [lender], seed=0, tracks=4, frames=40)
+        for track in mix_split(tmp_path, "held-out", [measured], seed=0, tracks=4, frames=40)
     ]
 
 
