@@ -67,28 +67,26 @@ class DetectionTally:
         centre (both axes together), `size_offset` of width and height. The jitters are
         the same without the mean error: what changes from frame to frame.
         """
+        found = self.right + self.wrong
         shares: dict[str, float | int | None] = {
             "images": self.images,
             "faces": self.wanted,
             "wrong": self.wrong,
             "recall": self.right / self.wanted if self.wanted else None,
-            "precision": (
-                self.right / (self.right + self.wrong) if self.right + self.wrong else None
-            ),
+            "precision": self.right / found if found else None,
             "mean_iou": float(np.mean(self.overlaps)) if self.overlaps else None,
         }
         names = ("offset_percent", "size_offset_percent", "jitter_percent", "size_jitter_percent")
         if not self.errors:
             return shares | dict.fromkeys(names)
         errors = 100 * np.array(self.errors)
-        around = errors - errors.mean(0)
-        values = (
-            np.sqrt((errors[:, :2] ** 2).sum(1).mean()),
-            np.sqrt((errors[:, 2:] ** 2).mean()),
-            np.sqrt((around[:, :2] ** 2).sum(1).mean()),
-            np.sqrt((around[:, 2:] ** 2).mean()),
-        )
-        return shares | dict(zip(names, map(float, values), strict=True))
+        squares = [part for e in (errors, errors - errors.mean(0)) for part in _mean_squares(e)]
+        return shares | dict(zip(names, np.sqrt(squares).tolist(), strict=True))
+
+
+def _mean_squares(errors: npt.NDArray[np.float64]) -> tuple[float, float]:
+    """Of (dx, dy) together, and of each of (log w, log h), from (N, 4)."""
+    return (errors[:, :2] ** 2).sum(1).mean(), (errors[:, 2:] ** 2).mean()
 
 
 def _longer_side(boxes_xyxy_px: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -18,7 +18,7 @@ bounded by `CHUNK + LOOKAHEAD` frames for a track of any length.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -83,12 +83,12 @@ class SmootherParameters:
 
 @dataclass(slots=True)
 class _Past:
-    """State between chunks: moments, and squared speeds for the window."""
+    """State between chunks: moments of each pass, and squared speeds for the window."""
 
-    first: Moments
-    second: Moments
-    seconds: Array  # (P,)
-    speeds2: Array  # (P, 136)
+    first: Moments | None = None
+    second: Moments | None = None
+    seconds: Array = field(default_factory=lambda: np.empty(0))  # (P,)
+    speeds2: Array = field(default_factory=lambda: np.empty((0, 2 * LANDMARK_COUNT)))  # (P, 136)
 
 
 class ModeSmoother:
@@ -110,7 +110,7 @@ class ModeSmoother:
         self._size_px: float | None = None
         self._last: Array | None = None
         self._last_size_px = 0.0
-        self._past: _Past | None = None
+        self._past = _Past()
 
     def push(self, seconds: float, landmarks_px: Array) -> list[Array]:
         """Takes a frame's (68, 2) landmarks; returns the frames that are final, oldest first."""
@@ -139,7 +139,7 @@ class ModeSmoother:
     def flush(self) -> list[Array]:
         """Ends the track: the rest."""
         settled = self._settle(len(self._seconds)) if self._seconds else []
-        self._past = self._size_px = self._last = None
+        self._past, self._size_px, self._last = _Past(), None, None
         return settled
 
     def _settle(self, count: int) -> list[Array]:
@@ -162,29 +162,22 @@ def _smooth(
     seconds: Array,
     sizes: Array,
     parameters: SmootherParameters,
-    past: _Past | None,
+    past: _Past,
     count: int,
 ) -> tuple[Array, _Past]:
     """Both passes over (T, 136) modes; the first `count` frames, and what the next needs."""
-    start = seconds[0] if past is None else past.seconds[-1]
-    steps = np.diff(seconds, prepend=start)
-    speeds, first = smooth_speeds(
-        modes, steps, parameters.first_agility, None if past is None else past.first, count
-    )
+    known = np.concatenate([past.seconds, seconds])
+    steps = np.diff(known, prepend=known[0])[-len(seconds) :]
+    speeds, first = smooth_speeds(modes, steps, parameters.first_agility, past.first, count)
     variance = parameters.jitter * (sizes[:, None] / 100.0) ** 2
-    known = seconds if past is None else np.concatenate([past.seconds, seconds])
-    speeds2 = speeds**2 / variance
-    if past is not None:
-        speeds2 = np.concatenate([past.speeds2, speeds2])
+    speeds2 = np.concatenate([past.speeds2, speeds**2 / variance])
     gap = (seconds[:, None] - known) / parameters.window_seconds
     window = np.exp(-0.5 * gap**2) * (np.abs(gap) < _WINDOW_REACH)
     around = window @ speeds2 / window.sum(1, keepdims=True)
     moving = np.maximum(around - parameters.rest_speed2, 0.0)
     agility = parameters.rest_agility + parameters.agility_gain * moving
-    smooth, _, second = smooth_modes(
-        modes, steps, agility, None if past is None else past.second, count
-    )
-    done = len(known) - len(seconds) + count
+    smooth, _, second = smooth_modes(modes, steps, agility, past.second, count)
+    done = len(past.seconds) + count
     reached = known[done - 1] - _WINDOW_REACH * parameters.window_seconds
     near = int(np.argmax(known[:done] > reached))
     kept = slice(max(near, done - _PAST_FRAMES), done)

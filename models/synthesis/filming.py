@@ -49,12 +49,8 @@ class Filming:
 
     def film(self, frames: Sequence[Frame], fps: float, rng: np.random.Generator) -> list[Frame]:
         """The (H, W, 3) uint8 RGB frames as a file would give them back; H and W are even."""
-        seen = [
-            np.clip(self.light * frame + rng.normal(0, self.noise, frame.shape), 0, 255).astype(
-                np.uint8
-            )
-            for frame in frames
-        ]
+        noisy = (self.light * frame + rng.normal(0, self.noise, frame.shape) for frame in frames)
+        seen = [np.clip(frame, 0, 255).astype(np.uint8) for frame in noisy]
         return _encoded(seen, fps, self.encoder, self.quality) if self.encoder else seen
 
 

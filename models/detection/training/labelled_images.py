@@ -129,7 +129,7 @@ def video_sources(data: Path) -> list[Path]:
     """
     found = sorted(p for p in (data / "videos").glob("*") if p.is_file())
     if not found:
-        raise UsageError(f"no videos to train on: {data / 'videos'} is missing or empty")
+        raise UsageError(f"no videos: {data / 'videos'} is missing or empty")
     return found
 
 
