@@ -1,9 +1,9 @@
-"""Blinks of animated people, found by `annotate` and `derive`: precision, recall and F1.
+"""Blink detection of `annotate` and `derive` on animated people: precision, recall and F1.
 
     python -m tests.benchmarks.blinks ../shared/data [--people 8] [--seconds 20] [--weights fast]
 
-People of 300w/common, whom no network was trained on: each photograph is animated and goes the
-whole way. A blink that was found is right where it overlaps one of the animation.
+The people are those of 300w/common, who are in no training set. Each photograph is animated,
+encoded, annotated and derived. A detected blink is correct if it overlaps a blink of the animation.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def main() -> None:
 
 
 def _frontal(landmarks_px: np.ndarray) -> bool:
-    """Whether the nose is about as far from either eye: animations are made for such."""
+    """Whether the nose is about equally far from both eyes, as the animation requires."""
     right, left = (np.linalg.norm(landmarks_px[30] - landmarks_px[i]) for i in (36, 45))
     return bool(0.8 < right / left < 1.25)
 

@@ -1,12 +1,11 @@
-"""What an engine costs and how it scales: the same videos on the local runner and on Flink.
+"""Overhead and scaling of an engine: the same videos on the local runner and on Flink.
 
     python tests/benchmarks/engines.py VIDEO ... [--slots 1 2]
 
-Each run prints its wall seconds, the seconds of video it annotated a second, and the CPU
-seconds of all its processes, the driver's and the cluster's (to half a second for each: what a
-process uses between the last look at it and its end is not seen): what to compare on a machine
-that does other things too. The first run on a cluster, on the smallest video, is not counted: it
-loads Java's classes.
+Each run prints wall seconds, seconds of video annotated per second, and the CPU seconds of the
+driver and of all cluster processes. Compare CPU seconds if the machine is busy. They are accurate
+to half a second per process, because CPU time after the last sample is missing. The first run on
+a cluster, on the smallest video, is a warm-up that loads Java's classes and is not counted.
 """
 
 from __future__ import annotations
@@ -38,10 +37,16 @@ class Speed(NamedTuple):
 
 
 def main() -> int:
-    """Runs them all, one after the other."""
+    """Runs all engines, one after the other."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("videos", nargs="+", type=Path)
-    parser.add_argument("--slots", nargs="+", type=int, default=[1, 2], help="of one TaskManager")
+    parser.add_argument(
+        "--slots",
+        nargs="+",
+        type=int,
+        default=[1, 2],
+        help="slots of the TaskManager, a run for each",
+    )
     args = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
     say(f"{len(args.videos)} videos, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}\n")
@@ -64,7 +69,7 @@ def main() -> int:
 
 
 def annotate(videos: list[Path], *options: str) -> Speed:
-    """Annotates the videos in a fresh output."""
+    """Annotates the videos to an empty output."""
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "out"
         command = [
@@ -86,10 +91,10 @@ def annotate(videos: list[Path], *options: str) -> Speed:
 
 
 class CpuMeter:
-    """What this process and all below it use while it is open.
+    """CPU seconds of this process and its descendants inside the `with` block.
 
-    It looks again and again and keeps what it saw: a worker's children outlive the worker, and
-    nobody is told what they used.
+    It samples the processes periodically, because a worker's children outlive the worker and are
+    then in nobody's resource usage.
     """
 
     def __init__(self) -> None:
@@ -109,7 +114,7 @@ class CpuMeter:
 
     @property
     def seconds(self) -> float:
-        """The sum over all processes that were seen."""
+        """The sum over all sampled processes."""
         return sum(used - self._before.get(one, 0.0) for one, used in self._seen.items())
 
     def _watch(self) -> None:
@@ -119,7 +124,7 @@ class CpuMeter:
 
 
 def used_by_tree() -> dict[Process, float]:
-    """Seconds of each process from this one down."""
+    """CPU seconds of this process and each of its descendants."""
     parents: dict[int, int] = {}
     used: dict[int, tuple[Process, float]] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):

@@ -1,14 +1,14 @@
-"""What a GPU does: networks as a share of its roofline, equality with the CPU, a run end to end.
+"""GPU benchmark: networks relative to the roofline, equality with the CPU, end-to-end runs.
 
     python -m tests.benchmarks.gpu --video ../shared/data/videos --workers 1,4,8
     python -m tests.benchmarks.gpu --device cpu --windows 4 --seconds 0.1 --networks unet
 
-Needs the extras `torch` and `demo`. Prints three tables. The roofline is what a product of large
-matrices in the same numbers reaches on this device, measured here; a network's share is its
-multiplications and additions over that. The landmarks of a photograph's crops on the device are
-compared with those of the CPU in float32: within 0.01 px in float32, within 0.5 px in bfloat16, or
-the exit status is 1. A run is `annotate` with so many workers, which all put their crops on the one
-device; `busy` is what nvidia-smi tells meanwhile, in the mean.
+Needs the extras `torch` and `demo`. Prints three tables. The roofline is the measured rate of a
+product of large matrices with the same dtype on this device; a network's share is the rate of its
+multiply-accumulates divided by the roofline. Landmarks of a photograph's crops on the device are
+compared with those of the CPU in float32. If they differ by more than 0.01 px in float32 or 0.5 px
+in bfloat16, the exit status is 1. A run is `annotate` with the given number of workers, which
+share the device; `busy` is the mean utilization reported by nvidia-smi.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _POLL_SECONDS: Final = 0.5
 def network_rows(
     names: list[str], device: torch.device, windows: int, seconds: float, *, compiled: bool
 ) -> Iterator[str]:
-    """A line a network and form: windows a second, share of the roofline."""
+    """A line per network and form: windows per second, share of the roofline."""
     roofline = {kind: peak_macs(device, getattr(torch, kind), seconds) for kind in _TOLERANCE_PX}
     for kind, macs in roofline.items():
         yield f"roofline {kind:<10} {macs / 1e12:8.3f} 10^12 multiplications and additions a second"
@@ -70,14 +70,14 @@ def network_rows(
 
 
 def peak_macs(device: torch.device, dtype: torch.dtype, seconds: float) -> float:
-    """Multiplications and additions a second of a product of large matrices."""
+    """Multiply-accumulates per second of a product of large matrices."""
     side = 8192 if device.type == "cuda" else 512
     one, other = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
     return side**3 / best_seconds(_synchronous(lambda: one @ other, device), seconds)
 
 
 def best_seconds(call: Callable[[], object], seconds: float) -> float:
-    """Of the repetitions that the seconds allow, three at least after the first."""
+    """The best of at least three repetitions in `seconds`, after a warm-up."""
     call()
     best, repeats, start = float("inf"), 0, time.perf_counter()
     while repeats < 3 or time.perf_counter() - start < seconds:
@@ -120,7 +120,7 @@ def _call(
 
 
 def equality_rows(device: torch.device, windows: int) -> Iterator[tuple[str, bool]]:
-    """A line for both weights and each kind of numbers, and whether it holds."""
+    """A line per weights and dtype, and whether the difference is within the tolerance."""
     index = np.arange(windows)[:, None] + np.arange(_FRAMES)
     for weights in ("fast", "accurate"):
         reference = load_landmark_model(weights, "cpu")
@@ -138,7 +138,7 @@ def equality_rows(device: torch.device, windows: int) -> Iterator[tuple[str, boo
 
 
 def _face_crops(count: int, card: LandmarkCard) -> npt.NDArray[np.uint8]:
-    """(count, S, S, 3): one photograph's face in boxes that scatter, and rolled."""
+    """(count, S, S, 3): one photograph's face in jittered and rotated boxes."""
     rng = np.random.default_rng(0)
     photograph, size_px = load_astronaut(), card.crop_size_px
     box = box_from_landmarks(ASTRONAUT_LANDMARKS_PX.astype(np.float32))
@@ -155,7 +155,7 @@ def _face_crops(count: int, card: LandmarkCard) -> npt.NDArray[np.uint8]:
 
 
 def run_rows(video: Path, device: str, workers: list[int], precision: str) -> Iterator[str]:
-    """A line a number of workers: frames a second end to end, and how busy the GPU was."""
+    """A line per number of workers: frames per second end to end, and GPU utilization."""
     for count in workers:
         settings = AnnotateSettings(device=device, workers=count, precision=precision)
         with tempfile.TemporaryDirectory() as output, _utilisation() as shares:
@@ -167,7 +167,7 @@ def run_rows(video: Path, device: str, workers: list[int], precision: str) -> It
 
 @contextlib.contextmanager
 def _utilisation() -> Iterator[list[float]]:
-    """Percent of the time that kernels ran, as nvidia-smi tells while the block runs."""
+    """Percent of the time with running kernels, sampled by nvidia-smi during the block."""
     shares: list[float] = []
     ended = threading.Event()
     query = ["nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits"]
@@ -189,14 +189,16 @@ def _utilisation() -> Iterator[list[float]]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Prints the tables; returns 1 where the device and the CPU disagree."""
+    """Prints the tables; returns 1 if the device and the CPU disagree."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--networks", default=",".join(NETWORK_NAMES))
-    parser.add_argument("--windows", type=int, default=256, help="in a call of a network")
-    parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement")
+    parser.add_argument("--windows", type=int, default=256, help="windows per call of a network")
+    parser.add_argument("--seconds", type=float, default=2.0, help="time for each measurement")
     parser.add_argument("--no-compile", action="store_true", help="leave out torch.compile")
-    parser.add_argument("--video", type=Path, help="video or folder to annotate; none: no runs")
+    parser.add_argument(
+        "--video", type=Path, help="video or folder to annotate; without it, no runs"
+    )
     parser.add_argument("--workers", default="1,2,4,8", help="numbers of decoding workers")
     parser.add_argument("--precision", default="float32", choices=list(_TOLERANCE_PX))
     args: Any = parser.parse_args(argv)
@@ -204,7 +206,7 @@ def main(argv: list[str] | None = None) -> int:
         device = resolve_device(args.device)
     except UsageError as error:
         parser.error(f"{error}; --device cpu tries out the benchmark itself")
-    torch.backends.cudnn.allow_tf32 = False  # as landmark models predict
+    torch.backends.cudnn.allow_tf32 = False  # as in prediction
     out = sys.stdout
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
     out.write(f"{name}, torch {torch.__version__}\n")

@@ -1,20 +1,21 @@
-"""What the heatmaps of a trained network are like where codecs read them, and what follows.
+"""Shape of a trained network's heatmaps near the peak, and its effect on each codec.
 
     python -m tests.benchmarks.heatmap_shapes ../shared/data --weights FILE ...
 
-On the faces of 300w/common, with boxes that scatter as the detector's do; maps that soft-argmax
-reads are taken after their softmax, which was trained towards Gaussians too:
+On the faces of 300w/common, in boxes with the detector's noise. Maps for soft-argmax are used
+after their softmax, which was also trained towards Gaussians. Prints:
 
-- the height of the peaks, and the standard deviation of the maps about them, from the second
-  difference of ln h along an axis, beside what the network was trained with;
-- how far each codec lies from the centre of the Gaussian that fits the map best (`taylor`): what
-  the reading adds, apart from where the network puts the map;
-- the error of each codec told the deviation that the network was trained with, and told the one
-  that its maps have on half of the faces, measured on the other half.
+- the height of the peaks and the standard deviation of the maps at the peak (from the second
+  difference of ln h along an axis), beside the sigma of the training;
+- the distance of each codec from the centre of the Gaussian that fits the map best (`taylor`): the
+  error of the codec alone, without the error of the map's position;
+- the error of each codec with the sigma of the training, and with the deviation of the maps on one
+  half of the faces, evaluated on the other half.
 
-Eq. 4 reads sigma^2 ln(h1 / h) + 1/2. If maps have a deviation of s in place of sigma, that is
-(sigma / s)^2 (d - 1/2) + 1/2 at an offset d: off by half of (sigma / s)^2 - 1 pixels in the mean,
-always to one side. The difference of both neighbours is off by d ((sigma / s)^2 - 1), to none.
+Eq. 4 computes sigma^2 ln(h1 / h) + 1/2. With a deviation of s in place of sigma, this is
+(sigma / s)^2 (d - 1/2) + 1/2 at an offset d, so its mean error is ((sigma / s)^2 - 1) / 2 pixels,
+always towards the same side. The error of the difference of both neighbours is
+d ((sigma / s)^2 - 1), which has zero mean.
 """
 
 from __future__ import annotations

@@ -1,13 +1,12 @@
-"""What a corpus of so many inputs costs apart from its frames, on a store of 20 ms a request.
+"""Cost of a corpus of N inputs without its frames, on a store with a latency of 20 ms.
 
     python -m tests.benchmarks.large_corpus account --inputs 100000
     python -m tests.benchmarks.large_corpus find --inputs 10000 --keep FOLDER
 
-`account` reads a manifest and runs AccountVideos and SumVideos over its inputs, in waves as
-`annotate` does. Their status rows are in a store that answers every request after 20 ms. It prints
-seconds, CPU seconds, requests and the memory that this process took at most. `find` writes tracks
-of so many videos, compacts them, and times how one video is found: by read_tracks, and by DuckDB
-where it is installed.
+`account` reads a manifest and runs AccountVideos and SumVideos on its inputs, in the waves of
+`annotate`. A store that answers every request after 20 ms has the status rows. It prints seconds,
+CPU seconds, requests and the peak memory of this process. `find` writes tracks of N videos,
+compacts them, and times the lookup of one video by read_tracks, and by DuckDB if it is installed.
 """
 
 from __future__ import annotations
@@ -51,7 +50,7 @@ _TRIES: Final = 9
 
 
 class SlowStore(MemoryFileSystem):
-    """A store with one status row, which it gives under every name, 20 ms after a request."""
+    """A store that returns the same status row for every name, 20 ms after a request."""
 
     protocol = "slow"
     content = b""
@@ -75,7 +74,7 @@ class SlowStore(MemoryFileSystem):
 
 
 def account(inputs: int) -> str:
-    """What the accounting of a run takes, in waves as `annotate` makes them."""
+    """Measures the accounting of a run, in the waves of `annotate`."""
     fsspec.register_implementation("slow", SlowStore, clobber=True)
     with tempfile.TemporaryDirectory() as folder:
         local = RunOutput(folder, {})
@@ -104,7 +103,7 @@ def account(inputs: int) -> str:
 
 
 def _accounted_wave(url: str, totals: RunTotals) -> RunWave:
-    """What accounts for a wave of inputs, by one pipeline that is run again and again."""
+    """A function that accounts for a wave of inputs; all waves share one pipeline."""
     options = PipelineOptions(["--runner=FnApiRunner", "--direct_num_workers=1"])
     pipeline, inputs = beam.Pipeline(options=options), WaveInputs(Video)
     videos = pipeline | "Videos" >> inputs
@@ -123,7 +122,7 @@ def _accounted_wave(url: str, totals: RunTotals) -> RunWave:
 
 
 def find(inputs: int, keep: Path | None) -> str:
-    """How long it takes to find one video of so many, compacted."""
+    """Measures the lookup of one video in the compacted tables."""
     with tempfile.TemporaryDirectory() as temporary:
         output = keep or Path(temporary)
         if not OutputFolder(str(output)).count_videos():
@@ -149,7 +148,7 @@ def find(inputs: int, keep: Path | None) -> str:
 
 
 def _write_corpus(output: Path, inputs: int) -> None:
-    """Videos of 20 rows each, of random numbers in steps of 1/64."""
+    """Writes videos of 20 rows each, with random coordinates in steps of 1/64."""
     run_output = RunOutput(str(output), {"full_precision": False})
     rng = np.random.default_rng(0)
     plain = {"int32": 0, "int64": 0, "double": 0.0, "float": 0.5, "string": "detected"}
@@ -207,11 +206,13 @@ def _memory_mb() -> float:
 
 
 def main() -> None:
-    """Runs what the command line says and prints what it told."""
+    """Runs the benchmark and prints its figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=["account", "find"])
     parser.add_argument("--inputs", type=int, default=10_000)
-    parser.add_argument("--keep", type=Path, help="folder of the corpus of `find`, used again")
+    parser.add_argument(
+        "--keep", type=Path, help="folder for the corpus of `find`; an existing one is reused"
+    )
     args = parser.parse_args()
     told = account(args.inputs) if args.what == "account" else find(args.inputs, args.keep)
     sys.stdout.write(f"{told}\n")

@@ -1,4 +1,4 @@
-"""A long video made of a short one: the same packets again and again, nothing encoded."""
+"""A long video made of a short one: its packets are repeated without encoding."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ __all__ = ["loop_clip"]
 
 
 def loop_clip(source: Path, path: Path, seconds: float) -> Path:
-    """Writes the video stream of `source` so often that it lasts `seconds`, or a little longer.
+    """Repeats the video stream of `source` until it lasts at least `seconds`.
 
-    The source starts with a keyframe at pts 0 and has no gaps.
+    The source must start with a keyframe at pts 0 and have no gaps.
     """
     with av.open(str(source)) as clip, av.open(str(path), "w") as out:
         (stream,) = clip.streams.video

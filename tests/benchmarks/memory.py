@@ -2,13 +2,13 @@
 
     python -m tests.benchmarks.memory [--minutes 3 10 60] [--forms indexed raw given ...] [--fps 5]
 
-In several forms: `indexed` is an mp4, cut in segments; `raw` an H.264 stream without an
-index, which is one segment; in `given` a file brings the boxes by pts, in `numbered` by
-frame number, which again makes one segment. Prints, for each form and length, the peak
-resident memory of the driver and its children, together and apart, the largest extent of
-staging, and the speed. The exit status is 1 where the peak of the longest, driver and
-children together, is more than 10 % above that of the shortest, which must be long enough to
-fill pieces and batches once: three minutes of five frames a second are.
+Forms: `indexed` is an mp4 that is cut into segments; `raw` is an H.264 stream without an
+index, which is one segment; `given` has a file of boxes by pts; `numbered` has one by frame number,
+which also makes one segment. Prints, for each form and length, the peak resident memory of the
+driver and its children, together and separately, the maximum size of staging, and the speed. The
+exit status is 1 if the peak of driver and children of the longest video is more than 10 %
+above that of the shortest. The shortest video must be long enough to fill pieces and batches once:
+three minutes at five frames a second are.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ __all__ = ["FORMS", "main"]
 FORMS: Final = ("indexed", "raw", "given", "numbered")
 _CLIP_SECONDS: Final = 12
 _SIZE_PX: Final = 96
-#: About where the face is.
+#: Approximate box of the face.
 _BOX: Final = "28,12,68,66"
 _LOOK_SECONDS: Final = 0.2
 _MOST_GROWTH: Final = 1.10
@@ -46,7 +46,7 @@ _MOST_GROWTH: Final = 1.10
 
 @dataclass(slots=True)
 class Peak:
-    """The largest values seen while a run lasted, in MB."""
+    """The largest values sampled during a run, in MB."""
 
     driver: float = 0.0
     children: float = 0.0
@@ -60,7 +60,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="memory", description=__doc__)
     parser.add_argument("--minutes", type=float, nargs="+", default=[3.0, 10.0, 60.0])
     parser.add_argument("--forms", nargs="+", default=FORMS[:3], choices=FORMS)
-    parser.add_argument("--fps", type=int, default=5, help="of the clip (default: 5)")
+    parser.add_argument(
+        "--fps", type=int, default=5, help="frames per second of the clip (default: 5)"
+    )
     parser.add_argument("--workers", default="1")
     args, options = parser.parse_known_args(arguments)
     say = sys.stdout.write
@@ -116,7 +118,7 @@ def _source(form: str, clip: Path, folder: Path, minutes: float) -> Path:
 
 
 def _clip(path: Path, fps: int) -> Path:
-    """A moving face, 96 x 96 px, a keyframe every 2 s, forth and back so that it loops."""
+    """A moving face, 96 x 96 px, a keyframe every 2 s; it ends where it starts, to be looped."""
     animation = FaceAnimation(load_astronaut(), ASTRONAUT_LANDMARKS_PX)
     count = _CLIP_SECONDS * fps // 2
     forth = [animation.render(pose_at(i / fps), _SIZE_PX) for i in range(count)]
@@ -155,7 +157,7 @@ def _look(pid: int, output: Path, peak: Peak) -> None:
 
 
 def _children(pid: int) -> list[int]:
-    """The children of every thread of a process (they have none of their own)."""
+    """The children of every thread of a process; children have none of their own."""
     found = []
     for listed in Path(f"/proc/{pid}/task").glob("*/children"):
         with contextlib.suppress(OSError):
@@ -164,7 +166,7 @@ def _children(pid: int) -> list[int]:
 
 
 def _resident_mb(pid: int) -> float:
-    """Private and shared resident memory; 0 where the process is gone."""
+    """Private and shared resident memory; 0 if the process has ended."""
     with contextlib.suppress(OSError):
         for line in Path(f"/proc/{pid}/status").read_text().splitlines():
             if line.startswith("VmRSS:"):

@@ -1,11 +1,11 @@
-"""Errors of landmark networks by what a face does: the tables of the local-motion paper.
+"""Errors of landmark networks by movement and expression: tables of the local-motion paper.
 
     python -m tests.benchmarks.movements ../shared/data --weights fast --weights 2d.safetensors
 
-People of LFPW's test set are animated by one movement, or one expression, at a time, which
-gives exact truth; each clip is cut by boxes that are off by one draw of the detector's noise.
-Prints, in percent of the distance of the outer eye corners, the error without each clip's
-constant part and the mean step of the error from frame to frame, and NRMSE over all.
+People of LFPW's test set are animated with one movement or one expression at a time, which
+gives exact ground truth. Crops use boxes with one draw of the detector's noise per clip. Prints, in
+percent of the distance of the outer eye corners, the error without each clip's constant part, the
+mean change of the error from frame to frame, and NRMSE over all clips.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from models.synthesis.face_motion import Pose
 
 _FRAME_PX: Final = 256
 _CYCLES: Final = 1.5
-#: What a pose has at a sine from -1 to 1 and its cosine.
+#: Fields of the pose, given a sine from -1 to 1 and its cosine.
 MOVEMENTS: Final[dict[str, Callable[[Pose, float, float], Pose]]] = {
     "still": lambda pose, sine, cosine: pose,
     "shift": lambda pose, sine, cosine: _posed(pose, head_shift_xy_px=(14 * sine, 6 * cosine)),
@@ -61,7 +61,7 @@ class Clip:
 
 
 def clips(data: Path, people: int, frames: int) -> Iterator[Clip]:
-    """Every movement of so many people."""
+    """Every movement of `people` people."""
     rng = np.random.default_rng(5)
     stills = [f for f in read_evaluation_set(data, "300w/common") if can_be_animated(f)]
     for index in rng.permutation(len(stills))[:people]:
@@ -77,7 +77,7 @@ def clips(data: Path, people: int, frames: int) -> Iterator[Clip]:
             poses = [move(rest, float(np.sin(p)), float(np.cos(p))) for p in phases]
             truth = np.stack([animation.landmarks(pose, _FRAME_PX) for pose in poses])
             unit = np.array([0, 0, 100, 100], np.float32)
-            noise = (jitter_box(unit, rng, DETECTOR_NOISE) - unit) / 100  # one a clip
+            noise = (jitter_box(unit, rng, DETECTOR_NOISE) - unit) / 100  # one per clip
             boxes = [box_from_landmarks(face.astype(np.float32)) for face in truth]
             yield Clip(
                 name,
@@ -114,7 +114,7 @@ def _share(sine: float) -> float:
 
 
 def main() -> None:
-    """Prints a line a network."""
+    """Prints a line per network."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("--weights", action="append", default=[])

@@ -1,10 +1,10 @@
-"""How much a painted occluder raises the spread of what it hides.
+"""Increase of the spread of landmarks that a painted occluder hides.
 
     python -m tests.benchmarks.occluded_spread ../shared/data [--weights fast accurate]
 
-Faces of 300w/common, on their labels' boxes, as they are and behind sunglasses, a mask or a hand;
-landmarks count that the paint covers. Prints the ratio of the mean spreads, the share of landmarks
-whose spread doubles, and the ratio of the mean errors, for comparison.
+Faces of 300w/common, in their labels' boxes, without and with sunglasses, a mask or a hand. Only
+landmarks covered by the occluder count. Prints the ratio of the mean spreads, the share of
+landmarks whose spread doubles, and, for comparison, the ratio of the mean errors.
 """
 
 from __future__ import annotations

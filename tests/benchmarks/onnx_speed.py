@@ -1,9 +1,9 @@
-"""Our networks by onnxruntime, as production runs them, against torch, on one CPU thread.
+"""The shipped networks in onnxruntime, as `annotate` runs them, and in torch, on one CPU thread.
 
     python -m tests.benchmarks.onnx_speed
 
-Both run the same pixels in turn, so that what else the machine does falls on both. Times are of
-CPU; the ratio is that of the medians, and its range that of the single pairs' middle half.
+Both process the same pixels alternately, so that other load of the machine affects both. Times
+are CPU times. The ratio is that of the medians; its range is the interquartile range of the pairs.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def _compared(what: str, by_torch: Call, by_onnxruntime: Call, count: int, pairs
 
 
 def landmark_lines(name: str, pairs: int) -> Iterator[str]:
-    """A line for each number of windows a call, in milliseconds a window."""
+    """A line per number of windows in a call, in milliseconds per window."""
     ours = load_landmark_model(name, threads=1)
     tensors, card = read_landmark_weights(NAMED_WEIGHTS[name])
     network = card.build_network()
@@ -68,7 +68,7 @@ def landmark_lines(name: str, pairs: int) -> Iterator[str]:
 
 
 def detector_lines(pairs: int) -> Iterator[str]:
-    """A line for each size of image, in milliseconds an image."""
+    """A line per image size, in milliseconds per image."""
     tensors, config, _ = read_detector_weights(DEFAULT_WEIGHTS_PATH)
     network = DetectorNetwork(config).eval()
     network.load_state_dict(

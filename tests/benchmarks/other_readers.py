@@ -1,10 +1,10 @@
-"""Do Spark and fastparquet read track files, and what would byte-stream-split save?
+"""Whether Spark and fastparquet read track files, and what byte-stream-split would save.
 
     python3 -m venv readers && readers/bin/pip install 'pyspark==3.5.*' fastparquet pyarrow pandas
     readers/bin/python tests/benchmarks/other_readers.py OUT/tracks/*.parquet
 
-It needs Java and none of facetracks' own modules. Prints a line a reader: rows, and the largest
-difference of any landmark from what pyarrow reads; then the bytes of both encodings.
+It needs Java, but not facetracks. Prints a line per reader: rows, and the largest difference of
+any landmark from pyarrow's values; then the sizes of both encodings.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def pyarrow_rows(files: list[str]) -> list[tuple[Any, ...]]:
 
 
 def largest_difference(rows: list[tuple[Any, ...]], expected: list[tuple[Any, ...]]) -> float:
-    """Px; ValueError where the rows are others."""
+    """The largest difference in px; raises ValueError if the rows differ."""
     places = [{row[:3]: row[3:] for row in table} for table in (rows, expected)]
     if places[0].keys() != places[1].keys() or len(rows) != len(expected):
         raise ValueError(f"got {len(rows)} rows, expected the {len(expected)} that pyarrow reads")
@@ -59,7 +59,7 @@ def largest_difference(rows: list[tuple[Any, ...]], expected: list[tuple[Any, ..
 
 
 def split_bytes(file: str, folder: Path) -> int:
-    """Of the same rows with byte-stream-split floats."""
+    """Bytes of the same rows with byte-stream-split floats."""
     parquet = pq.ParquetFile(file)
     table = parquet.read()
     floats = [

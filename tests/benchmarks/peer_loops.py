@@ -1,4 +1,4 @@
-"""The usual loop of another tool over some videos; run in an environment that has the tool.
+"""The usual loop of another tool over some videos; run it in an environment with the tool.
 
     python peer_loops.py mediapipe|dlib SECONDS VIDEO ...
 
@@ -19,7 +19,7 @@ Landmarks = list[np.ndarray]  # (L, 2) px of each face
 
 
 def mediapipe_loop() -> Callable[[np.ndarray], Landmarks]:
-    """Face mesh as its documentation tracks a video; it keeps what it saw on the frame before."""
+    """Face mesh in its documented video mode, which tracks from frame to frame."""
     import mediapipe
 
     mesh = mediapipe.solutions.face_mesh.FaceMesh(static_image_mode=False, max_num_faces=4)

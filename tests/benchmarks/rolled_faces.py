@@ -1,9 +1,10 @@
-"""How many faces are found, and how far off landmarks are, in pictures turned by quarters.
+"""Recall of detection, and landmark errors, in pictures rotated by quarter turns.
 
     python -m tests.benchmarks.rolled_faces ../shared/data --weights fast --weights accurate
 
-Of 300w/common, as a phone that lost its rotation would show it: detected as the pipeline detects;
-errors are over the faces that are found, in percent of the distance of the outer eye corners.
+Pictures of 300w/common, rotated like a phone's video without its rotation flag, and detected as in
+the pipeline. Errors are over the detected faces, in percent of the distance of the outer eye
+corners.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _FOUND_IOU = 0.4
 
 
 def main() -> None:
-    """Prints a line a quarter turn and network."""
+    """Prints a line per quarter turn and network."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("--weights", action="append", default=[])

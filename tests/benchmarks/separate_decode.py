@@ -1,10 +1,10 @@
-"""What crosses the shuffle of `--separate-decode`, and what it costs.
+"""Size and cost of the shuffle of `--separate-decode`.
 
     python -m tests.benchmarks.separate_decode VIDEO... [--segment-seconds 10] [--runs 2]
 
-Prints the encoded bytes an hour of video and an hour of one face, the time to encode and
-decode them, and the CPU time and wall time of `annotate` with and without the option, in
-alternation.
+Prints the encoded bytes per hour of video and per hour of one face, the time to encode and
+decode them, and the CPU time and wall time of `annotate` with and without the option,
+interleaved.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def _measure_runs(videos: list[Path], segment_seconds: float, runs: int) -> None
 
 
 def say(line: str) -> None:
-    """A line of the result."""
+    """Prints a line of the result."""
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
 

@@ -1,11 +1,12 @@
-"""A long video among many of ten seconds: what each worker does when.
+"""A long video among many clips of ten seconds: a timeline of each worker.
 
     python -m tests.benchmarks.skew --minutes 60 --clips 60 --workers 2
 
-The videos are 96 x 96 px, a face in two of ten seconds, else black; all are one clip, the long one
-repeats it. Prints a line a worker over the time of the run: `L` it decodes and aligns a segment of
-the long video, `l` it stabilizes or writes it, `C` and `c` the same of a clip, `.` it waits. Then
-the share of the time that each waited, and how long all others waited for the last one.
+The videos are 96 x 96 px, with a face in two of ten seconds and black otherwise. All are copies
+of one clip; the long video repeats it. Prints a timeline per worker: `L` decoding and aligning a
+segment of the long video, `l` stabilizing or writing it, `C` and `c` the same for a clip, `.`
+waiting. Then prints the share of time that each worker waited, and how long the others waited
+for the last one.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ _LONG: Final = "long.mp4"
 
 
 class Span(NamedTuple):
-    """Some work of one thread; seconds on the monotonic clock."""
+    """One piece of work of a thread; seconds on the monotonic clock."""
 
     thread: int
     sign: str
@@ -86,7 +87,7 @@ def _write_clip(path: Path) -> Path:
 
 
 def _watch_workers() -> None:
-    """From now on the calls that do the work of a stage leave Spans."""
+    """Wraps the functions that do the work of a stage, so that their calls record Spans."""
     decode, advance = decode_windows._DecodeFn.process, stabilize_tracks._Walker.advance
     write = write_tracks.write_video
 
@@ -117,7 +118,7 @@ def _span(signs: str, of: Any) -> Iterator[None]:
 
 
 def timeline(spans: list[Span], columns: int) -> Iterator[str]:
-    """A line a worker, and how long each waited; what worked most in a column shows there."""
+    """A line per worker and its share of waiting; a column shows its most frequent work."""
     begin, end = min(s.start for s in spans), max(s.stop for s in spans)
     step = (end - begin) / columns
     workers = _by_worker(spans)
@@ -139,7 +140,7 @@ def timeline(spans: list[Span], columns: int) -> Iterator[str]:
 
 
 def _by_worker(spans: list[Span]) -> list[list[Span]]:
-    """A worker goes on in another thread from stage to stage: in any that is free by then."""
+    """A worker may change its thread between stages: it continues in one that is free."""
     workers: list[list[Span]] = []
     for span in sorted(spans, key=lambda span: span.start):
         free = [own for own in workers if own[-1].stop <= span.start]

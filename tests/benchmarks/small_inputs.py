@@ -1,12 +1,12 @@
-"""What an input costs that has hardly any work in it: clips of one second, and missing files.
+"""CPU time per input of minimal work: clips of one second, and missing files.
 
     python -m tests.benchmarks.small_inputs --clips 200 --missing 3000 --checkouts OTHER
 
-Runs `annotate` with one worker in a process of its own, over one missing file, N of them, one clip
-of 96 x 96 px (25 frames), N of them, every other with a face, and one clip of 5 s. Prints ms of CPU
-an input, for many without those that one takes, which are the start's: all; the stages' work on
-frames (`cpu_seconds` of run.json); the rest; and how much of all the children took. Checkouts take
-turns, so that what else the machine does falls on all.
+Runs `annotate` with one worker in a process of its own on: one missing file, N missing files, one
+clip of 96 x 96 px (25 frames), N clips, every other with a face, and one clip of 5 s. Prints ms of
+CPU per input: total, work of the stages on frames (`cpu_seconds` of run.json), the rest, and the
+share of the children. For N inputs, the cost of one input, which is the start, is subtracted. Runs
+of the checkouts are interleaved, so that other load of the machine affects all of them.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from tests.clips import write_clip
 
 _SIZE_PX: Final = 96
 _RATE: Final = 25
-#: Stages whose work grows with frames; writing is the input's.
+#: Stages whose work grows with the frames; writing counts per input.
 _OF_FRAMES: Final = ("decode", "detect", "crop", "align", "stabilize")
 _RUN: Final = """
 import json, os, resource, sys
-os.cpu_count = lambda: 1  # what further threads of the network do is not counted as its own
+os.cpu_count = lambda: 1  # CPU time of further network threads would not be in cpu_seconds
 from pipeline.annotate import annotate
 from pipeline.settings import AnnotateSettings
 summary = annotate(sys.argv[1], sys.argv[2], AnnotateSettings(device="cpu", workers=1))
@@ -80,7 +80,7 @@ def main() -> None:
 
 
 def _pictures(frames: int, *, face: bool) -> Iterator[np.ndarray]:
-    """(96, 96, 3) uint8 RGB: an animated face, or noise that moves."""
+    """(96, 96, 3) uint8 RGB: an animated face, or moving noise."""
     animation = FaceAnimation(load_astronaut(), ASTRONAUT_LANDMARKS_PX)
     noise = np.random.default_rng(0).integers(0, 256, (_SIZE_PX, 2 * _SIZE_PX, 3), np.uint8)
     for n in range(frames):
@@ -91,7 +91,7 @@ def _pictures(frames: int, *, face: bool) -> Iterator[np.ndarray]:
 
 
 def _used(checkout: Path, manifest: Path, output: Path) -> dict[str, float]:
-    """Seconds of CPU of a run over a manifest: by stage, of the driver and of its children."""
+    """CPU seconds of a run over a manifest: by stage, of the driver and of its children."""
     run = subprocess.run(
         [sys.executable, "-c", _RUN, str(manifest), str(output)],
         cwd=checkout,
@@ -104,7 +104,7 @@ def _used(checkout: Path, manifest: Path, output: Path) -> dict[str, float]:
 
 
 def _figures(used: Mapping[str, float], one: Mapping[str, float], inputs: int) -> list[float]:
-    """ms of CPU an input, of those beyond `one`: all, on frames, the rest, the children's."""
+    """ms of CPU per input, without those of `one`: total, on frames, the rest, the children's."""
     more = {name: seconds - one.get(name, 0) for name, seconds in used.items()}
     total = more["driver"] + more["children"]
     frames = sum(more.get(stage, 0) for stage in _OF_FRAMES)

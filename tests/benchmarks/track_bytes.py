@@ -1,9 +1,9 @@
-"""Bytes and CPU a row of track files, by zstd's level, over the tracks of a run.
+"""Bytes and CPU time per row of track files, by zstd level, over the tracks of a run.
 
     python -m tests.benchmarks.track_bytes OUT
 
-Each track file of 40 rows or more is written to memory, with the levels that ship and with others
-for all columns, in turn. OUT must have raw landmarks.
+Each track file of 40 rows or more is written to memory, alternately with the shipped levels and
+with another level for all columns. OUT must have raw landmarks.
 """
 
 import argparse
@@ -19,11 +19,11 @@ import pyarrow.parquet as pq
 from schemas.tracks import TrackFormat
 from transforms.storage.track_files import track_write_options
 
-LEAST_ROWS = 40
+MIN_ROWS = 40
 
 
 def main() -> None:
-    """Writes all files in all ways; prints a line a way."""
+    """Writes all files with all levels; prints a line per level."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("output", type=Path, help="output of annotate")
     parser.add_argument("--levels", type=int, nargs="*", default=[16])
@@ -31,7 +31,7 @@ def main() -> None:
     sizes, seconds = defaultdict(list), defaultdict(float)
     for path in sorted((args.output / "tracks").glob("*.parquet")):
         whole = pq.ParquetFile(path, pre_buffer=False).read(use_threads=False)
-        if whole.num_rows < LEAST_ROWS:
+        if whole.num_rows < MIN_ROWS:
             continue
         for raw in (True, False):
             kept = TrackFormat(raw=raw)

@@ -1,4 +1,4 @@
-"""Clusters of processes on this machine, and the local runner's tables to hold against theirs."""
+"""Clusters of processes on this machine, and the local runner's tables as a reference."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from tests.engines.jars import missing_tools
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> None:
-    """Workers beside each other on few cores; pools hand their environment on."""
+    """Several workers share few cores; pools pass their environment to their workers."""
     os.environ["OMP_NUM_THREADS"] = "1"
 
 
 @pytest.fixture(scope="session")
 def local_output(five_inputs, tmp_path_factory) -> Path:
-    """The five inputs as the runner of one machine annotates it."""
+    """The five inputs annotated by the local runner."""
     output = tmp_path_factory.mktemp("local") / "out"
     with annotate(five_inputs, "--output", output, *OPTIONS, "--workers", 2) as run:
         ended = run.ended()

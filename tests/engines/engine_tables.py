@@ -1,4 +1,4 @@
-"""Tables of one engine against those of another."""
+"""Comparison of the tables of two engines."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from schemas.videos import VIDEO_SCHEMA
 
 __all__ = ["OPTIONS", "assert_same_tables", "counters"]
 
-#: Small segments, so that every video has several; the same for every engine.
+#: Short segments, so that every video has several; the same for every engine.
 OPTIONS: Final = ("--segment-seconds", 1, "--batch-windows", 32, "--device", "cpu")
 
 
 def assert_same_tables(reference: Path, output: Path) -> None:
-    """Equal ids, frames, flags and status rows, coordinates within 0.01 px; nothing left over.
+    """Asserts equal ids, frames, flags and status rows, coordinates within 0.01 px, no leftovers.
 
-    The metadata may differ in the runner alone; the seconds of work are left out.
+    The metadata may differ only in the runner; the seconds of work are not compared.
     """
     for folder in ("tracks", "videos"):
         names = [sorted(p.name for p in (o / folder).iterdir()) for o in (reference, output)]
@@ -42,5 +42,5 @@ def assert_same_tables(reference: Path, output: Path) -> None:
 
 
 def counters(output: Path) -> dict[str, Any]:
-    """The counters that the last run wrote down."""
+    """The counters in run.json of the last run."""
     return dict(json.loads((output / "run.json").read_bytes())["counters"])

@@ -51,13 +51,13 @@ taskmanager.memory.network.max: 64m
 taskmanager.memory.jvm-metaspace.size: 256m
 taskmanager.memory.jvm-overhead.min: 192m
 taskmanager.memory.jvm-overhead.max: 192m
-# The cluster and the jobs have the same jars: one copy of each class, and none leaks.
+# The cluster and the jobs share the jars: one copy of each class, no leaked class loaders.
 classloader.resolve-order: parent-first
-# A job goes on with the TaskManagers that are left.
+# A job continues on the remaining TaskManagers.
 jobmanager.scheduler: adaptive
 jobmanager.adaptive-scheduler.resource-wait-timeout: 60 s
 jobmanager.adaptive-scheduler.resource-stabilization-timeout: 2 s
-# The job starts anew after a fault, and finds the parts that are there.
+# After a fault the job restarts and reuses the existing parts.
 restart-strategy.type: fixed-delay
 restart-strategy.fixed-delay.attempts: 10
 restart-strategy.fixed-delay.delay: 2 s
@@ -72,7 +72,7 @@ def _own_port() -> Any:
 
 @dataclass(frozen=True)
 class FlinkPorts:
-    """The ports of a cluster on this machine; free ones unless told."""
+    """The ports of a cluster on this machine; by default, free ones."""
 
     rest: int = _own_port()
     rpc: int = _own_port()
@@ -130,17 +130,17 @@ class FlinkCluster:
         start_worker_pool(self.group, self.ports.workers)
 
     def beam_options(self, parallelism: int) -> list[str]:
-        """What `facetracks annotate` is told to run here."""
+        """The options of `facetracks annotate` for this cluster."""
         return [
             "--runner=FlinkRunner",
             f"--job_endpoint=localhost:{self.ports.job}",
             *external_workers(f"localhost:{self.ports.workers}"),
             f"--parallelism={parallelism}",
-            "--streaming",  # the DataStream API; the input is bounded all the same
+            "--streaming",  # the DataStream API, although the input is bounded
         ]
 
     def task_manager_count(self) -> int:
-        """TaskManagers that the JobManager knows; 0 before it listens."""
+        """Number of registered TaskManagers; 0 before the JobManager listens."""
         with contextlib.suppress(OSError):
             return len(self.ask("taskmanagers")["taskmanagers"])
         return 0
@@ -156,7 +156,7 @@ class FlinkCluster:
                 self.ask(f"jobs/{job}?mode=cancel", "PATCH")
 
     def ask(self, path: str, method: str = "GET") -> Any:
-        """An answer of the JobManager's REST interface."""
+        """The response of the JobManager's REST API."""
         url = f"http://localhost:{self.ports.rest}/{path}"
         request = urllib.request.Request(url, method=method)
         with urllib.request.urlopen(request, timeout=10) as answer:
@@ -171,7 +171,7 @@ class FlinkCluster:
 def run_flink(
     folder: Path, task_managers: int = 2, slots: int = 1, ports: FlinkPorts | None = None
 ) -> Iterator[FlinkCluster]:
-    """A cluster that lives as long as the block; `folder` holds its configuration and logs."""
+    """A cluster that runs during the block; `folder` holds its configuration and logs."""
     with ProcessGroup(folder / "log") as group:
         cluster = FlinkCluster(group, folder, ports or FlinkPorts(), slots)
         cluster.start(task_managers)
@@ -179,7 +179,7 @@ def run_flink(
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Runs a cluster until it is told to end (Ctrl-C, SIGTERM)."""
+    """Runs a cluster until a signal ends it (Ctrl-C, SIGTERM)."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -191,14 +191,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     add("--workers-port", type=int, default=50000, help="worker pool; default: %(default)s")
     args = parser.parse_args(argv)
     ports = FlinkPorts(rest=args.rest_port, job=args.job_port, workers=args.workers_port)
-    told_to_end = end_signal()
+    end_requested = end_signal()
     with tempfile.TemporaryDirectory(prefix="facetracks-flink-") as folder:
         print("starting; the first time, Maven downloads 160 MB", flush=True)
         with run_flink(Path(folder), args.task_managers, args.slots, ports) as cluster:
             options = " ".join(cluster.beam_options(args.task_managers * args.slots))
             print(f"UI: http://localhost:{ports.rest}   logs: {folder}/log")
             print(f"facetracks annotate INPUT --output OUT {options}\nCtrl-C ends it", flush=True)
-            told_to_end.wait()
+            end_requested.wait()
             print("ending", flush=True)
 
 

@@ -1,4 +1,4 @@
-"""Java's side of a cluster: released jars, through Maven, which verifies their checksums."""
+"""The Java side of a cluster: released jars from Maven, which verifies their checksums."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from schemas.errors import UsageError
 __all__ = ["JAVA_OPTIONS", "cache_folder", "gather_jars", "missing_tools"]
 
 _HERE: Final = Path(__file__).parent
-#: What Flink and Spark reach into, which Java 17 keeps closed otherwise.
+#: Packages that Flink and Spark access by reflection; Java 17 does not open them by default.
 _OPENED: Final = (
     "java.lang", "java.lang.invoke", "java.lang.reflect", "java.io", "java.net", "java.nio",
     "java.text", "java.time", "java.util", "java.util.concurrent", "java.util.concurrent.atomic",
     "java.util.concurrent.locks", "sun.nio.ch", "sun.nio.cs", "sun.security.action",
     "sun.util.calendar",
 )  # fmt: skip
-#: A cluster of one machine does little in Java: start fast, stay small.
+#: A local cluster does little work in Java: fast start, small memory.
 JAVA_OPTIONS: Final = (
     "-XX:+UseSerialGC",
     "-XX:TieredStopAtLevel=1",
@@ -32,12 +32,12 @@ JAVA_OPTIONS: Final = (
 
 
 def missing_tools() -> list[str]:
-    """Which of java and mvn this machine lacks."""
+    """The tools among java and mvn that are not installed."""
     return [tool for tool in ("java", "mvn") if shutil.which(tool) is None]
 
 
 def cache_folder() -> Path:
-    """Where downloads are kept: $XDG_CACHE_HOME/facetracks, by default ~/.cache/facetracks."""
+    """The folder of downloads: $XDG_CACHE_HOME/facetracks, by default ~/.cache/facetracks."""
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "facetracks"
 
@@ -45,7 +45,7 @@ def cache_folder() -> Path:
 def gather_jars(pom: str) -> Path:
     """The folder of all jars that a POM beside this module names; downloaded once.
 
-    Raises UsageError where Java or Maven is missing or a download fails.
+    Raises UsageError if Java or Maven is missing or a download fails.
     """
     missing = missing_tools()
     if missing:
@@ -64,6 +64,6 @@ def gather_jars(pom: str) -> Path:
         )  # fmt: skip
         if done.returncode:
             raise UsageError(f"Maven could not gather the jars of {pom}:\n{done.stdout[-2000:]}")
-        if not folder.exists():  # else another process was faster
+        if not folder.exists():  # otherwise another process was faster
             gathered.rename(folder)
     return folder

@@ -1,6 +1,6 @@
 """Other engines on this machine: Beam's portable job service, Prism, and Spark's job server.
 
-Each takes jobs at an endpoint, and has them done by workers of `pipeline.clusters.worker_pool`.
+Each accepts jobs at an endpoint and runs them on workers of `pipeline.clusters.worker_pool`.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def start_worker_pool(group: ProcessGroup, port: int | None = None) -> str:
 
 
 def start_portable_job_service(group: ProcessGroup) -> str:
-    """Starts Beam's job service that is written in Python; returns its address."""
+    """Starts Beam's job service in Python; returns its address."""
     port, module = free_port(), "apache_beam.runners.portability.local_job_service_main"
     group.start("job-service", python_command(module, "--port", str(port)), python_environment())
     return _listening(group, "job-service", port)
@@ -54,9 +54,9 @@ def start_spark_job_server(group: ProcessGroup, folder: Path, master: str = "loc
     """Starts Beam's job server for Spark; returns its address.
 
     Args:
-        group: where it runs.
-        folder: takes what jobs stage.
-        master: a Spark master; `local[N]` is a Spark of N threads in the job server itself.
+        group: the processes that it joins.
+        folder: for staged artifacts of jobs.
+        master: a Spark master; `local[N]` runs Spark with N threads in the job server itself.
     """
     port, jars = free_port(), gather_jars("spark.pom.xml")
     group.start(
@@ -74,7 +74,7 @@ def build_prism() -> Path:
 
     Beam itself would download it from its releases on GitHub.
 
-    Raises UsageError where Go is missing or the build fails.
+    Raises UsageError if Go is missing or the build fails.
     """
     version = f"v{metadata.version('apache-beam')}"
     program = cache_folder() / f"prism-{version}" / "prism"

