@@ -6,6 +6,7 @@ import argparse
 import difflib
 import textwrap
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, NoReturn, TypeAlias
 
 _EXIT_USAGE = 2
@@ -80,7 +81,14 @@ def _suggestion(word: str, known: Iterable[str]) -> str:
 
 
 class _HelpFormatter(argparse.HelpFormatter):
-    """Fills paragraphs, keeps indented lines."""
+    """Fills paragraphs, keeps indented lines; adds the default where the help does not name it."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        text, default = action.help, action.default
+        is_value = isinstance(default, (str, int, float, Path)) and not isinstance(default, bool)
+        if text and "default:" not in text and is_value and default != argparse.SUPPRESS:
+            return f"{text} (default: %(default)s)"
+        return text
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         lines: list[str] = []

@@ -149,14 +149,14 @@ def _quality(parser: CommandParser) -> None:
         "--detector",
         type=detector,
         metavar="SPEC",
-        help="face detector: default, yunet:ONNX_FILE, or a weights file (default: %(default)s)",
+        help="face detector: default, yunet:ONNX_FILE, or a weights file",
     )
     add(
         "--stabilizer",
         type=stabilizer,
         metavar="|".join([*STABILIZERS, "FILE"]),
         help="filter for x and y, or weights of `train stabilizer`; x_raw and y_raw stay as they "
-        "are (default: %(default)s)",
+        "are",
     )
     add(
         "--fps",
@@ -170,7 +170,7 @@ def _quality(parser: CommandParser) -> None:
         "--precision",
         choices=PRECISIONS,
         help="numbers that the landmark network computes with; `evaluate landmarks --precision "
-        "bfloat16` tells what the shorter ones cost (default: %(default)s)",
+        "bfloat16` tells what the shorter ones cost",
     )
     add(
         "--require-licence",
@@ -194,10 +194,7 @@ def _machine(parser: CommandParser) -> None:
         help="parallel workers (default: %(default)s, the cores up to 8)",
     )
     add(
-        "--device",
-        type=device,
-        metavar="auto|cpu|cuda[:i]",
-        help="where the landmark network runs (default: %(default)s)",
+        "--device", type=device, metavar="auto|cpu|cuda[:i]", help="where the landmark network runs"
     )
     add(
         "--batch-windows",
@@ -251,33 +248,27 @@ def _limits(parser: CommandParser) -> None:
         "--segment-seconds",
         type=positive_float,
         metavar="S",
-        help="videos are cut in pieces at least this long; the tracks do not depend on it "
-        "(default: %(default)s)",
+        help="videos are cut in pieces at least this long; the tracks do not depend on it",
     )
     add(
         "--stall-seconds",
         type=positive_float,
         metavar="S",
-        help="a decoder that makes no progress for so long is killed (default: %(default)s)",
+        help="a decoder that makes no progress for so long is killed",
     )
     add(
         "--max-slowness",
         type=positive_float,
         metavar="S",
-        help="seconds that decoding may take a second of video (default: %(default)s)",
+        help="seconds that decoding may take a second of video",
     )
     add(
         "--max-memory-mb",
         type=positive_int,
         metavar="MB",
-        help="memory that a decoding process may take (default: %(default)s)",
+        help="memory that a decoding process may take",
     )
-    add(
-        "--max-pixels",
-        type=positive_int,
-        metavar="N",
-        help="pixels that a frame may have (default: %(default)s)",
-    )
+    add("--max-pixels", type=positive_int, metavar="N", help="pixels that a frame may have")
 
 
 def _check_beam_options(args: argparse.Namespace) -> None:

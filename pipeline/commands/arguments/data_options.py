@@ -45,8 +45,7 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
         "--validation-share",
         type=float,
         default=0.2,
-        help="how much of each --set is held out: of its videos, of its pictures, by the seed "
-        "(default: %(default)s)",
+        help="how much of each --set is held out: of its videos, of its pictures, by the seed",
     )
     add(
         "--windows-per-video",
@@ -54,7 +53,7 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
         default=80,
         metavar="N",
         help="of each --set, about this many windows per face and video, evenly spaced; 0: all, as "
-        "in the papers; they are held in memory (default: %(default)s)",
+        "in the papers; they are held in memory",
     )
     add(
         "--animated-windows",
@@ -62,7 +61,7 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
         default=0,
         metavar="N",
         help="add this many windows of animated stills, for networks that see several frames: each "
-        "takes about 0.3 s to render at the start, and 0.4 MB for crops of 64 px (default: none)",
+        "takes about 0.3 s to render at the start, and 0.4 MB for crops of 64 px",
     )
     add(
         "--expressive-stills",
@@ -71,7 +70,7 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="add this many stills whose eyes and mouths were animated open and shut, for networks "
         "that see one frame: each takes about 0.3 s to render at the start; 16 %% of the samples "
-        "are drawn from them (default: none)",
+        "are drawn from them",
     )
     add(
         "--data-sets",
@@ -113,14 +112,12 @@ def add_track_options(parser: argparse.ArgumentParser, *, tracks: int) -> None:
     )
     add("--cache", type=Path, metavar="DIR", help="keep the animated clips here (5 s each to make)")
     add("--weights", type=Path, metavar="FILE", help="landmark weights (default: the package's)")
-    add(
-        "--tracks", type=positive_int, default=tracks, help="how many tracks (default: %(default)s)"
-    )
-    add("--frames", type=positive_int, default=300, help="frames of a track (default: %(default)s)")
+    add("--tracks", type=positive_int, default=tracks, help="how many tracks")
+    add("--frames", type=positive_int, default=300, help="frames of a track")
     add(
         "--clips",
         type=positive_int,
         help="animated clips (default: 14 to fit, 12 held out, 9 to test)",
     )
-    add("--seed", type=count, default=0, help="seed of every random choice (default: 0)")
-    add("--threads", type=positive_int, default=1, help="CPU threads (default: 1)")
+    add("--seed", type=count, default=0, help="seed of every random choice")
+    add("--threads", type=positive_int, default=1, help="CPU threads")

@@ -57,10 +57,7 @@ def add_parser(subparsers: Subparsers) -> None:
         help="parallel workers (default: %(default)s, the cores up to 8)",
     )
     add(
-        "--device",
-        type=device,
-        metavar="auto|cpu|cuda[:i]",
-        help="where the landmark network runs (default: %(default)s)",
+        "--device", type=device, metavar="auto|cpu|cuda[:i]", help="where the landmark network runs"
     )
     add = parser.add_argument_group("cluster").add_argument
     add(

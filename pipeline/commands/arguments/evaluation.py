@@ -1,0 +1,263 @@
+"""The options of the `evaluate` commands, and of `networks`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from pipeline.commands.argument_types import count, device, positive_float, positive_int
+from pipeline.commands.arguments.data_options import SET_HELP, add_track_options
+from pipeline.commands.command_parser import Subparsers, examples
+from schemas.choices import CODECS, EVALUATION_SETS, NETWORK_NAMES, PRECISIONS
+from schemas.errors import UsageError
+
+
+def add_evaluate_tracks(subparsers: Subparsers) -> None:
+    """Adds `tracks` to the group of `facetracks evaluate`."""
+    parser = subparsers.add_parser(
+        "tracks",
+        help="measure finished tracks on labelled videos",
+        description="Errors of the raw and the stabilized landmarks of an output folder on "
+        "labelled videos, as `evaluate landmarks` states them, and their stability: the mean of "
+        "|dx - dp| in percent of the distance of the outer eye corners, video by video. A row "
+        "is a labelled face's own where their boxes overlap by 0.4 (IoU). A "
+        "missed face counts: as a failure in FR, as 0 in AUC.",
+        epilog=examples(
+            "facetracks evaluate tracks OUT --set 300vw:300VW",
+            "facetracks evaluate tracks OUT --set talking-face:TALKING --json",
+        ),
+    )
+    add = parser.add_argument
+    add("output", metavar="OUTPUT", help="the output folder of `facetracks annotate`")
+    add(
+        "--set",
+        action="append",
+        required=True,
+        metavar="KIND[/SPLIT]:PATH",
+        help=SET_HELP + "; its videos are files that were annotated",
+    )
+    add("--skip-broken", action="store_true", help="leave out broken annotations and count them")
+    add("--json", action="store_true", help="print JSON instead of tables")
+
+
+def add_evaluate_landmarks(subparsers: Subparsers) -> None:
+    """Adds `landmarks` to the group of `facetracks evaluate`."""
+    parser = subparsers.add_parser(
+        "landmarks",
+        help="measure landmark networks on labelled faces",
+        description="Mean and median error, AUC and failure rate at 8 and 4 percent, in percent "
+        "of the distance of the outer eye corners and, apart from that, of the diagonal of the "
+        "ground-truth box; by category, movement and expression, and by size of the face. Boxes "
+        "are those of the labelled landmarks, jittered as the detector scatters, or the "
+        "detector's own. In videos a network sees the frames before; a still is repeated. "
+        "A missed face counts: as a failure in FR, as 0 in AUC.",
+        epilog=examples(
+            "facetracks evaluate landmarks --set 300w:300W",
+            "facetracks evaluate landmarks --set 300vw:300VW --weights A --weights B --plots PLOTS",
+        ),
+    )
+    add = parser.add_argument
+    add("--data", type=Path, metavar="DIR", help=f"folder with {', '.join(EVALUATION_SETS)}")
+    add("--set", action="append", default=[], metavar="KIND[/SPLIT]:PATH", help=SET_HELP)
+    add(
+        "--weights",
+        action="append",
+        metavar="FILE",
+        help="weights to measure; repeatable (default: the package's)",
+    )
+    add(
+        "--detector",
+        metavar="SPEC",
+        help="also measure on detected boxes: 'default', 'yunet:PATH' or a weights file",
+    )
+    add(
+        "--draws",
+        type=count,
+        help="jittered boxes for each face; 0: the labels' boxes as they are "
+        "(default: 8 for stills, 1 for videos)",
+    )
+    add("--seed", type=count, default=0, help="seed of the jitter")
+    add("--skip-broken", action="store_true", help="leave out broken annotations and count them")
+    add("--plots", type=Path, metavar="DIR", help="draw error curves; needs facetracks[plots]")
+    add(
+        "--precision",
+        choices=PRECISIONS,
+        default=PRECISIONS[0],
+        help="bfloat16: measure every network in both precisions, and say whether the shorter one "
+        "moves its mean error by less than 0.02 percent",
+    )
+    add(
+        "--codec",
+        nargs="+",
+        choices=CODECS,
+        metavar="NAME",
+        help=f"measure every heatmap network read by each of these, of {', '.join(CODECS)} "
+        "(default: what its card says)",
+    )
+    add("--device", type=device, default="cpu", help="auto, cpu, cuda or cuda:i")
+    add("--threads", type=positive_int, default=1, help="CPU threads")
+    add("--json", action="store_true", help="print JSON instead of tables")
+    parser.set_defaults(check=_check_evaluate_landmarks)
+
+
+def _check_evaluate_landmarks(args: argparse.Namespace) -> None:
+    if args.data is None and not args.set:
+        raise UsageError("got no data set, expected --data or --set")
+
+
+def add_evaluate_detector(subparsers: Subparsers) -> None:
+    """Adds `detector` to the `evaluate` group."""
+    parser = subparsers.add_parser(
+        "detector",
+        help="compare a face detector with YuNet",
+        description="Recall, precision and overlap of a face detector against YuNet's boxes of "
+        "40 px and more (in the video's pixels, IoU 0.5), on a frame every 0.2 s of the videos "
+        "that training never saw, and its speed on one thread.",
+        epilog=examples(
+            "facetracks evaluate detector --data DATA",
+            "facetracks evaluate detector --data DATA --detector face_detector.safetensors",
+        ),
+    )
+    add = parser.add_argument
+    add(
+        "--data",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder with videos/, detectors/yunet/ and, if there, ytf68/val",
+    )
+    add(
+        "--detector",
+        default="default",
+        metavar="SPEC",
+        help="'default' (ours), 'yunet:PATH', or a safetensors file",
+    )
+    add(
+        "--videos",
+        choices=["validation", "all"],
+        default="validation",
+        help="which videos; 'all' includes those that training saw",
+    )
+    add("--json", action="store_true", help="print JSON instead of a table")
+
+
+def add_evaluate_coverage(subparsers: Subparsers) -> None:
+    """Adds `coverage` to the `evaluate` commands."""
+    parser = subparsers.add_parser(
+        "coverage",
+        help="share of a detector's faces that have rows",
+        description="Runs a detector on every frame of the videos of an output folder and "
+        "counts the frames and faces that have rows in the tracks.",
+        epilog=examples(
+            "facetracks evaluate coverage OUT --detector yunet:yunet.onnx",
+            "facetracks evaluate coverage OUT --detector yunet:yunet.onnx --min-size 80 --json",
+        ),
+    )
+    add = parser.add_argument
+    add("output", metavar="OUTPUT", help="output folder of `facetracks annotate`")
+    add("--detector", required=True, metavar="SPEC", help="yunet:ONNX_FILE, say")
+    add("--min-size", type=positive_float, default=40.0, metavar="PX", help="of a face")
+    add("--json", action="store_true", help="print JSON")
+
+
+def add_evaluate_stabilizers(subparsers: Subparsers) -> None:
+    """Adds `stabilizers` to the group of `facetracks evaluate`."""
+    parser = subparsers.add_parser(
+        "stabilizers",
+        help="measure the stabilizers on tracks with truth",
+        description="Error, stability, lag and cost of every stabilizer on test tracks: other "
+        "people and other motions than those it was fitted on. NRMSE and stability in percent "
+        "of the distance of the outer eye corners; 'unbiased' leaves out each track's constant "
+        "error, which no filter can change.",
+        epilog=examples(
+            "facetracks evaluate stabilizers --data DATA --draws 7",
+            "facetracks evaluate stabilizers --annotated OUT",
+        ),
+    )
+    add_track_options(parser, tracks=40)
+    add = parser.add_argument
+    add(
+        "--stabilizer-weights",
+        type=Path,
+        metavar="FILE",
+        help="weights of `train stabilizer` (default: the package's)",
+    )
+    add(
+        "--draws",
+        type=positive_int,
+        default=1,
+        metavar="N",
+        help="so many sets of test tracks, of seeds from --seed on, judged as one",
+    )
+    add(
+        "--ablations",
+        action="store_true",
+        help="also fit without the time-delay term, with Eq. 15, and over lambda1 (minutes)",
+    )
+    add("--steps", type=positive_int, default=100, help="gradient steps of --ablations")
+    add("--fit-tracks", type=positive_int, default=50, help="tracks that --ablations fits on")
+    add(
+        "--settings",
+        action="store_true",
+        help="also the simpler filters over the whole range of their parameters (minutes)",
+    )
+    add("--full", action="store_true", help="also the full covariance (0.6 ms a frame)")
+    add("--plots", type=Path, metavar="DIR", help="draw PNG figures; needs facetracks[plots]")
+    add("--json", action="store_true", help="print JSON instead of a table")
+    add(
+        "--annotated",
+        type=Path,
+        metavar="OUT",
+        help="instead: jitter at rest and lag on the raw landmarks of real video that annotate "
+        "wrote to OUT",
+    )
+
+
+def add_evaluate_codecs(subparsers: Subparsers) -> None:
+    """Adds `codecs` to the group of `facetracks evaluate`."""
+    parser = subparsers.add_parser(
+        "codecs",
+        aliases=["decoders"],
+        help="measure how heatmaps are decoded",
+        description="Mean error in heatmap pixels of each way to decode a heatmap, on Gaussians "
+        "of known centre, 64x64, decoded with sigma 3: with noise (white, blurred by "
+        "0.7 px), of another sigma, and at the edge. Needs no data.",
+        epilog=examples(
+            "facetracks evaluate codecs", "facetracks evaluate codecs --maps 500 --json"
+        ),
+    )
+    add = parser.add_argument
+    add("--maps", type=positive_int, default=5000, help="heatmaps a row")
+    add("--seed", type=count, default=0, help="seed of every random choice")
+    add("--json", action="store_true", help="print JSON instead of a table")
+
+
+def add_networks(subparsers: Subparsers) -> None:
+    """Adds the command to the `facetracks` parser."""
+    parser = subparsers.add_parser(
+        "networks",
+        help="list the landmark networks, their size and speed",
+        description="Parameters, size, multiplications and speed of every landmark network on "
+        "this machine, beside Table 7 of the local-motion paper. Speeds are windows a second, "
+        "the best of some repetitions, of windows that follow each other.",
+        epilog=examples("facetracks networks", "facetracks networks --network 2d 3d --threads 1"),
+    )
+    add = parser.add_argument
+    add(
+        "--network",
+        nargs="+",
+        choices=NETWORK_NAMES,
+        default=list(NETWORK_NAMES),
+        metavar="NAME",
+        help="only these (default: all)",
+    )
+    add(
+        "--threads",
+        type=positive_int,
+        default=os.cpu_count() or 1,
+        help="CPU threads (default: %(default)s, all)",
+    )
+    add("--windows", type=positive_int, default=8, help="windows a call")
+    add("--seconds", type=positive_float, default=2.0, help="time for each network")
+    add("--json", action="store_true", help="print JSON instead of a table")

@@ -1,0 +1,116 @@
+"""The options of `report`, `export`, `derive`, `compact` and `forget`, which take an OUTPUT."""
+
+from __future__ import annotations
+
+from pipeline.commands.argument_types import count
+from pipeline.commands.command_parser import Subparsers, examples
+from schemas.choices import EXPORT_FORMATS
+
+
+def add_report(subparsers: Subparsers) -> None:
+    """Adds `report` to the commands."""
+    parser = subparsers.add_parser(
+        "report",
+        help="show an output as one HTML page: inputs, failures, quality, speed",
+        description="Writes one HTML file that opens offline: a row an input, failures by reason "
+        "with what to do, histograms over all rows, the worst tracks as pictures, speeds and "
+        "provenance. It shows faces: share it as you would the videos.",
+        epilog=examples(
+            "facetracks report OUT",
+            "facetracks report s3://BUCKET/tracks --to report.html --thumbnails 50",
+        ),
+    )
+    add = parser.add_argument_group("input").add_argument
+    add("output", metavar="OUTPUT", help="the output folder or URL of annotate")
+    add = parser.add_argument_group("output").add_argument
+    add("--to", metavar="FILE.html", help="what to write (default: report.html in OUTPUT)")
+    add(
+        "--thumbnails",
+        type=count,
+        default=200,
+        metavar="N",
+        help="inputs that get a picture, at most, spread over all; 0 reads no video for pictures",
+    )
+
+
+def add_export(subparsers: Subparsers) -> None:
+    """Adds `export` to the commands."""
+    parser = subparsers.add_parser(
+        "export",
+        help="write tracks in the formats of other tools",
+        description="Writes the tracks of an output in the format of another tool, with frames, "
+        "times and pixels counted as that tool counts them: docs/exports.md.",
+        epilog=examples(
+            "facetracks export OUT --format openface --to OUT-openface",
+            "facetracks export s3://BUCKET/tracks --format coco --to coco --video talk.mp4",
+        ),
+    )
+    add = parser.add_argument_group("input").add_argument
+    add("tracks", metavar="OUTPUT", help="the output of `facetracks annotate`: a path or a URL")
+    add(
+        "--video",
+        action="append",
+        metavar="VIDEO_ID",
+        help="only this video; may be given more than once",
+    )
+    add("--raw", action="store_true", help="the network's landmarks, not the stabilized ones")
+    add = parser.add_argument_group("output").add_argument
+    add(
+        "--format",
+        required=True,
+        choices=EXPORT_FORMATS,
+        metavar="FORMAT",
+        help=f"one of {', '.join(EXPORT_FORMATS)}",
+    )
+    add("--to", required=True, metavar="FOLDER", help="the folder to write: a path or a URL")
+
+
+def add_derive(subparsers: Subparsers) -> None:
+    """Adds `derive` to the commands."""
+    parser = subparsers.add_parser(
+        "derive",
+        help="eye and mouth opening, blinks, movements and visibility, in tables beside the tracks",
+        description="Writes two tables a video below OUTPUT/derived: rows, a row for each of the "
+        "tracks, and blinks. docs/derived.md defines them. The same command again does only what "
+        "is missing or whose tracks have changed.",
+        epilog=examples(
+            "facetracks derive OUT", "facetracks derive s3://BUCKET/tracks --videos interview.mp4"
+        ),
+    )
+    add = parser.add_argument
+    add("output", metavar="OUTPUT", help="the output folder or URL of annotate")
+    add("--videos", nargs="+", metavar="VIDEO_ID", help="only these; as in the videos table")
+    add("--overwrite", action="store_true", help="do everything again")
+
+
+def add_compact(subparsers: Subparsers) -> None:
+    """Adds `compact` to the commands."""
+    parser = subparsers.add_parser(
+        "compact",
+        help="put the files of many videos into few",
+        description="Puts the tracks and status rows of OUTPUT into Parquet files of about 256 MB "
+        "below OUTPUT/compacted, sorted by video_id. All commands read both layouts; what is "
+        "annotated later has files of its own until the next compact. Stopped, the same command "
+        "goes on. On an object store no run may write to OUTPUT meanwhile.",
+        epilog=examples("facetracks compact OUT", "facetracks compact s3://BUCKET/tracks"),
+    )
+    parser.add_argument("output", metavar="OUTPUT", help="the output folder or URL of annotate")
+
+
+def add_forget(subparsers: Subparsers) -> None:
+    """Adds `forget` to the commands."""
+    parser = subparsers.add_parser(
+        "forget",
+        help="remove videos from an output: tracks, status, parts, what was derived",
+        description="Removes all that OUTPUT holds of videos: track file, status row, staged "
+        "parts, derived files, and report.html, which may show them. The videos themselves stay. "
+        "Stopped, the same command goes on. Exit status: 0 removed, 1 OUTPUT holds nothing of "
+        "some id.",
+        epilog=examples(
+            "facetracks forget OUT interview.mp4",
+            "facetracks forget s3://BUCKET/tracks day1/a.mp4 day2/b.mp4",
+        ),
+    )
+    add = parser.add_argument
+    add("output", metavar="OUTPUT", help="the output folder or URL of annotate")
+    add("video_ids", nargs="+", metavar="VIDEO_ID", help="as the videos table has it in video_id")

@@ -1,0 +1,131 @@
+"""The options of the commands that read a video and its tracks: `render`, `crop`, `redact`."""
+
+from __future__ import annotations
+
+import argparse
+
+from pipeline.commands.argument_types import file_name, positive_float, positive_int
+from pipeline.commands.command_parser import Subparsers, examples
+from schemas.choices import CROP_FORMS, REDACTION_STYLES
+
+
+def add_render(subparsers: Subparsers) -> None:
+    """Adds `render` to the commands."""
+    parser = subparsers.add_parser(
+        "render",
+        help="draw tracks over their video, as a video or a contact sheet",
+        description="Draws tracks over their video: stabilized landmarks green, raw ones "
+        "orange, boxes blue (dashed where interpolated between detections).",
+        epilog=examples(
+            "facetracks render clip.mp4 --tracks OUT --to overlay.mp4",
+            "facetracks render clip.mp4 --tracks OUT --to sheet.png --frames 20 --columns 5",
+        ),
+    )
+    _add_video_and_tracks(parser)
+    add = parser.add_argument_group("output").add_argument
+    add(
+        "--to",
+        required=True,
+        type=file_name(".mp4", ".png"),
+        metavar="FILE.mp4|FILE.png",
+        help="what to write: .mp4 draws every frame, .png a contact sheet of some",
+    )
+    add("--frames", type=positive_int, default=12, metavar="N", help="tiles of a contact sheet")
+    add("--columns", type=positive_int, default=4, metavar="N", help="of a contact sheet")
+    add("--raw", action="store_true", help="draw raw landmarks also where they hardly differ")
+
+
+def add_crop(subparsers: Subparsers) -> None:
+    """Adds `crop` to the commands."""
+    parser = subparsers.add_parser(
+        "crop",
+        help="write the faces of a video as clips or frames",
+        description="Writes the faces of a video, each upright and of constant size over its "
+        "track, with the transforms that map back in a Parquet beside them.",
+        epilog=examples(
+            "facetracks crop clip.mp4 --tracks OUT --to faces",
+            "facetracks crop clip.mp4 --tracks OUT --to faces --form png --size 112 --min-face 80",
+        ),
+    )
+    _add_video_and_tracks(parser)
+    add = parser.add_argument_group("output").add_argument
+    add("--to", required=True, metavar="FOLDER", help="the folder to write: a path or a URL")
+    add(
+        "--form",
+        choices=CROP_FORMS,
+        default=CROP_FORMS[0],
+        help="clips with sound, pictures, or shards of pictures",
+    )
+    add("--size", type=positive_int, default=256, metavar="PX", help="side of a crop, even")
+    add(
+        "--margin",
+        type=positive_float,
+        default=0.3,
+        metavar="SHARE",
+        help="on each side of a face, as a share of its size",
+    )
+    add("--keep-rotation", action="store_true", help="do not level the eyes")
+    limits = parser.add_argument_group("rows", "limits of the tracks' columns")
+    add = limits.add_argument
+    add("--min-frames", type=positive_int, default=1, metavar="N", help="of a stretch")
+    add("--min-face", type=positive_float, metavar="PX", help="longer side of the face's box")
+    add("--min-score", type=positive_float, metavar="SCORE", help="the detector's, 0 to 1")
+    add(
+        "--max-spread",
+        type=positive_float,
+        metavar="SHARE",
+        help="median spread of the landmarks, as a share of the face's longer side",
+    )
+    add("--max-blur", type=positive_float, metavar="BLUR", help="the tracks' blur")
+    add("--max-cut-off", type=positive_float, metavar="SHARE", help="outside the picture, 0 to 1")
+    add("--max-yaw", type=positive_float, metavar="DEG", help="turn of the head to either side")
+
+
+def add_redact(subparsers: Subparsers) -> None:
+    """Adds `redact` to the commands."""
+    parser = subparsers.add_parser(
+        "redact",
+        help="hide the faces of a video along their tracks",
+        description="Writes a copy of a video in which the faces of its tracks are hidden, from "
+        "each one's first row to its last, gaps included, and a quarter of a second beyond. Faces "
+        "without rows stay. Sound, metadata and timestamps are kept.",
+        epilog=examples(
+            "facetracks redact clip.mp4 --tracks OUT --to hidden.mp4",
+            "facetracks redact clip.mkv --tracks OUT --to hidden.mkv --style fill --margin 0.3",
+        ),
+    )
+    _add_video_and_tracks(parser)
+    add = parser.add_argument_group("output").add_argument
+    add(
+        "--to",
+        required=True,
+        type=file_name(".mp4", ".mov", ".mkv"),
+        metavar="FILE.mp4|FILE.mov|FILE.mkv",
+        help="the copy; .mkv holds sound of any codec",
+    )
+    add(
+        "--style",
+        choices=REDACTION_STYLES,
+        default=REDACTION_STYLES[0],
+        help="a mosaic, a blur, or one colour, which keeps nothing of the face",
+    )
+    add(
+        "--margin",
+        type=positive_float,
+        default=0.15,
+        metavar="SHARE",
+        help="least margin around a face, as a share of the longer side of its box; it is wider "
+        "where landmarks are unsure",
+    )
+
+
+def _add_video_and_tracks(parser: argparse.ArgumentParser) -> None:
+    """Adds VIDEO and --tracks, as the group `input`."""
+    add = parser.add_argument_group("input").add_argument
+    add("video", metavar="VIDEO", help="the video: a path or a URL")
+    add(
+        "--tracks",
+        required=True,
+        metavar="OUTPUT_OR_PARQUET",
+        help="the output folder of `facetracks annotate`, or one track file",
+    )
