@@ -221,11 +221,7 @@ class SegmentRows:
     def __post_init__(self) -> None:
         rows = len(self.frame)
         shapes: dict[str, tuple[int, ...]] = {
-            "track": (rows,),
-            "box_source": (rows,),
-            "scores": (rows,),
-            "blur": (rows,),
-            "cut_off": (rows,),
+            **dict.fromkeys(("track", "box_source", "scores", "blur", "cut_off"), (rows,)),
             "boxes_xyxy_px": (rows, 4),
             "lost_pts": (len(self.lost_pts), 2),
             "repeat_of": (len(self.repeat_pts),),
@@ -249,10 +245,9 @@ class SegmentRows:
 
     def _check_order(self) -> None:
         pts, frame = self.frame_pts, self.frame
-        if pts.ndim != 1 or (pts[1:] <= pts[:-1]).any():
-            raise ValueError(
-                "frame_pts: got values that do not rise, expected strictly increasing ones"
-            )
+        for name, rising in (("frame_pts", pts), ("repeat_pts", self.repeat_pts)):
+            if rising.ndim != 1 or (rising[1:] <= rising[:-1]).any():
+                raise ValueError(f"{name}: got values that do not rise, expected rising ones")
         if len(frame) and not (frame[0] >= 0 and frame[-1] < len(pts)):
             raise ValueError(f"frame: got {frame[0]} to {frame[-1]} of {len(pts)} frames")
         if (frame[1:] < frame[:-1]).any():
@@ -262,10 +257,6 @@ class SegmentRows:
             raise ValueError("track: got negative values, or one twice on a frame")
         if self.cuts_pts.ndim != 1 or not np.isin(self.cuts_pts, pts).all():
             raise ValueError("cuts_pts: got values that are not in frame_pts")
-        if (self.repeat_pts[1:] <= self.repeat_pts[:-1]).any():
-            raise ValueError(
-                "repeat_pts: got values that do not rise, expected strictly increasing ones"
-            )
         if (self.lost_pts[:, 1:] <= self.lost_pts[:, :1]).any():
             raise ValueError("lost_pts: got a range that ends before it starts")
 
@@ -371,9 +362,9 @@ class VideoTracks:
     rows: int
     stats: SegmentStats
     stabilize_seconds: float
-    lost_pts: tuple[tuple[int, int], ...] = ()  # [start, stop) of missing frames, in order
-    repeats: int = 0  # frames that repeat the previous one
-    face_ids: tuple[int, ...] | None = None  # the faces to keep; None: all
+    lost_pts: tuple[tuple[int, int], ...]  # [start, stop) of missing frames, in order
+    repeats: int  # frames that repeat the previous one
+    face_ids: tuple[int, ...]  # the faces to keep
 
 
 def _check_range(name: str, value: float | None, low: float, high: float) -> None:

@@ -75,29 +75,20 @@ class _ReadFn(CallsInParallel):
         # The joined iterables may be lazy and belong to the runner's thread: they are read here.
         yield from super().process((keyed[0], {k: list(v) for k, v in keyed[1].items()}))
 
-    def call(self, keyed: tuple[str, dict[str, Iterable[Any]]]) -> list[dict[str, Any]]:
-        return list(_rows(keyed, self._run_output))
+    def call(self, keyed: tuple[str, dict[str, list[Any]]]) -> list[dict[str, Any]]:
+        """The rows of an id, read after the join: by then everything with this id has finished."""
+        video_id, joined = keyed
+        inputs = [*joined["videos"], *joined["failures"]]
+        if not inputs:
+            raise AccountingError(f"{video_id}: got a finished video that is not among the inputs")
+        if not joined["ended"]:
+            # On an object store another run may have finished the same work, and removed its parts.
+            selected = joined["selected"]
+            if not selected or not all(map(self._run_output.is_finished, selected)):
+                raise AccountingError(
+                    f"{inputs[0].uri}: never finished; expected a status row for every input"
+                )
+        return [account_video(video, self._run_output) for video in inputs]
 
     def results(self, outcome: list[dict[str, Any]]) -> list[dict[str, Any]]:
         return outcome
-
-
-def _rows(
-    keyed: tuple[str, dict[str, Iterable[Any]]], run_output: RunOutput
-) -> Iterator[dict[str, Any]]:
-    """The rows of an id, read after the join: by then everything with this id has finished."""
-    video_id, joined = keyed
-    inputs = [*joined["videos"], *joined["failures"]]
-    if not inputs:
-        raise AccountingError(f"{video_id}: got a finished video that is not among the inputs")
-    if not list(joined["ended"]):
-        # On an object store another run may have finished the same work, and removed its parts.
-        selected = list(joined["selected"])
-        if selected and all(run_output.is_finished(video) for video in selected):
-            yield from (account_video(video, run_output) for video in inputs)
-            return
-        raise AccountingError(
-            f"{inputs[0].uri}: never finished; expected a status row for every input"
-        )
-    for video in inputs:
-        yield account_video(video, run_output)

@@ -8,14 +8,13 @@ from functools import partial
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.metrics import Metrics
 
 from schemas.errors import VideoError
 from schemas.records import Segment, SegmentFailure
 from transforms.decoding.child import ChildSettings
 from transforms.decoding.child_pool import enter_pool, leave_pool, lent_child
 from transforms.progress_board import BOARD
-from transforms.run_metrics import record_decode
+from transforms.run_metrics import count, record_decode
 from transforms.storage.parts import saved_parts
 from transforms.storage.run_output import RunOutput
 
@@ -24,10 +23,6 @@ class _DecodeFn(beam.DoFn):  # type: ignore[misc]
     def __init__(self, settings: ChildSettings, run_output: RunOutput) -> None:
         self._settings = settings
         self._run_output = run_output
-        self._frames = Metrics.counter("facetracks", "frames_decoded")
-        self._windows = Metrics.counter("facetracks", "windows")
-        self._failed = Metrics.counter("facetracks", "segments_failed")
-        self._reused = Metrics.counter("facetracks", "segments_reused")
 
     def setup(self) -> None:
         enter_pool()
@@ -35,20 +30,20 @@ class _DecodeFn(beam.DoFn):  # type: ignore[misc]
     def process(self, segment: Segment) -> Iterator[Any]:
         rest: Segment | None = segment
         for part in saved_parts(self._run_output.staging(segment.video), segment):
-            self._reused.inc()  # a run before this one got as far
+            count("segments_reused")  # a run before this one got as far
             rest = rest_after(part.segment, segment)
             yield beam.pvalue.TaggedOutput("saved", part)
         try:
             if rest is not None:
                 with lent_child(self._settings) as child:
                     for windows in child.decode(rest, partial(BOARD.segment_decoded, segment)):
-                        self._frames.inc(windows.rows.frames)
-                        self._windows.inc(len(windows.windows))
+                        count("frames_decoded", windows.rows.frames)
+                        count("windows", len(windows.windows))
                         record_decode(windows.stats)
                         rest = rest_after(windows.segment, segment)
                         yield windows
         except VideoError as error:
-            self._failed.inc()
+            count("segments_failed")
             failure = SegmentFailure(rest or segment, error.reason, str(error))
             yield beam.pvalue.TaggedOutput("failed", failure)
         BOARD.segment_ended(segment)

@@ -45,12 +45,9 @@ def cpu_by_stage(counters: Mapping[str, int]) -> dict[str, float]:
 
 def record_decode(stats: SegmentStats) -> None:
     """Records the time spent on one SegmentWindows."""
-    record_cpu("decode", stats.decode_cpu_seconds)
-    record_cpu("detect", stats.detect_cpu_seconds)
-    record_cpu("crop", stats.crop_cpu_seconds)
-    record_seconds("decode", stats.decode_seconds)
-    record_seconds("detect", stats.detect_seconds)
-    record_seconds("crop", stats.crop_seconds)
+    for stage in ("decode", "detect", "crop"):
+        record_cpu(stage, getattr(stats, f"{stage}_cpu_seconds"))
+        record_seconds(stage, getattr(stats, f"{stage}_seconds"))
 
 
 def record_align(windows: int, seconds: float) -> None:

@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.metrics import Metrics
 
 from schemas.errors import SourceError, VideoError
 from schemas.records import Video, VideoFailure
 from transforms.calls_in_parallel import CallsInParallel
 from transforms.progress_board import BOARD
+from transforms.run_metrics import count
 from transforms.storage.run_output import RunOutput
 from transforms.storage.source_files import fingerprint, look_up, tells_versions
 
@@ -44,7 +44,6 @@ class _InspectFn(CallsInParallel):
         self._run_output = run_output
         self._retry = retry
         self._overwrite = overwrite
-        self._skipped = Metrics.counter("facetracks", "videos_done_before")
 
     def call(self, video: Video) -> tuple[Video, VideoFailure | None, bool]:
         """The video with its fingerprint, why it cannot be read, and whether it is done."""
@@ -64,7 +63,7 @@ class _InspectFn(CallsInParallel):
         if done or failure is not None:
             BOARD.video_ended(video)
         if done:
-            self._skipped.inc()
+            count("videos_done_before")
             return [beam.pvalue.TaggedOutput("done", video.video_id)]
         if failure is not None:
             return [beam.pvalue.TaggedOutput("failed", failure)]

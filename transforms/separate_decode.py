@@ -9,22 +9,19 @@ block of bytes, which is read without a copy.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 import apache_beam as beam
 from apache_beam.coders import Coder
 
 from schemas.records import SegmentWindows
 from transforms.storage.record_codec import (
+    join_record,
     pack_segment,
     pack_windows,
+    split_record,
     unpack_segment,
     unpack_windows,
 )
-
-_SIZE_BYTES: Final = 8
-#: Arrays start at multiples of this, as safetensors lays them out.
-_ALIGNMENT_BYTES: Final = 8
 
 
 class SegmentWindowsCoder(Coder):  # type: ignore[misc]
@@ -32,18 +29,12 @@ class SegmentWindowsCoder(Coder):  # type: ignore[misc]
 
     def encode(self, value: SegmentWindows) -> bytes:
         """The same bytes for the same windows."""
-        segment = pack_segment(value.segment)
-        segment += b" " * (-len(segment) % _ALIGNMENT_BYTES)
-        return b"".join(
-            (len(segment).to_bytes(_SIZE_BYTES, "little"), segment, pack_windows(value))
-        )
+        return join_record(pack_segment(value.segment), pack_windows(value))
 
     def decode(self, encoded: bytes) -> SegmentWindows:
         """Windows whose arrays are views of `encoded`; ValueError for other bytes."""
-        content = memoryview(encoded)
-        windows_at = _SIZE_BYTES + int.from_bytes(content[:_SIZE_BYTES], "little")
-        segment = unpack_segment(content[_SIZE_BYTES:windows_at].tobytes())
-        return unpack_windows(content[windows_at:], segment)
+        segment, windows = split_record(encoded)
+        return unpack_windows(windows, unpack_segment(segment.tobytes()))
 
     def is_deterministic(self) -> bool:
         """True: equal windows have equal bytes."""

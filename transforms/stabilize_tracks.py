@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
 from typing import Any, TypeAlias
@@ -199,6 +199,13 @@ class _WalkFn(beam.DoFn):  # type: ignore[misc]
         self._parameters = stabilizer_parameters(self._stabilizer)
         self._walker = _Walker(self._run_output, stabilizer_factory(self._stabilizer))
 
+    def _finished(self, progress: _Progress, held: list[SegmentOutcome]) -> list[VideoTracks]:
+        """The tracks of the video, from the outcomes held; none if it was finished before."""
+        _, tracks = self._unless_finished(
+            progress, lambda: ([], self._walker.finish(progress, held))
+        )
+        return [tracks] if tracks is not None else []
+
     def _unless_finished(self, progress: _Progress, walk: Callable[[], _Walked]) -> _Walked:
         try:
             return walk()
@@ -213,14 +220,9 @@ class _WalkFn(beam.DoFn):  # type: ignore[misc]
 class _GroupedFn(_WalkFn):
     """Walks the segments of a video when all of them are there."""
 
-    def process(self, element: tuple[str, Iterable[SegmentOutcome]]) -> Iterator[VideoTracks]:
+    def process(self, element: tuple[str, Iterable[SegmentOutcome]]) -> list[VideoTracks]:
         held = list(element[1])
-        progress = _Progress.of(held[0].segment, self._fps)
-        _, tracks = self._unless_finished(
-            progress, lambda: ([], self._walker.finish(progress, held))
-        )
-        if tracks is not None:
-            yield tracks
+        return self._finished(_Progress.of(held[0].segment, self._fps), held)
 
 
 class _StabilizeFn(_WalkFn):
@@ -273,11 +275,7 @@ class _StabilizeFn(_WalkFn):
         progress = self._read(state)
         done: list[VideoTracks] = []
         if progress is not None and not progress.done:
-            held = list(early.read()) if progress.early else []
-            _, tracks = self._unless_finished(
-                progress, lambda: ([], self._walker.finish(progress, held))
-            )
-            done = [tracks] if tracks is not None else []
+            done = self._finished(progress, list(early.read()) if progress.early else [])
         if progress is None or progress.early:
             early.clear()
         state.clear()

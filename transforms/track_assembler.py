@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -65,19 +65,9 @@ class _Row:
 
 
 @dataclass(slots=True)
-class _Face:
-    """A face on the last processed frame, with its filter."""
+class _LastSeen:
+    """Where and when a face was last seen."""
 
-    face_id: int
-    stabilizer: Stabilizer
-    pending: deque[_Row] = field(default_factory=deque)
-    last_seconds: float = 0.0
-    last_sample: int = 0
-    last_box: Any = None
-
-
-@dataclass(slots=True)
-class _Lost:
     face_id: int
     seconds: float
     sample: int
@@ -85,22 +75,43 @@ class _Lost:
 
 
 @dataclass(slots=True)
-class _MeanSpread:
-    """Mean spread of a face's landmarks over the longer side of its box; 0 if unknown."""
+class _Face:
+    """A face on the last processed frame, with its filter."""
 
-    total: float = 0.0
+    face_id: int
+    stabilizer: Stabilizer
+    pending: deque[_Row] = field(default_factory=deque)
+    last_seen: _LastSeen | None = None  # None: in no row yet
+
+
+@dataclass(slots=True)
+class _FaceTotals:
+    """Totals over a face's rows, which decide whether it is kept.
+
+    spread: sum of the mean spread of the landmarks over the longer side of the box, where known.
+    """
+
     rows: int = 0
+    best_score: float = 0.0
+    spread: float = 0.0
+    spread_rows: int = 0
 
     @property
-    def mean(self) -> float:
-        return self.total / max(self.rows, 1)
+    def is_sure(self) -> bool:
+        """A high score at least once, and a low mean spread."""
+        mean_spread = self.spread / max(self.spread_rows, 1)
+        return self.best_score >= _SURE_SCORE and mean_spread <= _MAX_RELATIVE_SPREAD
 
     def add(self, row: _Row) -> None:
-        x0, y0, x1, y1 = row.box.tolist()
-        relative = float(row.spread_px.mean()) / max(x1 - x0, y1 - y0, 1.0)
-        if np.isfinite(relative):
-            self.total += relative
-            self.rows += 1
+        self.rows += len(row.places)
+        if row.source != "interpolated":
+            self.best_score = max(self.best_score, row.score)
+        if row.source != "given":
+            x0, y0, x1, y1 = row.box.tolist()
+            relative = float(row.spread_px.mean()) / max(x1 - x0, y1 - y0, 1.0)
+            if np.isfinite(relative):
+                self.spread += relative
+                self.spread_rows += 1
 
 
 @dataclass(slots=True)
@@ -117,16 +128,12 @@ class TrackAssembler:
     ticks: FrameTicks | None = None
     frames: int = 0  # repeats included
     repeats: int = 0  # frames that repeat the previous one
-    faces: int = 0  # ids assigned, those of discarded faces included
-    rows: int = 0
     first_pts: int | None = None
     last_pts: int | None = None
     shot: int = 0  # cuts so far
-    _best_scores: list[float] = field(default_factory=list)  # by face_id
-    _spreads: list[_MeanSpread] = field(default_factory=list)
-    _face_rows: list[int] = field(default_factory=list)
+    _totals: list[_FaceTotals] = field(default_factory=list)  # by face_id
     _active: dict[int, _Face] = field(default_factory=dict)  # by local track
-    _lost: list[_Lost] = field(default_factory=list)
+    _lost: list[_LastSeen] = field(default_factory=list)
     _seam: Seam | None = None
     _samples: int = 0  # frames without repeats
     _seconds: float | None = None  # of the last one
@@ -183,14 +190,14 @@ class TrackAssembler:
             self.first_pts = pts if self.first_pts is None else self.first_pts
             self.last_pts = shown[-1]
         self._seam = part.seam
-        return self._counted(final)
+        return final.table()
 
     def skip(self) -> pa.Table:
         """Skips a segment without results: every face ends before the gap."""
         final = self._new_table()
         self._lose_all(final)
         self._seam = None
-        return self._counted(final)
+        return final.table()
 
     def finish(self) -> pa.Table:
         """Ends the video."""
@@ -198,16 +205,11 @@ class TrackAssembler:
 
     def sure_faces(self) -> tuple[int, ...]:
         """The ids of faces to keep: a high score at least once, and a low mean spread."""
-        measured = enumerate(zip(self._best_scores, self._spreads, strict=True))
-        return tuple(
-            face_id
-            for face_id, (best, spread) in measured
-            if best >= _SURE_SCORE and spread.mean <= _MAX_RELATIVE_SPREAD
-        )
+        return tuple(face_id for face_id, totals in enumerate(self._totals) if totals.is_sure)
 
     def rows_of(self, face_ids: tuple[int, ...]) -> int:
         """Number of rows of these faces."""
-        return sum(self._face_rows[face_id] for face_id in face_ids)
+        return sum(self._totals[face_id].rows for face_id in face_ids)
 
     def _new_table(self) -> _RowTable:
         return _RowTable(self.video_id, self._pixel_aspect or 1.0)
@@ -233,7 +235,7 @@ class TrackAssembler:
         self._seconds = seconds
         self._samples += 1
 
-    def _may_return(self, lost: _Lost, seconds: float) -> bool:
+    def _may_return(self, lost: _LastSeen, seconds: float) -> bool:
         if seconds - lost.seconds <= REACQUIRE_SECONDS:
             return True
         near = self._samples - lost.sample <= REACQUIRE_FRAMES
@@ -276,26 +278,15 @@ class TrackAssembler:
             if j in found:
                 face_id = found[j].face_id
             else:
-                face_id, self.faces = self.faces, self.faces + 1
-                self._best_scores.append(0.0)
-                self._spreads.append(_MeanSpread())
-                self._face_rows.append(0)
+                face_id = len(self._totals)
+                self._totals.append(_FaceTotals())
             self._active[int(part.rows.track[r])] = _Face(face_id, new_stabilizer())
         self._lost = [x for x in self._lost if all(x is not y for y in found.values())]
 
     def _push(self, face: _Face, row: _Row, final: _RowTable) -> None:
         face.pending.append(row)
-        self._face_rows[face.face_id] += len(row.places)
-        if row.source != "interpolated":
-            best = max(self._best_scores[face.face_id], row.score)
-            self._best_scores[face.face_id] = best
-        if row.source != "given":
-            self._spreads[face.face_id].add(row)
-        face.last_seconds, face.last_sample, face.last_box = (
-            row.pts_seconds,
-            self._samples,
-            row.box,
-        )
+        self._totals[face.face_id].add(row)
+        face.last_seen = _LastSeen(face.face_id, row.pts_seconds, self._samples, row.box)
         for settled in face.stabilizer.push(row.pts_seconds, row.raw.astype(np.float64)):
             final.append(face.face_id, face.pending.popleft(), settled)
 
@@ -313,13 +304,8 @@ class TrackAssembler:
             raise AssertionError(
                 f"{self.video_id}: the stabilizer kept {len(face.pending)} frames after flush"
             )
-        lost = _Lost(face.face_id, face.last_seconds, face.last_sample, face.last_box)
-        self._lost.append(lost)
-
-    def _counted(self, final: _RowTable) -> pa.Table:
-        table = final.table()
-        self.rows += table.num_rows
-        return table
+        if face.last_seen is not None:
+            self._lost.append(face.last_seen)
 
 
 class _RowTable:

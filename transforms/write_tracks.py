@@ -18,6 +18,8 @@ from transforms.storage.track_files import merge_track_parts
 
 #: Ranges of lost frames that a message lists; the row has them all.
 _MAX_RANGES = 5
+#: Of SegmentStats, and of a status row.
+_STAGE_SECONDS: Final = ("decode_seconds", "detect_seconds", "crop_seconds", "align_seconds")
 #: Values of a status row without results.
 _NOTHING: Final[Mapping[str, Any]] = {f.name: None if f.nullable else 0 for f in VIDEO_SCHEMA}
 
@@ -39,7 +41,7 @@ def write_video(tracks: VideoTracks, run_output: RunOutput) -> dict[str, Any]:
             "time_base": str(tracks.metadata.time_base),
             "stream_index": tracks.metadata.stream_index,
         }
-        url = run_output.tracks_url(tracks.video)
+        url = str(run_output.folder.tracks_of(tracks.video.video_id))
         row["face_frames"] = merge_track_parts(
             url, tracks.part_urls, metadata, tracks.face_ids, run_output.track_format
         )
@@ -59,7 +61,8 @@ def status_row(tracks: VideoTracks, config_hash: str) -> dict[str, Any]:
         duration = float((span_pts + source.step_pts) * source.time_base)
         if span_pts:
             average_fps = (tracks.frames - 1) / float(span_pts * source.time_base)
-    spent = stats.decode_seconds + stats.detect_seconds + stats.crop_seconds + stats.align_seconds
+    seconds = {name: getattr(stats, name) for name in _STAGE_SECONDS}
+    seconds["stabilize_seconds"] = tracks.stabilize_seconds
     row = _blank(tracks.video, config_hash) | {
         "status": status,
         "reason": reason,
@@ -80,12 +83,8 @@ def status_row(tracks: VideoTracks, config_hash: str) -> dict[str, Any]:
         "face_frames": tracks.rows,
         "segments": tracks.segments,
         "segments_failed": len(tracks.failures),
-        "elapsed_seconds": spent + tracks.stabilize_seconds,
-        "decode_seconds": stats.decode_seconds,
-        "detect_seconds": stats.detect_seconds,
-        "crop_seconds": stats.crop_seconds,
-        "align_seconds": stats.align_seconds,
-        "stabilize_seconds": tracks.stabilize_seconds,
+        "elapsed_seconds": sum(seconds.values()),
+        **seconds,
     }
     if geometry is not None:
         aspect = geometry.sample_aspect_ratio

@@ -271,7 +271,7 @@ def _read_entry(
         found = folder.compacted.find(video_id)
         if not isinstance(found, CompactedVideo):
             raise OutputError(f"{folder.url}: {video_id} is gone; is another `compact` running?")
-        return found.row, None, found.open() if found.has_tracks else None
+        return found.row, None, found.open() if found.exists() else None
     try:
         status = open_parquet(pa.BufferReader(folder.status_file(stem).read_bytes()))
         row = status.read(use_threads=False).to_pylist()[0]

@@ -80,7 +80,7 @@ def account(inputs: int) -> str:
         local = RunOutput(folder, {})
         failure = VideoFailure(Video("video", "/in/video"), "empty", "no bytes")
         local.write_status(failure.video, failure_row(failure, ""))
-        SlowStore.content = Path(local.status_url(failure.video)).read_bytes()
+        SlowStore.content = Path(str(local.folder.status_of("video"))).read_bytes()
         listed = Path(folder) / "corpus.csv"
         with listed.open("w") as manifest:
             manifest.write("uri\n")
@@ -158,6 +158,7 @@ def _write_corpus(output: Path, inputs: int) -> None:
     part = str(output / ".staging" / "part.parquet")
     for number in range(inputs):
         video = Video(f"video-{number:07d}", f"/in/{number}")
+        file = str(run_output.folder.tracks_of(video.video_id))
         columns["video_id"] = [video.video_id] * _ROWS
         for name in lists:
             size = TRACK_SCHEMA.field(name).type.list_size
@@ -167,11 +168,11 @@ def _write_corpus(output: Path, inputs: int) -> None:
         table = pa.table(columns, schema=TRACK_SCHEMA)
         if number == 0:
             write_track_part(part, table, TrackFormat())
-            merge_track_parts(run_output.tracks_url(video), (part,), {"config": {}})
-            metadata = pq.read_schema(run_output.tracks_url(video)).metadata
+            merge_track_parts(file, (part,), {"config": {}}, (), TrackFormat())
+            metadata = pq.read_schema(file).metadata
         buffer = io.BytesIO()
         pq.write_table(table.replace_schema_metadata(metadata), buffer)
-        Path(run_output.tracks_url(video)).write_bytes(buffer.getvalue())
+        Path(file).write_bytes(buffer.getvalue())
         row = failure_row(VideoFailure(video, "empty", ""), run_output.config_hash())
         run_output.write_status(video, row | {"status": "ok", "face_frames": _ROWS})
     OutputFolder(str(output)).staging.remove()

@@ -80,7 +80,9 @@ class Annotator:
         """The tracks of all parts of a video."""
         run_output = self._new_output()
         write_video(stabilize_segments(parts, run_output, stabilizer), run_output)
-        return pq.ParquetFile(run_output.tracks_url(parts[0].segment.video)).read()
+        return pq.ParquetFile(
+            str(run_output.folder.tracks_of(parts[0].segment.video.video_id))
+        ).read()
 
     def _new_output(self) -> RunOutput:
         self.outputs += 1

@@ -24,9 +24,9 @@ from transforms.plan_segments import PlanSegments
 from transforms.progress_board import BOARD
 from transforms.select_videos import SelectVideos, inspect_video
 from transforms.stabilize_tracks import stabilize_segments
-from transforms.storage.atomic_files import Folder, write_bytes
+from transforms.storage.atomic_files import write_bytes
 from transforms.storage.parts import part_url, save_part
-from transforms.storage.run_output import RunOutput, config_hash
+from transforms.storage.run_output import RunOutput
 from transforms.storage.track_files import METADATA_KEY
 from transforms.sum_videos import IncompleteVideo, SumVideos, VideoTotals, read_totals
 from transforms.write_tracks import WriteTracks, failure_row, status_row, write_video
@@ -138,14 +138,15 @@ def test_decode_windows_gives_windows_failures_and_what_was_saved_before(run_out
 def test_a_video_becomes_a_track_file_and_a_row(run_output):
     tracks = stabilized(run_output)
     row = write_video(tracks, run_output)
-    table = pq.read_table(run_output.tracks_url(tracks.video))
+    table = pq.read_table(str(run_output.folder.tracks_of(tracks.video.video_id)))
     assert table.num_rows == row["face_frames"] == 16
     about = json.loads(table.schema.metadata[METADATA_KEY])
-    assert about["config_hash"] == run_output.config_hash() == config_hash({"stabilizer": "none"})
+    same_config = RunOutput("elsewhere", {"stabilizer": "none"})
+    assert about["config_hash"] == run_output.config_hash() == same_config.config_hash()
     assert about["config"] == {"stabilizer": "none"}
     assert about["runner"] == "FnApiRunner"
     assert about["time_base"] == "1/25"
-    status = pq.read_table(run_output.status_url(tracks.video))
+    status = pq.read_table(str(run_output.folder.status_of(tracks.video.video_id)))
     assert status.schema.equals(VIDEO_SCHEMA)
     (stored,) = status.to_pylist()
     assert (stored["status"], stored["reason"]) == ("ok", None)
@@ -160,7 +161,7 @@ def test_a_video_without_a_face_is_ok_and_has_an_empty_track_file(run_output):
     tracks = stabilized(run_output, frames={pts: {} for pts in range(5)})
     row = write_video(tracks, run_output)
     assert (row["status"], row["reason"], row["frames_decoded"]) == ("ok", "no_face", 5)
-    table = pq.read_table(run_output.tracks_url(tracks.video))
+    table = pq.read_table(str(run_output.folder.tracks_of(tracks.video.video_id)))
     assert table.num_rows == 0
     assert table.schema.equals(TRACK_SCHEMA)
 
@@ -205,7 +206,7 @@ def test_a_failure_row_has_every_column(run_output):
     assert not run_output.is_done(failure.video)  # so that another run tries again
 
     # Files of earlier versions have the row in their columns only.
-    file = Path(run_output.status_url(failure.video))
+    file = Path(str(run_output.folder.status_of(failure.video.video_id)))
     table = pq.ParquetFile(file).read()
     note = json.loads(table.schema.metadata[METADATA_KEY])
     assert note.pop("row") == table.to_pylist()[0]
@@ -227,9 +228,9 @@ def test_write_tracks_writes_all_and_leaves_no_parts(run_output):
 def test_writing_again_after_the_parts_are_gone_is_harmless(run_output):
     tracks = stabilized(run_output)
     assert outputs_of([tracks], _Both(run_output)) == ["clip.mp4"]
-    before = Folder(run_output.tracks_url(tracks.video)).read_bytes()
+    before = run_output.folder.tracks_of(tracks.video.video_id).read_bytes()
     assert outputs_of([tracks], _Both(run_output)) == ["clip.mp4"]
-    assert Folder(run_output.tracks_url(tracks.video)).read_bytes() == before
+    assert run_output.folder.tracks_of(tracks.video.video_id).read_bytes() == before
 
 
 class _Both(WriteTracks):

@@ -51,8 +51,9 @@ def walk(parts, stabilizer=PassThrough, fps=None) -> pa.Table:
     table = pa.concat_tables(tables).sort_by(
         [("face_id", "ascending"), ("frame_index", "ascending")]
     )
-    assert walker.rows == table.num_rows
-    assert walker.faces == len(set(table["face_id"].to_pylist()))
+    ids = sorted(set(table["face_id"].to_pylist()))
+    assert ids == list(range(len(ids)))
+    assert walker.rows_of(tuple(ids)) == table.num_rows
     return table
 
 

@@ -39,7 +39,8 @@ def read_boxes(video: Video, time_base: Fraction, step_pts: int) -> GivenBoxes:
     try:
         fs, path = resolve(uri)
         with fs.open(path, "rb") as file:
-            table = read_parquet(file) if _is_parquet(uri) else read_csv(file.read())
+            is_parquet = uri.lower().endswith((".parquet", ".pq"))
+            table = read_parquet(file) if is_parquet else read_csv(file.read())
         by, where, boxes = _boxes_of(table, video.video_id)
     except (OSError, ValueError, TypeError, OverflowError, pa.ArrowException) as error:
         message = f"{video.uri}: its boxes {uri} cannot be used: {error}"
@@ -99,7 +100,3 @@ def _numbers(name: str, column: pa.ChunkedArray) -> npt.NDArray[Any]:
     if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_null(kind)):
         raise ValueError(f"{name}: got values of type {kind}, expected numbers")
     return np.asarray(column.to_numpy())
-
-
-def _is_parquet(uri: str) -> bool:
-    return uri.lower().endswith((".parquet", ".pq"))

@@ -15,12 +15,13 @@ fails too, the run ends with a HostError.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Final, NoReturn, TypeAlias, TypeVar
 
 import numpy as np
@@ -52,7 +53,7 @@ from transforms.decoding.messages import (
 from transforms.decoding.pictures import PictureRequest, VideoPicture
 from transforms.decoding.piece_builder import CropSpec
 from transforms.decoding.reachable_sources import copy_from_now_on, within_reach
-from transforms.decoding.watchdog import Breach, Limits, Watchdog
+from transforms.decoding.watchdog import Breach, Watchdog
 from transforms.storage.record_codec import unpack_windows
 from transforms.storage.source_files import NoRangesError
 
@@ -87,7 +88,6 @@ class ChildSettings:
     detector: str = "default"
     detector_sha256: str | None = None
     segment_seconds: float = 10.0
-    decode_threads: int = 1
     stall_seconds: float = 60.0
     max_slowness: float = 60.0
     memory_mb: int = 4096
@@ -160,22 +160,13 @@ class DecodingChild:
 
     def frames(self, segment: Segment) -> Iterator[tuple[int, FramePixels]]:
         """(pts, pixels) of every frame of a segment, pts rising; raises as `plan` does."""
-        video, last_pts = segment.video, None
+        last_pts = None
         seconds = segment.metadata.duration_seconds or _UNKNOWN_SECONDS
-        while True:
-            try:
-                with within_reach(video) as reachable:
-                    request = dataclasses.replace(segment, video=reachable)
-                    asked = Request.FRAMES, request, video, seconds
-                    for answer, body in self._answers(*asked, Frames):
-                        frame = answer.frame
-                        if frame is not None and (last_pts is None or frame.pts > last_pts):
-                            last_pts = frame.pts
-                            yield last_pts, self._pixels(frame, body, video)
-                return
-            except NoRangesError:
-                if not copy_from_now_on(video):
-                    raise
+        for answer, body in self._all_answers(Request.FRAMES, segment, seconds, Frames):
+            frame = answer.frame
+            if frame is not None and (last_pts is None or frame.pts > last_pts):
+                last_pts = frame.pts
+                yield last_pts, self._pixels(frame, body, segment.video)
 
     def read_sound(self, segment: Segment) -> None:
         """Reads all packets of a video's sound, as a trial; raises as `plan` does."""
@@ -225,12 +216,11 @@ class DecodingChild:
         if seam is None or not whole.owns(seam.pts) or seam.pts == whole.own_start_pts:
             bounds = f"{whole.own_start_pts} to {whole.own_stop_pts}"
             raise ValueError(f"a piece of {bounds} ends at {seam and seam.pts}")
-        own = dataclasses.replace(whole, own_stop_pts=seam.pts)
-        rest = dataclasses.replace(whole, own_start_pts=seam.pts)
         pts = windows.rows.frame_pts
         if len(pts) and pts[-1] >= seam.pts:
             raise ValueError(f"a piece that ends at {seam.pts} has a frame at {pts[-1]}")
-        return dataclasses.replace(windows, segment=own), rest
+        own = dataclasses.replace(windows, segment=whole.until(seam.pts))
+        return own, whole.after(seam.pts)
 
     def _answer(
         self,
@@ -240,6 +230,19 @@ class DecodingChild:
         expected: type[_Expected],
     ) -> tuple[_Expected, memoryview]:
         """The only answer to a request about a video, which is copied first if necessary."""
+        with contextlib.closing(
+            self._all_answers(request, argument, video_seconds, expected)
+        ) as answers:
+            return next(answers)
+
+    def _all_answers(
+        self,
+        request: Request,
+        argument: _Asked,
+        video_seconds: float,
+        expected: type[_Expected],
+    ) -> Generator[tuple[_Expected, memoryview]]:
+        """The answers to a request about a video; all again from a copy, if it must be copied."""
         video = argument if isinstance(argument, Video) else argument.video
         while True:
             try:
@@ -247,7 +250,8 @@ class DecodingChild:
                     asked: _Asked = reachable
                     if not isinstance(argument, Video):
                         asked = dataclasses.replace(argument, video=reachable)
-                    return next(self._answers(request, asked, video, video_seconds, expected))
+                    yield from self._answers(request, asked, video, video_seconds, expected)
+                return
             except NoRangesError:
                 if not copy_from_now_on(video):
                     raise
@@ -267,7 +271,7 @@ class DecodingChild:
         settings = self._settings
         self._has_opened_a_video = True
         total = _GRACE_SECONDS + settings.max_slowness * video_seconds
-        watchdog = Watchdog(Limits(settings.memory_mb, settings.stall_seconds, total))
+        watchdog = Watchdog(settings.memory_mb, settings.stall_seconds, total)
         try:
             process.connection.send((request, argument))
             while self._busy:
@@ -367,7 +371,7 @@ class DecodingChild:
         """Waits until the child is ready; returns the failure, if any."""
         settings = self._settings
         stall_seconds = max(settings.stall_seconds, _START_SECONDS)
-        watchdog = Watchdog(Limits(settings.memory_mb, stall_seconds))
+        watchdog = Watchdog(settings.memory_mb, stall_seconds)
         try:
             received = wait_for_answer(process, watchdog)
         except ValueError as error:

@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import av
-import numpy as np
-import numpy.typing as npt
 from av.error import FFmpegError
 
 from models.timestamps import PtsCounter
@@ -33,13 +31,16 @@ class FrameStream:
     Frames before the keyframe of the seek, or outside the video's [start_seconds, stop_seconds),
     are left out. So are those more than OVERHANG_SECONDS before the segment's own, except the last:
     no own frame depends on them, unless boxes are given, possibly by frame number.
+    `lost` tells which frames are missing.
     """
 
     segment: Segment
     opened: OpenVideo
-    threads: int = 1
     max_pixels: int | None = None
-    _lost: LostFrames = field(init=False)
+    lost: LostFrames = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.lost = LostFrames(self.segment, self.opened.container.format.name)
 
     def __iter__(self) -> Iterator[tuple[int, Any]]:
         """Yields (pts, av.VideoFrame).
@@ -47,11 +48,8 @@ class FrameStream:
         Raises DecodingError if reading the source fails.
         """
         segment, metadata = self.segment, self.segment.metadata
-        context = self.opened.stream.codec_context
-        context.thread_count = self.threads
-        context.thread_type = "SLICE" if self.threads == 1 else "FRAME"
+        self.opened.stream.codec_context.thread_count = 1
         low_pts, high_pts = segment.range_pts
-        self._lost = LostFrames(segment, self.opened.container.format.name)
         last_pts = warm_up_pts = None
         if segment.own_start_pts is not None and segment.video.boxes_uri is None:
             warm_up_pts = segment.own_start_pts - int(OVERHANG_SECONDS / metadata.time_base)
@@ -59,7 +57,7 @@ class FrameStream:
         in_range = False
         for pts, frame in self._decoded():
             last_pts = pts
-            self._lost.frame_shown(pts, frame)
+            self.lost.frame_shown(pts, frame)
             if high_pts is not None and pts >= high_pts:
                 break
             if low_pts is not None and pts < low_pts:
@@ -73,7 +71,7 @@ class FrameStream:
                 before = None
             yield pts, frame
         else:
-            self._lost.end(None if last_pts is None else last_pts + metadata.step_pts)
+            self.lost.end(None if last_pts is None else last_pts + metadata.step_pts)
         if before is not None:
             yield before
         if last_pts is not None and not in_range and segment.own_start_pts is None:
@@ -87,20 +85,12 @@ class FrameStream:
         at = float((last_pts - metadata.start_pts) * metadata.time_base)
         return f"{video.uri}: no frame {asked}; the last one read is at {at:.3f} s"
 
-    def take_losses(self, before_pts: int | None = None) -> tuple[int, npt.NDArray[np.int64]]:
-        """Owned frames known to be lost before a pts, or all of them; each is returned once.
-
-        Losses before a decoded frame are final. Returns the number of packets that were rejected or
-        decoded in part, and (L, 2) int64: [start, stop) of lost frames.
-        """
-        return self._lost.take(before_pts)
-
     def _decoded(self) -> Iterator[tuple[int, Any]]:
         segment = self.segment
         counter, waiting = PtsCounter(segment.metadata.step_pts), list[Any]()
         start_pts, started = segment.seek_pts or 0, segment.seek_pts is None
         for packet in self._from_first_keyframe():
-            self._lost.packet_in(packet)
+            self.lost.packet_in(packet)
             if not packet.is_discard and (started or (packet.pts or 0) >= start_pts):
                 counter.packet_in(packet.pts)
             try:
@@ -114,7 +104,7 @@ class FrameStream:
                     yield from zip(timed, waiting, strict=False)
                     del waiting[: len(timed)]
             except FFmpegError:
-                self._lost.packet_rejected(packet)
+                self.lost.packet_rejected(packet)
         yield from zip(counter.end(), waiting, strict=True)
 
     def _from_first_keyframe(self) -> Iterator[Any]:
@@ -161,7 +151,7 @@ class FrameStream:
                     message = f"{uri}: reading stopped midway: {what}"
                     raise DecodingError("unreadable", message) from error
                 if not 0 <= self.opened.container.size - read_to <= _MAX_TRAILER_BYTES:
-                    self._lost.reading_failed()
+                    self.lost.reading_failed()
                 return
             read_to = (packet.pos or 0) + packet.size
             yield packet

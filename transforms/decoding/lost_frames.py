@@ -141,10 +141,10 @@ class LostFrames:
         self._passed.clear()
 
     def take(self, before_pts: int | None = None) -> tuple[int, npt.NDArray[np.int64]]:
-        """The losses of owned frames before a pts, or of all, not returned before.
+        """The losses of owned frames before a pts, or of all; each is returned once.
 
-        Returns how many packets were rejected, or decoded in part, and (L, 2) int64:
-        [start, stop) of frames that are missing or damaged.
+        Losses before a decoded frame are final. Returns how many packets were rejected, or decoded
+        in part, and (L, 2) int64: [start, stop) of frames that are missing or damaged.
         """
         after = math.inf if before_pts is None else before_pts
         taken = [lost for lost in self._lost if lost[0] < after]

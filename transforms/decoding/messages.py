@@ -22,11 +22,13 @@ import msgspec
 from schemas.reasons import REASONS
 from schemas.records import Segment, StreamMetadata, Video
 from transforms.decoding.frame_answer import Frames
-from transforms.storage.record_codec import decode_fraction, encode_fraction
+from transforms.storage.record_codec import (
+    decode_fraction,
+    encode_fraction,
+    join_record,
+    split_record,
+)
 
-_SIZE_BYTES: Final = 8
-#: A body begins at a multiple of this: arrays are views of it.
-_ALIGNMENT_BYTES: Final = 8
 #: Maximum length of an error message, in characters.
 _TEXT_CHARACTERS: Final = 8_000
 #: Segments of a video: a year of video in segments of 10 s has 3 million.
@@ -206,20 +208,14 @@ def more_follow(answer: Answer) -> bool:
 
 def encode_answer(answer: Answer, body: bytes | memoryview = b"") -> bytes:
     """An answer as bytes, followed by its body."""
-    record = msgspec.msgpack.encode(answer, enc_hook=encode_fraction)
-    padding = bytes(-(_SIZE_BYTES + len(record)) % _ALIGNMENT_BYTES)
-    return b"".join((len(record).to_bytes(_SIZE_BYTES, "little"), record, padding, body))
+    return join_record(msgspec.msgpack.encode(answer, enc_hook=encode_fraction), body)
 
 
 def decode_answer(content: bytes) -> tuple[Answer, memoryview]:
     """The inverse of `encode_answer`, and the body; ValueError for malformed bytes."""
-    view = memoryview(content)
-    size = int.from_bytes(view[:_SIZE_BYTES], "little")
-    body_at = _SIZE_BYTES + size + -(_SIZE_BYTES + size) % _ALIGNMENT_BYTES
-    if body_at > len(view):
-        raise ValueError(f"got {len(view)} bytes, expected {body_at} or more")
-    answer: Answer = _DECODER.decode(view[_SIZE_BYTES : _SIZE_BYTES + size])
-    return answer, view[body_at:]
+    record, body = split_record(content)
+    answer: Answer = _DECODER.decode(record)
+    return answer, body
 
 
 def _fitting(text: str) -> str:

@@ -38,8 +38,7 @@ def take_picture(
     """
     uri = request.video.uri
     video = Video(request.video.video_id, uri)
-    asked: dict[str, Any] = {"max_pixels": max_pixels, "stream_index": request.stream_index}
-    with open_video(uri, **asked) as opened:
+    with open_video(uri, max_pixels=max_pixels, stream_index=request.stream_index) as opened:
         whole = plan_segments(video, opened, math.inf)[0]
         pts = request.pts
         if pts is None:

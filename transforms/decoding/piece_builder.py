@@ -11,11 +11,10 @@ Each piece owns a stretch of the segment; its seam is the first sample of the ne
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -61,16 +60,11 @@ class CropSpec:
     window_frames: int
 
 
-@dataclass(slots=True)
 class WorkClock:
     """Seconds spent since the last piece, by the clock and of this process's CPU."""
 
-    decode_seconds: float = 0.0
-    detect_seconds: float = 0.0
-    crop_seconds: float = 0.0
-    decode_cpu_seconds: float = 0.0
-    detect_cpu_seconds: float = 0.0
-    crop_cpu_seconds: float = 0.0
+    def __init__(self) -> None:
+        self._spent: defaultdict[str, Any] = defaultdict(float)  # by field of SegmentStats
 
     def timed(self, items: Iterable[Any]) -> Iterator[Any]:
         """The items of an iterable; waiting for it counts as decoding."""
@@ -90,18 +84,12 @@ class WorkClock:
         try:
             yield
         finally:
-            for name, spent in (
-                (f"{stage}_seconds", time.perf_counter() - start),
-                (f"{stage}_cpu_seconds", time.process_time() - cpu_start),
-            ):
-                setattr(self, name, getattr(self, name) + spent)
+            self._spent[f"{stage}_seconds"] += time.perf_counter() - start
+            self._spent[f"{stage}_cpu_seconds"] += time.process_time() - cpu_start
 
     def lap(self) -> SegmentStats:
         """The seconds spent since the last lap; resets the clock."""
-        names = [field.name for field in dataclasses.fields(self)]
-        spent = {name: getattr(self, name) for name in names}
-        for name in names:
-            setattr(self, name, 0.0)
+        spent, self._spent = self._spent, defaultdict(float)
         return SegmentStats(**spent)
 
 
@@ -202,7 +190,7 @@ class PieceBuilder:
             crops=np.array(piece.crops, np.uint8).reshape(-1, size, size, 3),
             windows=np.array(piece.windows, np.int32).reshape(-1, window),
             affines=np.array(piece.affines, np.float64).reshape(-1, 2, 3),
-            stats=dataclasses.replace(self.clock.lap(), packets_bad=packets_bad),
+            stats=replace(self.clock.lap(), packets_bad=packets_bad),
         )
 
     def _end_piece(self, sample: Sample, faces: FrameFaces) -> SegmentWindows:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 from fractions import Fraction
 from statistics import median
-from typing import Any, Final
+from typing import Final
 
 from av.error import FFmpegError
 
@@ -153,10 +153,7 @@ def _times_rise(opened: OpenVideo, places: int) -> bool:
     with contextlib.suppress(FFmpegError, IndexError):
         for place in range(places):
             container.seek(container.size * place // places, unsupported_byte_offset=True)
-            times += [p.pts for p in itertools.islice(_with_pts(opened), 1)]
+            timed = (p.pts for p in opened.packets() if p.pts is not None)
+            times += itertools.islice(timed, 1)
         container.seek(0, unsupported_byte_offset=True)  # as it was
     return len(times) == places and times == sorted(times)
-
-
-def _with_pts(opened: OpenVideo) -> Iterator[Any]:
-    return (packet for packet in opened.packets() if packet.pts is not None)

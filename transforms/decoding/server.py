@@ -19,10 +19,17 @@ import traceback
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any, Final
 
+import av
+import cv2
+from av.error import FFmpegError
+
+from models.frame_pixels import StoredPlanes
 from schemas.errors import FacetracksError, VideoError
 from schemas.records import Segment, Video
 from transforms.decoding.child import ChildSettings
-from transforms.decoding.frame_answer import Frames
+from transforms.decoding.encryption import refuse_encrypted
+from transforms.decoding.frame_answer import Frame, Frames
+from transforms.decoding.frame_stream import FrameStream
 from transforms.decoding.messages import (
     Done,
     Fault,
@@ -38,6 +45,8 @@ from transforms.decoding.messages import (
     Windows,
     encode_answer,
 )
+from transforms.decoding.segment_plan import plan_segments
+from transforms.decoding.video_source import open_video
 from transforms.storage.record_codec import pack_windows
 from transforms.storage.source_files import NoRangesError, give_up_within
 
@@ -52,7 +61,7 @@ _HARD_MEMORY_FACTOR: Final = 2
 
 
 class Server:
-    """Answers requests. Heavy imports are deferred."""
+    """Answers requests. What only some of them need is imported with the first of these."""
 
     def __init__(self, connection: Connection[Any, Any], settings: ChildSettings) -> None:
         self._connection = connection
@@ -73,10 +82,6 @@ class Server:
 
     def plan(self, video: Video) -> bytes:
         """The plan of a video."""
-        from transforms.decoding.encryption import refuse_encrypted
-        from transforms.decoding.segment_plan import plan_segments
-        from transforms.decoding.video_source import open_video
-
         settings = self._settings
         with open_video(
             video.uri, max_pixels=settings.max_pixels, stream_index=settings.stream
@@ -92,8 +97,6 @@ class Server:
     def decode(self, segment: Segment) -> bytes:
         """The windows of a segment; all pieces but the last are sent beforehand."""
         from transforms.decoding.box_sources import BoxSource, DetectedBoxes
-        from transforms.decoding.frame_stream import FrameStream
-        from transforms.decoding.video_source import open_video
         from transforms.decoding.window_builder import decode_windows
 
         settings = self._settings
@@ -104,13 +107,13 @@ class Server:
             boxes = DetectedBoxes(self._loaded_detector(), segment.metadata.time_base)
         uri, pixels = segment.video.uri, settings.max_pixels
         with open_video(uri, max_pixels=pixels, segment=segment) as opened:
-            frames = FrameStream(segment, opened, settings.decode_threads, pixels)
+            frames = FrameStream(segment, opened, pixels)
             for piece in decode_windows(
                 segment,
                 frames,
                 boxes,
                 settings.crop,
-                take_losses=frames.take_losses,
+                take_losses=frames.lost.take,
                 on_progress=self._progress,
             ):
                 is_last = piece.segment.own_stop_pts == segment.own_stop_pts
@@ -121,10 +124,6 @@ class Server:
 
     def measure(self, video: Video) -> bytes:
         """Decodes a whole video in a bare PyAV loop; answers with frames and seconds."""
-        from av.error import FFmpegError
-
-        from transforms.decoding.video_source import open_video
-
         settings, frames = self._settings, 0
         with open_video(
             video.uri, max_pixels=settings.max_pixels, stream_index=settings.stream
@@ -149,27 +148,15 @@ class Server:
 
     def frames(self, segment: Segment) -> bytes:
         """The planes of every frame of a segment; sent one by one."""
-        from models.frame_pixels import StoredPlanes
-        from transforms.decoding.frame_answer import Frame
-        from transforms.decoding.frame_stream import FrameStream
-        from transforms.decoding.video_source import open_video
-
-        settings = self._settings
-        with open_video(
-            segment.video.uri, max_pixels=settings.max_pixels, segment=segment
-        ) as opened:
-            stream = FrameStream(segment, opened, settings.decode_threads, settings.max_pixels)
-            for pts, picture in stream:
+        uri, pixels = segment.video.uri, self._settings.max_pixels
+        with open_video(uri, max_pixels=pixels, segment=segment) as opened:
+            for pts, picture in FrameStream(segment, opened, pixels):
                 frame, body = Frame.of(pts, StoredPlanes.of(picture))
                 self._connection.send_bytes(encode_answer(Frames(frame), body))
         return encode_answer(Frames(None))
 
     def sound(self, segment: Segment) -> bytes:
         """Reads all sound packets of a segment's video and discards them."""
-        from av.error import FFmpegError
-
-        from transforms.decoding.video_source import open_video
-
         with (
             open_video(segment.video.uri, segment=segment) as opened,
             contextlib.suppress(FFmpegError, IndexError),  # as far as a plain reader gets
@@ -214,11 +201,6 @@ def main(descriptor: int, server_class: type[Server] = Server) -> None:
 
 
 def _serve(connection: Connection[Any, Any], server_class: type[Server]) -> None:
-    import av
-    import cv2
-
-    from transforms.decoding import video_source  # noqa: F401 - so that it fails now, if ever
-
     av.logging.set_level(None)
     cv2.setNumThreads(1)
     settings: ChildSettings = connection.recv()

@@ -134,7 +134,8 @@ def _open_container(uri: str, source: Any) -> Any:
         if refused is not None and not refused.endswith(_STILLS):
             message = f"{uri}: its format, {refused}, is not supported"
             raise ContainerError("format_refused", message) from error
-        what = f"FFmpeg knows no video container in it ({_brief(error)})"
+        brief = getattr(error, "strerror", None) or error
+        what = f"FFmpeg knows no video container in it ({brief})"
         if read_head(uri, 8)[4:] in _FRAGMENTS:
             what = "it is a media segment (DASH, HLS) without its initialization segment"
         message = f"{uri}: {what}"
@@ -250,7 +251,3 @@ def _refused_format(source: Any, options: dict[str, str]) -> str | None:
     finally:
         av.logging.set_level(level)
     return next((name for _, name, text in logs if _NOT_ALLOWED in text), None)
-
-
-def _brief(error: BaseException) -> str:
-    return str(getattr(error, "strerror", None) or error)

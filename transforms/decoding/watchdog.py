@@ -2,20 +2,8 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Limits of a child.
-
-    memory_mb: resident memory. stall_seconds: time without progress. total_seconds: time that the
-    worker waits for it, over the whole request.
-    """
-
-    memory_mb: float
-    stall_seconds: float
-    total_seconds: float = float("inf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,16 +14,22 @@ class Breach:
     what: str
 
 
+@dataclass(slots=True)
 class Watchdog:
     """Watches one request; only the time between `wait_begins` and `wait_ends` counts.
 
     All times are seconds of one monotonic clock.
+
+    memory_mb: limit of resident memory. stall_seconds: of the time without progress.
+    total_seconds: of the time that the worker waits for the child, over the whole request.
     """
 
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
-        self._waited = 0.0
-        self._began = self._last_sign = 0.0
+    memory_mb: float
+    stall_seconds: float
+    total_seconds: float = math.inf
+    _waited: float = 0.0
+    _began: float = 0.0
+    _last_sign: float = 0.0
 
     def wait_begins(self, now: float) -> None:
         """The worker starts to wait for the child; restarts the stall clock."""
@@ -51,11 +45,10 @@ class Watchdog:
 
     def breach(self, now: float, memory_mb: float) -> Breach | None:
         """The limit that the child breaks now, if any."""
-        limits = self._limits
-        if memory_mb > limits.memory_mb:
-            return Breach("memory_limit", f"needed more than {limits.memory_mb:g} MB")
-        if self._waited + now - self._began > limits.total_seconds:
-            return Breach("time_limit", f"needed more than {limits.total_seconds:.0f} s")
-        if now - self._last_sign > limits.stall_seconds:
-            return Breach("decoder_hung", f"made no progress for {limits.stall_seconds:g} s")
+        if memory_mb > self.memory_mb:
+            return Breach("memory_limit", f"needed more than {self.memory_mb:g} MB")
+        if self._waited + now - self._began > self.total_seconds:
+            return Breach("time_limit", f"needed more than {self.total_seconds:.0f} s")
+        if now - self._last_sign > self.stall_seconds:
+            return Breach("decoder_hung", f"made no progress for {self.stall_seconds:g} s")
         return None

@@ -55,7 +55,7 @@ def decode_windows(
         frames: (pts, av.VideoFrame) in display order, from the segment's keyframe on.
         boxes: where faces come from.
         spec: crop size in px, crop side over box side, frames a window.
-        take_losses: what is known to be lost before a pts, as `FrameStream.take_losses`.
+        take_losses: what is known to be lost before a pts, as `LostFrames.take`.
         on_progress: called with the number of frames decoded so far.
         piece_bytes: a piece ends with the frame whose crops fill this many bytes.
 

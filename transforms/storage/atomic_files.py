@@ -109,7 +109,7 @@ class Folder:
 
     def exists(self) -> bool:
         """Whether there is a file or folder now; bypasses cached listings."""
-        fs, path = self._resolve()
+        fs, path = resolve(self.url)
         fs.invalidate_cache(path)
         return bool(fs.exists(path))
 
@@ -119,7 +119,7 @@ class Folder:
 
     def entries(self) -> list[tuple[str, bool]]:
         """The names, and whether each is a folder."""
-        fs, path = self._resolve()
+        fs, path = resolve(self.url)
         fs.invalidate_cache(path)
         try:
             found = fs.ls(path, detail=True)
@@ -132,29 +132,26 @@ class Folder:
 
     def size_bytes(self) -> int:
         """Bytes of the file, or of all files in the folder."""
-        fs, path = self._resolve()
+        fs, path = resolve(self.url)
         return int(fs.du(path))
 
     def read_bytes(self) -> bytes:
         """The content of the file this names."""
-        fs, path = self._resolve()
+        fs, path = resolve(self.url)
         return bytes(fs.cat_file(path))
 
     def open(self) -> Any:
         """The file this names, open for reading its bytes."""
-        fs, path = self._resolve()
+        fs, path = resolve(self.url)
         return fs.open(path, "rb")
 
     def remove(self) -> None:
         """Removes it recursively; does nothing if it does not exist."""
-        fs, path = self._resolve()
+        fs, path = resolve(self.url)
         with contextlib.suppress(FileNotFoundError):
             fs.rm(path, recursive=True)
 
     def local_path(self) -> str | None:
         """The path on this machine's disk; None elsewhere."""
-        fs, path = self._resolve()
+        fs, path = resolve(self.url)
         return path if is_local(fs) else None
-
-    def _resolve(self) -> tuple[Any, str]:
-        return resolve(self.url)

@@ -48,21 +48,11 @@ _SPILL_BYTES: Final = 32 << 20
 _LISTINGS: dict[str, tuple[float, list[str]]] = {}
 
 
-@dataclass(frozen=True)
 class CompactedTables:
     """The compacted tables below a folder; `root` is OUTPUT/compacted."""
 
-    root: Folder
-
-    @property
-    def tracks(self) -> Folder:
-        """The folder of the rows of tracks."""
-        return self.root / "tracks"
-
-    @property
-    def videos(self) -> Folder:
-        """The folder of the status rows."""
-        return self.root / "videos"
+    def __init__(self, root: Folder) -> None:
+        self.tracks, self.videos = root / "tracks", root / "videos"
 
     def names(self) -> list[str]:
         """The names of the files that are complete, the newest first."""
@@ -143,8 +133,9 @@ class CompactedTables:
         """The videos that have tracks, each once."""
         for name, table in self.status_tables(superseded):
             for row in table.to_pylist():
-                if row["track_metadata"] is not None:
-                    yield CompactedVideo(self, name, row)
+                video = CompactedVideo(self, name, row)
+                if video.exists():
+                    yield video
 
 
 @dataclass(frozen=True)
@@ -167,11 +158,6 @@ class CompactedVideo:
         return str(self.row[_ID])
 
     @property
-    def has_tracks(self) -> bool:
-        """Whether it has tracks to open."""
-        return self.row["track_metadata"] is not None
-
-    @property
     def status(self) -> dict[str, Any]:
         """The status row, with the columns of the videos table."""
         return {column: self.row[column] for column in VIDEO_SCHEMA.names}
@@ -191,7 +177,7 @@ class CompactedVideo:
         Raises:
             FileNotFoundError: it has no tracks.
         """
-        if not self.has_tracks:
+        if not self.exists():
             raise FileNotFoundError(str(self))
         schema = _footer(str(self.tables.tracks_file(self.name))).schema.to_arrow_schema()
         own = {METADATA_KEY: self.row["track_metadata"].encode()}
@@ -209,8 +195,8 @@ class CompactedVideo:
             return bytes(file.read())
 
     def exists(self) -> bool:
-        """Whether it has tracks."""
-        return self.has_tracks
+        """Whether it has tracks to open."""
+        return self.row["track_metadata"] is not None
 
 
 @functools.lru_cache(maxsize=1024)

@@ -19,7 +19,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Final, TypeAlias, TypeVar
@@ -47,21 +47,19 @@ _In = TypeVar("_In")
 _Out = TypeVar("_Out")
 
 
-@dataclass(frozen=True)
 class OutputFolder:
-    """The layout of OUTPUT, a path or any fsspec URL."""
+    """The layout of OUTPUT, a path or any fsspec URL: its files and folders by name."""
 
-    url: str
-
-    @property
-    def run_record(self) -> Folder:
-        """run.json."""
-        return Folder(self.url) / "run.json"
-
-    @property
-    def lock(self) -> Folder:
-        """The file that a run holds on a local disk."""
-        return Folder(self.url) / ".lock"
+    def __init__(self, url: str) -> None:
+        self.url = url
+        root = Folder(url)
+        self.tracks, self.videos = root / "tracks", root / "videos"
+        self.compacted = CompactedTables(root / "compacted")
+        self.derived = root / "derived"
+        self.staging = root / ".staging"
+        self.run_record, self.probe_record = root / "run.json", root / "probe.json"
+        self.report = root / "report.html"
+        self.lock = root / ".lock"
 
     def check_writable(self) -> None:
         """Writes and removes a file; raises OutputError where that fails."""
@@ -73,41 +71,6 @@ class OutputFolder:
             raise OutputError(
                 f"output {self.url} cannot be written: {type(error).__name__}: {error}"
             ) from error
-
-    @property
-    def tracks(self) -> Folder:
-        """The folder of the track files."""
-        return Folder(self.url) / "tracks"
-
-    @property
-    def videos(self) -> Folder:
-        """The folder of the status rows."""
-        return Folder(self.url) / "videos"
-
-    @property
-    def probe_record(self) -> Folder:
-        """probe.json, the estimates of `probe`."""
-        return Folder(self.url) / "probe.json"
-
-    @property
-    def report(self) -> Folder:
-        """report.html, which may show any video."""
-        return Folder(self.url) / "report.html"
-
-    @property
-    def derived(self) -> Folder:
-        """The folder of files derived from tracks."""
-        return Folder(self.url) / "derived"
-
-    @property
-    def staging(self) -> Folder:
-        """The folder of all parts."""
-        return Folder(self.url) / ".staging"
-
-    @property
-    def compacted(self) -> CompactedTables:
-        """The tables that `compact` wrote."""
-        return CompactedTables(Folder(self.url) / "compacted")
 
     def stored_tracks(self, video_id: str) -> TrackSource:
         """A video's tracks to read, wherever they are; `exists` is false if it has none."""
@@ -175,10 +138,7 @@ class OutputFolder:
 
     def track_tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """The tracks table in pieces, a video each; raises OutputError as `status_tables`."""
-
-        def read(file: TrackSource) -> pa.Table:
-            return _read_table(file, columns, TRACK_SCHEMA)
-
+        read = partial(_read_table, columns=columns, schema=TRACK_SCHEMA)
         return in_parallel(read, self.all_tracks())
 
     def track_groups(self, video_id: str, columns: Sequence[str]) -> Iterator[pa.Table]:
@@ -207,10 +167,7 @@ class OutputFolder:
         Raises:
             OutputError: a file cannot be read, or lacks a column.
         """
-
-        def read(file: Folder) -> pa.Table:
-            return _read_table(file, columns, VIDEO_SCHEMA)
-
+        read = partial(_read_table, columns=columns, schema=VIDEO_SCHEMA)
         yield from in_parallel(read, _tables_in(self.videos))
         compacted = self.compacted
         if compacted.names():

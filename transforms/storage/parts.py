@@ -16,7 +16,6 @@ from typing import Final
 from schemas.records import Segment, SegmentLandmarks, SegmentPart
 from transforms.storage.atomic_files import Folder, write_bytes
 from transforms.storage.record_codec import pack_landmarks, unpack_landmarks
-from transforms.storage.source_files import resolve
 
 _OPEN: Final = "open"
 _NAME: Final = re.compile(r"landmarks-(\d+)-(open|-?\d+)-(open|-?\d+)\.safetensors", re.ASCII)
@@ -73,8 +72,7 @@ def saved_parts(staging: Folder, segment: Segment) -> list[SegmentPart]:
 
 def read_part(part: SegmentPart) -> SegmentLandmarks:
     """Reads what `save_part` wrote; ValueError if the file is invalid."""
-    fs, path = resolve(part.url)
-    return unpack_landmarks(fs.cat_file(path), part.segment)
+    return unpack_landmarks(Folder(part.url).read_bytes(), part.segment)
 
 
 def _number(pts: int | None, open_end: float) -> float:

@@ -29,7 +29,10 @@ from schemas.records import (
 )
 
 _META_KEY: Final = "facetracks"
-_HEADER_SIZE_BYTES: Final = 8
+#: Bytes of the size that a record, or a safetensors header, begins with.
+_SIZE_BYTES: Final = 8
+#: A body begins at a multiple of this, as arrays of safetensors do: they are views of it.
+_ALIGNMENT_BYTES: Final = 8
 #: The safetensors types that records use.
 _ARRAY_TYPES: Final[dict[str, npt.DTypeLike]] = {
     "U8": np.uint8,
@@ -114,6 +117,22 @@ _ARRAY_DECODER: Final = msgspec.json.Decoder(_ArrayHeader)
 _FIELDS_DECODER: Final = msgspec.json.Decoder(_Fields, dec_hook=decode_fraction)
 
 
+def join_record(record: bytes, body: bytes | memoryview) -> bytes:
+    """The size of `record` in 8 bytes, the record, padding, and `body` at a multiple of 8."""
+    padding = bytes(-(_SIZE_BYTES + len(record)) % _ALIGNMENT_BYTES)
+    return b"".join((len(record).to_bytes(_SIZE_BYTES, "little"), record, padding, body))
+
+
+def split_record(content: bytes) -> tuple[memoryview, memoryview]:
+    """The inverse of `join_record`, as views; ValueError for too few bytes."""
+    view = memoryview(content)
+    record_stop = _SIZE_BYTES + int.from_bytes(view[:_SIZE_BYTES], "little")
+    body_at = record_stop + -record_stop % _ALIGNMENT_BYTES
+    if body_at > len(view):
+        raise ValueError(f"got {len(view)} bytes, expected {body_at} or more")
+    return view[_SIZE_BYTES:record_stop], view[body_at:]
+
+
 def pack_windows(windows: SegmentWindows) -> bytes:
     """A SegmentWindows without its segment, which the reader knows."""
     extra = {"crops": windows.crops, "windows": windows.windows, "affines": windows.affines}
@@ -176,9 +195,8 @@ def _unpack(
     content: bytes | memoryview, segment: Segment
 ) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
     """All arrays, and the fields that both kinds of record have."""
-    header_size = int.from_bytes(content[:_HEADER_SIZE_BYTES], "little")
-    begin = _HEADER_SIZE_BYTES + header_size
-    header = _HEADER_DECODER.decode(bytes(content[_HEADER_SIZE_BYTES:begin]))
+    begin = _SIZE_BYTES + int.from_bytes(content[:_SIZE_BYTES], "little")
+    header = _HEADER_DECODER.decode(bytes(content[_SIZE_BYTES:begin]))
     meta = _META_DECODER.decode(header.pop("__metadata__", b"{}"))
     fields: _Fields = _FIELDS_DECODER.decode(meta.get(_META_KEY, ""))
     arrays = {

@@ -35,11 +35,6 @@ _TRANSIENT: Final = frozenset({"unreadable", "not_found", "segment_lost"})
 _FAILED_START: Final = "(exit status 1"
 
 
-def config_hash(config: Mapping[str, Any]) -> str:
-    """16 hex digits that stand for a configuration."""
-    return sha256(json.dumps(dict(config), sort_keys=True).encode()).hexdigest()[:16]
-
-
 @dataclass(frozen=True)
 class RunOutput:
     """An output location together with the configuration that fills it.
@@ -54,21 +49,13 @@ class RunOutput:
     track_format: TrackFormat = field(default_factory=TrackFormat)
 
     def config_hash(self) -> str:
-        """The hash of the configuration, as written in every row and file."""
-        return config_hash(self.config)
+        """The hash of the configuration, 16 hex digits, as written in every row and file."""
+        return sha256(json.dumps(dict(self.config), sort_keys=True).encode()).hexdigest()[:16]
 
     @property
     def folder(self) -> OutputFolder:
         """The layout of the output location."""
         return OutputFolder(self.output)
-
-    def tracks_url(self, video: Video) -> str:
-        """The video's track file."""
-        return str(self.folder.tracks_of(video.video_id))
-
-    def status_url(self, video: Video) -> str:
-        """The video's status row."""
-        return str(self.folder.status_of(video.video_id))
 
     def staging(self, video: Video) -> Folder:
         """The folder of a video's parts."""
@@ -102,7 +89,7 @@ class RunOutput:
 
     def remove_tracks(self, video: Video) -> None:
         """Removes the track file of an earlier run after the video has failed."""
-        Folder(self.tracks_url(video)).remove()
+        self.folder.tracks_of(video.video_id).remove()
 
     def write_status(self, video: Video, row: Mapping[str, Any]) -> None:
         """Publishes the video's status row; from then on it counts as done."""
@@ -115,11 +102,12 @@ class RunOutput:
         # that is no UTF-8. One row gains nothing by dictionaries, statistics or compression.
         content = pa.BufferOutputStream()
         pq.write_table(table, content, **_ONE_ROW)
-        write_bytes(self.status_url(video), content.getvalue().to_pybytes())
+        status = self.folder.status_of(video.video_id)
+        write_bytes(str(status), content.getvalue().to_pybytes())
 
     def forget(self, video: Video) -> None:
         """Removes the video's status row and parts, so that it is annotated again."""
-        Folder(self.status_url(video)).remove()
+        self.folder.status_of(video.video_id).remove()
         self.staging(video).remove()
 
     def is_done(self, video: Video, retry: frozenset[str] = frozenset()) -> bool:

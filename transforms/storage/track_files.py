@@ -10,9 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from schemas.tracks import RAW_COLUMNS, TRACK_SCHEMA, TrackFormat
-from transforms.storage.atomic_files import atomic_file
+from transforms.storage.atomic_files import Folder, atomic_file
 from transforms.storage.parquet_reading import open_parquet
-from transforms.storage.source_files import resolve
 from transforms.storage.track_precision import in_format
 
 #: Key of the JSON provenance in a file's Parquet metadata.
@@ -67,16 +66,15 @@ def merge_track_parts(
     url: str,
     part_urls: tuple[str, ...],
     metadata: Mapping[str, Any],
-    face_ids: tuple[int, ...] | None = None,
-    kept: TrackFormat | None = None,
+    face_ids: tuple[int, ...],
+    kept: TrackFormat,
 ) -> int:
     """Writes a video's track file, sorted by face_id, then frame_index; returns its rows.
 
-    Only the faces of `face_ids` are kept, numbered anew from 0 in that order; None keeps
-    all as they are. Reads one row group at a time: memory depends on neither length nor faces.
+    Only the faces of `face_ids` are kept, numbered anew from 0 in that order. Reads one row group
+    at a time: memory depends on neither length nor faces.
     """
     about = {METADATA_KEY: json.dumps(dict(metadata)).encode()}
-    kept = kept or TrackFormat()
     columns = kept.schema
     schema = columns.with_metadata({**columns.metadata, **about})
     order = [pq.SortingColumn(TRACK_SCHEMA.get_field_index(c)) for c in ("face_id", "frame_index")]
@@ -99,27 +97,20 @@ def merge_track_parts(
 
 
 def _row_groups_by_face(
-    part_urls: tuple[str, ...], face_ids: tuple[int, ...] | None
+    part_urls: tuple[str, ...], face_ids: tuple[int, ...]
 ) -> Iterator[pa.Table]:
-    new_ids = None if face_ids is None else {old: new for new, old in enumerate(face_ids)}
+    new_ids = {old: new for new, old in enumerate(face_ids)}
     column = TRACK_SCHEMA.get_field_index("face_id")
     places = []
     for number, url in enumerate(part_urls):
-        with _open(url) as file:
+        with Folder(url).open() as file:
             meta = open_parquet(file).metadata
         for group in range(meta.num_row_groups):
             face_id = meta.row_group(group).column(column).statistics.min
-            if new_ids is None or face_id in new_ids:
+            if face_id in new_ids:
                 places.append((face_id, number, group))
     for face_id, number, group in sorted(places):
-        with _open(part_urls[number]) as file:
+        with Folder(part_urls[number]).open() as file:
             table = open_parquet(file).read_row_group(group, use_threads=False)
-        if new_ids is not None:
-            ids = pa.array([new_ids[face_id]] * table.num_rows, pa.int32())
-            table = table.set_column(column, TRACK_SCHEMA.field(column), ids)
-        yield table
-
-
-def _open(url: str) -> Any:
-    fs, path = resolve(url)
-    return fs.open(path, "rb")
+        ids = pa.array([new_ids[face_id]] * table.num_rows, pa.int32())
+        yield table.set_column(column, TRACK_SCHEMA.field(column), ids)

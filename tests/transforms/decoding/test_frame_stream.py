@@ -49,7 +49,7 @@ def test_losses_are_told_once_each_to_the_piece_that_owns_them(clips, tmp_path):
                 for pts, _ in frames:
                     if bound is not None and pts > bound + 20 * 512:
                         break
-                bad, lost = stream_of.take_losses(bound)
+                bad, lost = stream_of.lost.take(bound)
                 counts.append(bad)
                 ranges += lost.tolist()
         return counts, ranges

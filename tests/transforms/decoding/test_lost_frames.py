@@ -131,6 +131,6 @@ def test_a_recording_that_begins_in_the_middle(tmp_path, codec, b_frames, suffix
     with open_video(str(path), segment=segment) as opened:
         frames = FrameStream(segment, opened)
         count = sum(1 for _ in frames)
-        packets_bad, lost = frames.take_losses()
+        packets_bad, lost = frames.lost.take()
     assert (packets_bad, lost.tolist()) == (0, [])
     assert count == 40

@@ -69,9 +69,9 @@ def plan(video: Video, seconds: float) -> list[Segment]:
         return plan_segments(video, opened, seconds)
 
 
-def frames_of(segment: Segment, threads: int = 1) -> list[tuple[int, np.ndarray]]:
+def frames_of(segment: Segment) -> list[tuple[int, np.ndarray]]:
     with open_video(segment.video.uri) as opened:
-        frames = FrameStream(segment, opened, threads)
+        frames = FrameStream(segment, opened)
         return [(pts, np.array(f.to_ndarray(format="gray"))) for pts, f in frames]
 
 
@@ -106,7 +106,7 @@ def test_a_segment_sees_the_same_pictures_as_a_plain_pass(clips, kind):
     expected = [f.to_ndarray(format="gray") for f in decode_plainly(path)]
     by_pts = dict(zip(plain_pts(path), expected, strict=True))
     for segment in plan(video_of(path), 1.0):
-        for pts, picture in frames_of(segment, threads=2):
+        for pts, picture in frames_of(segment):
             assert np.array_equal(picture, by_pts[pts])
 
 
@@ -220,7 +220,7 @@ def test_a_bad_packet_costs_its_frames_and_not_the_video(clips, tmp_path):
     with open_video(str(path)) as opened:
         frames = FrameStream(segment, opened)
         count = sum(1 for _ in frames)
-        packets_bad, _ = frames.take_losses()
+        packets_bad, _ = frames.lost.take()
     assert packets_bad >= 1
     assert count >= FRAMES - 30
 

@@ -36,7 +36,7 @@ def test_a_part_has_a_row_group_a_face(parts):
 def test_parts_are_merged_in_order_of_face_and_frame(parts, tmp_path):
     urls, expected = parts
     target = str(tmp_path / "tracks" / "clip.parquet")
-    assert merge_track_parts(target, urls, {}) == 12 + 8
+    assert merge_track_parts(target, urls, {}, (0, 1), TrackFormat()) == 12 + 8
     got = pq.read_table(target)
     assert got.equals(expected.cast(got.schema))
     assert got.column("face_id").to_pylist() == [0] * 12 + [1] * 8
@@ -46,7 +46,7 @@ def test_parts_are_merged_in_order_of_face_and_frame(parts, tmp_path):
 def test_encodings_are_those_that_every_reader_knows(parts, tmp_path):
     """Spark 3.5 and fastparquet read no byte-stream-split and no delta encodings of floats."""
     target = str(tmp_path / "clip.parquet")
-    merge_track_parts(target, parts[0], {})
+    merge_track_parts(target, parts[0], {}, (0, 1), TrackFormat())
     group = pq.ParquetFile(target).metadata.row_group(0)
     columns = [group.column(i) for i in range(group.num_columns)]
     assert {c.compression for c in columns} == {"ZSTD"}
@@ -56,7 +56,9 @@ def test_encodings_are_those_that_every_reader_knows(parts, tmp_path):
 
 def test_the_file_says_how_it_is_sorted_and_made(parts, tmp_path):
     target = str(tmp_path / "clip.parquet")
-    merge_track_parts(target, parts[0], {"config_hash": "abc", "time_base": "1/25"})
+    merge_track_parts(
+        target, parts[0], {"config_hash": "abc", "time_base": "1/25"}, (0, 1), TrackFormat()
+    )
     file = pq.ParquetFile(target)
     places = [TRACK_SCHEMA.get_field_index(c) for c in ("face_id", "frame_index")]
     assert [s.column_index for s in file.metadata.row_group(0).sorting_columns] == places
@@ -68,7 +70,7 @@ def test_the_file_says_how_it_is_sorted_and_made(parts, tmp_path):
 
 def test_other_tools_read_the_columns(parts, tmp_path):
     target = str(tmp_path / "clip.parquet")
-    merge_track_parts(target, parts[0], {})
+    merge_track_parts(target, parts[0], {}, (0, 1), TrackFormat())
     row = pq.read_table(target).to_pylist()[3]
     assert row["pts_seconds"] == pytest.approx(0.12)
     assert len(row["x"]) == len(row["y_raw"]) == 68
@@ -80,7 +82,7 @@ def test_other_tools_read_the_columns(parts, tmp_path):
 
 def test_a_video_without_rows_still_gives_a_readable_file(tmp_path):
     target = str(tmp_path / "clip.parquet")
-    assert merge_track_parts(target, (), {"a": 1}) == 0
+    assert merge_track_parts(target, (), {"a": 1}, (), TrackFormat()) == 0
     table = pq.read_table(target)
     assert table.num_rows == 0
     assert table.schema.equals(TRACK_SCHEMA)
@@ -109,7 +111,7 @@ def test_many_rows_come_in_groups_of_bounded_size(tmp_path):
         urls.append(str(tmp_path / f"{part}.parquet"))
         write_track_part(urls[-1], table, TrackFormat())
     target = str(tmp_path / "all.parquet")
-    assert merge_track_parts(target, tuple(urls), {}) == 20_000
+    assert merge_track_parts(target, tuple(urls), {}, tuple(range(20)), TrackFormat()) == 20_000
     meta = pq.ParquetFile(target).metadata
     assert [meta.row_group(i).num_rows for i in range(meta.num_row_groups)] == [16_500, 3_500]
     got = pq.read_table(target, columns=["face_id", "frame_index"])

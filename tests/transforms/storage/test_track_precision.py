@@ -64,7 +64,7 @@ def test_files_without_raw_columns(table, tmp_path, full_precision):
     kept = TrackFormat(full_precision, raw=False)
     part, merged = str(tmp_path / "part.parquet"), str(tmp_path / "clip.parquet")
     write_track_part(part, table, kept)
-    assert merge_track_parts(merged, (part,), {}, None, kept) == 200
+    assert merge_track_parts(merged, (part,), {}, (0,), kept) == 200
     names = [name for name in TRACK_SCHEMA.names if name not in RAW_COLUMNS]
     assert pq.read_table(merged).column_names == names
     expected = in_format(table, TrackFormat(full_precision)).select(names)
@@ -76,7 +76,7 @@ def test_rounding_takes_much_of_a_file_and_the_raw_columns_another_part(table, t
     for kept in (TrackFormat(full_precision=True), TrackFormat(), TrackFormat(raw=False)):
         part, merged = str(tmp_path / "part.parquet"), str(tmp_path / "clip.parquet")
         write_track_part(part, table, kept)
-        merge_track_parts(merged, (part,), {}, None, kept)
+        merge_track_parts(merged, (part,), {}, (0,), kept)
         group = pq.ParquetFile(merged).metadata.row_group(0)
         columns = (group.column(n) for n in range(group.num_columns))
         sizes.append(sum(column.total_compressed_size for column in columns))
