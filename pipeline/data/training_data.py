@@ -126,7 +126,8 @@ def read_training_data(sources: TrainingSources, cards: Collection[LandmarkCard]
     sets = read_labelled_sets(sources.set, split="train", skipped=skipped)
     names = [data.name for data in sets]
     held = read_labelled_sets(sources.validation, split="validation", skipped=skipped)
-    _check_apart(_places(sources.set, sets), _places(sources.validation, held))
+    if both := _places(sources.set, sets) & _places(sources.validation, held):
+        raise UsageError(f"--validation: got {min(both)}, which is trained on (--set)")
     if held:
         validated_on = _column(data.name for data in held)
     elif sources.data is None:
@@ -261,11 +262,6 @@ def _in_one_convention(
 
 def _of_ytf68(face: LabelledFace) -> bool:
     return face.origin.data_set.startswith("ytf68/")
-
-
-def _check_apart(trained_on: set[str], validated_on: set[str]) -> None:
-    if both := trained_on & validated_on:
-        raise UsageError(f"--validation: got {min(both)}, which is trained on (--set)")
 
 
 def _places(specs: Sequence[str], sets: Sequence[LabelledSet]) -> set[str]:

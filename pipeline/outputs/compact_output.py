@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from hashlib import file_digest, sha256
 from pathlib import Path
@@ -86,12 +86,7 @@ def _compact(
     compacted = folder.compacted
     _remove_what_was_compacted(folder)
     old = _to_rewrite(folder, file_bytes)
-    kept: list[_Entry] = [
-        (video_id, None)
-        for name, table in compacted.status_tables(folder.superseded())
-        if name in old
-        for video_id in table["video_id"].to_pylist()
-    ]
+    kept = _entries_in(old, compacted.status_tables(folder.superseded()))
     own = list(_own_entries(folder))
     videos = files = written_bytes = 0
     if own or len(old) > 1 or len(kept) < sum(map(compacted.rows, old)):
@@ -129,14 +124,9 @@ def rewrite_without(folder: OutputFolder, video_id: str) -> dict[Folder, int]:
     """
     compacted, removed = folder.compacted, dict[Folder, int]()
     while (found := compacted.find(video_id)) is not None:
-        ids = sorted(
-            other
-            for name, table in compacted.status_tables(lambda _: False)
-            if name == found.name
-            for other in table["video_id"].to_pylist()
-            if other != found.video_id
-        )
-        for _ in _written_pairs(folder, [(other, None) for other in ids], _FILE_BYTES):
+        entries = _entries_in([found.name], compacted.status_tables(lambda _: False))
+        others = sorted(entry for entry in entries if entry[0] != found.video_id)
+        for _ in _written_pairs(folder, others, _FILE_BYTES):
             pass
         removed |= _remove_pair(folder, found.name)
     return removed
@@ -144,6 +134,12 @@ def rewrite_without(folder: OutputFolder, video_id: str) -> dict[Folder, int]:
 
 #: A video_id, and the stem of its own files; None where it is compacted already.
 _Entry = tuple[str, str | None]
+
+
+def _entries_in(names: Collection[str], tables: Iterable[tuple[str, pa.Table]]) -> list[_Entry]:
+    """The videos of the compacted files of these names, among (name, status rows) of all."""
+    found = (table["video_id"].to_pylist() for name, table in tables if name in names)
+    return [(video_id, None) for ids in found for video_id in ids]
 
 
 @dataclass(slots=True)
