@@ -59,40 +59,17 @@ def _landmarks_by_pose() -> Array:
         return head_map(mesh.move(pose)[:LANDMARK_COUNT], pose).reshape(-1)
 
     steps = np.diag(0.1 * _USUAL)
-    return np.column_stack(
-        [
-            (landmarks(_MIDDLE + step) - landmarks(_MIDDLE - step)) / (2 * step.sum())
-            for step in steps
-        ]
-    )
+    changes = [landmarks(_MIDDLE + step) - landmarks(_MIDDLE - step) for step in steps]
+    return np.column_stack(changes) / (2 * steps.sum(0))
 
 
 def _values(pose: Pose) -> Array:
-    return np.array(
-        [
-            pose.yaw_deg,
-            pose.pitch_deg,
-            pose.roll_deg,
-            *pose.head_shift_xy_px,
-            np.log(pose.head_scale),
-            pose.mouth_open,
-            pose.mouth_narrow,
-            pose.brow_raise,
-            pose.blink,
-        ]
-    )
+    turn, log_size = (pose.yaw_deg, pose.pitch_deg, pose.roll_deg), np.log(pose.head_scale)
+    face = pose.mouth_open, pose.mouth_narrow, pose.brow_raise, pose.blink
+    return np.array([*turn, *pose.head_shift_xy_px, log_size, *face])
 
 
 def _pose(values: Array) -> Pose:
     yaw, pitch, roll, x, y, log_size, opening, narrow, raised, blink = values.tolist()
-    return Pose(
-        yaw_deg=yaw,
-        pitch_deg=pitch,
-        roll_deg=roll,
-        head_shift_xy_px=(x, y),
-        head_scale=float(np.exp(log_size)),
-        mouth_open=opening,
-        mouth_narrow=narrow,
-        brow_raise=raised,
-        blink=blink,
-    )
+    head = yaw, pitch, roll, (x, y), float(np.exp(log_size))
+    return Pose(*head, mouth_open=opening, mouth_narrow=narrow, brow_raise=raised, blink=blink)

@@ -39,6 +39,13 @@ class FilterGradient:
     noise: Array
 
 
+def filter_inputs(raw: Array, like: FilterParameters) -> tuple[Array, Array, Array]:
+    """Modes (B, T, 136) of raw landmarks; c and r, (B, T) each."""
+    modes = raw.reshape(*raw.shape[:2], -1) @ like.eigenvectors
+    size2 = running_size2(raw)
+    return modes, size2, size2 * running_noise(modes, size2, like.jitter)
+
+
 class FilterRecursion:
     """The filter with a diagonal covariance over a batch, to be run with many parameters.
 
@@ -51,13 +58,12 @@ class FilterRecursion:
 
     def __init__(self, batch: TrackBatch, like: FilterParameters) -> None:
         self._order = np.argsort(-batch.lengths, kind="stable")
-        raw = batch.raw[self._order]
-        tracks, frames = raw.shape[:2]
-        modes = raw.reshape(tracks, frames, -1) @ like.eigenvectors
-        self._z = np.ascontiguousarray(np.swapaxes(modes, 0, 1))  # (T, B, 136)
-        size2 = running_size2(raw)
-        self._size2 = np.ascontiguousarray(size2.T)  # (T, B)
-        self._noise2 = self._size2 * running_noise(modes, size2, like.jitter).T
+        inputs = filter_inputs(batch.raw[self._order], like)
+        # (T, B, 136), (T, B), (T, B)
+        self._z, self._size2, self._noise2 = (
+            np.ascontiguousarray(np.swapaxes(values, 0, 1)) for values in inputs
+        )
+        frames, tracks = self._size2.shape
         lengths = batch.lengths[self._order]
         self._going = [int((lengths > t).sum()) for t in range(frames)]
         shape = self._z.shape

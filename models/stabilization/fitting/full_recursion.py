@@ -11,11 +11,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from models.stabilization.bayesian_filter import running_size2
 from models.stabilization.filter_parameters import FilterParameters
-from models.stabilization.fitting.filter_gradient import FilterGradient
+from models.stabilization.fitting.filter_gradient import FilterGradient, filter_inputs
 from models.stabilization.fitting.track_batch import TrackBatch
-from models.stabilization.noise_level import running_noise
 
 Array = npt.NDArray[np.float64]
 
@@ -24,11 +22,9 @@ class FullRecursion:
     """The filter with a full covariance over a batch; as `FilterRecursion`."""
 
     def __init__(self, batch: TrackBatch, like: FilterParameters) -> None:
-        modes = batch.raw.reshape(*batch.raw.shape[:2], -1) @ like.eigenvectors
-        size2 = running_size2(batch.raw)
-        self._z = torch.from_numpy(modes)  # (B, T, 136)
-        self._size2 = torch.from_numpy(size2)  # (B, T)
-        self._noise2 = torch.from_numpy(size2 * running_noise(modes, size2, like.jitter))
+        inputs = filter_inputs(batch.raw, like)
+        # (B, T, 136), (B, T), (B, T)
+        self._z, self._size2, self._noise2 = (torch.from_numpy(values) for values in inputs)
         self._theta: list[Tensor] = []
         self._x = self._z
 
