@@ -130,9 +130,11 @@ def _expression(rng: np.random.Generator) -> Pose:
     """A pose whose eyes are open, anything between, or shut, a third each; the mouth likewise."""
     blink = rng.choice([rng.uniform(0, 0.3), rng.uniform(0.3, 0.9), rng.uniform(0.95, 1.0)])
     mouth = rng.choice([rng.uniform(-1, -0.5), rng.uniform(-0.5, 0.5), rng.uniform(0.5, 1.3)])
-    yaw_pitch_roll = rng.normal(0, [8.0, 5.0, 5.0]).clip([-18, -11, -14], [18, 11, 14])
+    yaw, pitch, roll = rng.normal(0, [8.0, 5.0, 5.0]).clip([-18, -11, -14], [18, 11, 14])
     return Pose(
-        *yaw_pitch_roll.tolist(),
+        yaw_deg=float(yaw),
+        pitch_deg=float(pitch),
+        roll_deg=float(roll),
         mouth_open=float(mouth),
         mouth_narrow=float(rng.uniform(-0.3, 0.9)),
         brow_raise=float(rng.choice([0.0, rng.uniform(0, 1)])),

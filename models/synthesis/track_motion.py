@@ -60,7 +60,7 @@ def _landmarks_by_pose() -> Array:
 
     steps = np.diag(0.1 * _USUAL)
     changes = [landmarks(_MIDDLE + step) - landmarks(_MIDDLE - step) for step in steps]
-    return np.column_stack(changes) / (2 * steps.sum(0))
+    return np.asarray(np.column_stack(changes) / (2 * steps.sum(0)))
 
 
 def _values(pose: Pose) -> Array:

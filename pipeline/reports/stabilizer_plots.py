@@ -9,10 +9,10 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from models.landmarks.metrics import interocular_px
 from models.stabilization.fitting.track_batch import TrackBatch
 from pipeline.reports.training_curves import can_draw
 from schemas.errors import UsageError
-from schemas.landmarks import OUTER_EYE_CORNERS
 
 Array = npt.NDArray[np.float64]
 
@@ -66,8 +66,7 @@ def _draw_landmarks(path: Path, batch: TrackBatch, steadied: Mapping[str, Array]
     """Figure 3b, c: mean |dx - dp|^2, and mean angle between dx and dp, of each landmark."""
     import matplotlib.pyplot as plt
 
-    right, left = OUTER_EYE_CORNERS
-    eyes = np.linalg.norm(batch.truth[:, :, right] - batch.truth[:, :, left], axis=-1)[:, 1:]
+    eyes = interocular_px(batch.truth)[:, 1:]
     valid, true_change = batch.frames[:, 1:, None], np.diff(batch.truth, axis=1)
     figure, (magnitude, orientation) = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
     for name in ("raw", "sta", "rts"):

@@ -25,22 +25,22 @@ from models.detection.training.labelled_images import LabelledImage
 
 MIN_FACE_PX: Final = 11.0
 TEACHER_SCORE: Final = 0.6
-_LARGEST_SHARE = 0.95  # of the tile's shorter side
-_VISIBLE_SHARE = 0.7  # of its box, for a face to count as one
-_HIDDEN_SHARE = 0.12  # less than this of a face is background
-_MOSAIC_SHARE = 0.35
-_FACELESS_SHARE = 0.12
+_LARGEST_SHARE: Final = 0.95  # of the tile's shorter side
+_VISIBLE_SHARE: Final = 0.7  # of its box, for a face to count as one
+_HIDDEN_SHARE: Final = 0.12  # less than this of a face is background
+_MOSAIC_SHARE: Final = 0.35
+_FACELESS_SHARE: Final = 0.12
 #: Share of pictures shown at the scale they were taken at.
 _NATIVE_SHARE: Final = 0.3
-_MAX_ENLARGEMENT = 3.0
-_BARE_SHARE = 0.25  # a tile with more than this left bare gets another image behind
-_MOST_LAYERS = 4
-_DISTRACTOR_SHARE = 0.3
-_TURNED_SHARE = 0.4
-_PROFILE_SHARE = 0.3
-_LEAST_TURN = 0.06
-_COVER_SHARE = 0.12
-_PLAIN_SHARE = 0.25  # unless it stays plain
+_MAX_ENLARGEMENT: Final = 3.0
+_BARE_SHARE: Final = 0.25  # a tile with more than this left bare gets another image behind
+_MOST_LAYERS: Final = 4
+_DISTRACTOR_SHARE: Final = 0.3
+_TURNED_SHARE: Final = 0.4
+_PROFILE_SHARE: Final = 0.3
+_LEAST_TURN: Final = 0.06
+_COVER_SHARE: Final = 0.12
+_PLAIN_SHARE: Final = 0.25  # unless it stays plain
 
 
 class ImagePool(Protocol):
