@@ -3,10 +3,10 @@
     import facetracks
 
     facetracks.annotate("clips/", "out")
-    tracks = facetracks.read_tracks("out")    # one row a face a frame
+    tracks = facetracks.read_tracks("out")    # one row per face per frame
 
-This module is what `import facetracks` gives. It loads neither torch nor Beam by itself: a
-name of `__all__` is imported when it is first used.
+This module is the public API. It loads neither torch nor Beam: a name in `__all__` is imported
+at its first use.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ __all__ = [
 #: The version of this package.
 __version__ = "0.1.0"
 
-#: Which names are defined in which module of which folder.
+#: The names that each module of each folder defines.
 _DEFINED_IN: Final = {
     ("pipeline", "align_image"): ("AlignedFaces", "align"),
     ("pipeline", "annotate"): ("RunSummary", "annotate"),
@@ -101,12 +101,12 @@ _DEFINED_IN: Final = {
     ("transforms", "storage.output_tables"): ("read_tracks", "read_videos"),
 }
 _HOMES: Final = {name: home for home, names in _DEFINED_IN.items() for name in names}
-#: Installed, this is a package and the folders are in it; in the repository they are beside it.
+#: Installed, this package contains the folders; in the repository they are beside this module.
 _INSIDE: Final = f"{__name__}." if "__path__" in globals() else ""
 
 
 def __getattr__(name: str) -> Any:
-    """Imports a name of `__all__` from where it is defined."""
+    """Imports a name in `__all__` from its module."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     folder, module = _HOMES[name]

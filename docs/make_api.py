@@ -1,4 +1,4 @@
-"""Makes docs/api.md from the docstrings of what `import facetracks` gives.
+"""Generates docs/api.md from the docstrings of the public API.
 
 python docs/make_api.py
 """
@@ -14,11 +14,12 @@ from typing import Final
 import facetracks
 
 _PAGE: Final = Path(__file__).with_name("api.md")
-_HEAD: Final = """# What `import facetracks` gives
+_HEAD: Final = """# The Python API
 
-Made from the docstrings by `python docs/make_api.py`. Times are in seconds, lengths in pixels
-of the upright frame, pictures are RGB. Errors are subclasses of `facetracks.FacetracksError`.
-[notebook.py](notebook.py) uses all of it.
+The public names of `import facetracks`. Times are in seconds, lengths in pixels of the upright
+frame; pictures are RGB. All errors are subclasses of `facetracks.FacetracksError`.
+[notebook.py](notebook.py) is a complete example. `python docs/make_api.py` generates this page
+from the docstrings.
 """
 _SECTIONS: Final = ("Args", "Attributes", "Raises", "Returns")
 _ITEM: Final = re.compile(r"([\w, ]+): (.+)", re.DOTALL)
@@ -39,13 +40,13 @@ def _entry(name: str) -> str:
 
 
 def _signature(name: str, value: object) -> str:
-    """The call, a parameter a line where it is long."""
+    """The call; with one parameter per line if it is long."""
     signature = inspect.signature(value)  # type: ignore[arg-type]
     parameters = [str(parameter) for parameter in signature.parameters.values()]
     kinds = [parameter.kind for parameter in signature.parameters.values()]
     if inspect.Parameter.KEYWORD_ONLY in kinds:
         parameters.insert(kinds.index(inspect.Parameter.KEYWORD_ONLY), "*")
-    # A default that is made anew each time prints as an object.
+    # A default factory prints as an object.
     shown = [re.sub(": '([^']*)'", r": \1", text) for text in parameters]
     shown = [text.replace(" = <factory>", " = ...") for text in shown]
     result = "" if signature.return_annotation in (None, "None") or inspect.isclass(value) else (
@@ -58,7 +59,7 @@ def _signature(name: str, value: object) -> str:
 
 
 def _markdown(docstring: str) -> Iterator[str]:
-    """Text as it is, examples as code, sections as lists."""
+    """Text unchanged, examples as code, sections as lists."""
     for block in docstring.split("\n\n"):
         head, _, body = block.partition("\n")
         section, colon, rest = head.partition(":")
@@ -73,7 +74,7 @@ def _markdown(docstring: str) -> Iterator[str]:
 
 
 def _items(text: str) -> Iterator[str]:
-    """An item a line that is not indented; what has no name stays a sentence."""
+    """One item per line without indentation; an item without a name stays a sentence."""
     for item in re.split(r"\n(?!\s)", text):
         joined = " ".join(line.strip() for line in item.splitlines())
         match = _ITEM.fullmatch(joined)

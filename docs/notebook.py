@@ -2,7 +2,7 @@
 # # Landmark tracks of a folder of videos
 #
 # Put some videos into a folder `videos` beside this file. The cells run from top to bottom in
-# any editor that knows `# %%`; [api.md](api.md) says more about each function.
+# any editor that supports `# %%`; [api.md](api.md) documents each function.
 
 # %%
 from pathlib import Path
@@ -15,8 +15,8 @@ import facetracks
 from facetracks import LANDMARKS, AnnotateSettings, AnnotateVideos
 
 # %% [markdown]
-# ## The whole job
-# What an earlier run finished is not done again.
+# ## Annotate all videos
+# Videos that an earlier run finished are skipped.
 
 # %%
 settings = AnnotateSettings(device="auto", stabilizer="rts")
@@ -24,7 +24,7 @@ summary = facetracks.annotate("videos", "out", settings)
 print(summary.statuses, f"{summary.frames} frames, {summary.face_frames} faces on them")
 
 # %% [markdown]
-# ## What became of every input
+# ## The status of every input
 
 # %%
 videos = facetracks.read_videos("out")
@@ -32,8 +32,8 @@ for row in videos.select(["video_id", "status", "reason", "faces"]).to_pylist():
     print(row)
 
 # %% [markdown]
-# ## The tracks: one row a face a frame
-# `tracks.to_pandas()` and `polars.from_arrow(tracks)` make data frames of the table.
+# ## The tracks: one row per face per frame
+# `tracks.to_pandas()` and `polars.from_arrow(tracks)` convert the table to data frames.
 
 # %%
 tracks = facetracks.read_tracks("out")
@@ -41,7 +41,7 @@ landmarks_px = np.stack([np.stack(tracks[axis].to_numpy()) for axis in "xy"], ax
 print(landmarks_px.shape)  # (rows, 68, 2)
 
 # %% [markdown]
-# How wide each mouth opens: the inner lip's height over its width.
+# Mouth opening: height over width of the inner lips.
 
 # %%
 lip = landmarks_px[:, LANDMARKS.inner_lip]
@@ -53,7 +53,7 @@ for face in np.unique(tracks["face_id"].to_numpy()):
 
 # %% [markdown]
 # ## One video, one picture
-# Without an output folder: a video to a table, an array to arrays.
+# Without an output folder: a table for a video, arrays for a picture.
 
 # %%
 first = videos["uri"][0].as_py()
@@ -66,19 +66,19 @@ faces = facetracks.align(picture)
 print(len(faces), "faces,", faces.landmarks_px.shape)
 
 # %% [markdown]
-# ## Crops, hidden faces, other tools
-# Clips with level eyes and the transforms that map back; a copy without faces; COCO keypoints.
+# ## Crops, redaction, other tools
+# Clips with level eyes and their transforms; a copy with hidden faces; COCO keypoints.
 
 # %%
 rows = facetracks.read_track_file(f"out/tracks/{videos['video_id'][0].as_py()}.parquet")
 crops = facetracks.crop(first, rows, "faces", size_px=128)
 hidden = facetracks.redact(first, rows, Path("hidden.mp4"))
 exported = facetracks.export_tracks("out", "out-coco", "coco")
-print(crops.crops, "crops,", hidden, "frames without faces,", exported.rows, "rows in COCO")
+print(crops.crops, "crops,", hidden, "redacted frames,", exported.rows, "rows in COCO")
 
 # %% [markdown]
 # ## A step of your own pipeline
-# Something before, something after; on any runner.
+# With a filter before and a count after, on any runner.
 
 # %%
 with beam.Pipeline(runner="FnApiRunner") as pipeline:

@@ -16,19 +16,17 @@ VIDEO_COLUMNS: Final = (
     Column("video_id", pa.string(), "", "names the track file: tracks/{video_id}.parquet"),
     Column("uri", pa.string(), "", "the input, as given or found"),
     Column("status", pa.string(), "", "ok, partial (some frames are missing) or failed"),
-    Column(
-        "reason", pa.string(), "", "a class of reasons; null when there is nothing to say", True
-    ),
-    Column("message", pa.string(), "", "the same in words", True),
+    Column("reason", pa.string(), "", "why it is not ok, or no_face; null if neither", True),
+    Column("message", pa.string(), "", "the reason in words", True),
     Column("width", pa.int32(), "px", "of the upright frame, as stored (no aspect scaling)", True),
     Column("height", pa.int32(), "px", "of the upright frame", True),
     Column(
         "rotation_deg", pa.int32(), "deg", "clockwise turn that makes stored frames upright", True
     ),
-    Column("mirrored", pa.bool_(), "", "whether they are mirrored left to right after it", True),
+    Column("mirrored", pa.bool_(), "", "whether rotated frames are mirrored left to right", True),
     Column("sample_aspect_ratio", pa.string(), "", "width:height of an upright pixel", True),
-    Column("stream_index", pa.int32(), "", "the stream that was chosen, as FFmpeg counts", True),
-    Column("streams", pa.int32(), "", "video streams of the file, cover pictures too", True),
+    Column("stream_index", pa.int32(), "", "the annotated stream, as FFmpeg counts", True),
+    Column("streams", pa.int32(), "", "video streams of the file, including cover pictures", True),
     Column("codec", pa.string(), "", "FFmpeg's name of the codec", True),
     Column("pixel_format", pa.string(), "", "FFmpeg's name of the pixel format", True),
     Column("time_base", pa.string(), "s", "seconds per pts unit, a fraction", True),
@@ -36,9 +34,9 @@ VIDEO_COLUMNS: Final = (
         "duration_seconds", _FLOAT, "s", "of the decoded frames, last minus first plus one", True
     ),
     Column("average_fps", _FLOAT, "1/s", "of the decoded frames, by their timestamps", True),
-    Column("frames_expected", _INT, "frames", "as the container states it; headers do lie", True),
-    Column("frames_decoded", _INT, "frames", "frames that came out of the decoder"),
-    Column("repeats", _INT, "frames", "of these, repeats of the one before: they have its rows"),
+    Column("frames_expected", _INT, "frames", "as the container states it; may be wrong", True),
+    Column("frames_decoded", _INT, "frames", "frames returned by the decoder"),
+    Column("repeats", _INT, "frames", "of these, repeats of the previous one: they have its rows"),
     Column(
         "lost_pts", _RANGES, "time_base", "[start, stop) of frames known to be missing or damaged"
     ),
@@ -46,7 +44,7 @@ VIDEO_COLUMNS: Final = (
     Column("faces", _INT, "", "distinct face_id in the tracks"),
     Column("face_frames", _INT, "rows", "rows in the track file"),
     Column("segments", _INT, "", "segments the video was cut into"),
-    Column("segments_failed", _INT, "", "segments that gave nothing"),
+    Column("segments_failed", _INT, "", "segments without output"),
     Column("elapsed_seconds", _FLOAT, "s", "work spent on the video, over all workers"),
     Column("decode_seconds", _FLOAT, "s", "of that, decoding frames"),
     Column("detect_seconds", _FLOAT, "s", "of that, finding faces"),
