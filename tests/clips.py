@@ -1,4 +1,4 @@
-"""Small clips made on the spot, and what a plain decoder says of them."""
+"""Small generated clips, and their frames in a plain decoder."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def write_clip(
     sample_aspect_ratio: Fraction | None = None,
     crf: int = 12,
 ) -> Path:
-    """Encodes (H, W, 3) uint8 RGB pictures; `pts` counts in 1/rate where it is given.
+    """Encodes (H, W, 3) uint8 RGB pictures; `pts`, if given, counts in 1/rate.
 
-    `rotation_deg` is the clockwise turn that a player makes to show the clip upright; where
-    `mirrored`, it mirrors the turned frame left to right.
+    `rotation_deg` is the clockwise turn that a player makes to show the clip upright; if
+    `mirrored`, it then mirrors the frame left to right.
     """
     pictures = list(pictures)
     height, width = pictures[0].shape[:2]
@@ -53,7 +53,7 @@ def write_clip(
             }
         elif codec.startswith("libvpx"):
             stream.options = {"deadline": "realtime", "cpu-used": "8", "b": "400k"}
-            stream.codec_context.thread_count = 1  # its threads can wait for each other for ever
+            stream.codec_context.thread_count = 1  # its threads can deadlock
         else:
             stream.options = {"b": "800k"}
         if sample_aspect_ratio is not None:
@@ -71,7 +71,7 @@ def write_clip(
 
 
 def display_matrix(rotation_deg: int, *, mirrored: bool = False) -> list[int]:
-    """FFmpeg's matrix for a clockwise turn and then, maybe, a mirroring left to right.
+    """FFmpeg's matrix for a clockwise turn, optionally followed by mirroring left to right.
 
     Stored (p, q) is shown at (a p + c q, b p + d q); without the shift, which players ignore.
     """
@@ -85,7 +85,7 @@ def display_matrix(rotation_deg: int, *, mirrored: bool = False) -> list[int]:
 
 
 def drifting(count: int, width: int = 160, height: int = 120, seed: int = 0) -> list[np.ndarray]:
-    """A smooth picture that drifts: no two frames alike, no shot cut between them."""
+    """A smooth drifting picture: all frames differ, without a shot cut."""
     rng = np.random.default_rng(seed)
     coarse = rng.uniform(0, 255, (6, 8, 3))
     rows = np.arange(height) / height * 5
@@ -104,7 +104,7 @@ def drifting(count: int, width: int = 160, height: int = 120, seed: int = 0) -> 
 def write_streams(path: Path, streams: Iterable[tuple[list[np.ndarray], str, str, Any]]) -> Path:
     """A file of several streams: (pictures, codec, pixel format, disposition or None) of each.
 
-    A stream without pictures is announced, 320 x 240 px, and sends nothing.
+    A stream without pictures is declared, 320 x 240 px, but has no packets.
     """
     with av.open(str(path), "w") as container:
         opened = []
@@ -130,7 +130,7 @@ def write_streams(path: Path, streams: Iterable[tuple[list[np.ndarray], str, str
 
 
 def write_from_packet(path: Path, clip: Path, first: int) -> Path:
-    """The packets of a clip from one on, in a container by the name of `path`; times from 0."""
+    """The packets of a clip from a given one on, in the container of `path`; times from 0."""
     with av.open(str(clip)) as source, av.open(str(path), "w") as out:
         (stream,) = source.streams.video
         copy = out.add_stream_from_template(stream)
@@ -165,6 +165,6 @@ def decode_plainly(path: Path) -> list[Any]:
 
 
 def whole_video(uri: str, stream_index: int | None = None) -> Segment:
-    """All of a video as one segment, planned in this process."""
+    """The whole video as one segment, planned in this process."""
     with open_video(uri, stream_index=stream_index) as opened:
         return plan_segments(Video(uri, uri), opened, math.inf)[0]

@@ -1,4 +1,4 @@
-"""Shared fixtures: the real data where it is there, and small clips made on the spot."""
+"""Shared fixtures: the real data, if present, and small generated clips."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from clips import drifting, write_clip
 from hypothesis import settings
 
-# A test's first example pays for what it imports and loads, on a busy machine any does.
+# A test's first example includes imports and loading; on a busy machine any example is slow.
 settings.register_profile("facetracks", deadline=None)
 settings.load_profile("facetracks")
 
@@ -29,7 +29,7 @@ def shared_data() -> Path:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Without the real data its tests are skipped, except in CI, where it must be there."""
+    """Skips tests of the real data if it is missing, except in CI, which requires it."""
     if _SHARED_DATA.is_dir():
         return
     wanting = [item for item in items if item.get_closest_marker("realdata")]
@@ -40,7 +40,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 class Ended(NamedTuple):
-    """What a command left behind: exit status and what it printed."""
+    """The result of a command: exit status and output."""
 
     status: int
     out: str
@@ -95,7 +95,7 @@ def talking_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def five_inputs(talking_clip, faceless_clip, tmp_path_factory) -> Path:
-    """Two faces, twice; none; a damaged video; no video. 17 segments where they last 1 s."""
+    """Two faces, twice; none; a damaged video; no video. 17 segments of 1 s."""
     folder = tmp_path_factory.mktemp("five_inputs")
     shutil.copy(talking_clip, folder / "talking.mp4")
     shutil.copy(talking_clip, folder / "same again.mp4")

@@ -1,4 +1,4 @@
-"""Tiny data sets in the layouts that are published: discs for faces, moving a little."""
+"""Tiny data sets in the published layouts: slightly moving discs as faces."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SIZE_PX = 128
 
 
 def disc_landmarks(shift: float = 0.0) -> np.ndarray:
-    """(68, 2): a ring that mirrors as a face does, its middle at 60 + shift, two decimals."""
+    """(68, 2): a ring with a face's mirror symmetry, centre at 60 + shift, two decimals."""
     angle = np.linspace(0, 2 * np.pi, 68, endpoint=False)
     ring = np.stack([np.cos(angle), np.sin(angle)], axis=1)
     first = np.minimum(np.arange(68), FLIP_PERMUTATION)  # of a mirrored pair
@@ -68,7 +68,7 @@ def write_300w(folder: Path, names: Sequence[str]) -> Path:
 
 
 def write_snap(folder: Path, recordings: Sequence[str], frames: int = 4) -> Path:
-    """A folder of numbered pictures and .pts a recording; names such as 09/pitch/happy."""
+    """A folder of numbered pictures and .pts per recording; names such as 09/pitch/happy."""
     for recording in recordings:
         for i in range(frames):
             write_picture(folder / recording / f"frame_{i + 1:04d}.jpg", i)
@@ -84,7 +84,7 @@ def write_talking_face(folder: Path, frames: int = 4) -> Path:
 
 
 def talking_face_points(shift: float = 0.0) -> np.ndarray:
-    """(68, 2) points of the Talking Face markup, its 7 common ones where a disc's are."""
+    """(68, 2) points of the Talking Face markup; its 7 common points are those of a disc."""
     points = np.full((68, 2), 60.0 + shift)
     points[0], points[7], points[14] = (35 + shift, 50 + shift), (60, 85 + shift), (85 + shift, 50)
     common = {27: 36, 29: 39, 34: 42, 32: 45, 67: 30, 48: 48, 54: 54}

@@ -1,4 +1,4 @@
-"""`import facetracks`: what it gives, and that it loads nothing heavy by itself."""
+"""`import facetracks`: its names, and that it loads no heavy modules."""
 
 import inspect
 import subprocess
@@ -86,7 +86,7 @@ def settings() -> AnnotateSettings:
 
 @pytest.fixture(scope="module")
 def annotated(talking_clip, faceless_clip, tmp_path_factory, settings):
-    """(summary, output) of two videos and one that is not there."""
+    """(summary, output) of two videos and a missing one."""
     output = tmp_path_factory.mktemp("annotated") / "out"
     inputs = [talking_clip, faceless_clip, talking_clip.with_name("none.mp4")]
     return facetracks.annotate(inputs, output, settings), output

@@ -58,7 +58,7 @@ def test_what_cannot_be_rewritten_ends_the_build(source):
 
 
 def build(source: Path, target: str, folder: Path) -> Path:
-    """The wheel or sdist that `source` builds, with what is installed here."""
+    """The wheel or sdist of `source`, built with the installed packages."""
     subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "--target", target, "--directory", folder],
         cwd=source, check=True, capture_output=True,
@@ -74,7 +74,7 @@ def wheel(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(wheel, tmp_path_factory) -> Path:
-    """The folder of programs of an environment with the wheel, and of what it needs as here."""
+    """The scripts folder of an environment with the wheel and the dependencies installed here."""
     environment = tmp_path_factory.mktemp("environment")
     venv.create(environment, symlinks=True)
     own = Path(sysconfig.get_path("purelib", vars={"base": str(environment)}))
@@ -91,7 +91,7 @@ def installed(wheel, tmp_path_factory) -> Path:
 
 @pytest.fixture()
 def traps(tmp_path) -> Path:
-    """A working folder whose modules have the names of ours, and of Python's; all raise."""
+    """A working folder with modules named like ours and Python's; all raise."""
     for name in (*FOLDERS, "facetracks"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "__init__.py").write_text(f"raise RuntimeError('the trap {name}')\n")
@@ -105,7 +105,7 @@ Run = Callable[..., str]
 
 @pytest.fixture()
 def run(installed, traps) -> Run:
-    """Runs a program of the environment amid the traps; what it printed."""
+    """Runs a program of the environment in the folder of traps; returns its output."""
 
     def run(program: str, *arguments: object, cwd: Path = traps) -> str:
         environment: Mapping[str, str] = {

@@ -1,4 +1,4 @@
-"""Two track tables compared, as every promise about equal outputs means it."""
+"""Comparison of two track tables: the definition of equal outputs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COORDINATES: Final = (
     "yaw_deg", "pitch_deg", "roll_deg",
 )  # fmt: skip
 TOLERANCE_PX: Final = 0.01
-#: Rounding makes a whole step of any difference, however small, of numbers between two steps.
+#: Rounding can turn the smallest difference into a whole step.
 _STEP_PX: Final = 1 / COORDINATE_STEPS
 _SPREAD_STEP: Final = 1 / 16
 
@@ -24,7 +24,7 @@ _SPREAD_STEP: Final = 1 / 16
 def assert_same_tracks(one: pa.Table, other: pa.Table, *, full_precision: bool = False) -> None:
     """Equal ids, frames and flags, row for row; coordinates within 0.01 px.
 
-    Rounded ones may be a step apart, unless the tables were written with `--full-precision`.
+    Rounded ones may differ by one step, unless the tables were written with `--full-precision`.
     """
     for name in TRACK_SCHEMA.names:
         if name not in COORDINATES:

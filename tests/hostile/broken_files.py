@@ -1,4 +1,4 @@
-"""Files that lost something on the way: cut short, with bytes flipped, packets gone."""
+"""Damaged files: truncated, with flipped bytes, with missing packets."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _TS_BYTES: Final = 188
 
 
 def write_broken_files(folder: Path) -> Iterator[HostileCase]:
-    """Writes them all."""
+    """Writes all of them."""
     yield from _cut(folder / "cut")
     yield from _bad_packets(folder / "packets")
     yield from _flipped(folder / "flipped")
@@ -61,7 +61,7 @@ def _cut(folder: Path) -> Iterator[HostileCase]:
         ):
             clip = encode(folder / f"{percent}.{suffix}", moving(_COUNT), recipe)
             case = _shortened(clip, f"cut/{clip.path.name}", percent, what)
-            if suffix == "flv":  # which has no index; only its last packet is half there
+            if suffix == "flv":  # it has no index; only its last packet is truncated
                 case = replace(case, reasons=("truncated", "bad_packets"), counted=False)
             yield case
         for suffix, what, recipe in (
@@ -78,7 +78,7 @@ def _cut(folder: Path) -> Iterator[HostileCase]:
                 counted=False,
             )
             cut_short(clip.path, percent)
-            # Each frame has about its share of the bytes, give or take the key frames.
+            # Frames have about equal shares of the bytes, apart from key frames.
             yield replace(case, frames=(max(1, percent - 15), percent + 5))
 
 
@@ -91,11 +91,11 @@ def _shortened(clip: Clip, name: str, percent: int, what: str) -> HostileCase:
     whole = sum(place.stop <= kept for place in places)
     if whole == 0:
         raise ValueError(f"{name}: no frame is whole in {percent} % of the bytes, expected some")
-    return replace(case, frames=(whole, whole + 1))  # the last one may decode in part
+    return replace(case, frames=(whole, whole + 1))  # the last one may be decoded in part
 
 
 def _bad_packets(folder: Path) -> Iterator[HostileCase]:
-    """Packets whose bytes are all zero. Where every frame is a key frame, truth is exact."""
+    """Packets of zeros. If every frame is a key frame, the expected result is exact."""
     every_key = Recipe(gop=1)
     for name, what, recipe, lost in (
         ("one-jpeg.mkv", "one picture of zeros among JPEGs", _JPEG, [40]),
@@ -140,7 +140,7 @@ def _bad_packets(folder: Path) -> Iterator[HostileCase]:
 
 
 def _flipped(folder: Path) -> Iterator[HostileCase]:
-    """Random bytes inverted. The pictures' bytes only: what decodes has its true pts."""
+    """Random inverted bytes, of the pictures only: decoded frames have their true pts."""
     for name, recipe, count in (
         ("h264.mp4", _INDEX_FIRST, 20),
         ("h264-b.mp4", replace(_INDEX_FIRST, b_frames=2), 20),
@@ -183,7 +183,7 @@ def _flipped(folder: Path) -> Iterator[HostileCase]:
     clip = encode(folder / "lost.ts", moving(_COUNT), Recipe(b_frames=2))
     case = sound_case("flipped/lost.ts", "every 40th packet of a transport stream is lost", clip)
     drop_blocks(clip.path, block_bytes=_TS_BYTES, every=40)
-    # Its packets are numbered, its frames are not.
+    # It numbers its packets, but not its frames.
     yield replace(case, **_PARTIAL, frames=(_COUNT // 2, _COUNT), counted=False)
 
 

@@ -1,4 +1,4 @@
-"""What is true about one file of the hostile corpus."""
+"""The expected result of one file of the hostile corpus."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ __all__ = ["HostileCase"]
 
 @dataclass(frozen=True, slots=True)
 class HostileCase:
-    """One input, and what a truthful run must say of it.
+    """One input, and the expected results of a run.
 
-    What is known by construction is exact; where the decoder has a say (how many frames
-    survive flipped bytes) the field gives the bounds of the truth.
+    Values known by construction are exact. If the result depends on the decoder (how many frames
+    survive flipped bytes), the field gives bounds.
 
     Attributes:
         name: the path below `found` or `listed` in the corpus folder.
-        what: what is wrong with it, in words.
-        statuses: the statuses that are true of it; one, but for damage that nobody can see.
-        reasons: the reason classes that are true of it when it is not ok.
-        frames: fewest and most frames that can be decoded.
-        pts: every frame's pts where nothing is lost; the pts that frames may have otherwise.
-        lost_pts: frames that the row must name as missing.
+        what: a description of the fault.
+        statuses: the correct statuses; several only for damage that the file does not show.
+        reasons: the correct reasons if it is not ok.
+        frames: minimum and maximum of the frames that can be decoded.
+        pts: every frame's pts if nothing is lost; otherwise the pts that frames may have.
+        lost_pts: frames that the row must report as missing.
         time_base: seconds per unit of pts.
         upright_size_px: width and height as a player shows them.
         rotation_deg: the clockwise turn that makes stored frames upright.
-        mirrored: whether they are mirrored left to right after it.
+        mirrored: whether rotated frames are then mirrored left to right.
         aspect: width:height of an upright pixel.
         rgb: colour of the middle of the first frame, 0..255.
-        faces: faces on every frame; None where the pictures are not meant to have any.
-        segments: into how many segments a run may cut it; None for any number.
-        counted: whether the file tells how many frames it should have.
-        repeats: frames that show what the one before does; None where nobody counted.
+        faces: faces on every frame; None if the number is not checked.
+        segments: number of segments in a run; None for any number.
+        counted: whether the file states its number of frames.
+        repeats: frames that repeat the previous one; None if they are not counted.
         stream: the index of the stream that a player shows, and how many there are.
-        listed: given by a manifest, because a folder could not hold it or would hide it.
-        video_id: the one that the manifest gives.
+        listed: passed in a manifest, because a folder cannot contain it or would hide it.
+        video_id: the id in the manifest.
     """
 
     name: str
@@ -61,7 +61,7 @@ class HostileCase:
     video_id: str | None = None
 
     def path(self, corpus: Path) -> Path:
-        """Where it lies."""
+        """The path of the file."""
         return corpus / ("listed" if self.listed else "found") / self.name
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""Ways to spoil a file, byte by byte."""
+"""Functions that damage the bytes of a file."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _FLV_HEADER_BYTES: Final = 13
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a video packet's bytes are in its file, in the order of decoding."""
+    """Position of a video packet's bytes in its file, in decoding order."""
 
     start: int
     stop: int
@@ -38,19 +38,19 @@ class Place:
 
 
 def packet_places(path: Path) -> list[Place]:
-    """The places of a sound file's video packets."""
+    """The positions of an undamaged file's video packets."""
     content, places = path.read_bytes(), []
     with av.open(str(path)) as container:
         for packet in container.demux(container.streams.video[0]):
             if packet.size:
-                # Some containers tell where the frame around the packet begins.
+                # Some containers report the start of the frame around the packet.
                 start = content.index(bytes(packet), packet.pos)
                 places.append(Place(start, start + packet.size, packet.pts))
     return places
 
 
 def cut_short(path: Path, percent: int) -> int:
-    """Keeps the first `percent` of the bytes; returns how many that are."""
+    """Keeps the first `percent` of the bytes; returns their number."""
     content = path.read_bytes()
     kept = len(content) * percent // 100
     path.write_bytes(content[:kept])
@@ -58,7 +58,7 @@ def cut_short(path: Path, percent: int) -> int:
 
 
 def zero_packets(path: Path, numbers: Iterable[int]) -> None:
-    """Puts zeros in place of some packets."""
+    """Overwrites some packets with zeros."""
     content = bytearray(path.read_bytes())
     places = packet_places(path)
     for number in numbers:
@@ -68,7 +68,7 @@ def zero_packets(path: Path, numbers: Iterable[int]) -> None:
 
 
 def zero_headers(path: Path, numbers: Iterable[int], header_bytes: int) -> None:
-    """Puts zeros over the container's own bytes before some packets, and leaves the packets."""
+    """Overwrites the container's bytes before some packets with zeros, but not the packets."""
     content = bytearray(path.read_bytes())
     for place in (packet_places(path)[number] for number in numbers):
         content[place.start - header_bytes : place.start] = bytes(header_bytes)
@@ -76,7 +76,7 @@ def zero_headers(path: Path, numbers: Iterable[int], header_bytes: int) -> None:
 
 
 def flip_bytes(path: Path, count: int, *, seed: int, first_share: float = 0.0) -> None:
-    """Inverts `count` bytes at random places, none before `first_share` of the file."""
+    """Inverts `count` bytes at random positions after `first_share` of the file."""
     content = np.frombuffer(path.read_bytes(), np.uint8).copy()
     rng = np.random.default_rng(seed)
     places = rng.choice(np.arange(int(len(content) * first_share), len(content)), count, False)
@@ -85,7 +85,7 @@ def flip_bytes(path: Path, count: int, *, seed: int, first_share: float = 0.0) -
 
 
 def drop_blocks(path: Path, *, block_bytes: int, every: int) -> None:
-    """Leaves out every n-th block, as lost packets of a broadcast."""
+    """Removes every n-th block, like lost packets of a broadcast."""
     content = path.read_bytes()
     blocks = [content[i : i + block_bytes] for i in range(0, len(content), block_bytes)]
     path.write_bytes(b"".join(b for i, b in enumerate(blocks) if i % every != every - 1))

@@ -1,4 +1,4 @@
-"""Clips written on the spot, with what their muxer was told: the truth about them."""
+"""Generated clips, with the values given to their muxer as the expected ones."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from tests.clips import display_matrix
 
 __all__ = ["Clip", "Recipe", "encode", "flat", "moving"]
 
-#: What a muxer adds to every pts, in seconds; elsewhere 0.
+#: The offset that a muxer adds to every pts, in seconds; otherwise 0.
 _SHIFT_SECONDS: Final = {"mpeg": Fraction(1, 2)}
-#: These begin with the first dts at 0, so B-frames move every pts.
+#: Containers whose first dts is 0, so B-frames shift every pts.
 _FROM_DTS: Final = ("flv", "mpeg", "mpegts", "nut")
-#: These store no pts (or only some), so a reader makes them up.
+#: Containers that store no pts (or only some), so a reader computes them.
 _WITHOUT_PTS: Final = ("avi", "h264", "hevc", "m4v", "mjpeg", "mpeg1video", "mpeg2video", "obu")
 _SPEED: Final[dict[str, dict[str, str]]] = {
     "libx264": {"preset": "ultrafast", "crf": "14", "threads": "1"},
@@ -57,7 +57,7 @@ class Clip:
 
     path: Path
     frames: int
-    pts: tuple[int, ...] | None  # in display order; None where the container stores none
+    pts: tuple[int, ...] | None  # in display order; None if the container stores none
     time_base: Fraction | None
     width_px: int
     height_px: int
@@ -74,13 +74,13 @@ def encode(path: Path, pictures: Iterable[np.ndarray], recipe: Recipe | None = N
     told: list[tuple[int, int]] = []
     mux = dict(recipe.mux)
     if path.suffix == ".ts":
-        mux["mpegts_copyts"] = "1"  # else the muxer adds 1.4 s
+        mux["mpegts_copyts"] = "1"  # otherwise the muxer adds 1.4 s
     with av.open(str(path), "w", format=recipe.format, options=mux) as container:
         stream = _stream(container, recipe, width, height)
 
         def write(packets: Iterable[Any]) -> None:
             for packet in packets:
-                container.mux(packet)  # turns its times into those of the container
+                container.mux(packet)  # converts its times to those of the container
                 told.append((packet.pts, packet.dts))
 
         for number, picture in enumerate(pictures):
@@ -114,7 +114,7 @@ def _stream(container: Any, recipe: Recipe, width: int, height: int) -> Any:
     stream.width, stream.height, stream.pix_fmt = width, height, recipe.pixel_format
     context = stream.codec_context
     context.gop_size, context.max_b_frames = recipe.gop, recipe.b_frames
-    context.thread_count = 1  # the VP8 encoder's threads can wait for each other for ever
+    context.thread_count = 1  # the VP8 encoder's threads can deadlock
     if recipe.aspect is not None:
         context.sample_aspect_ratio = recipe.aspect
     if recipe.pixel_format.startswith("yuv"):
@@ -140,7 +140,7 @@ def _frame(picture: np.ndarray, recipe: Recipe) -> Any:
 
 
 def moving(count: int, width: int = 96, height: int = 72) -> list[np.ndarray]:
-    """Smooth pictures that drift and have some grain, so that a coded frame has some size."""
+    """Smooth drifting pictures with some grain, so that coded frames are not tiny."""
     rng = np.random.default_rng(width * height)
     grain = rng.integers(0, 60, (height, width + count, 1))
     y, x = np.mgrid[:height, :width]

@@ -1,6 +1,6 @@
-"""A decoding child that does what hostile video may make of one; run by the tests.
+"""A decoding child that misbehaves like one taken over by a hostile video; run by the tests.
 
-The video_id of a request says what happens; any other one is served as by the real child.
+The video_id of a request selects the fault; all other requests are served by the real code.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _MEGABYTE = 1 << 20
 
 
 class Misbehaving(Server):
-    """Serves most videos, and goes wrong on some."""
+    """Serves most videos, and fails on some."""
 
     def plan(self, video: Video) -> bytes:
         misbehave(video.video_id, self._connection)
@@ -36,7 +36,7 @@ class Misbehaving(Server):
 
 
 def misbehave(how: str, connection: Connection[Any, Any]) -> None:
-    """Goes wrong in the way that is named `how`, if it names one."""
+    """Fails in the way named `how`, if there is such a way."""
     if how == "hangs":
         sleep_for_ever()
     elif how == "hangs deaf":
@@ -45,7 +45,7 @@ def misbehave(how: str, connection: Connection[Any, Any]) -> None:
     elif how == "spins":
         while True:
             pass
-    elif how == "chatters":  # progress for ever, and no result
+    elif how == "chatters":  # endless progress without a result
         while True:
             connection.send_bytes(encode_answer(Progress(1)))
             time.sleep(0.02)
@@ -57,7 +57,7 @@ def misbehave(how: str, connection: Connection[Any, Any]) -> None:
         os._exit(0)
     elif how == "hungry":
         eat(pieces=1 << 20, pause_seconds=0.02)
-    elif how == "greedy":  # in one bite, faster than anybody looks
+    elif how == "greedy":  # at once, faster than the watchdog's polling
         eat(pieces=1, bytes_a_piece=1 << 40)
     elif how == "recurses":
         misbehave_deeper(0)
@@ -73,7 +73,7 @@ def framed(record: bytes) -> bytes:
     return len(record).to_bytes(8, "little") + record + bytes(-len(record) % 8)
 
 
-#: Answers that are none.
+#: Invalid answers.
 GARBAGE = {
     "garbage: nothing": b"",
     "garbage: noise": os.urandom(1000),
@@ -86,7 +86,7 @@ GARBAGE = {
 
 
 def eat(*, pieces: int, bytes_a_piece: int = 32 * _MEGABYTE, pause_seconds: float = 0.0) -> None:
-    """Takes memory and touches every page of it."""
+    """Allocates memory and touches every page."""
     eaten = []
     for _ in range(pieces):
         eaten.append(b"\1" * bytes_a_piece)

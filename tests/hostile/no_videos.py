@@ -1,4 +1,4 @@
-"""Inputs that are no video, whatever their names say."""
+"""Inputs that are no videos, despite their names."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from tests.hostile.encoding import encode, moving
 
 __all__ = ["write_no_videos"]
 
-#: Those that FFmpeg would open, were it allowed to.
+#: Formats that FFmpeg would open if it were allowed to.
 _KNOWN_POINTERS: Final = ("concat.mp4", "hls.m3u8", "lrc.mp4", "sdp.mp4")
 _NOT_A_VIDEO: Final[dict[str, Any]] = {"statuses": ("failed",), "reasons": ("not_a_video",)}
 _NO_STREAM: Final[dict[str, Any]] = {"statuses": ("failed",), "reasons": ("no_video_stream",)}
 
-#: What points elsewhere; {clip} is a sound video, whose frames must not turn up.
+#: Files that refer to another one; {clip} is a valid video whose frames must not be decoded.
 _POINTERS: Final = {
     "hls": "#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:4.4,\n{clip}\n#EXT-X-ENDLIST\n",
     "concat": "ffconcat version 1.0\nfile '{clip}'\n",
@@ -38,7 +38,7 @@ _POINTERS: Final = {
 
 
 def write_no_videos(found: Path, listed: Path) -> Iterator[HostileCase]:
-    """Files of a folder, and what a manifest can name besides."""
+    """Files of a folder, and further inputs that a manifest can name."""
     folder = found / "other"
     folder.mkdir(parents=True)
     yield from _plain(folder)
@@ -116,7 +116,7 @@ def _write_sound(path: Path, codec: str, *, cover: bool) -> None:
 
 
 def _pointers(folder: Path, clip: Path) -> Iterator[HostileCase]:
-    """Playlists and scripts: what they name must never be opened."""
+    """Playlists and scripts: the files that they name must never be opened."""
     for kind, text in _POINTERS.items():
         for suffix in ("mp4", "m3u8") if kind == "hls" else ("mp4",):
             name = f"{kind}.{suffix}"
@@ -128,7 +128,7 @@ def _pointers(folder: Path, clip: Path) -> Iterator[HostileCase]:
 
 
 def _places(listed: Path) -> Iterator[HostileCase]:
-    """What is no file at all."""
+    """Inputs that are not files."""
     missing = ("failed",), ("not_found",)
     yield HostileCase("none.mp4", "not there", *missing, listed=True)
     (listed / "dangling.mp4").symlink_to(listed / "nowhere.mp4")

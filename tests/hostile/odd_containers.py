@@ -1,4 +1,4 @@
-"""Sound files that are put together in rare, legal ways."""
+"""Valid files with rare container structures."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _FRAGMENTS: Final = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
 
 
 def write_odd_containers(folder: Path) -> Iterator[HostileCase]:
-    """Writes them all."""
+    """Writes all of them."""
     for name in ("times", "streams", "codecs", "cut"):
         (folder / name).mkdir(exist_ok=True)
     start = 2**33 - 20 * 3600
@@ -45,7 +45,7 @@ def write_odd_containers(folder: Path) -> Iterator[HostileCase]:
 
 
 def _edits(folder: Path) -> Iterator[HostileCase]:
-    """(length in ms, first pts of the 50 stored; -1: nothing) of each entry of an edit list."""
+    """(length in ms, first pts of the 50 stored; -1: empty) of each entry of an edit list."""
     for name, what, entries, first, shown in (
         ("two", "two parts of the stored frames", [(400, 0), (400, 30 * _STEP)], 0, 20),
         ("swapped", "two parts, the later one first", [(400, 30 * _STEP), (400, 0)], 0, 20),
@@ -74,7 +74,7 @@ def _set_edits(path: Path, entries: Sequence[tuple[int, int]]) -> None:
 
 
 def _without_a_fragment(folder: Path) -> HostileCase:
-    """The second of five: nothing tells it from a pause."""
+    """The second of five: it cannot be distinguished from a pause."""
     clip = encode(folder / "fragment.mp4", moving(_COUNT), Recipe(gop=10, mux=_FRAGMENTS))
     content = clip.path.read_bytes()
     second = content.index(b"moof", content.index(b"moof") + 4) - 4
@@ -174,7 +174,7 @@ def _fields(folder: Path) -> HostileCase:
 
 
 def _opendml(folder: Path) -> Iterator[HostileCase]:
-    """AVI of more than a gigabyte goes on in further RIFF chunks; here the first is small."""
+    """An AVI above a gigabyte continues in further RIFF chunks; here the first chunk is small."""
     path = folder / "codecs" / "opendml.avi"
     clip = encode(path, moving(_COUNT), _JPEG)
     content = path.read_bytes()

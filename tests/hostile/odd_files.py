@@ -1,4 +1,4 @@
-"""Sound files of every odd kind: nothing is wrong with them, so nothing may be lost."""
+"""Unusual valid files of every kind: nothing may be lost."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["sound_case", "write_odd_files"]
 
 _JPEG: Final = Recipe("mjpeg", pixel_format="yuvj420p")
 _PNG: Final = Recipe("png", pixel_format="rgb24")
-_BRICK: Final = (182, 109, 85)  # one of 3, 3 and 2 bits, for the palette's sake
+_BRICK: Final = (182, 109, 85)  # a colour of 3, 3 and 2 bits, for the palette
 _COUNT: Final = 50
 
 #: name, what, recipe: pictures of 96x72, two seconds.
@@ -73,7 +73,7 @@ _CODECS: Final = (
     ("interlaced.mpg", "interlaced MPEG-2", Recipe("mpeg2video", options={"flags": "+ildct+ilme"})),
 )  # fmt: skip
 
-#: name, what, recipe: one colour, whose pixels must come out as they went in.
+#: name, what, recipe: one colour, whose decoded pixels must equal the encoded ones.
 _COLOURS: Final = (
     ("limited-601.mp4", "limited range, BT.601", Recipe()),
     ("limited-709.mp4", "limited range, BT.709", Recipe(matrix="ITU709")),
@@ -112,7 +112,7 @@ _SIZES: Final = (
 
 
 def sound_case(name: str, what: str, clip: Clip, **more: Any) -> HostileCase:
-    """The truth about a clip as its muxer wrote it."""
+    """The expected result of a clip, by the values given to its muxer."""
     truth: dict[str, Any] = {
         "frames": (clip.frames, clip.frames),
         "pts": clip.pts,
@@ -123,7 +123,7 @@ def sound_case(name: str, what: str, clip: Clip, **more: Any) -> HostileCase:
 
 
 def write_odd_files(folder: Path) -> Iterator[HostileCase]:
-    """Writes them all."""
+    """Writes all of them."""
     for name, what, recipe in _CODECS:
         clip = encode(folder / "codecs" / name, moving(_COUNT), recipe)
         yield sound_case(f"codecs/{name}", what, clip)
@@ -143,7 +143,7 @@ def write_odd_files(folder: Path) -> Iterator[HostileCase]:
 
 
 def _faces(folder: Path) -> Iterator[HostileCase]:
-    """A photograph of a face, stored turned or squeezed, so that only upright it is one."""
+    """A photograph of a face, stored rotated or squeezed: a face only when upright."""
     upright = [cv2.resize(f, (160, 120), interpolation=cv2.INTER_AREA) for f in _portraits(15)]
     for turn in (0, 90, 180, 270):
         stored = [np.ascontiguousarray(np.rot90(f, turn // 90)) for f in upright]
@@ -188,7 +188,7 @@ def _portraits(count: int) -> list[np.ndarray]:
 
 
 def _resized_ts(folder: Path) -> HostileCase:
-    """Two recordings of different sizes in one transport stream, times going on."""
+    """Two recordings of different sizes in one transport stream, with continuous times."""
     first = encode(folder / "resized.ts", moving(25))
     second = encode(folder / "second.ts", moving(25, 128, 96), Recipe(at=range(25, 50)))
     return _joined(first, second, "sizes/resized.ts", "the size changes midway, transport stream")
@@ -232,13 +232,13 @@ def _resized_webm(folder: Path) -> HostileCase:
 
 
 def _with_sound(folder: Path) -> HostileCase:
-    """Sound before the picture: the first stream is no video."""
+    """Audio before the video: the first stream is no video."""
     clip = _write_with_sound(folder / "sound-first.mkv", moving(25), first=0, sound_first=True)
     return sound_case("codecs/sound-first.mkv", "a sound stream before the video", clip)
 
 
 def _with_late_sound(folder: Path) -> HostileCase:
-    """Sound for a second in the middle, so far in that nobody looks for it at the start."""
+    """Audio for a second in the middle, too late for a search at the start."""
     silent = 200
     parts = [
         encode(folder / "new-stream.ts", moving(silent)),
@@ -258,7 +258,7 @@ def _with_late_sound(folder: Path) -> HostileCase:
 def _write_with_sound(
     path: Path, pictures: list[np.ndarray], *, first: int, sound_first: bool
 ) -> Clip:
-    """Sound and picture from frame `first` on, at 25 frames a second."""
+    """Audio and video from frame `first` on, at 25 frames a second."""
     mux = {"mpegts_copyts": "1"} if path.suffix == ".ts" else {}
     with av.open(str(path), "w", options=mux) as out:
         plain = {"preset": "ultrafast", "threads": "1"}

@@ -1,4 +1,4 @@
-"""Names that a file can have, and ids that a manifest can give: one sound clip under each."""
+"""Names of files and ids of a manifest: one valid clip under each."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ _IDS: Final = (
 
 
 def write_odd_names(found: Path, listed: Path) -> Iterator[HostileCase]:
-    """Names are found in a folder, each in one of its own; ids come by a manifest."""
+    """Names are in folders, each in one of its own; ids are in a manifest."""
     clip = encode(listed / "plain.mp4", moving(5))
     content = clip.path.read_bytes()
     for number, (name, what) in enumerate(_NAMES):

@@ -1,4 +1,4 @@
-"""Sound files that tools take for bad ones: several streams, repeats, odd beginnings."""
+"""Valid files that tools often reject: several streams, repeats, unusual beginnings."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _JPEG = Recipe("mjpeg", pixel_format="yuvj420p")
 
 
 def write_odd_streams(folder: Path) -> Iterator[HostileCase]:
-    """Writes them all."""
+    """Writes all of them."""
     for name in ("streams", "repeats", "begun", "times", "lies"):
         (folder / name).mkdir(exist_ok=True)
     yield from _streams(folder / "streams")
@@ -71,7 +71,7 @@ def _repeats(folder: Path) -> Iterator[HostileCase]:
 
 
 def _begun(folder: Path) -> Iterator[HostileCase]:
-    """The same packets, without the first key frame, in several containers."""
+    """The same packets in several containers, without the first key frame."""
     clip = encode(folder.parent.parent / "begun.mp4", moving(60), Recipe(gop=20))
     for suffix in ("mkv", "mp4", "mov", "flv", "ts"):
         name = f"middle.{suffix}"

@@ -1,4 +1,4 @@
-"""Files whose times or headers are odd; every frame is there all the same."""
+"""Files with unusual times or headers; every frame exists."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _negative(folder: Path) -> HostileCase:
 
 
 def _unordered(folder: Path) -> HostileCase:
-    """Stored pts 0 40 -20 120 160 200 240 180 ...: one not above the last counts on from it."""
+    """Stored pts 0 40 -20 120 160 200 240 180 ...: one not above the last continues from it."""
     clip = encode(folder / "unordered.flv", moving(25))
     retime_flv(clip.path, dict.fromkeys(range(2, 25, 5), -100))
     pts = tuple(range(0, 1000, 40))
@@ -59,7 +59,7 @@ def _unordered(folder: Path) -> HostileCase:
 
 
 def _restarting(folder: Path) -> HostileCase:
-    """The same recording twice in one stream: times start again."""
+    """The same recording twice in one stream: times restart."""
     clip = encode(folder / "restarting.ts", moving(50))
     clip.path.write_bytes(clip.path.read_bytes() * 2)
     pts = tuple(range(0, 100 * 3600, 3600))
@@ -85,7 +85,7 @@ def _edit_lists(folder: Path) -> Iterator[HostileCase]:
 
 
 def _decoding_times(folder: Path) -> Iterator[HostileCase]:
-    """B-frames whose packets say when they are decoded, not when they are shown."""
+    """B-frames whose packets have decoding times in place of presentation times."""
     recipe = Recipe(b_frames=3, gop=12)
     clip = encode(folder / "decoding.avi", moving(50), recipe)
     what = "AVI has no presentation times: H.264 with B-frames"
@@ -108,7 +108,7 @@ def _decoding_times(folder: Path) -> Iterator[HostileCase]:
 
 
 def write_lying_headers(folder: Path) -> Iterator[HostileCase]:
-    """Headers that promise another number of frames, or another length, than there is."""
+    """Headers with a wrong number of frames or a wrong length."""
 
     def lie(name: str, what: str, recipe: Recipe | None = None) -> tuple[Path, HostileCase]:
         clip = encode(folder / name, moving(50), recipe)

@@ -1,7 +1,7 @@
 """MPEG-4 with packed B-frames, as DivX wrote it, and copies of packets into other containers.
 
-coded     I  P  B  P  B       a packet each, in decoding order
-packed    I  PB n  PB n       B is with P, and a picture that is not coded in its place
+coded     I  P  B  P  B       one packet each, in decoding order
+packed    I  PB n  PB n       B is packed with P, and an uncoded picture takes its place
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _RATE: Final = 25
 
 
 def remux(source: Path, path: Path) -> Path:
-    """The packets of a video in a container by the name of `path`, times as they are read."""
+    """The packets of a video in the container of `path`, with their times as read."""
     with av.open(str(source)) as clip, av.open(str(path), "w") as out:
         copy = out.add_stream_from_template(clip.streams.video[0])
         for packet in clip.demux(clip.streams.video[0]):
@@ -35,7 +35,7 @@ def remux(source: Path, path: Path) -> Path:
 def write_packed(path: Path, pictures: list[np.ndarray], not_coded: int = 0) -> Path:
     """(H, W, 3) uint8 pictures, at 25 a second; their times begin with that of the second.
 
-    In the middle, so many pictures more that are not coded: the one before stays.
+    `not_coded` uncoded pictures are added in the middle: the previous one stays.
     """
     packets: list[tuple[bytes, bool]] = []
     coded = _coded(pictures)
@@ -65,7 +65,7 @@ def write_packed(path: Path, pictures: list[np.ndarray], not_coded: int = 0) -> 
 
 
 def _coded(pictures: list[np.ndarray]) -> list[tuple[int, bytes, bool]]:
-    """(pts, packet, whether it is a key frame) in decoding order: I P B P B, said to be packed."""
+    """(pts, packet, whether it is a key frame) in decoding order: I P B P B, marked as packed."""
     height, width = pictures[0].shape[:2]
     encoder: Any = av.CodecContext.create("mpeg4", "w")
     encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuv420p"

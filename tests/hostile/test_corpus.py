@@ -1,4 +1,4 @@
-"""The files of the corpus are what they are said to be, by a plain look at them."""
+"""The files of the corpus have the properties that their cases state, in a plain decoder."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.hostile.odd_times import write_lying_headers, write_odd_times
 
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory) -> Path:
-    """Every file that nothing is wrong with."""
+    """Every valid file."""
     folder = tmp_path_factory.mktemp("sound")
     cases = [
         *write_odd_files(folder),
@@ -85,7 +85,7 @@ def test_ranges_and_matrices(sound, name, matrix, span):
 
 
 def test_matrices_and_ranges_are_stored_differently(sound):
-    """The same colour has other samples in each: who mixes them up is seen."""
+    """The same colour has different samples in each, so that a confusion is detected."""
     stored = set()
     for name in ("limited-601", "limited-709", "full-601", "full-709"):
         _, frames, _ = look(sound / "colours" / f"{name}.mp4")
@@ -121,7 +121,7 @@ def test_interlaced_frames_say_so(sound, name):
 
 
 def test_alpha_in_webm_is_there(sound):
-    """FFmpeg's own VP9 decoder leaves the alpha plane out; the container tells of it."""
+    """FFmpeg's own VP9 decoder ignores the alpha plane, which the container declares."""
     with av.open(str(sound / "colours" / "alpha.webm")) as container:
         tags = {k.lower(): v for k, v in container.streams.video[0].metadata.items()}
     assert tags["alpha_mode"] == "1"

@@ -1,8 +1,8 @@
-"""Every landmark lands where the frame shows it; every row has its frame's own time.
+"""Every landmark is at its position in the frame; every row has the time of its frame.
 
-A bright spot is drawn at a known place, in another one on every frame. The network's stand-in
-reports where it sees the spot in its crop, so whatever error is left after the way back into the
-frame is that of decoding, turning, squeezing, cropping, scaling or mapping.
+A bright spot is drawn at a known position, which differs in every frame. A fake network reports
+the spot's position in its crop. The remaining error in the frame is therefore that of decoding,
+rotating, squeezing, cropping, scaling or mapping.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ from transforms.decoding.window_builder import decode_windows
 
 ROOT = Path(__file__).parents[2]
 TOLERANCE_PX = 0.05
-#: Where a crop's pixel covers no more than two of the frame.
+#: Tolerance if a crop's pixel covers at most two of the frame.
 FINE_TOLERANCE_PX = 0.02
 COUNT = 24
 CROP_PX, CROP_SCALE = 64, 1.3
 #: Standard deviation of the spot in a crop.
 SPOT_CROP_PX = 2.5
 BACKGROUND = 40.0
-#: Lossless, so that the spot is where it was drawn.
+#: Lossless, so that the spot stays in its position.
 LOSSLESS = {"qp": "0", "crf": "0"}
 
 
 class SpotModel:
-    """Stands in for the landmark network: all 68 points are the spot's centre in the crop."""
+    """Fake landmark network: all 68 points are the spot's centre in the crop."""
 
     def predict_with_spread(
         self, crops: np.ndarray, windows: np.ndarray
@@ -56,7 +56,7 @@ class SpotModel:
 
 
 class SpotDetector:
-    """Stands in for the face detector: a box of a fixed size, the spot in its middle."""
+    """Fake face detector: a box of a fixed size, with the spot in its middle."""
 
     name, input_longest_side_px, weights_sha256 = "spot", 96, ""
 
@@ -67,9 +67,9 @@ class SpotDetector:
 
 
 def spot_centre(image: np.ndarray) -> np.ndarray:
-    """(2,) x and y of the middle of the spot, by a window that is moved there.
+    """(2,) x and y of the spot's centre, by a window that is moved to it.
 
-    A plain centre of gravity hangs on what little light is far from the spot.
+    A plain centroid depends on the faint light far from the spot.
     """
     light = image[..., 1].astype(np.float64) - BACKGROUND
     y, x = np.mgrid[: image.shape[0], : image.shape[1]]
@@ -130,7 +130,7 @@ def crop_pixel_px(box: tuple[float, float, float, float], recipe: Recipe) -> flo
 
 
 def seen_in(clip: Clip, boxes: Any) -> SegmentLandmarks:
-    """The clip through decoding, cropping and the network's stand-in."""
+    """The clip after decoding, cropping and the fake network."""
     segment = whole_video(str(clip.path))
     with open_video(str(clip.path), segment=segment) as opened:
         frames = FrameStream(segment, opened)
@@ -140,7 +140,7 @@ def seen_in(clip: Clip, boxes: Any) -> SegmentLandmarks:
 
 
 def errors_px(landmarks: SegmentLandmarks, places: np.ndarray) -> np.ndarray:
-    """(COUNT, 2): how far each frame's landmark is from its spot."""
+    """(COUNT, 2): distance of each frame's landmark from its spot."""
     assert landmarks.rows.frame.tolist() == list(range(COUNT))
     return landmarks.landmarks_px[:, 0].astype(np.float64) - places
 
@@ -211,7 +211,7 @@ def test_whatever_the_codec_and_pixel_format(tmp_path, recipe):
     errors = errors_px(seen_in(clip, given(box)), places)
     lossless = recipe.codec in ("ffv1", "libx264rgb")
     assert np.abs(errors).max() < (TOLERANCE_PX if lossless else 4 * TOLERANCE_PX)
-    assert np.abs(errors.mean(0)).max() < TOLERANCE_PX  # no codec may shift the picture
+    assert np.abs(errors.mean(0)).max() < TOLERANCE_PX  # a codec must not shift the picture
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_whatever_the_codec_and_pixel_format(tmp_path, recipe):
     ],
 )
 def test_a_detected_box_lies_where_the_frame_shows_the_face(tmp_path, size, turn, aspect):
-    """The detector sees a smaller picture of square pixels; its boxes come back exactly."""
+    """The detector gets a smaller picture with square pixels; its boxes are mapped back exactly."""
     width, height = size
     recipe = Recipe(rotation_deg=turn, aspect=aspect, options=LOSSLESS)
     inner = (0.3 * width, 0.3 * height, 0.7 * width, 0.7 * height)
@@ -253,7 +253,7 @@ TIMES = {
 
 @pytest.fixture(scope="module")
 def timed(tmp_path_factory) -> tuple[dict[str, Clip], Path]:
-    """Clips of odd times with a box on every frame, annotated in one run."""
+    """Clips with unusual times and a box on every frame, annotated in one run."""
     folder = tmp_path_factory.mktemp("timed")
     clips = {}
     with (folder / "clips.jsonl").open("w") as manifest:
@@ -288,7 +288,7 @@ def test_rows_have_the_frames_own_times(timed, name):
     assert tuple(rows["pts"]) == clip.pts
     assert rows["pts_seconds"] == [float(pts * clip.time_base) for pts in clip.pts]
     assert rows["frame_index"] == list(range(len(TIMES[name][0])))
-    assert max(rows["face_id"]) == (1 if "gap" in name else 0)  # nobody is known after 20 s
+    assert max(rows["face_id"]) == (1 if "gap" in name else 0)  # no face is remembered after 20 s
     status = pq.ParquetFile(output / "videos" / f"{name}.parquet").read().to_pylist()[0]
     assert status["frames_decoded"] == status["face_frames"] == clip.frames
     assert status["time_base"] == str(clip.time_base)

@@ -28,9 +28,9 @@ from transforms.decoding.video_source import open_video
 from transforms.storage.atomic_files import file_stem
 
 ROOT = Path(__file__).parents[2]
-#: Seams everywhere: clips of two seconds become three segments.
+#: Many seams: clips of two seconds become three segments.
 SEGMENT_SECONDS = 0.5
-COLOUR_TOLERANCE = 6  # of 255: what 4:2:0, 8 bits and a lossy encoder leave
+COLOUR_TOLERANCE = 6  # of 255: error of 4:2:0, 8 bits and a lossy encoder
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def _is_id(case: HostileCase, video_id: str) -> bool:
 
 
 def _readable(path: str) -> str:
-    """A path as a table can hold it: bytes that are not UTF-8 are escaped."""
+    """A path as stored in a table: bytes that are not UTF-8 are escaped."""
     return path.encode("utf-8", "backslashreplace").decode()
 
 
@@ -117,7 +117,7 @@ def test_frame_counts(run, corpus, subtests):
             else:
                 assert low <= row["frames_decoded"] <= high
             if row["status"] == "ok" and case.counted:
-                assert row["frames_decoded"] == high  # what is lost is not ok
+                assert row["frames_decoded"] == high  # lost frames exclude ok
 
 
 def test_geometry(run, corpus, subtests):
@@ -148,7 +148,7 @@ def test_the_stream_that_a_player_shows(run, corpus, subtests):
 
 
 def test_frames_that_are_lost_are_named(run, corpus, subtests):
-    """A frame that did not come out is in a missing range; one that did is in none."""
+    """A frame that was not decoded is in a missing range; a decoded one is in none."""
     for case in corpus[1]:
         if not case.lost_pts:
             continue

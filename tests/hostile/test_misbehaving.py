@@ -1,4 +1,4 @@
-"""Decoders that hang, crash, eat memory or talk nonsense: one video fails, the next works."""
+"""Decoders that hang, crash, exhaust memory or answer nonsense: one video fails, the next works."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.hostile.misbehaving_child import GARBAGE
 from transforms.decoding.child import ChildSettings, DecodingChild
 from transforms.decoding.piece_builder import CropSpec
 
-#: Longer than a child needs to start, also on a busy machine.
+#: More than a child's start takes, also on a busy machine.
 STALL_SECONDS = 4.0
 SETTINGS = ChildSettings(
     crop=CropSpec(64, 1.3, 3),
@@ -47,7 +47,7 @@ def clip(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def child() -> Iterator[DecodingChild]:
-    """One handle for all: each test finds what the one before left."""
+    """One handle for all tests: each test gets the state that the previous one left."""
     handle = DecodingChild(SETTINGS)
     yield handle
     handle.close()
@@ -55,7 +55,7 @@ def child() -> Iterator[DecodingChild]:
 
 @pytest.fixture(scope="module")
 def patient_child() -> Iterator[DecodingChild]:
-    """One that also gives the detector the time and the memory to load."""
+    """A handle whose limits also allow the detector to load."""
     handle = DecodingChild(replace(SETTINGS, stall_seconds=60.0, memory_mb=1500))
     yield handle
     handle.close()
@@ -120,7 +120,7 @@ def test_a_child_that_died_leaves_no_file_open(clip):
 
 
 def test_a_child_ends_with_its_worker_even_while_it_spins(clip):
-    """The worker is a process of its own here, killed while its child is busy."""
+    """The worker is a separate process, killed while its child is busy."""
     code = (
         "import sys; from tests.hostile.test_misbehaving import SETTINGS;"
         "from dataclasses import replace; from schemas.records import Video;"

@@ -18,12 +18,12 @@ __all__ = ["AnnotateProcess", "Ended", "annotate"]
 
 _COUNTED = Path(__file__).with_name("counted_annotate.py")
 _ENDS_WITHIN_SECONDS = 900
-#: The decoding child looks for its parent once a second.
+#: The decoding child checks its parent once a second.
 _CHILDREN_END_WITHIN_SECONDS = 15
 
 
 class Ended(NamedTuple):
-    """What a run left behind."""
+    """The result of a run."""
 
     status: int
     out: str
@@ -32,7 +32,7 @@ class Ended(NamedTuple):
 
 @dataclass(slots=True)
 class AnnotateProcess:
-    """A run that is under way."""
+    """A run in progress."""
 
     process: subprocess.Popen[bytes]
     log: Path
@@ -44,7 +44,7 @@ class AnnotateProcess:
         return self.process.poll() is None
 
     def wait_for(self, sign: Callable[[], object], seconds: float = 300) -> None:
-        """Waits for a sign of life; fails where the run ends or nothing is seen."""
+        """Waits until `sign()` is true; fails if the run ends first or the time is up."""
         end = time.monotonic() + seconds
         while not sign():
             assert self.running(), self.ended().err
@@ -53,7 +53,7 @@ class AnnotateProcess:
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
-        """Stops the run's own process, not its children, while the block runs."""
+        """Suspends the run's own process, not its children, during the block."""
         os.kill(self.process.pid, signal.SIGSTOP)
         try:
             yield
@@ -80,7 +80,7 @@ class AnnotateProcess:
         return Ended(status, *texts)
 
     def decoded(self) -> list[tuple[str, str]]:
-        """(video_id, name of the part) of every segment whose decoding started."""
+        """(video_id, part name) of every segment whose decoding has started."""
         if not self.log.exists():
             return []
         lines = self.log.read_text().splitlines()
@@ -91,7 +91,7 @@ class AnnotateProcess:
 def annotate(
     *arguments: object, launcher: Path = _COUNTED, prepare: Callable[[], None] | None = None
 ) -> Iterator[AnnotateProcess]:
-    """Starts `annotate` in a session of its own; nothing of it outlives the block.
+    """Starts `annotate` in its own session; all of its processes end with the block.
 
     `prepare` runs in the new process before the command does (limits, rights).
     """
@@ -118,7 +118,7 @@ def annotate(
 
 
 def _descendants(pid: int) -> list[int]:
-    """The processes below `pid`, whatever session they are in."""
+    """The descendants of `pid`, in any session."""
     parents: dict[int, int] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():

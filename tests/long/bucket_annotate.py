@@ -1,9 +1,9 @@
-"""The command line with an object store at bucket://, which is a folder of this machine.
+"""The command line with an object store at bucket://, backed by a local folder.
 
     python bucket_annotate.py LOG annotate ... --output bucket:///FOLDER
 
-As on an object store, a put publishes the whole object at once, folders come and go with
-their objects, and there is no lock.
+As on an object store, a put is atomic, folders exist only while they contain objects, and
+there is no lock.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class BucketFileSystem(LocalFileSystem):
             shutil.rmtree(target, ignore_errors=True)
         else:
             target.unlink()
-        with contextlib.suppress(OSError):  # no object in it, no folder
+        with contextlib.suppress(OSError):  # a folder exists only with objects
             for folder in target.parents:
                 folder.rmdir()
 

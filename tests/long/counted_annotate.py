@@ -18,7 +18,7 @@ __all__ = ["main"]
 
 
 def main(log: str, arguments: list[str]) -> None:
-    """Runs the command; each segment given to a decoding child leaves a line in `log`."""
+    """Runs the command; each segment sent to a decoding child adds a line to `log`."""
     cli._quiet_libraries()  # before Beam is imported, as the command itself does it
     from transforms.decoding import child_pool
     from transforms.storage.atomic_files import Folder

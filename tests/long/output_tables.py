@@ -1,4 +1,4 @@
-"""Two outputs compared: the tables row for row, and what should not be there."""
+"""Comparison of two outputs: the tables row by row, and leftover files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _EXPECTED_FILES = ("tracks/", "videos/", "run.json")
 def assert_same_output(reference: Path, output: Path) -> None:
     """Equal ids, frames, flags and status rows; coordinates within 0.01 px.
 
-    The seconds of work differ from run to run and are left out.
+    The seconds of work differ between runs and are not compared.
     """
     for folder in ("tracks", "videos"):
         names = [sorted(p.name for p in (o / folder).iterdir()) for o in (reference, output)]
@@ -39,7 +39,7 @@ def assert_same_output(reference: Path, output: Path) -> None:
 
 
 def leftovers(output: Path) -> list[str]:
-    """What is in an output besides its tables."""
+    """The files of an output that are not its tables."""
     names = (str(p.relative_to(output)) for p in output.rglob("*") if not p.is_dir())
     files = [n for n in names if not n.startswith(_EXPECTED_FILES) or "/." in n]
     return sorted([*files, *(str(p) for p in output.glob(".*") if p.is_dir())])

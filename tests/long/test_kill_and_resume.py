@@ -1,4 +1,4 @@
-"""A run that is killed again and again ends like one that never was, and redoes little."""
+"""A run that is killed repeatedly gives the output of an undisturbed one, and repeats little."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ OPTIONS = (
     "--segment-seconds", 1, "--workers", WORKERS, "--batch-windows", BATCH_WINDOWS,
     "--device", "cpu",
 )  # fmt: skip
-#: Segments in flight at a kill: a worker decodes one while those of a batch wait, which a
-#: segment without faces fills, too, by its least weight.
+#: Segments in flight at a kill: one that a worker decodes and those that wait for a full batch,
+#: to which segments without faces also count, with a minimum weight.
 IN_FLIGHT = WORKERS * (1 + BATCH_WINDOWS // MIN_WEIGHT)
 
-#: What a kill waits for: a time at random, or the n-th file of a kind that the run makes.
+#: The trigger of a kill: a random time, or the n-th file of a kind that the run writes.
 SIGNS = {
     "a part of the tracks": (".staging/*/tracks-*",),
     "any time": (),
@@ -48,11 +48,11 @@ MOST_FILES = 4
 HALF_WRITTEN = SIGNS["a file half written"]
 EVERYTHING = ("run.json", ".staging/*/*", "tracks/*")
 
-Stamp = tuple[int, int]  # inode, time of change
+Stamp = tuple[int, int]  # inode, modification time
 
 
 class Unbroken(NamedTuple):
-    """A run that nothing disturbed."""
+    """An undisturbed run."""
 
     output: Path
     segments: int
@@ -127,7 +127,7 @@ def listed(counts: Counter[str]) -> str:
 def killed_at(
     run: AnnotateProcess, sign: str, rng: random.Random, unbroken: Unbroken, output: Path
 ) -> str | None:
-    """Kills the run at a sign; what it was doing then, or None where it ended before."""
+    """Kills the run at a trigger; returns its activity, or None if the run ended before."""
     before = files(output, *EVERYTHING)
     kill_now = n_new_files(output, SIGNS[sign], rng.randint(1, MOST_FILES))
     if sign == "any time":
@@ -142,7 +142,7 @@ def killed_at(
 
 
 def n_new_files(output: Path, patterns: tuple[str, ...], count: int) -> Callable[[], bool]:
-    """Whether so many files of a kind have come, or come anew, since now."""
+    """Whether `count` files of a kind have been written or rewritten since now."""
     before = files(output, *patterns)
     seen: set[tuple[str, Stamp]] = set()
 
@@ -156,7 +156,7 @@ def n_new_files(output: Path, patterns: tuple[str, ...], count: int) -> Callable
 def time_has_come(
     run: AnnotateProcess, share: float, unbroken: Unbroken, output: Path
 ) -> Callable[[], bool]:
-    """Whether a run is so far into its work, or into its start where `share` is negative."""
+    """Whether a run has done this share of its work, or of its start if `share` is negative."""
     begins = n_new_files(output, ("run.json",), 1)
     working = unbroken.seconds - unbroken.seconds_to_start
     started: list[float] = []
@@ -173,7 +173,7 @@ def time_has_come(
 
 
 def check_kept(before: dict[str, Stamp], after: dict[str, Stamp], tally: Counter[str]) -> None:
-    """What was finished is there still and untouched; parts may go when their video is done."""
+    """Finished files are unchanged; parts may be removed when their video is finished."""
     for name, stamp in before.items():
         if name in after:
             tally["files kept"] += 1
@@ -187,7 +187,7 @@ def check_kept(before: dict[str, Stamp], after: dict[str, Stamp], tally: Counter
 def check_not_decoded_again(
     before: dict[str, Stamp], run: AnnotateProcess, tally: Counter[str]
 ) -> None:
-    """No segment is decoded whose part was there when the run began."""
+    """No segment is decoded whose part existed at the start of the run."""
     parts = {tuple(n.split("/")[1:]) for n in before if n.startswith(".staging/")}
     for video_id, part in run.decoded():
         again = [folder for folder, name in parts if name == part and of(folder, video_id)]
@@ -196,7 +196,7 @@ def check_not_decoded_again(
 
 
 def of(folder: str, video_id: str) -> bool:
-    """Whether a staging folder is that of a video."""
+    """Whether a staging folder belongs to a video."""
     return folder.rpartition(".")[0] == file_stem(video_id)
 
 
@@ -207,7 +207,7 @@ def check_end(
     kills: int,
     tally: Counter[str],
 ) -> None:
-    """The output is that of the unbroken run, nothing is left, and little was done twice."""
+    """The output equals that of the undisturbed run, without leftovers; little is repeated."""
     assert_same_output(unbroken.output, output)
     assert leftovers(output) == []
     redone = sum(decoded.values()) - unbroken.segments
@@ -218,7 +218,7 @@ def check_end(
 
 
 def finished_files(output: Path) -> dict[str, Stamp]:
-    """What a run never takes back, but for the parts of a video that is done.
+    """The files that a run never removes, except for the parts of a finished video.
 
     A track file is finished when the status row is there, which is written after it.
     """
@@ -229,10 +229,10 @@ def finished_files(output: Path) -> dict[str, Stamp]:
 
 
 def files(output: Path, *patterns: str) -> dict[str, Stamp]:
-    """The files below an output that are there, by name."""
+    """The existing files below an output, by name."""
     found = {}
     for pattern in patterns:
-        # Path.glob fails where a folder goes as it looks.
+        # Path.glob fails if a folder is removed meanwhile.
         for name in glob.iglob(pattern, root_dir=output, include_hidden=True):  # noqa: PTH207
             with contextlib.suppress(FileNotFoundError):
                 stat = (output / name).stat()
@@ -241,7 +241,7 @@ def files(output: Path, *patterns: str) -> dict[str, Stamp]:
 
 
 def phase(made: set[str]) -> str:
-    """What a run was at, by the files it made."""
+    """The activity of a run, by the files that it wrote."""
     if "run.json" not in made:
         return "starting"
     for doing, start, middle in (

@@ -1,4 +1,4 @@
-"""Disks that fill up or turn read-only: the run ends clearly, and goes on when there is room."""
+"""Full and read-only disks: the run ends with a clear message, and resumes when there is space."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def reference(talking_clip, tmp_path_factory) -> Path:
 
 @pytest.fixture()
 def small_disk(tmp_path) -> Iterator[Path]:
-    """A disk of its own, whose size `resize` sets."""
+    """A separate disk; `resize` sets its size."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mounted = subprocess.run(
@@ -48,7 +48,7 @@ def resize(folder: Path, kilobytes: int) -> None:
 
 
 def check_broke_clearly(ended: Ended, output: Path, *words: str) -> None:
-    """Exit status 1 or 2, one line that says why, and no half file."""
+    """Exit status 1 or 2, one line with the reason, and no partial file."""
     assert ended.status in (1, 2), ended.err
     last = ended.err.strip().splitlines()[-1]
     assert last.startswith("facetracks: "), ended.err
@@ -59,7 +59,7 @@ def check_broke_clearly(ended: Ended, output: Path, *words: str) -> None:
 
 
 def check_completes(clip: Path, reference: Path, output: Path) -> None:
-    """The same command, with room, ends with the output of a run that was not disturbed."""
+    """With space, the same command gives the output of an undisturbed run."""
     with annotate(clip, "--output", output, *OPTIONS) as run:
         assert run.ended().status == 0, run.ended().err
     assert_same_output(reference, output)
@@ -113,6 +113,6 @@ def test_an_output_that_is_read_only_from_the_start(talking_clip, tmp_path):
 
 
 def give_up_override() -> None:
-    """Root, too, must be refused: the program that is run next may not override rights."""
+    """Drops the capability to override file permissions, so that root is refused too."""
     if os.geteuid() == 0:
         ctypes.CDLL(None).prctl(_PR_CAPBSET_DROP, _CAP_DAC_OVERRIDE, 0, 0, 0)

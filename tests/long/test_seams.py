@@ -1,4 +1,4 @@
-"""The main job gives the same tables however it cuts the videos: hostile corpus and real clips."""
+"""Tables do not depend on the cuts between segments: hostile corpus and real clips."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ pytestmark = pytest.mark.long
 
 SEGMENT_SECONDS = (1, 3, 10)
 UNCUT_SECONDS = 100_000
-#: Real clips to cut; for fewer, they are picked evenly from all that can be cut.
+#: Number of real clips to cut; a smaller number is picked evenly from all that can be cut.
 CLIPS = int(os.environ.get("FACETRACKS_SEAM_CLIPS", "100"))
 OPTIONS = ("--workers", 2, "--device", "cpu", "--full-precision")
-#: What a status row says of the video and not of how the work was done.
+#: Columns of a status row that describe the video, not the work.
 _FACTS = [
     name
     for name in VIDEO_SCHEMA.names
@@ -36,14 +36,14 @@ _FACTS = [
 
 
 class Cut(NamedTuple):
-    """A video, and the ways of cutting it that give more than one segment."""
+    """A video, and the segment lengths that give more than one segment."""
 
     video: Video
     by_seconds: tuple[int, ...]
 
 
 def that_can_be_cut(videos: list[Video]) -> list[Cut]:
-    """The videos, without those that stay one segment anyhow."""
+    """The videos that can have more than one segment."""
     cuts = []
     for video in videos:
         ways = tuple(s for s in SEGMENT_SECONDS if len(plan(video, s)) > 1)
@@ -67,7 +67,7 @@ def tables_of(cuts: list[Cut], seconds: int, folder: Path) -> Path:
 
 
 def check_seams(cuts: list[Cut], folder: Path) -> Counter[str]:
-    """Compares runs that cut with one that does not; counts what was compared."""
+    """Compares runs with cuts to one without; counts the comparisons."""
     whole = tables_of(cuts, UNCUT_SECONDS, folder)
     tally: Counter[str] = Counter()
     for seconds in SEGMENT_SECONDS:
@@ -88,7 +88,7 @@ def check_seams(cuts: list[Cut], folder: Path) -> Counter[str]:
 
 
 def boxed(case: HostileCase, folder: Path) -> Video:
-    """A case with a box on every frame, so that each gives a row that its pixels decide."""
+    """A case with a box on every frame, so that every frame has a row from its pixels."""
     width, height = case.upright_size_px or (96, 72)
     rows = [f"{pts},{0.2 * width},{0.1 * height},{0.7 * width},{0.9 * height}" for pts in case.pts]
     boxes = folder / f"{file_stem(case.name)}.csv"

@@ -1,4 +1,4 @@
-"""Two runs on one output: one refuses, or both end with the right output; never a mixture."""
+"""Two concurrent runs on one output: one refuses, or both give the right output, unmixed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BUCKET = Path(__file__).with_name("bucket_annotate.py")
 
 @pytest.fixture(scope="module")
 def reference(talking_clip, tmp_path_factory) -> Path:
-    """What one run alone makes of the clip."""
+    """The output of a single run on the clip."""
     output = tmp_path_factory.mktemp("alone") / "out"
     with annotate(talking_clip, "--output", output, *OPTIONS) as run:
         assert run.ended().status == 0, run.ended().err
