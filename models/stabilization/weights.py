@@ -12,16 +12,16 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Final, get_args
+from typing import Final, get_args
 
 import numpy as np
-import safetensors
 import safetensors.numpy
 
 from models.atomic_write import atomic_write
 from models.stabilization.bayesian_filter import Covariance
 from models.stabilization.filter_parameters import FilterParameters
 from models.stabilization.mode_smoother import SmootherParameters
+from models.tensor_file import read_tensors
 from schemas.errors import WeightsError
 
 DEFAULT_STABILIZER_WEIGHTS: Final = Path(__file__).parents[1] / "weights" / "stabilizer.safetensors"
@@ -95,25 +95,22 @@ def load_stabilizer_weights(path: Path = DEFAULT_STABILIZER_WEIGHTS) -> Stabiliz
 @functools.lru_cache(maxsize=8)
 def _load(path: Path, modified_ns: int) -> StabilizerWeights:
     try:
-        with safetensors.safe_open(str(path), framework="numpy") as file:
-            words = json.loads((file.metadata() or {}).get("card", "{}"))
-            if words.get("format") not in (_FORMAT, _FORMER_FORMAT):
-                raise WeightsError(
-                    f"{path}: not stabilizer weights: metadata format is "
-                    f"{words.get('format')!r}, expected {_FORMAT!r}"
-                )
-            get: Any = file.get_tensor
-            if words["covariance"] not in get_args(Covariance):
-                raise ValueError(
-                    f"covariance: got {words['covariance']!r}, expected diagonal or full"
-                )
-            # The orthonormal matrix nearest to the rounded one.
-            left, _, right = np.linalg.svd(get("eigenvectors").astype(np.float64))
-            basis = np.ascontiguousarray(left @ right)
-            fitted = _FILTER if words["format"] == _FORMAT else _FILTER[:-1]
-            values = {name: get(f"filter.{name}").astype(np.float64) for name in fitted}
-            numbers = {name: float(get(f"smoother.{name}")[0]) for name in _SMOOTHER}
-            jitter = get("smoother.jitter").astype(np.float64)
+        tensors, metadata = read_tensors(path)
+        words = json.loads(metadata.get("card", "{}"))
+        if words.get("format") not in (_FORMAT, _FORMER_FORMAT):
+            raise WeightsError(
+                f"{path}: not stabilizer weights: metadata format is "
+                f"{words.get('format')!r}, expected {_FORMAT!r}"
+            )
+        if words["covariance"] not in get_args(Covariance):
+            raise ValueError(f"covariance: got {words['covariance']!r}, expected diagonal or full")
+        # The orthonormal matrix nearest to the rounded one.
+        left, _, right = np.linalg.svd(tensors["eigenvectors"].astype(np.float64))
+        basis = np.ascontiguousarray(left @ right)
+        fitted = _FILTER if words["format"] == _FORMAT else _FILTER[:-1]
+        values = {name: tensors[f"filter.{name}"].astype(np.float64) for name in fitted}
+        numbers = {name: float(tensors[f"smoother.{name}"][0]) for name in _SMOOTHER}
+        jitter = tensors["smoother.jitter"].astype(np.float64)
         gamma = float(values.pop("gamma")[0])
         return StabilizerWeights(
             filter=FilterParameters(basis, gamma, **values),
@@ -122,5 +119,5 @@ def _load(path: Path, modified_ns: int) -> StabilizerWeights:
             **{name: words[name] for name in _WORDS},
             sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
         )
-    except (safetensors.SafetensorError, OSError, KeyError, ValueError, IndexError) as error:
+    except (OSError, KeyError, ValueError, IndexError) as error:
         raise WeightsError(f"{path}: not readable stabilizer weights: {error}") from error

@@ -6,20 +6,22 @@ import argparse
 import dataclasses
 import functools
 import json
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
+from models.stabilization.bayesian_filter import BayesianFilter
+from models.stabilization.filter_parameters import FilterParameters
 from models.stabilization.fitting.baseline_smoothers import (
     BASELINES,
-    Baseline,
+    BaselineKind,
     baseline_grid,
     run_baseline,
 )
-from models.stabilization.fitting.costs import batched_cost_us, cost_us
 from models.stabilization.fitting.filter_fitting import fit_by_gradient, run_filter, start_from
 from models.stabilization.fitting.loss import LossWeights, StabilizerLoss
 from models.stabilization.fitting.metrics import score_tracks
@@ -51,6 +53,9 @@ _ABLATIONS: Final = {
 _SWEEP: Final = (0.2, 0.5, 2.0, 5.0)
 _SETTINGS_PER_AXIS: Final = 7
 _COST_FRAMES: Final = 300
+_COST_FPS: Final = 25.0
+_COST_STEP: Final = np.array([1 / _COST_FPS])
+_SIDE_BY_SIDE: Final = 50
 
 
 def run(args: argparse.Namespace) -> int:
@@ -86,8 +91,9 @@ def run(args: argparse.Namespace) -> int:
     else:
         print(f"{batch!r}, stabilizer weights {fitted.sha256[:12]}")
         print(_table(rows))
-        batched = batched_cost_us(fitted.filter, _cost_track(tracks))
-        print(f"sta, 50 tracks side by side: {batched:.1f} us a frame")
+        frames = np.repeat(_cost_track(tracks)[:, None], _SIDE_BY_SIDE, axis=1)
+        batched = _cost_us(lambda: _SideBySide(fitted.filter), frames) / _SIDE_BY_SIDE
+        print(f"sta, {_SIDE_BY_SIDE} tracks side by side: {batched:.1f} us a frame")
         if swept:
             print(_compare_settings(rows, swept))
     if args.plots:
@@ -154,14 +160,40 @@ def _compare_settings(rows: list[dict[str, Any]], settings: list[dict[str, Any]]
 class _Streamed:
     """A baseline as a stabilizer of one track, to time it."""
 
-    def __init__(self, smoother: Baseline, fps: float) -> None:
-        self._smoother, self._step = smoother, np.array([1 / fps])
+    def __init__(self, kind: BaselineKind, parameters: Mapping[str, float]) -> None:
+        self._smoother = kind.new(**parameters)
 
     def push(self, seconds: float, landmarks: Array) -> list[Array]:
-        return [self._smoother.step(landmarks[None], self._step)[0]]
+        return [self._smoother.step(landmarks[None], _COST_STEP)[0]]
 
     def flush(self) -> list[Array]:
         return []
+
+
+class _SideBySide:
+    """The Bayesian filter of many tracks as one stabilizer, to time it."""
+
+    def __init__(self, parameters: FilterParameters) -> None:
+        self._filter = BayesianFilter(parameters, _SIDE_BY_SIDE)
+
+    def push(self, seconds: float, landmarks: Array) -> list[Array]:
+        return [self._filter.step(landmarks)]
+
+    def flush(self) -> list[Array]:
+        return []
+
+
+def _cost_us(new: Callable[[], Stabilizer], frames: Array, repeats: int = 5) -> float:
+    """Microseconds of processor time a frame: the best of several runs over all of them."""
+    times = []
+    for _ in range(repeats):
+        steady = new()
+        began = time.process_time()
+        for i, frame in enumerate(frames):
+            steady.push(i / _COST_FPS, frame)
+        steady.flush()
+        times.append(time.process_time() - began)
+    return 1e6 * min(times) / len(frames)
 
 
 def _cost_track(tracks: list[MotionTrack]) -> Array:
@@ -170,21 +202,18 @@ def _cost_track(tracks: list[MotionTrack]) -> Array:
 
 
 def _costs(tracks: list[MotionTrack], fitted: StabilizerWeights, full: bool) -> dict[str, float]:
-    track, fps = _cost_track(tracks), 25.0
+    track = _cost_track(tracks)
     kinds: dict[str, Callable[[], Stabilizer]] = {
-        name: lambda kind=kind, name=name: _Streamed(  # type: ignore[misc]
-            kind.new(**fitted.baselines[name]), fps
-        )
+        name: functools.partial(_Streamed, kind, fitted.baselines[name])
         for name, kind in BASELINES.items()
     }
     kinds["sta"] = lambda: Sta(fitted.filter, fitted.covariance)
     kinds["sta-offline"] = lambda: StaOffline(fitted.filter, fitted.covariance)
     kinds["rts"] = lambda: ModeSmoother(fitted.smoother)
-    costs = {name: cost_us(new, track, fps) for name, new in kinds.items()}
+    costs = {name: _cost_us(new, track) for name, new in kinds.items()}
     if full:
-        costs["sta (full covariance)"] = cost_us(
-            lambda: Sta(fitted.filter, "full"), track, fps, repeats=1
-        )
+        whole = functools.partial(Sta, fitted.filter, "full")
+        costs["sta (full covariance)"] = _cost_us(whole, track, repeats=1)
     return costs
 
 
