@@ -8,18 +8,16 @@ import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import astuple, replace
 from hashlib import blake2b, sha256
-from typing import Final, TypeVar
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from schemas.records import Video
+from schemas.records import Video, VideoFailure
 
 _DIGEST_BYTES: Final = 16
 _IN_MEMORY_BYTES: Final = 1 << 20
 _READ_BYTES: Final = 1 << 16
-
-_Reason = TypeVar("_Reason")
 
 
 class TextDigests:
@@ -91,11 +89,11 @@ class FoundVideos(Collection[Video]):
     def __iter__(self) -> Iterator[Video]:
         return (video for _, video in self._numbered())
 
-    def remove_for(self, reason: Callable[[Video], _Reason | None]) -> list[_Reason]:
-        """Removes the videos for which `reason` returns something; returns what it returned."""
-        found = {n: r for n, video in self._numbered() if (r := reason(video)) is not None}
-        self._kept[list(found)] = False
-        return list(found.values())
+    def refuse(self, check: Callable[[Video], VideoFailure | None]) -> list[VideoFailure]:
+        """Removes the videos for which `check` returns a failure; returns the failures."""
+        refused = {n: f for n, video in self._numbered() if (f := check(video)) is not None}
+        self._kept[list(refused)] = False
+        return list(refused.values())
 
     def _numbered(self) -> Iterator[tuple[int, Video]]:
         for number, line in enumerate(self._lines()):

@@ -67,7 +67,7 @@ def find_inputs(
     videos = FoundVideos(_given(inputs, limit, open_manifests, found), limit)
     if videos.twice:
         _LOGGER.warning("%d inputs were given twice; each is done once", videos.twice)
-    found.failures += videos.remove_for(lambda video: _refused(video, allowed_protocols))
+    found.failures += videos.refuse(lambda video: _refused(video, allowed_protocols))
     found.videos = videos
     return found
 

@@ -7,9 +7,7 @@ from collections.abc import Collection, Iterator
 from pathlib import PurePosixPath
 
 import numpy as np
-import numpy.typing as npt
 
-from models.frame_pixels import FramePixels
 from models.landmarks.datasets.labelled_face import AnnotationError, FaceOrigin
 from models.landmarks.datasets.labelled_set import LabelledSet
 from models.landmarks.datasets.labelled_video import FaceLabel, Frame, LabelledVideo
@@ -35,7 +33,9 @@ class AnnotatedVideo:
         try:
             with kept_children():
                 for number, (pts, pixels) in enumerate(upright_frames(whole_video(self.uri))):
-                    yield Frame(number, pts, _picture(pixels) if pts in wanted else None)
+                    size_px = pixels.width_px, pixels.height_px
+                    picture = pixels.sample(np.eye(2, 3), *size_px) if pts in wanted else None
+                    yield Frame(number, pts, picture)
         except VideoError as error:
             raise AnnotationError(f"{self.uri}: cannot be decoded: {error}") from error
 
@@ -65,7 +65,3 @@ def read_labelled_track(spec: str) -> LabelledSet:
     name = f"tracks of {PurePosixPath(video).name}"
     origin = FaceOrigin(name, video)
     return LabelledSet(name, videos=[LabelledVideo(origin, AnnotatedVideo(video), labels)])
-
-
-def _picture(pixels: FramePixels) -> npt.NDArray[np.uint8]:
-    return pixels.sample(np.eye(2, 3), pixels.width_px, pixels.height_px)

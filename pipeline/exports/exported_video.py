@@ -16,9 +16,16 @@ from schemas.errors import OutputError, UsageError
 from transforms.storage.atomic_files import file_stem
 from transforms.storage.output_tables import OutputFolder
 
-_STATUS: Final = (
-    "video_id", "uri", "status", "width", "height", "average_fps", "frames_decoded",
-)  # fmt: skip
+#: Columns of the videos table -> fields of an ExportedVideo.
+_FIELDS: Final = {
+    "video_id": "video_id",
+    "uri": "uri",
+    "width": "width_px",
+    "height": "height_px",
+    "average_fps": "average_fps",
+    "frames_decoded": "frames",
+}
+_ORDER: Final = [("frame_index", "ascending"), ("face_id", "ascending")]
 
 Array = npt.NDArray[np.float64]
 
@@ -97,7 +104,7 @@ def exported_videos(
     folder = OutputFolder(output)
     missing = set(video_ids or ())
     empty = True
-    for status in folder.status_tables(_STATUS):
+    for status in folder.status_tables(list(_FIELDS)):
         for row in status.to_pylist():
             empty = False
             if row["width"] is None or (video_ids is not None and row["video_id"] not in video_ids):
@@ -105,7 +112,8 @@ def exported_videos(
             tracks = folder.stored_tracks(row["video_id"])
             try:
                 table = track_table(pa.BufferReader(tracks.read_bytes()), raw=raw)
-                video = _exported(row, table)
+                fields = {field: row[column] for column, field in _FIELDS.items()}
+                video = ExportedVideo.of(table.sort_by(_ORDER), **fields)
             except FileNotFoundError:
                 continue
             except (OSError, ValueError, pa.ArrowException) as error:
@@ -119,15 +127,3 @@ def exported_videos(
         raise UsageError(f"{output}: got no videos/*.parquet, expected the output of annotate")
     if missing:
         raise UsageError(f"{output}: got no tracks of {', '.join(sorted(missing))}")
-
-
-def _exported(status: dict[str, Any], table: pa.Table) -> ExportedVideo:
-    return ExportedVideo.of(
-        table.sort_by([("frame_index", "ascending"), ("face_id", "ascending")]),
-        video_id=status["video_id"],
-        uri=status["uri"],
-        width_px=status["width"],
-        height_px=status["height"],
-        average_fps=status["average_fps"],
-        frames=status["frames_decoded"],
-    )

@@ -211,7 +211,7 @@ def _sampled_part(video: Video, segments: Sequence[Segment]) -> Video:
 
 def _sample(probed: _Probed, windows: Sequence[SegmentWindows], planned: float) -> Sample:
     metadata = probed.segments[0].metadata
-    frames = sum(len(w.rows.frame_pts) + len(w.rows.repeat_pts) for w in windows)
+    frames = sum(w.rows.frames for w in windows)
     geometry = next((w.geometry for w in windows if w.geometry is not None), None)
     return Sample(
         seconds=float(frames * metadata.step_pts * metadata.time_base),

@@ -38,11 +38,11 @@ def corpus(count: int):
 
 def test_some_are_taken_out_for_a_reason():
     videos = FoundVideos(corpus(30))
-    assert videos.remove_for(lambda video: video.uri if video.uri.endswith("3.mp4") else None) == [
+    assert videos.refuse(lambda video: video.uri if video.uri.endswith("3.mp4") else None) == [
         f"s3://bucket/video-{n:06d}.mp4" for n in (3, 13, 23)
     ]
     assert len(videos) == len(list(videos)) == 27
-    assert videos.remove_for(lambda video: None) == []
+    assert videos.refuse(lambda video: None) == []
 
 
 def test_two_walk_at_the_same_time():
