@@ -20,10 +20,10 @@ DERIVED_COLUMNS: Final = (
     Column("right_eye_opening", _F32, "", "height over width of the right eye (its own right)"),
     Column("left_eye_opening", _F32, "", "height over width of the left eye"),
     Column("mouth_opening", _F32, "", "height over width of the inner lips"),
-    Column("mouth_movement", _F32, "1/s", "change of mouth_opening in a second, or NaN"),
-    Column("head_turn_deg_s", _F32, "deg/s", "turn of the head in a second, any axis, or NaN"),
-    Column("head_shift_s", _F32, "1/s", "way of the face in a second, in face sizes, or NaN"),
-    Column("visibility", _F32, "0..1", "share of the landmarks that are in the picture and sure"),
+    Column("mouth_movement", _F32, "1/s", "change of mouth_opening per second, or NaN"),
+    Column("head_turn_deg_s", _F32, "deg/s", "rotation of the head per second, or NaN"),
+    Column("head_shift_s", _F32, "1/s", "movement per second, in face sizes, or NaN"),
+    Column("visibility", _F32, "0..1", "share of landmarks in the picture with a small error"),
 )
 
 BLINK_COLUMNS: Final = (
@@ -33,8 +33,8 @@ BLINK_COLUMNS: Final = (
     Column("stop_pts", pa.int64(), "time_base", "first frame whose eyes are open again"),
     Column("start_seconds", pa.float64(), "s", "start_pts in seconds"),
     Column("stop_seconds", pa.float64(), "s", "stop_pts in seconds"),
-    Column("lowest_seconds", pa.float64(), "s", "when the eyes were least open"),
-    Column("depth", _F32, "0..1", "of the usual opening, what was missing then"),
+    Column("lowest_seconds", pa.float64(), "s", "time of the smallest opening"),
+    Column("depth", _F32, "0..1", "missing share of the baseline opening at that time"),
 )
 
 _VERSION: Final = {SCHEMA_VERSION_KEY: str(DERIVED_SCHEMA_VERSION)}

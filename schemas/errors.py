@@ -91,7 +91,7 @@ class ContainerError(VideoError):
 
 
 class DecodingError(VideoError):
-    """The decoder failed, hung, or took its process down."""
+    """The decoder failed, hung or crashed, or passed a limit."""
 
 
 class BoxesError(VideoError):

@@ -20,9 +20,7 @@ VIDEO_COLUMNS: Final = (
     Column("message", pa.string(), "", "the reason in words", True),
     Column("width", pa.int32(), "px", "of the upright frame, as stored (no aspect scaling)", True),
     Column("height", pa.int32(), "px", "of the upright frame", True),
-    Column(
-        "rotation_deg", pa.int32(), "deg", "clockwise turn that makes stored frames upright", True
-    ),
+    Column("rotation_deg", pa.int32(), "deg", "clockwise turn that makes frames upright", True),
     Column("mirrored", pa.bool_(), "", "whether rotated frames are mirrored left to right", True),
     Column("sample_aspect_ratio", pa.string(), "", "width:height of an upright pixel", True),
     Column("stream_index", pa.int32(), "", "the annotated stream, as FFmpeg counts", True),
@@ -30,16 +28,12 @@ VIDEO_COLUMNS: Final = (
     Column("codec", pa.string(), "", "FFmpeg's name of the codec", True),
     Column("pixel_format", pa.string(), "", "FFmpeg's name of the pixel format", True),
     Column("time_base", pa.string(), "s", "seconds per pts unit, a fraction", True),
-    Column(
-        "duration_seconds", _FLOAT, "s", "of the decoded frames, last minus first plus one", True
-    ),
+    Column("duration_seconds", _FLOAT, "s", "of the decoded frames, the last one included", True),
     Column("average_fps", _FLOAT, "1/s", "of the decoded frames, by their timestamps", True),
     Column("frames_expected", _INT, "frames", "as the container states it; may be wrong", True),
     Column("frames_decoded", _INT, "frames", "frames returned by the decoder"),
     Column("repeats", _INT, "frames", "of these, repeats of the previous one: they have its rows"),
-    Column(
-        "lost_pts", _RANGES, "time_base", "[start, stop) of frames known to be missing or damaged"
-    ),
+    Column("lost_pts", _RANGES, "time_base", "[start, stop) of frames that are lost or damaged"),
     Column("packets_bad", _INT, "packets", "packets that the decoder rejected"),
     Column("faces", _INT, "", "distinct face_id in the tracks"),
     Column("face_frames", _INT, "rows", "rows in the track file"),

@@ -30,7 +30,7 @@ class _DecodeFn(beam.DoFn):  # type: ignore[misc]
     def process(self, segment: Segment) -> Iterator[Any]:
         rest: Segment | None = segment
         for part in saved_parts(self._run_output.staging(segment.video), segment):
-            count("segments_reused")  # a run before this one got as far
+            count("segments_reused")  # saved by an earlier run
             rest = rest_after(part.segment, segment)
             yield beam.pvalue.TaggedOutput("saved", part)
         try:

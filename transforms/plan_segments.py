@@ -30,7 +30,7 @@ class _PlanFn(beam.DoFn):  # type: ignore[misc]
             BOARD.video_planned(segments)
             yield from segments
         except VideoError as error:
-            BOARD.video_ended(video)
+            BOARD.video_ended()
             yield beam.pvalue.TaggedOutput("failed", VideoFailure(video, error.reason, str(error)))
 
     def teardown(self) -> None:

@@ -10,7 +10,7 @@ import threading
 from collections import Counter
 from dataclasses import dataclass
 
-from schemas.records import Segment, Video
+from schemas.records import Segment
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class ProgressBoard:
             self._videos_known += 1
             self._seconds_planned += segments[0].metadata.duration_seconds or 0.0
 
-    def video_ended(self, video: Video) -> None:
+    def video_ended(self) -> None:
         """A video needs no segments: it failed, or was done before."""
         with self._lock:
             self._videos_known += 1

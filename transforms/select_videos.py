@@ -61,7 +61,7 @@ class _InspectFn(CallsInParallel):
     def results(self, outcome: tuple[Video, VideoFailure | None, bool]) -> list[Any]:
         video, failure, done = outcome
         if done or failure is not None:
-            BOARD.video_ended(video)
+            BOARD.video_ended()
         if done:
             count("videos_done_before")
             return [beam.pvalue.TaggedOutput("done", video.video_id)]

@@ -63,7 +63,7 @@ def test_a_copy_that_keeps_times_is_the_same_and_other_bytes_are_not(corpus, tmp
 def test_what_a_failed_start_left_as_a_verdict_is_done_again(corpus, tmp_path):
     run_output = RunOutput(str(tmp_path / "out"), {})
     video = video_in(corpus)
-    took_down = f"{video.uri}: the decoder took its process down"
+    took_down = f"{video.uri}: the decoder crashed"
     finish(run_output, video, "decoder_crashed", f"{took_down} (exit status 1: ImportError: x)")
     assert not run_output.is_done(video)
     finish(run_output, video, "decoder_crashed", f"{took_down} (signal SIGSEGV)")

@@ -1,7 +1,6 @@
 import pytest
 from segments import METADATA, make_segment
 
-from schemas.records import Video
 from transforms.progress_board import ProgressBoard
 
 
@@ -26,6 +25,6 @@ def test_progress_moves_within_a_segment_and_no_further_than_its_end():
 def test_a_new_run_starts_at_nothing():
     board = ProgressBoard()
     board.segment_decoded(make_segment(), 25)
-    board.video_ended(Video("a", "/a"))
+    board.video_ended()
     board.clear()
     assert (board.read().seconds_done, board.read().videos_done) == (0.0, 0)

@@ -269,7 +269,7 @@ def test_the_board_adds_up():
         BOARD.segment_ended(segment)
     assert (BOARD.read().videos_done, BOARD.read().seconds_done) == (0, 3.0)
     BOARD.segment_ended(segments[3])
-    BOARD.video_ended(Video("b", "/b"))
+    BOARD.video_ended()
     assert (BOARD.read().videos_done, BOARD.read().seconds_done) == (2, 4.0)
     BOARD.clear()
     assert BOARD.read().videos_done == 0

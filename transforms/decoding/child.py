@@ -287,7 +287,7 @@ class DecodingChild:
             self.close()
             if code == -signal.SIGXCPU:
                 raise HostError(f"a decoding process ran out of CPU time: {words}") from error
-            message = f"{video.uri}: the decoder took its process down ({words})"
+            message = f"{video.uri}: the decoder crashed ({words})"
             raise DecodingError("decoder_crashed", message) from error
 
     def _received(

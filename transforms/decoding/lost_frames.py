@@ -31,7 +31,6 @@ _CODECS: Final = ("h264", "hevc", "mpeg4", "mjpeg", "mpeg1video", "mpeg2video", 
 #: ... in containers that store frames whole and give each its pts.
 _CONTAINERS: Final = ("mov", "matroska", "flv")
 
-
 #: Shorter MPEG-4 packets hold no picture: they repeat the previous one.
 _MIN_PICTURE_BYTES: Final = 10
 #: A gap is longer than this times the shortest step of the surrounding frames.

@@ -256,13 +256,8 @@ class PieceBuilder:
         return start is None or pts >= start - WINDOW_SECONDS / self.segment.metadata.time_base
 
     def _geometry_of(self, pixels: FramePixels) -> FrameGeometry:
-        return FrameGeometry(
-            pixels.width_px,
-            pixels.height_px,
-            pixels.rotation_deg,
-            self._aspect(pixels),
-            pixels.mirrored,
-        )
+        size_px = pixels.width_px, pixels.height_px
+        return FrameGeometry(*size_px, pixels.rotation_deg, self._aspect(pixels), pixels.mirrored)
 
     def _aspect(self, pixels: FramePixels) -> Any:
         stored = self.segment.metadata.sample_aspect_ratio

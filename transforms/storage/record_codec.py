@@ -142,15 +142,13 @@ def pack_windows(windows: SegmentWindows) -> bytes:
 def unpack_windows(content: bytes | memoryview, segment: Segment) -> SegmentWindows:
     """What `pack_windows` packed; ValueError for anything else."""
     arrays, common = _unpack(content, segment)
-    kinds = {"crops": np.uint8, "windows": np.int32, "affines": np.float64}
-    extra: dict[str, Any] = {name: _typed(arrays, name, kind) for name, kind in kinds.items()}
-    _check_shape("affines", extra["affines"], (len(common["rows"].frame), 2, 3))
-    if not np.isfinite(extra["affines"]).all():
+    crops, windows = _typed(arrays, "crops", np.uint8), _typed(arrays, "windows", np.int32)
+    affines = _typed(arrays, "affines", np.float64, (len(common["rows"].frame), 2, 3))
+    if not np.isfinite(affines).all():
         raise ValueError("affines: got numbers that are not finite")
-    used = extra["windows"]
-    if used.size and not (used.min() >= 0 and used.max() < len(extra["crops"])):
-        raise ValueError(f"windows: got indices to {used.max()} of {len(extra['crops'])} crops")
-    return SegmentWindows(segment=segment, **common, **extra)
+    if windows.size and not (windows.min() >= 0 and windows.max() < len(crops)):
+        raise ValueError(f"windows: got indices to {windows.max()} of {len(crops)} crops")
+    return SegmentWindows(segment=segment, crops=crops, windows=windows, affines=affines, **common)
 
 
 def pack_landmarks(landmarks: SegmentLandmarks) -> bytes:
@@ -161,9 +159,11 @@ def pack_landmarks(landmarks: SegmentLandmarks) -> bytes:
 def unpack_landmarks(content: bytes, segment: Segment) -> SegmentLandmarks:
     """What `pack_landmarks` packed; ValueError for anything else."""
     arrays, common = _unpack(content, segment)
-    points: dict[str, Any] = {name: _typed(arrays, name, np.float32) for name in _POINT_ARRAYS}
-    for name, shape in _POINT_ARRAYS.items():
-        _check_shape(name, points[name], (len(common["rows"].frame), *shape))
+    rows = len(common["rows"].frame)
+    points: dict[str, Any] = {
+        name: _typed(arrays, name, np.float32, (rows, *shape))
+        for name, shape in _POINT_ARRAYS.items()
+    }
     return SegmentLandmarks(segment=segment, **points, **common)
 
 
@@ -225,17 +225,18 @@ def _view(content: bytes | memoryview, begin: int, entry: _ArrayHeader) -> npt.N
     return np.ndarray(tuple(entry.shape), kind, content, begin + start)
 
 
-def _check_shape(name: str, array: npt.NDArray[Any], expected: tuple[int, ...]) -> None:
-    if array.shape != expected:
-        raise ValueError(f"{name}: got shape {array.shape}, expected {expected}")
-
-
 def _typed(
-    arrays: Mapping[str, npt.NDArray[Any]], name: str, kind: npt.DTypeLike
+    arrays: Mapping[str, npt.NDArray[Any]],
+    name: str,
+    kind: npt.DTypeLike,
+    shape: tuple[int, ...] | None = None,
 ) -> npt.NDArray[Any]:
+    """An array by its name; ValueError if it is absent, or of another type or shape."""
     if name not in arrays:
         raise ValueError(f"no {name}; got {', '.join(sorted(arrays)) or 'nothing'}")
     array = arrays[name]
     if array.dtype != kind:
         raise ValueError(f"{name}: got {array.dtype}, expected {np.dtype(kind)}")
+    if shape is not None and array.shape != shape:
+        raise ValueError(f"{name}: got shape {array.shape}, expected {shape}")
     return array

@@ -98,8 +98,8 @@ class RunOutput:
         note = json.dumps({"work_key": self.work_key(video), "row": row}).encode()
         record = pa.RecordBatch.from_struct_array(pa.array([row], pa.struct(list(VIDEO_SCHEMA))))
         table = pa.table(record).replace_schema_metadata({METADATA_KEY: note})
-        # To memory first: Arrow writes each of the columns by calls of its own, and takes no path
-        # that is no UTF-8. One row gains nothing by dictionaries, statistics or compression.
+        # To memory first: Arrow writes each column in calls of its own, and accepts only paths in
+        # UTF-8. One row gains nothing from dictionaries, statistics or compression.
         content = pa.BufferOutputStream()
         pq.write_table(table, content, **_ONE_ROW)
         status = self.folder.status_of(video.video_id)

@@ -81,7 +81,7 @@ def merge_track_parts(
     rows = 0
     with (
         atomic_file(url) as path,
-        path.open("wb") as file,  # Arrow takes no path that is no UTF-8
+        path.open("wb") as file,  # Arrow accepts only paths in UTF-8
         pq.ParquetWriter(file, schema, sorting_columns=order, **track_write_options(kept)) as out,
     ):
         waiting: list[pa.Table] = []
