@@ -70,8 +70,9 @@ def thumbnail_affine(
 
 
 def crop_to_image(points: npt.NDArray[np.floating], affine: Affine) -> npt.NDArray[np.float64]:
-    """Maps (..., 2) points of a crop to pixels of the image."""
-    return np.asarray(points, np.float64) @ affine[:, :2].T + affine[:, 2]
+    """Maps (..., 2) points of a crop to pixels of the image; (M, N, 2) by (M, 2, 3) maps, too."""
+    offset = affine[:, 2] if affine.ndim == 2 else affine[:, None, :, 2]
+    return np.asarray(points, np.float64) @ np.swapaxes(affine[..., :2], -1, -2) + offset
 
 
 def image_to_crop(points: npt.NDArray[np.floating], affine: Affine) -> npt.NDArray[np.float64]:
@@ -80,9 +81,13 @@ def image_to_crop(points: npt.NDArray[np.floating], affine: Affine) -> npt.NDArr
     return (np.asarray(points, np.float64) - affine[:, 2]) @ inverse.T
 
 
-def pixel_size(affine: Affine) -> float:
-    """The side, in pixels of the image, of the square that has a crop pixel's area."""
-    return float(np.sqrt(abs(np.linalg.det(affine[:, :2]))))
+def pixel_size(affine: Affine) -> npt.NDArray[np.float64]:
+    """The side, in pixels of the image, of the square that has a crop pixel's area.
+
+    Of a (2, 3) map, or of each of (..., 2, 3).
+    """
+    size: npt.NDArray[np.float64] = np.sqrt(np.abs(np.linalg.det(affine[..., :2])))
+    return size
 
 
 def compose_affines(outer: Affine, inner: Affine) -> Affine:

@@ -13,7 +13,6 @@ from models.detection.detections import FaceDetector, check_image
 from models.detection.face_detector import load_face_detector
 from models.detection.rolled_faces import detect_any_roll
 from models.landmarks.model import load_landmark_model
-from schemas.landmarks import LANDMARK_COUNT
 
 _cached_landmark_model = functools.lru_cache(maxsize=4)(load_landmark_model)
 _cached_face_detector = functools.lru_cache(maxsize=4)(load_face_detector)
@@ -82,14 +81,14 @@ def align(
             raise ValueError("boxes: got an empty one, expected left < right and top < bottom")
         scores = np.ones(len(found), np.float32)
     size = model.card.crop_size_px
-    affines = [square_affine(b, scale=model.card.crop_scale, size_px=size) for b in found]
+    maps = [square_affine(b, scale=model.card.crop_scale, size_px=size) for b in found]
+    affines = np.array(maps, np.float64).reshape(-1, 2, 3)
     crops = [sample_plane(image, affine, size, size) for affine in affines]
     windows = np.repeat(np.arange(len(crops))[:, None], model.card.window_frames, axis=1)
     pixels = np.array(crops, np.uint8).reshape(-1, size, size, 3)
     in_crops, spread = model.predict_with_spread(pixels, windows)
-    in_image = [crop_to_image(p, a) for p, a in zip(in_crops, affines, strict=True)]
-    landmarks = np.array(in_image, np.float32).reshape(-1, LANDMARK_COUNT, 2)
-    scale = np.array([pixel_size(affine) for affine in affines], np.float32)
+    landmarks = crop_to_image(in_crops, affines).astype(np.float32)
+    scale = pixel_size(affines).astype(np.float32)
     return AlignedFaces(found, scores, landmarks, spread * scale[:, None])
 
 

@@ -15,7 +15,7 @@ from apache_beam.utils.shared import Shared
 
 from models.crops import crop_to_image, pixel_size
 from models.frame_ticks import FrameTicks
-from models.landmarks.landmark_model import LandmarkModel
+from models.landmarks.landmark_model import LandmarkModel, crops_at
 from models.landmarks.model import landmark_device, load_landmark_model
 from models.weights_digest import check_digest
 from schemas.landmarks import LANDMARK_COUNT
@@ -52,15 +52,14 @@ def align_windows(
     ends = np.cumsum(rows)
     for windows, end, count in zip(batch, ends, rows, strict=True):
         found, spread = landmarks[end - count : end], spreads[end - count : end]
-        in_image = [crop_to_image(p, a) for p, a in zip(found, windows.affines, strict=True)]
-        scale = np.array([pixel_size(affine) for affine in windows.affines], np.float32)
+        scale = pixel_size(windows.affines).astype(np.float32)
         share = seconds * count / max(1, int(ends[-1]))
         yield SegmentLandmarks(
             segment=windows.segment,
             geometry=windows.geometry,
             rows=windows.rows,
             seam=windows.seam,
-            landmarks_px=np.array(in_image, np.float32).reshape(-1, LANDMARK_COUNT, 2),
+            landmarks_px=crop_to_image(found, windows.affines).astype(np.float32),
             spread_px=spread * scale[:, None],
             stats=replace(windows.stats, align_seconds=share),
         )
@@ -82,7 +81,7 @@ def _predict(
         used, local = np.unique(indices[rows], return_inverse=True)
         shape = (-1, indices.shape[1])
         windows = local.astype(np.intp).reshape(shape)
-        landmarks[rows], spreads[rows] = model.predict_with_spread(crops[used], windows)
+        landmarks[rows], spreads[rows] = model.predict_with_spread(crops_at(crops, used), windows)
         record_align(len(rows), time.perf_counter() - start)
     return landmarks, spreads
 

@@ -11,6 +11,7 @@ so its state does not grow with the length of the video.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -59,6 +60,7 @@ class _Row:
     score: float
     raw: npt.NDArray[np.float32]
     spread_px: npt.NDArray[np.float32]
+    relative_spread: float  # its mean over the longer side of the box
     blur: float
     cut_off: float
     shot: int
@@ -106,12 +108,9 @@ class _FaceTotals:
         self.rows += len(row.places)
         if row.source != "interpolated":
             self.best_score = max(self.best_score, row.score)
-        if row.source != "given":
-            x0, y0, x1, y1 = row.box.tolist()
-            relative = float(row.spread_px.mean()) / max(x1 - x0, y1 - y0, 1.0)
-            if np.isfinite(relative):
-                self.spread += relative
-                self.spread_rows += 1
+        if row.source != "given" and math.isfinite(row.relative_spread):
+            self.spread += row.relative_spread
+            self.spread_rows += 1
 
 
 @dataclass(slots=True)
@@ -152,6 +151,10 @@ class TrackAssembler:
         cuts = set(rows.cuts_pts.tolist())
         bounds = np.searchsorted(rows.frame, np.arange(len(rows.frame_pts) + 1))
         repeats = _repeats_by_frame(part)
+        local, scores, blur, cut_off, spreads = (
+            column.tolist()
+            for column in (rows.track, rows.scores, rows.blur, rows.cut_off, _relative_spread(part))
+        )
         for i, pts in enumerate(rows.frame_pts.tolist()):
             seconds = float(pts * self.time_base)
             self._step_to(seconds)
@@ -160,11 +163,11 @@ class TrackAssembler:
                 self._lose_all(final)
                 self._lost.clear()
             here = range(bounds[i], bounds[i + 1])
-            tracks = {int(rows.track[r]) for r in here}
+            tracks = {local[r] for r in here}
             for track in [t for t in self._active if t not in tracks]:
                 self._lose(track, final)
             self._start_tracks(
-                [r for r in here if int(rows.track[r]) not in self._active],
+                [r for r in here if local[r] not in self._active],
                 part,
                 seconds,
                 new_stabilizer,
@@ -177,14 +180,15 @@ class TrackAssembler:
                     places,
                     rows.boxes_xyxy_px[r],
                     BOX_SOURCES[rows.box_source[r]],
-                    float(rows.scores[r]),
+                    scores[r],
                     part.landmarks_px[r],
                     part.spread_px[r],
-                    float(rows.blur[r]),
-                    float(rows.cut_off[r]),
+                    spreads[r],
+                    blur[r],
+                    cut_off[r],
                     self.shot,
                 )
-                self._push(self._active[int(rows.track[r])], row, final)
+                self._push(self._active[local[r]], row, final)
             self.frames += len(shown)
             self.repeats += len(shown) - 1
             self.first_pts = pts if self.first_pts is None else self.first_pts
@@ -357,6 +361,14 @@ def _repeats_by_frame(part: SegmentLandmarks) -> dict[int, list[int]]:
     for pts, frame in zip(part.rows.repeat_pts.tolist(), part.rows.repeat_of.tolist(), strict=True):
         repeats.setdefault(frame, []).append(pts)
     return repeats
+
+
+def _relative_spread(part: SegmentLandmarks) -> npt.NDArray[np.float64]:
+    """(M,) mean spread of each row's landmarks over the longer side of its box; NaN: unknown."""
+    x0, y0, x1, y1 = part.rows.boxes_xyxy_px.T.astype(np.float64)
+    sides = np.maximum(x1 - x0, y1 - y0).clip(1.0)
+    relative: npt.NDArray[np.float64] = part.spread_px.mean(1).astype(np.float64) / sides
+    return relative
 
 
 def _lists(values: npt.NDArray[np.float32], column: str) -> pa.Array:

@@ -109,7 +109,8 @@ class LandmarkModel(abc.ABC):
             )
         seen, inverse = np.unique(windows[:, -self._frames_seen :], axis=0, return_inverse=True)
         used, local = np.unique(seen, return_inverse=True)
-        found = self._predict_any_roll(crops[used], local.reshape(seen.shape))[inverse.ravel()]
+        found = self._predict_any_roll(crops_at(crops, used), local.reshape(seen.shape))
+        found = found[inverse.ravel()]
         return found[..., :2], found[..., 2]
 
     def _predict_any_roll(
@@ -132,3 +133,9 @@ class LandmarkModel(abc.ABC):
             again[..., :2] = landmarks_turned_back(again[..., :2], turns, self.card.crop_size_px)
             found[rolled[stands]] = again[stands]
         return found
+
+
+def crops_at(crops: npt.NDArray[np.uint8], used: npt.NDArray[np.intp]) -> npt.NDArray[np.uint8]:
+    """`crops[used]` for rising indices; a view where no crop in between is left out."""
+    first, last = int(used[0]), int(used[-1])
+    return crops[first : last + 1] if last - first + 1 == len(used) else crops[used]

@@ -114,7 +114,7 @@ class TorchLandmarkModel(LandmarkModel):
     def _read_all(
         self, crops: npt.NDArray[np.uint8], windows: npt.NDArray[np.intp]
     ) -> npt.NDArray[np.float32]:
-        shared = torch.from_numpy(np.ascontiguousarray(crops)).to(self._device)  # (N, S, S, 3)
+        shared = self._on_device(np.ascontiguousarray(crops))  # (N, S, S, 3)
         read_crops = self._form.read_crops
         if read_crops is not None:
             read = [
@@ -123,12 +123,19 @@ class TorchLandmarkModel(LandmarkModel):
             ]
             shared = torch.cat(read)  # (N, ...)
         parts = []
-        for part in torch.split(torch.from_numpy(windows).to(self._device), self.batch_windows):
+        for part in torch.split(self._on_device(windows), self.batch_windows):
             gathered = shared[part]  # (B, F, ...)
             if read_crops is None:
                 gathered = self._normalized(gathered)  # (B, F, 3, S, S)
             parts.append(self._read_output(self._form.read_windows(gathered)))
         return torch.cat(parts).cpu().numpy()
+
+    def _on_device(self, array: npt.NDArray[Any]) -> Tensor:
+        """A tensor of the array; to CUDA it goes from pinned memory, and nothing waits for it."""
+        tensor = torch.from_numpy(array)
+        if self._device.type == "cuda":
+            tensor = tensor.pin_memory()
+        return tensor.to(self._device, non_blocking=True)
 
     def _normalized(self, pixels: Tensor) -> Tensor:
         """(..., S, S, 3) uint8 to (..., 3, S, S) floating, channels last in memory."""

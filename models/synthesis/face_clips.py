@@ -58,8 +58,8 @@ class FaceClip:
         """The network's landmarks of the clip, as a track."""
         windows = np.arange(len(self.crops))[:, None] + np.arange(1 - model.card.window_frames, 1)
         landmarks = model.predict(self.crops, np.maximum(windows, 0))
-        raw = [crop_to_image(p, a) for p, a in zip(landmarks, self.affines, strict=True)]
-        return MotionTrack(self.name, self.fps, self.truth_px, np.stack(raw))
+        raw = crop_to_image(landmarks, self.affines)
+        return MotionTrack(self.name, self.fps, self.truth_px, raw)
 
 
 def crop_face(

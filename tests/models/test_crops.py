@@ -9,6 +9,7 @@ from models.crops import (
     crop_to_image,
     fit_affine,
     image_to_crop,
+    pixel_size,
     sample_plane,
     square_affine,
 )
@@ -49,6 +50,15 @@ def test_composed_affines_apply_the_inner_one_first():
     double, move = np.array([[2.0, 0, 0], [0, 2, 0]]), np.array([[1.0, 0, 3], [0, 1, 5]])
     assert crop_to_image(np.array([1.0, 1.0]), compose_affines(double, move)).tolist() == [8, 12]
     assert crop_to_image(np.array([1.0, 1.0]), compose_affines(move, double)).tolist() == [5, 7]
+
+
+def test_maps_of_many_crops_at_once():
+    maps = np.array([[[2.0, 0, 3], [0, 2, 5]], [[0, -4, 1], [1, 0, 0]]])
+    points = np.arange(12.0).reshape(2, 3, 2)
+    alone = [crop_to_image(p, m) for p, m in zip(points, maps, strict=True)]
+    np.testing.assert_array_equal(crop_to_image(points, maps), alone)
+    assert alone[1][2].tolist() == [1 - 4 * 11, 10]
+    assert pixel_size(maps).tolist() == [2, 2]
 
 
 boxes = st.tuples(*[st.floats(-500, 500)] * 2, *[st.floats(1, 900)] * 2).map(

@@ -211,7 +211,7 @@ def encode_answer(answer: Answer, body: bytes | memoryview = b"") -> bytes:
     return join_record(msgspec.msgpack.encode(answer, enc_hook=encode_fraction), body)
 
 
-def decode_answer(content: bytes) -> tuple[Answer, memoryview]:
+def decode_answer(content: bytes | memoryview) -> tuple[Answer, memoryview]:
     """The inverse of `encode_answer`, and the body; ValueError for malformed bytes."""
     record, body = split_record(content)
     answer: Answer = _DECODER.decode(record)

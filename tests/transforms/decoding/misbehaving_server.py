@@ -3,6 +3,7 @@
 Chosen by what the video's uri begins with.
 """
 
+import os
 import sys
 import time
 from multiprocessing.connection import Connection
@@ -33,6 +34,9 @@ def misbehave(connection: Connection) -> None:
         elif what.startswith("exit"):
             sys.stderr.write("out of registers\n")
             sys.exit(7)
+        elif what.startswith("cut off"):
+            os.write(connection.fileno(), (100).to_bytes(4, "big") + b"x" * 10)
+            sys.exit(8)
         elif what == "a piece without a seam":
             connection.send_bytes(encode_answer(Windows(last=False), windows_without_a_seam()))
         else:

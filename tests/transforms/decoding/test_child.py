@@ -212,6 +212,7 @@ def misbehaving(**limits) -> DecodingChild:
         ),
         ("large", "memory_limit", r"needed more than 300 MB and was killed", {"memory_mb": 300}),
         ("exit", "decoder_crashed", r"exit status 7: out of registers", {}),
+        ("cut off", "decoder_crashed", r"exit status 8", {}),
     ],
 )
 def test_a_child_that_misbehaves_costs_its_video(what, reason, message, limits):
