@@ -123,7 +123,7 @@ def join_record(record: bytes, body: bytes | memoryview) -> bytes:
     return b"".join((len(record).to_bytes(_SIZE_BYTES, "little"), record, padding, body))
 
 
-def split_record(content: bytes) -> tuple[memoryview, memoryview]:
+def split_record(content: bytes | memoryview) -> tuple[memoryview, memoryview]:
     """The inverse of `join_record`, as views; ValueError for too few bytes."""
     view = memoryview(content)
     record_stop = _SIZE_BYTES + int.from_bytes(view[:_SIZE_BYTES], "little")
