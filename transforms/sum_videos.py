@@ -6,7 +6,7 @@ import json
 from bisect import insort
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Final
 
 import apache_beam as beam
@@ -102,24 +102,18 @@ class SumVideos(beam.PTransform):  # type: ignore[misc]
 
 
 def _write(totals: VideoTotals, url: str) -> VideoTotals:
-    fields = {
-        "statuses": totals.statuses,
-        "reasons": totals.reasons,
-        "frames": totals.frames,
-        "face_frames": totals.face_frames,
-        "incomplete": [asdict(video) for video in totals.incomplete],
-    }
-    write_bytes(url, json.dumps(fields).encode())
+    content = {field.name: getattr(totals, field.name) for field in fields(totals)}
+    write_bytes(url, json.dumps(content, default=asdict).encode())  # asdict of an IncompleteVideo
     return totals
 
 
 def read_totals(url: str) -> VideoTotals:
     """Reads totals that SumVideos wrote."""
-    fields = json.loads(Folder(url).read_bytes())
+    content = json.loads(Folder(url).read_bytes())
     return VideoTotals(
-        Counter(fields["statuses"]),
-        Counter(fields["reasons"]),
-        fields["frames"],
-        fields["face_frames"],
-        [IncompleteVideo(**video) for video in fields["incomplete"]],
+        Counter(content["statuses"]),
+        Counter(content["reasons"]),
+        content["frames"],
+        content["face_frames"],
+        [IncompleteVideo(**video) for video in content["incomplete"]],
     )

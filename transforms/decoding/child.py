@@ -18,11 +18,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
-import math
 import signal
 import time
 from collections.abc import Callable, Generator, Iterator
-from typing import Final, NoReturn, TypeAlias, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -34,7 +33,7 @@ from transforms.decoding.child_process import (
     ignore_frames,
     wait_for_answer,
 )
-from transforms.decoding.frame_answer import Frame, Frames
+from transforms.decoding.frame_answer import Frames
 from transforms.decoding.messages import (
     Answer,
     Done,
@@ -137,7 +136,8 @@ class DecodingChild:
                     request = dataclasses.replace(rest, video=reachable)
                     asked = Request.DECODE, request, segment.video, seconds
                     for answer, body in self._answers(*asked, Windows):
-                        windows, rest = self._taken(body, segment, rest, last=answer.last)
+                        with self._refusing_garbage(segment.video):
+                            windows, rest = self._piece(body, rest, last=answer.last)
                         yield windows
             except NoRangesError:
                 if not copy_from_now_on(segment.video):
@@ -151,11 +151,9 @@ class DecodingChild:
     def picture(self, asked: PictureRequest) -> VideoPicture:
         """A picture of a video; raises as `plan` does."""
         answer, body = self._answer(Request.PICTURE, asked, 0.0, Picture)
-        shape = answer.height_px, answer.width_px, 3
-        if len(body) != math.prod(shape):
-            error = ValueError(f"got {len(body)} bytes, expected {shape}")
-            self._refuse_garbage(asked.video, error)
-        pixels = np.frombuffer(body, np.uint8).reshape(shape)
+        with self._refusing_garbage(asked.video):
+            shape = answer.height_px, answer.width_px, 3
+            pixels = np.frombuffer(body, np.uint8).reshape(shape)
         return VideoPicture(answer.pts, pixels, np.array(answer.affine).reshape(2, 3))
 
     def frames(self, segment: Segment) -> Iterator[tuple[int, FramePixels]]:
@@ -165,8 +163,10 @@ class DecodingChild:
         for answer, body in self._all_answers(Request.FRAMES, segment, seconds, Frames):
             frame = answer.frame
             if frame is not None and (last_pts is None or frame.pts > last_pts):
+                with self._refusing_garbage(segment.video):
+                    pixels = FramePixels(frame.planes(body, self._settings.max_pixels))
                 last_pts = frame.pts
-                yield last_pts, self._pixels(frame, body, segment.video)
+                yield last_pts, pixels
 
     def read_sound(self, segment: Segment) -> None:
         """Reads all packets of a video's sound, as a trial; raises as `plan` does."""
@@ -180,27 +180,13 @@ class DecodingChild:
         self._busy = self._has_opened_a_video = False
         self._prepared.clear()
 
-    def _pixels(self, frame: Frame, body: memoryview, video: Video) -> FramePixels:
-        try:
-            return FramePixels(frame.planes(body, self._settings.max_pixels))
-        except ValueError as error:
-            self._refuse_garbage(video, error)
-
-    def _taken(
-        self, body: memoryview, whole: Segment, rest: Segment | None, *, last: bool
+    def _piece(
+        self, body: memoryview, whole: Segment | None, *, last: bool
     ) -> tuple[SegmentWindows, Segment | None]:
-        """A piece with the range it owns, and the rest of the segment after it."""
-        try:
-            if rest is None:
-                raise ValueError("a piece after the last one")
-            return self._checked(unpack_windows(body, rest), last=last)
-        except ValueError as error:
-            self._refuse_garbage(whole.video, error)
-
-    def _checked(
-        self, windows: SegmentWindows, *, last: bool
-    ) -> tuple[SegmentWindows, Segment | None]:
-        """As `_taken`; ValueError for a piece that does not fit."""
+        """A piece of `whole` with the range it owns, and the rest after it; raises ValueError."""
+        if whole is None:
+            raise ValueError("a piece after the last one")
+        windows = unpack_windows(body, whole)
         crop, geometry = self._settings.crop, windows.geometry
         size, frames = (crop.size_px, crop.size_px), crop.window_frames
         if windows.crops.shape[1:3] != size or windows.windows.shape[1] != frames:
@@ -208,7 +194,7 @@ class DecodingChild:
             raise ValueError(f"got {got}, expected crops of {size} px in windows of {frames}")
         if geometry and geometry.width_px * geometry.height_px > self._settings.max_pixels:
             raise ValueError(f"got {geometry}, expected {self._settings.max_pixels} pixels at most")
-        whole, seam = windows.segment, windows.seam
+        seam = windows.seam
         if last:
             if seam is not None and whole.owns(seam.pts):
                 raise ValueError(f"the last piece up to {whole.own_stop_pts} ends at {seam.pts}")
@@ -278,9 +264,10 @@ class DecodingChild:
                 answer, body = self._received(process, watchdog, video)
                 self._busy = more_follow(answer)
                 self._raise_error(answer, argument, video)
-                if not isinstance(answer, expected):
-                    kinds = f"{type(answer).__name__}, expected {expected.__name__}"
-                    self._refuse_garbage(video, ValueError(f"got {kinds}"))
+                with self._refusing_garbage(video):
+                    if not isinstance(answer, expected):
+                        kinds = f"{type(answer).__name__}, expected {expected.__name__}"
+                        raise ValueError(f"got {kinds}")
                 yield answer, body
         except (EOFError, OSError) as error:
             words, code = process.last_words(), process.exit_code
@@ -294,10 +281,8 @@ class DecodingChild:
         self, process: ChildProcess, watchdog: Watchdog, video: Video
     ) -> tuple[Answer, memoryview]:
         """The next answer other than a progress report."""
-        try:
+        with self._refusing_garbage(video):
             received = wait_for_answer(process, watchdog, self._on_frames)
-        except ValueError as error:
-            self._refuse_garbage(video, error)
         if isinstance(received, Breach):
             self.close()
             message = f"{video.uri}: the decoder {received.what} and was killed"
@@ -320,10 +305,15 @@ class DecodingChild:
         if isinstance(answer, Fault):
             raise HostError(answer.message)
 
-    def _refuse_garbage(self, video: Video, error: Exception) -> NoReturn:
-        self.close()
-        message = f"{video.uri}: the decoder answered with garbage: {error}"
-        raise DecodingError("decoder_error", message) from error
+    @contextlib.contextmanager
+    def _refusing_garbage(self, video: Video) -> Iterator[None]:
+        """Closes the child and raises a DecodingError where its answer raises a ValueError."""
+        try:
+            yield
+        except ValueError as error:
+            self.close()
+            message = f"{video.uri}: the decoder answered with garbage: {error}"
+            raise DecodingError("decoder_error", message) from error
 
     def _prepare(self, video: Video) -> None:
         """Makes the child load its libraries and the detector before it opens the video."""
