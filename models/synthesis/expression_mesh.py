@@ -133,7 +133,9 @@ class ExpressionMesh:
         places, first = np.unique(places.round(9), axis=0, return_index=True)
         spline = RBFInterpolator(places, steps[first], kernel="thin_plate_spline")
         field = np.asarray(spline(self.vertices_px), np.float64)
-        field[_on_border(self.vertices_px, self.region_xyxy_px)] = 0.0
+        x0, y0, x1, y1 = self.region_xyxy_px
+        x, y = self.vertices_px.T
+        field[(x <= x0) | (x >= x1 - 1) | (y <= y0) | (y >= y1 - 1)] = 0.0
         return field
 
 
@@ -158,12 +160,6 @@ def _border(region: tuple[int, int, int, int], spacing: float) -> Points:
         [np.column_stack([xs, np.full_like(xs, y)]) for y in (y0, y1 - 1)]
         + [np.column_stack([np.full_like(ys[1:-1], x), ys[1:-1]]) for x in (x0, x1 - 1)]
     )
-
-
-def _on_border(points: Points, region: tuple[int, int, int, int]) -> npt.NDArray[np.bool_]:
-    x0, y0, x1, y1 = region
-    x, y = points.T
-    return np.asarray((x <= x0) | (x >= x1 - 1) | (y <= y0) | (y >= y1 - 1))
 
 
 def _vertices(landmarks: Points, curves: Points, region: tuple[int, int, int, int]) -> Points:

@@ -28,6 +28,7 @@ from models.stabilization.fitting.full_recursion import FullRecursion
 from models.stabilization.fitting.loss import LossWeights, StabilizerLoss
 from models.stabilization.fitting.track_batch import TrackBatch
 from models.stabilization.noise_level import centred_jitter
+from schemas.landmarks import LANDMARK_COUNT
 
 #: Variances never fall below this (units of a face of size 100).
 _LEAST_VARIANCE: Final = 1e-4
@@ -62,7 +63,7 @@ def start_from(
     starts at its own, from the second differences of z - p. A track's noise is compared with
     those of the modes that move most.
     """
-    changes = batch.true_changes()
+    changes = np.diff(batch.truth, axis=1)[batch.frames[:, 1:]].reshape(-1, 2 * LANDMARK_COUNT)
     modes = motion_modes(changes)
     bend = np.diff(batch.raw - batch.truth, n=2, axis=1)[batch.frames[:, 2:]]
     jitter = ((bend.reshape(len(bend), -1) @ modes) ** 2).mean(0) / 6

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.synthesis.motion_tracks import MotionTrack
+from schemas.landmarks import LANDMARK_COUNT
 
 Array = npt.NDArray[np.float64]
 
@@ -44,15 +45,13 @@ class TrackBatch:
         if not len(lengths) or lengths.min() < 3:
             raise ValueError(f"tracks: got lengths {lengths.tolist()}, expected some, from 3 up")
         sizes = np.array([track.size_px for track in tracks])
-        stacks: list[Array] = []
-        for name in ("truth_px", "raw_px"):
-            rows = []
-            for track, size in zip(tracks, sizes, strict=True):
-                own = (getattr(track, name) - track.truth_px[0].mean(0)) * (100 / size)
-                rows.append(np.pad(own, [(0, lengths.max() - len(own)), (0, 0), (0, 0)], "edge"))
-            stacks.append(np.stack(rows))
-        truth, raw = stacks
-        return cls(truth, raw, lengths, np.array([track.fps for track in tracks]), sizes)
+        both = np.empty((2, len(tracks), lengths.max(), LANDMARK_COUNT, 2))
+        for i, (track, size) in enumerate(zip(tracks, sizes, strict=True)):
+            px = np.stack([track.truth_px, track.raw_px]) - track.truth_px[0].mean(0)
+            both[:, i, : len(track)] = px * (100 / size)
+            both[:, i, len(track) :] = both[:, i, len(track) - 1, None]
+        fps = np.array([track.fps for track in tracks])
+        return cls(both[0], both[1], lengths, fps, sizes)
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -75,8 +74,3 @@ class TrackBatch:
         frames = self.frames[..., None, None]
         error = ((self.raw - self.truth) * frames).sum(1, keepdims=True)
         return replace(self, truth=self.truth + error / self.lengths[:, None, None, None])
-
-    def true_changes(self) -> Array:
-        """(N, 136): p_t - p_{t-1} of all tracks."""
-        changes = np.diff(self.truth, axis=1)[self.frames[:, 1:]]
-        return changes.reshape(len(changes), -1)
