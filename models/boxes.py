@@ -79,10 +79,7 @@ def match_by_score(
 
 
 def non_maximum_suppression(
-    boxes_xyxy_px: npt.NDArray[np.float32],
-    scores: npt.NDArray[np.float32],
-    *,
-    iou_threshold: float,
+    boxes_xyxy_px: npt.NDArray[np.float32], scores: npt.NDArray[np.float32], *, iou_threshold: float
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Greedy non-maximum suppression with box voting.
 
@@ -112,7 +109,4 @@ def non_maximum_suppression(
         kept.append(np.average(boxes[voters].astype(np.float64), axis=0, weights=weights))
         kept_scores.append(scores[i])
         alive &= overlap <= iou_threshold
-    return (
-        np.array(kept, np.float32).reshape(-1, 4),
-        np.array(kept_scores, np.float32),
-    )
+    return np.array(kept, np.float32).reshape(-1, 4), np.array(kept_scores, np.float32)

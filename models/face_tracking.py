@@ -29,6 +29,8 @@ LINK_IOU = 0.2
 LONE_SCORE = 0.8
 
 _UNTRACKED = -1
+#: Track, box, score, and whether it was detected.
+_Face = tuple[np.int32, npt.NDArray[np.float32], np.float32, bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,7 @@ class FaceTracker:
     def flush(self) -> list[FrameFaces]:
         """The frames that are left; no box reaches past the last key frame."""
         settled = self._settle(keep=0)
-        rest = [_no_faces(frame) for frame, _ in self._frames]
+        rest = [_frame_faces(frame, []) for frame, _ in self._frames]
         self._frames.clear()
         return settled + rest
 
@@ -136,31 +138,21 @@ class FaceTracker:
         key.preceding.clear()  # or each key would keep all before it
 
     def _faces(self, frame: int, seconds: float, key: _Key) -> FrameFaces:
-        track, boxes, scores, detected = [], [], [], []
+        found: list[_Face] = []
         if frame == key.frame:
             assert key.track is not None
             for i in np.flatnonzero(key.track != _UNTRACKED).tolist():
-                track.append(int(key.track[i]))
-                boxes.append(key.boxes[i])
-                scores.append(float(key.scores[i]))
-                detected.append(True)
+                found.append((key.track[i], key.boxes[i], key.scores[i], True))
         for start in self._keys:
             if start.frame > key.frame or start.track is None:
                 break
             for i, (stop, j) in start.following.items():
                 if start.frame < frame < stop.frame:
                     a = (seconds - start.seconds) / (stop.seconds - start.seconds)
-                    track.append(int(start.track[i]))
-                    boxes.append((1 - a) * start.boxes[i] + a * stop.boxes[j])
-                    scores.append(float((1 - a) * start.scores[i] + a * stop.scores[j]))
-                    detected.append(False)
-        return FrameFaces(
-            frame,
-            np.array(track, np.int32),
-            np.array(boxes, np.float32).reshape(-1, 4),
-            np.array(scores, np.float32),
-            np.array(detected, np.bool_),
-        )
+                    box = (1 - a) * start.boxes[i] + a * stop.boxes[j]
+                    score = (1 - a) * start.scores[i] + a * stop.scores[j]
+                    found.append((start.track[i], box, score, False))
+        return _frame_faces(frame, found)
 
 
 def _join(a: _Key, b: _Key) -> None:
@@ -174,11 +166,12 @@ def _join(a: _Key, b: _Key) -> None:
         b.preceding[free_b[j]] = (a, free_a[i])
 
 
-def _no_faces(frame: int) -> FrameFaces:
+def _frame_faces(frame: int, found: list[_Face]) -> FrameFaces:
+    track, boxes, scores, detected = zip(*found, strict=True) if found else ((),) * 4
     return FrameFaces(
         frame,
-        np.empty(0, np.int32),
-        np.empty((0, 4), np.float32),
-        np.empty(0, np.float32),
-        np.empty(0, np.bool_),
+        np.array(track, np.int32),
+        np.array(boxes, np.float32).reshape(-1, 4),
+        np.array(scores, np.float32),
+        np.array(detected, np.bool_),
     )

@@ -280,11 +280,7 @@ def _yuv_to_rgb(colorspace: int, side_px: int, bits: int, *, full: bool) -> npt.
     y_scale, c_scale, y_zero = (1.0, 1.0, 0.0) if full else (255 / 219, 255 / 224, 16.0)
     v_r, u_b = 2 * (1 - kr) * c_scale, 2 * (1 - kb) * c_scale
     matrix = np.array(
-        [
-            [y_scale, 0.0, v_r],
-            [y_scale, -u_b * kb / kg, -v_r * kr / kg],
-            [y_scale, u_b, 0.0],
-        ]
+        [[y_scale, 0.0, v_r], [y_scale, -u_b * kb / kg, -v_r * kr / kg], [y_scale, u_b, 0.0]]
     )
     offset = -matrix @ np.array([y_zero, 128.0, 128.0])
     return np.column_stack([matrix * 2.0 ** (8 - bits), offset]).astype(np.float32)

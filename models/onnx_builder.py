@@ -34,9 +34,7 @@ class GraphBuilder:
     """
 
     def __init__(
-        self,
-        tensors: Mapping[str, Array],
-        inputs: Mapping[str, tuple[int, Sequence[int | str]]],
+        self, tensors: Mapping[str, Array], inputs: Mapping[str, tuple[int, Sequence[int | str]]]
     ) -> None:
         self._tensors = {name: np.asarray(t, np.float32) for name, t in tensors.items()}
         self._unused = set(self._tensors)

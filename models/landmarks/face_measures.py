@@ -97,9 +97,7 @@ def turn_rate_deg(pose_deg: Array, seconds: Array, track: npt.NDArray[np.integer
 
 
 def _aspect(
-    points: npt.NDArray[np.floating],
-    heights: tuple[tuple[int, int], ...],
-    width: tuple[int, int],
+    points: npt.NDArray[np.floating], heights: tuple[tuple[int, int], ...], width: tuple[int, int]
 ) -> Array:
     points = np.asarray(points, np.float64)
 
@@ -127,10 +125,7 @@ def _neighbours(
 
 
 def _over_time(
-    change: Array,
-    seconds: Array,
-    before: npt.NDArray[np.intp],
-    after: npt.NDArray[np.intp],
+    change: Array, seconds: Array, before: npt.NDArray[np.intp], after: npt.NDArray[np.intp]
 ) -> Array:
     passed = seconds[after] - seconds[before]
     rate: Array = np.divide(change, passed, out=np.full_like(change, np.nan), where=passed > 0)

@@ -16,7 +16,6 @@ from typing import Final
 
 from models.devices import device_name
 from models.landmarks.card import check_frames, read_arrays
-from models.landmarks.external.file_names import is_onnx
 from models.landmarks.landmark_model import LandmarkModel
 from schemas.errors import UsageError, WeightsError
 
@@ -37,7 +36,7 @@ def landmark_device(weights: str | Path | None, device: str) -> str:
 
     Raises UsageError where they cannot.
     """
-    if is_onnx(weights):
+    if _is_onnx(weights):
         from models.landmarks.external.onnx_network import onnx_device
 
         return str(onnx_device(device))
@@ -73,7 +72,7 @@ def load_landmark_model(
             external network.
     """
     file = NAMED_WEIGHTS.get(str(path or "default")) or Path(str(path))
-    if is_onnx(file):
+    if _is_onnx(file):
         if bfloat16 or compiled:
             raise UsageError(f"{file}: external networks run in the form they were saved in")
         return _load_external(file, device, batch_windows)
@@ -114,6 +113,11 @@ def load_landmark_model(
         compiled=compiled,
         batch_windows=batch_windows,
     )
+
+
+def _is_onnx(weights: str | Path | None) -> bool:
+    """Whether the file name is that of an external network."""
+    return Path(str(weights)).suffix.lower() == ".onnx"
 
 
 def _load_external(path: Path, device: str, batch_windows: int | None) -> LandmarkModel:

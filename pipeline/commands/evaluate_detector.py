@@ -6,7 +6,6 @@ import argparse
 import json
 import time
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -20,6 +19,7 @@ from models.detection.face_detector import load_face_detector
 from models.detection.metrics import DetectionTally
 from models.detection.training.labelled_images import (
     VALIDATION_VIDEOS,
+    YUNET_UNDER_DATA,
     read_stills,
     read_video_frames,
     reduce_image,
@@ -29,7 +29,6 @@ from models.detection.training.labelled_images import (
 from models.detection.yunet import YuNetDetector
 from schemas.errors import UsageError
 
-_YUNET_UNDER_DATA = Path("detectors") / "yunet" / "yunet_n_640_640.onnx"
 _STILLS = "ytf68/val"
 _SPEED_RUNS = 60
 
@@ -39,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     detector = load_face_detector(args.detector)
-    teacher = YuNetDetector(args.data / _YUNET_UNDER_DATA)
+    teacher = YuNetDetector(args.data / YUNET_UNDER_DATA)
     videos = [
         path
         for path in video_sources(args.data)

@@ -27,6 +27,7 @@ from tqdm import tqdm
 from models.detection.network import save_detector_network
 from models.detection.training.labelled_images import (
     VALIDATION_VIDEOS,
+    YUNET_UNDER_DATA,
     LabelledImages,
     label_images,
     read_stills,
@@ -39,7 +40,6 @@ from models.detection.training.trainer import DetectorTrainer, StepLosses, Train
 from models.detection.yunet import YuNetDetector
 from schemas.errors import UsageError
 
-_YUNET_UNDER_DATA = Path("detectors") / "yunet" / "yunet_n_640_640.onnx"
 _TEACHER_DOUBT = 0.3  # boxes from here to the teacher's threshold are taught neither way
 _FRAMES_PER_VIDEO = 80
 _DEFAULT_MINUTES = 60.0
@@ -75,7 +75,7 @@ def _labelled_sources(data: Path, labels: Path) -> list[LabelledImages]:
         if path.name not in VALIDATION_VIDEOS
     ]
     sources += [(name, read_stills(paths)) for name, paths in still_sources(data).items()]
-    teacher = YuNetDetector(data / _YUNET_UNDER_DATA, score_threshold=_TEACHER_DOUBT)
+    teacher = YuNetDetector(data / YUNET_UNDER_DATA, score_threshold=_TEACHER_DOUBT)
     labelled = []
     for name, images in tqdm(sources, desc="labels", unit="source"):
         path = labels / f"{name}.npz"

@@ -121,6 +121,10 @@ class LabelledImages:
         return LabelledImage(pixels, *labels)
 
 
+#: The teacher's file in a data folder.
+YUNET_UNDER_DATA: Final = Path("detectors") / "yunet" / "yunet_n_640_640.onnx"
+
+
 def video_sources(data: Path) -> list[Path]:
     """The videos under `data`/videos, by name.
 

@@ -19,7 +19,7 @@ from models.landmarks.datasets.labelled_face import AnnotationError, FaceOrigin,
 from models.landmarks.datasets.labelled_set import LabelledSet
 from models.landmarks.datasets.numbered_files import PICTURE_SUFFIXES
 from models.landmarks.datasets.points import leaving_out_broken
-from models.landmarks.datasets.pts_files import read_pts
+from models.landmarks.datasets.pts_files import read_pts_landmarks
 
 _SUBSETS: Final[Mapping[str, str]] = {
     "01_indoor": "private",
@@ -74,7 +74,8 @@ def read_pts_folder(
             picture = _picture_beside(path)
             name = picture.relative_to(folder).as_posix()
             origin = FaceOrigin(data_set, name, category=_subset(folder, path))
-            faces.append(read_pts(path, picture, origin))
+            landmarks = read_pts_landmarks(path)
+            faces.append(LabelledFace.from_landmarks(path.stem, picture, landmarks, origin))
     return faces
 
 

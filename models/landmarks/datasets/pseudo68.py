@@ -32,11 +32,7 @@ _SAME_FACE_IOU: Final = 0.4
 
 
 def read_pseudo68(
-    labels: Path,
-    video: Path,
-    *,
-    faces_per_video: int = 40,
-    earlier_frames: int = 0,
+    labels: Path, video: Path, *, faces_per_video: int = 40, earlier_frames: int = 0
 ) -> list[LabelledFace]:
     """Teacher labels of the faces of one video, with the frames they were made on.
 

@@ -10,18 +10,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from models.landmarks.datasets.labelled_face import AnnotationError, FaceOrigin, LabelledFace
+from models.landmarks.datasets.labelled_face import AnnotationError
 from models.landmarks.datasets.points import checked_landmarks, parse_numbers
 from schemas.landmarks import LANDMARK_COUNT
-
-
-def read_pts(path: Path, image: Path, origin: FaceOrigin) -> LabelledFace:
-    """The face of one .pts file and its picture.
-
-    Raises:
-        AnnotationError: the points between { and } are not 68 pairs of finite numbers.
-    """
-    return LabelledFace.from_landmarks(path.stem, image, read_pts_landmarks(path), origin)
 
 
 def read_pts_landmarks(path: Path) -> npt.NDArray[np.float32]:

@@ -43,12 +43,7 @@ DISTURBANCES: Final = (
 )
 
 
-def codec_errors_px(
-    disturbance: Disturbance,
-    *,
-    count: int,
-    seed: int = 0,
-) -> dict[str, float]:
+def codec_errors_px(disturbance: Disturbance, *, count: int, seed: int = 0) -> dict[str, float]:
     """Mean distance of the decoded from the true landmarks, in pixels of 64x64 heatmaps."""
     heatmaps, landmarks = disturbed_heatmaps(disturbance, count=count, size_px=64, seed=seed)
     return {

@@ -61,10 +61,7 @@ class WindowBatches(Dataset[tuple[Tensor, Tensor]]):
     """
 
     def __init__(
-        self,
-        faces: Sequence[LabelledFace],
-        face_weights: npt.ArrayLike,
-        settings: BatchSettings,
+        self, faces: Sequence[LabelledFace], face_weights: npt.ArrayLike, settings: BatchSettings
     ) -> None:
         weights = np.asarray(face_weights, np.float64)
         if not faces or weights.shape != (len(faces),):

@@ -111,11 +111,7 @@ class LandmarkTrainer:
         self.network = _placed(start, self._device)
         self.average = copy.deepcopy(self.network).requires_grad_(False)
         self._loss = landmark_loss(
-            self.network,
-            card.codec,
-            card.sigma_px,
-            recipe.coordinate_loss,
-            recipe.heatmap_centres,
+            self.network, card.codec, card.sigma_px, recipe.coordinate_loss, recipe.heatmap_centres
         )
         self._optimizer = recipe.optimizer(
             _parameter_groups(self.network, recipe.output_pace), lr=recipe.learning_rate
@@ -235,8 +231,7 @@ def _start_at_mean_shape(
     size = card.crop_size_px
     shapes = [
         image_to_crop(
-            face.landmarks_px,
-            square_affine(face.box_xyxy_px, scale=card.crop_scale, size_px=size),
+            face.landmarks_px, square_affine(face.box_xyxy_px, scale=card.crop_scale, size_px=size)
         )
         for face in faces
     ]
