@@ -21,11 +21,7 @@ _PLAIN_STAGES: Final = (0, 1)
 
 
 def detector_graph(tensors: Tensors, config: DetectorConfig) -> bytes:
-    """The network of these tensors as an ONNX model.
-
-    Args:
-        tensors: of a file of `save_detector_weights`.
-        config: of the network.
+    """The network of a file of `save_detector_weights` as an ONNX model.
 
     Raises:
         KeyError, ValueError: the tensors belong to another network.

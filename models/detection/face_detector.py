@@ -93,10 +93,7 @@ def decode_levels(
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Boxes and scores of the cells of one image that score at least the threshold.
 
-    Args:
-        levels: the network's maps, (1, 5, H / stride, W / stride) of each stride.
-        strides_px: the levels' strides.
-        score_threshold: in [0, 1].
+    `levels` are the network's maps, (1, 5, H / stride, W / stride) of each stride.
 
     Returns: (N, 4) float32 xyxy boxes in pixels, many a face, and (N,) float32 scores.
     """

@@ -69,14 +69,9 @@ def initial_parameters(
 ) -> FilterParameters:
     """The start of a fit: Gamma_1 nearly 0, the last Gamma 10 times the noise and the motion.
 
-    Gamma_1 is 0.05 of the noise, not 0 as in the paper, because its logarithm is trained;
+    `noise` is Gamma_noise, `motion` the variance of the true change from frame to frame, (136,)
+    each. Gamma_1 is 0.05 of the noise, not 0 as in the paper, because its logarithm is trained;
     further components lie between the first and the last.
-
-    Args:
-        eigenvectors: V of Eq. 10.
-        noise: (136,) Gamma_noise.
-        motion: (136,) variance of the true change from frame to frame.
-        components: K.
     """
     share = np.linspace(0, 1, components)[:, None] if components > 1 else np.ones((1, 1))
     least, most = np.log(0.05 * noise), np.log(10 * noise + motion)

@@ -31,9 +31,7 @@ Array = npt.NDArray[np.float64]
 def lid_noise(eigenvectors: Array, variances: Array) -> float:
     """Deviation of an eye's opening along an axis, both eyes and axes alike.
 
-    Args:
-        eigenvectors: (136, M), columns: modes of the landmarks' noise, x and y by turns.
-        variances: (M,) of each mode.
+    `eigenvectors`: (136, M), columns: modes of the landmarks' noise; `variances`: (M,) of each.
     """
     points = eigenvectors.reshape(-1, 2, len(variances))
     openings = [
@@ -44,11 +42,9 @@ def lid_noise(eigenvectors: Array, variances: Array) -> float:
 
 
 def restore_lids(smooth_px: Array, seen_px: Array, noise_px: Array) -> None:
-    """Moves the lids of smoothed landmarks, in place, as the module says.
+    """Moves the lids of smoothed (T, 68, 2) landmarks, in place, as the module says.
 
-    Args:
-        smooth_px, seen_px: (T, 68, 2) landmarks.
-        noise_px: (T,) deviation of an opening along an axis.
+    `noise_px` is the (T,) deviation of an opening along an axis.
     """
     apart = seen_px - smooth_px
     for upper, lower, corners in zip(_UPPER, _LOWER, _CORNERS, strict=True):

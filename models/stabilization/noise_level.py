@@ -112,12 +112,9 @@ def running_noise(modes: Array, size2: Array, jitter: Array) -> Array:
 def centred_jitter(
     modes: Array, size2: Array, frames: npt.NDArray[np.bool_], jitter: Array
 ) -> Array:
-    """The (J,) jitter, scaled so that the mean of l_t over tracks is 0.
+    """The (J,) jitter, scaled so that the mean of l_t over the tracks of `running_noise` is 0.
 
-    Args:
-        modes: (B, T, 136); size2: (B, T).
-        frames: (B, T), true where a frame counts.
-        jitter: (J,) to start from.
+    `frames` is (B, T), true where a frame counts.
     """
     for _ in range(3):
         noise = running_noise(modes, size2, jitter)[frames]

@@ -15,9 +15,7 @@ from typing import Any
 def state_to_bytes(state: Any, parameters: Sequence[object]) -> bytes:
     """Any picklable state; references to one of `parameters` are stored as its number.
 
-    Args:
-        state: any picklable object.
-        parameters: objects that the reader passes too, in the same order.
+    The reader passes the same `parameters`, in the same order.
     """
     numbers = {id(shared): number for number, shared in enumerate(parameters)}
     content = io.BytesIO()

@@ -79,14 +79,7 @@ def animated_windows(
 def expressive_stills(
     stills: Sequence[LabelledFace], *, count: int, crop_size_px: int, seed: int
 ) -> Iterator[LabelledFace]:
-    """Yields `count` faces as patches, rendered as they are taken (0.3 s each).
-
-    Args:
-        stills: that can be animated, at least one.
-        count: faces; three of each still that is drawn.
-        crop_size_px: see `cut_patch`.
-        seed: of all random numbers.
-    """
+    """Yields `count` faces, three of each still that is drawn; else as `animated_windows`."""
     rng = np.random.default_rng([seed, count])
     size_px = round(_STILL_CROPS * crop_size_px)
     for number, (still, animation) in enumerate(_animations(stills, count, rng)):

@@ -71,13 +71,8 @@ def place_boxes(
 ) -> npt.NDArray[np.float32]:
     """The upright boxes of faces after an affine map, taking each face for an ellipse.
 
-    Turning a box by its corners would make it grow; the ellipse inside it does not.
-
-    Args:
-        boxes_xyxy_px: (N, 4) in the image.
-        affine: (2, 3), canvas pixel to image pixel.
-
-    Returns: (N, 4) float32 in the canvas.
+    Turning a box by its corners would make it grow; the ellipse inside it does not. Boxes are
+    (N, 4), in the image and in the canvas; the (2, 3) map takes a canvas pixel to an image pixel.
     """
     low, high = boxes_xyxy_px[:, :2].astype(np.float64), boxes_xyxy_px[:, 2:].astype(np.float64)
     centre = image_to_crop((low + high) / 2, affine)
@@ -92,13 +87,9 @@ def draw_canvas(
     size_px: int,
     rng: np.random.Generator,
 ) -> Canvas:
-    """Draws one training image.
+    """Draws one training image from pools of labelled images.
 
-    Args:
-        pools: sources of labelled images.
-        weights: (len(pools),) chance of each pool, summing to 1.
-        size_px: side of the canvas.
-        rng: source of all random numbers.
+    `weights` is the chance of each pool, summing to 1; `size_px` the side of the canvas.
     """
     image = np.empty((size_px, size_px, 3), np.uint8)
     x, y = size_px, size_px

@@ -105,12 +105,9 @@ def assign_cells(
 def detection_loss(
     levels: list[torch.Tensor], strides_px: tuple[int, ...], canvases: Sequence[Canvas]
 ) -> tuple[torch.Tensor, StepLosses]:
-    """The loss of a batch, to be minimised, and its parts.
+    """The loss of a batch of B canvases, to be minimised, and its parts.
 
-    Args:
-        levels: the network's maps, (B, 5, H, W) each.
-        strides_px: the levels' strides.
-        canvases: the B training images.
+    `levels` are the network's maps, (B, 5, H, W) of each stride.
     """
     centres, strides, numbers = [], [], []
     for i, (maps, stride_px) in enumerate(zip(levels, strides_px, strict=True)):
@@ -216,11 +213,7 @@ class DetectorTrainer:
         self.seconds_spent = 0.0
 
     def step(self, progress: float) -> StepLosses:
-        """One optimizer step.
-
-        Args:
-            progress: how much of the run is done, in [0, 1]; sets the learning rate.
-        """
+        """One optimizer step; the learning rate follows `progress` through the run, in [0, 1]."""
         settings = self.settings
         warm = min(1.0, (self.step_number + 1) / max(1, settings.warm_up_steps))
         cosine = 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(max(progress, 0.0), 1.0)))

@@ -70,9 +70,7 @@ class StabilizerLoss:
     def __call__(self, stabilized: Array, gradient: Array | None = None) -> float:
         """The loss of (B, T, 136) or (B, T, 68, 2) landmarks.
 
-        Args:
-            stabilized: the landmarks.
-            gradient: (B, T, 136), is set to the derivative of the loss.
+        `gradient`, (B, T, 136), is set to its derivative.
         """
         if gradient is not None:
             gradient[...] = 0.0
