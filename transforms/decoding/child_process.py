@@ -61,30 +61,47 @@ class ChildProcess:
             opened.pop_all()
         self.connection: Connection[Any, Any] = ours
         self._socket = socket.socket(fileno=os.dup(ours.fileno()))
+        watch = struct.pack("ll", 0, int(_WATCH_SECONDS * 1e6))
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, watch)
+        self._header = memoryview(bytearray(_SIZE_BYTES))
+        self._body: memoryview | None = None
+        self._bytes_read = 0  # of the header, or of the body after it
         _ALIVE.add(self._process)
 
-    def receive(self) -> memoryview:
-        """The next message that the child sent by `Connection.send_bytes`; waits for all of it.
+    def receive(self) -> memoryview | None:
+        """The next message of the child's `Connection.send_bytes`.
+
+        None if it is not there after `_WATCH_SECONDS`; the next call goes on with it.
 
         Unlike `recv_bytes` it reads megabytes in one system call, into the memory where they stay:
         each return from a call waits for the interpreter's lock.
 
         Raises EOFError when the child hangs up, OSError for a message of 2 GiB or more.
         """
-        (size,) = struct.unpack("!i", self._read(_SIZE_BYTES))
-        if size < 0:
-            raise OSError("got a message of 2 GiB or more")
-        return self._read(size)
+        if self._body is None:
+            if not self._fills(self._header):
+                return None
+            (size,) = struct.unpack("!i", self._header)
+            if size < 0:
+                raise OSError("got a message of 2 GiB or more")
+            self._body, self._bytes_read = np.empty(size, np.uint8).data, 0
+        if not self._fills(self._body):
+            return None
+        body, self._body, self._bytes_read = self._body, None, 0
+        return body.toreadonly()
 
-    def _read(self, size: int) -> memoryview:
-        content = np.empty(size, np.uint8).data
-        done = 0
-        while done < size:
-            count = self._socket.recv_into(content[done:], flags=socket.MSG_WAITALL)
+    def _fills(self, buffer: memoryview) -> bool:
+        """Whether the buffer is full after one more call."""
+        if self._bytes_read < len(buffer):
+            try:
+                rest = buffer[self._bytes_read :]
+                count = self._socket.recv_into(rest, flags=socket.MSG_WAITALL)
+            except BlockingIOError:  # nothing came
+                return False
             if not count:
                 raise EOFError
-            done += count
-        return content.toreadonly()
+            self._bytes_read += count
+        return self._bytes_read == len(buffer)
 
     def memory_mb(self) -> float:
         """Resident memory; 0 where the system does not report it."""
@@ -149,9 +166,9 @@ def wait_for_answer(
     """
     watchdog.wait_begins(time.monotonic())
     while True:
-        if process.connection.poll(_WATCH_SECONDS):
-            received: tuple[Any, memoryview]
-            received = decode_answer(process.receive())
+        content = process.receive()
+        if content is not None:
+            received = decode_answer(content)
             if not isinstance(received[0], Progress):
                 watchdog.wait_ends(time.monotonic())
                 return received

@@ -24,6 +24,14 @@ def misbehave(connection: Connection) -> None:
         what = getattr(argument, "uri", None) or argument.video.uri
         if what.startswith("silent"):
             time.sleep(600)
+        elif what.startswith("half an answer"):
+            os.write(connection.fileno(), (100).to_bytes(4, "big") + b"x" * 10)
+            time.sleep(600)
+        elif what.startswith("a trickle"):
+            os.write(connection.fileno(), (10000).to_bytes(4, "big"))
+            while True:
+                os.write(connection.fileno(), b"x")
+                time.sleep(0.05)
         elif what.startswith("busy"):
             while True:
                 connection.send_bytes(encode_answer(Progress(1)))

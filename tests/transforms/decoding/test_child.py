@@ -210,6 +210,8 @@ def misbehaving(**limits) -> DecodingChild:
             r"made no progress for 1 s and was killed",
             {"stall_seconds": 1},
         ),
+        ("half an answer", "decoder_hung", "made no progress for 1 s", {"stall_seconds": 1}),
+        ("a trickle", "decoder_hung", "made no progress for 1 s", {"stall_seconds": 1}),
         ("large", "memory_limit", r"needed more than 300 MB and was killed", {"memory_mb": 300}),
         ("exit", "decoder_crashed", r"exit status 7: out of registers", {}),
         ("cut off", "decoder_crashed", r"exit status 8", {}),
