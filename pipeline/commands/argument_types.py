@@ -37,20 +37,12 @@ def positive_float(text: str) -> float:
 
 def frame_rate(text: str) -> str:
     """Frames a second, above 0: a number or a fraction, as written."""
-    try:
-        as_rate(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-    return text
+    return _accepted(text, as_rate)
 
 
 def device(text: str) -> str:
     """Where a network runs: auto, cpu, cuda or cuda:i."""
-    try:
-        check_device_name(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-    return text
+    return _accepted(text, check_device_name)
 
 
 def weights(text: str) -> str:
@@ -106,6 +98,15 @@ def _existing(text: str, path: str, names: Sequence[str]) -> str:
     meant = nearest(text, names)
     told = f"; did you mean {meant}?" if meant else f", expected {', '.join(names)} or a file"
     raise argparse.ArgumentTypeError(f"got {text!r}{told}")
+
+
+def _accepted(text: str, check: Callable[[str], object]) -> str:
+    """`text`, for which `check` raises no ValueError."""
+    try:
+        check(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
 
 
 def _whole(text: str, *, least: int) -> int:

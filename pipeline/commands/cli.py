@@ -39,28 +39,22 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     except KeyboardInterrupt:
         _end_interrupted("the same command starts anew")
     except (UsageError, OutputError) as error:
-        _print_notes(error)
-        print(f"facetracks: {error}", file=sys.stderr)
-        status = _EXIT_USAGE
+        status = _report(error, str(error), _EXIT_USAGE)
     except FacetracksError as error:
-        _print_notes(error)
-        print(f"facetracks: {type(error).__name__}: {error}", file=sys.stderr)
-        status = _EXIT_BROKE
+        status = _report(error, f"{type(error).__name__}: {error}", _EXIT_BROKE)
     except Exception as error:
         if isinstance(error, ModuleNotFoundError) and error.name == "torch":
-            print(f"facetracks: {_NEEDS_TORCH}", file=sys.stderr)
-            sys.exit(_EXIT_USAGE)
+            sys.exit(_report(error, _NEEDS_TORCH, _EXIT_USAGE))
         logging.getLogger(__name__).exception("the run broke")
-        _print_notes(error)
-        print(f"facetracks: the run broke: {type(error).__name__}: {error}", file=sys.stderr)
-        status = _EXIT_BROKE
+        status = _report(error, f"the run broke: {type(error).__name__}: {error}", _EXIT_BROKE)
     sys.exit(status)
 
 
-def _print_notes(error: Exception) -> None:
-    """Prints the notes of an exception: what was done before the run broke."""
-    for note in getattr(error, "__notes__", ()):
-        print(f"facetracks: {note}", file=sys.stderr)
+def _report(error: Exception, message: str, status: int) -> int:
+    """Prints the notes of an exception (what was done before) and a message; returns `status`."""
+    for line in [*getattr(error, "__notes__", ()), message]:
+        print(f"facetracks: {line}", file=sys.stderr)
+    return status
 
 
 def _dispatch(arguments: list[str]) -> int:

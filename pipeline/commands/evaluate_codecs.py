@@ -8,6 +8,7 @@ import json
 import torch
 
 from models.landmarks.evaluation.codec_errors import DISTURBANCES, codec_errors_px
+from pipeline.reports.text_tables import text_table
 from schemas.choices import GAUSSIAN_CODECS
 
 
@@ -21,7 +22,6 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps({"maps": args.maps, "seed": args.seed, "mean_error_px": rows}, indent=2))
         return 0
-    print(f"{'mean error, heatmap px':28}" + "".join(f"{codec:>15}" for codec in GAUSSIAN_CODECS))
-    for name, errors in rows.items():
-        print(f"{name:28}" + "".join(f"{errors[codec]:15.4f}" for codec in GAUSSIAN_CODECS))
+    cells = ([name, *(f"{e[codec]:.4f}" for codec in GAUSSIAN_CODECS)] for name, e in rows.items())
+    print(text_table(["mean error, heatmap px", *GAUSSIAN_CODECS], cells))
     return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import cv2
 import numpy as np
@@ -27,6 +27,7 @@ from models.detection.training.labelled_images import (
     video_sources,
 )
 from models.detection.yunet import YuNetDetector
+from pipeline.reports.text_tables import text_table
 from schemas.errors import UsageError
 
 _STILLS = "ytf68/val"
@@ -66,7 +67,9 @@ def run(args: argparse.Namespace) -> int:
         }
         print(json.dumps(report, indent=2))
     else:
-        print("\n".join(_table(rows)))
+        columns = list(rows["all videos"])
+        cells = ([name, *(_cell(c, row[c]) for c in columns)] for name, row in rows.items())
+        print(text_table(["", *(c.removesuffix("_percent") for c in columns)], cells))
         print(f"{detector.name}: {speed:.0f} frames/s at 640x360 on one thread")
     return 0
 
@@ -107,13 +110,6 @@ def frames_per_second(detector: FaceDetector, width_px: int = 640, height_px: in
         detector.detect(frame)
         seconds.append(time.process_time() - start)
     return 1 / max(float(np.median(seconds)), 1e-9)
-
-
-def _table(rows: dict[str, dict[str, float | int | None]]) -> Iterator[str]:
-    columns = list(next(iter(rows.values())))
-    yield " " * 44 + " ".join(f"{name.removesuffix('_percent'):>11}" for name in columns)
-    for name, row in rows.items():
-        yield f"{name:44}" + " ".join(f"{_cell(c, row[c]):>11}" for c in columns)
 
 
 def _cell(column: str, value: float | int | None) -> str:

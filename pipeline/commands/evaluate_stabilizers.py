@@ -39,6 +39,7 @@ from pipeline.commands.command_settings import settings_of
 from pipeline.data.annotated_tracks import rest_table
 from pipeline.data.stabilizer_tracks import TrackSettings, make_tracks
 from pipeline.reports.stabilizer_plots import check_plots, draw_plots
+from pipeline.reports.text_tables import text_table
 
 Array = npt.NDArray[np.float64]
 
@@ -76,8 +77,9 @@ def run(args: argparse.Namespace) -> int:
         for track in make_tracks(dataclasses.replace(settings, seed=seed), "test")
     ]
     batch = TrackBatch.of(tracks)
-    steadied: dict[str, Array] = {"raw": batch.raw}
-    steadied |= dict(_stabilized(batch, fitted, args.full))
+    steadied = stabilize_batch(batch, fitted)
+    if args.full:
+        steadied["sta (full covariance)"] = run_filter(batch, fitted.filter, "full")
     if args.ablations:
         to_fit = dataclasses.replace(settings, tracks=args.fit_tracks)
         training = TrackBatch.of(make_tracks(to_fit, "fit")).without_bias()
@@ -102,17 +104,16 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _stabilized(
-    batch: TrackBatch, fitted: StabilizerWeights, full: bool
-) -> Iterator[tuple[str, Array]]:
-    for name, kind in BASELINES.items():
-        yield name, run_baseline(batch, kind.new(**fitted.baselines[name]))
-    yield "sta", run_filter(batch, fitted.filter, fitted.covariance)
-    if full:
-        yield "sta (full covariance)", run_filter(batch, fitted.filter, "full")
+def stabilize_batch(batch: TrackBatch, fitted: StabilizerWeights) -> dict[str, Array]:
+    """The tracks as they are and through every stabilizer, (B, T, 68, 2) each, by its name."""
     offline = functools.partial(StaOffline, fitted.filter, fitted.covariance)
-    yield "sta-offline", run_stabilizer(batch, offline)
-    yield "rts", run_mode_smoother(batch, fitted.smoother)
+    return {
+        "raw": batch.raw,
+        **{n: run_baseline(batch, k.new(**fitted.baselines[n])) for n, k in BASELINES.items()},
+        "sta": run_filter(batch, fitted.filter, fitted.covariance),
+        "sta-offline": run_stabilizer(batch, offline),
+        "rts": run_mode_smoother(batch, fitted.smoother),
+    }
 
 
 def _ablations(training: TrackBatch, batch: TrackBatch, steps: int) -> Iterator[tuple[str, Array]]:
@@ -230,15 +231,17 @@ def _row(name: str, batch: TrackBatch, x: Array, cost: float | None) -> dict[str
 
 
 def _table(rows: list[dict[str, Any]]) -> str:
-    lines = [
-        f"{'stabilizer':32} {'NRMSE':>7} {'unbiased':>8} {'stability':>9} {'jitter':>7} "
-        f"{'lag':>7} {'loss':>8} {'us/frame':>8}"
+    columns = {
+        "NRMSE": "nrmse_percent",
+        "unbiased": "nrmse_unbiased_percent",
+        "stability": "stability_percent",
+        "jitter": "jitter_percent",
+        "lag": "lag_frames",
+        "loss": "loss",
+    }
+    cells = [
+        [row["stabilizer"], *(f"{row[key]:.4f}" for key in columns.values())]
+        + ["" if row["cost_us"] is None else f"{row['cost_us']:.1f}"]
+        for row in rows
     ]
-    for row in rows:
-        cost = "" if row["cost_us"] is None else f"{row['cost_us']:.1f}"
-        lines.append(
-            f"{row['stabilizer']:32} {row['nrmse_percent']:7.4f} "
-            f"{row['nrmse_unbiased_percent']:8.4f} {row['stability_percent']:9.4f} "
-            f"{row['jitter_percent']:7.4f} {row['lag_frames']:+7.3f} {row['loss']:8.2f} {cost:>8}"
-        )
-    return "\n".join(lines)
+    return text_table(["stabilizer", *columns, "us/frame"], cells)

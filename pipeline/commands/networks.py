@@ -12,6 +12,7 @@ import torch
 from tqdm import tqdm
 
 from models.landmarks.networks.speed import NetworkCost, measure_network
+from pipeline.reports.text_tables import text_table
 
 #: Millions of parameters, MB, frames a second on an Intel Xeon E5 3.5 GHz and a GTX 1080 Ti.
 _TABLE_7: Final = {
@@ -66,21 +67,19 @@ def _report(
 
 
 def _table(measured: dict[str, list[NetworkCost]], devices: list[str]) -> str:
-    speeds = [f"{device} {form}" for device in devices for form in ("plain", "fast", "taps")]
-    lines = [
-        f"{'network':10}{'parameters':>12}{'MB':>7}{'GMAC':>8}"
-        + "".join(f"{speed:>11}" for speed in speeds)
-        + "   Table 7: M    MB   FPS CPU / GPU"
-    ]
+    forms = ("plain", "fast", "taps")
+    speeds = [f"{device} {form}" for device in devices for form in forms]
+    head = ["network", "parameters", "MB", "GMAC", *speeds, "Table 7: M", "MB", "FPS CPU / GPU"]
+    rows = []
     for name, costs in measured.items():
         cost = costs[0]
-        line = f"{name:10}{cost.parameters:12,}{cost.size_mb:7.1f}{cost.gmac:8.3f}"
+        cells = [name, f"{cost.parameters:,}", f"{cost.size_mb:.1f}", f"{cost.gmac:.3f}"]
         for of_device in costs:
-            for form in ("plain", "fast", "taps"):
-                rate = of_device.windows_a_second.get(form)
-                line += f"{rate:11.1f}" if rate else f"{'-':>11}"
+            rates = [of_device.windows_a_second.get(form) for form in forms]
+            cells += [f"{rate:.1f}" if rate else "-" for rate in rates]
         if name in _TABLE_7:
             millions, size, cpu, gpu = _TABLE_7[name]
-            line += f"{millions:14.1f}{size:6d}{cpu:10d} /{gpu:4d}"
-        lines.append(line)
-    return "\n".join(lines)
+            rows.append([*cells, f"{millions}", f"{size}", f"{cpu} / {gpu}"])
+        else:
+            rows.append([*cells, "", "", ""])
+    return text_table(head, rows)

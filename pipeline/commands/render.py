@@ -15,12 +15,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Final
 
-import cv2
 import numpy as np
 
 from models.crops import Affine, fit_affine, image_to_crop, square_affine
 from models.frame_pixels import FramePixels
-from pipeline.reports.overlay import FaceOverlay, Image, draw_caption, draw_face
+from pipeline.reports.overlay import FaceOverlay, Image, draw_caption, draw_face, encode_image
 from pipeline.videos.track_file import TrackRows, find_track_file, read_track_file
 from pipeline.videos.upright_frames import (
     check_tracks_match,
@@ -144,10 +143,7 @@ def render_contact_sheet(
     wide = min(columns, len(tiles))
     sheet = np.vstack([np.hstack(tiles[i : i + wide]) for i in range(0, len(tiles), wide)])
     with atomic_file(str(to)) as part:
-        coded, png = cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
-        if not coded:
-            raise RuntimeError(f"{to}: OpenCV could not encode an image of shape {sheet.shape}")
-        part.write_bytes(png.tobytes())
+        part.write_bytes(encode_image(sheet, ".png"))
     return sum(tile is not blank for tile in tiles)
 
 

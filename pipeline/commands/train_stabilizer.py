@@ -15,7 +15,7 @@ from tqdm import tqdm
 from models.landmarks.model import load_landmark_model
 from models.stabilization.bayesian_filter import Covariance
 from models.stabilization.filter_parameters import FilterParameters
-from models.stabilization.fitting.baseline_smoothers import BASELINES, run_baseline, tune_baseline
+from models.stabilization.fitting.baseline_smoothers import BASELINES, tune_baseline
 from models.stabilization.fitting.filter_fitting import (
     FitResult,
     fit_by_gradient,
@@ -27,12 +27,9 @@ from models.stabilization.fitting.loss import LossWeights, StabilizerLoss
 from models.stabilization.fitting.metrics import TuningCost, score_tracks
 from models.stabilization.fitting.mode_tuning import (
     measured_jitter,
-    run_mode_smoother,
-    run_stabilizer,
     tune_mode_smoother,
 )
 from models.stabilization.fitting.track_batch import TrackBatch
-from models.stabilization.stabilizers import StaOffline
 from models.stabilization.weights import (
     StabilizerWeights,
     load_stabilizer_weights,
@@ -40,7 +37,9 @@ from models.stabilization.weights import (
 )
 from models.synthesis.motion_tracks import MotionTrack
 from pipeline.commands.command_settings import settings_of
+from pipeline.commands.evaluate_stabilizers import stabilize_batch
 from pipeline.data.stabilizer_tracks import TrackSettings, make_tracks
+from pipeline.reports.text_tables import text_table
 from schemas.choices import STABILIZERS
 
 Array = npt.NDArray[np.float64]
@@ -72,15 +71,8 @@ def run(args: argparse.Namespace) -> int:
     }
     modes = fit.parameters.eigenvectors
     smoother = tune_mode_smoother(held_out, modes, measured_jitter(batch, modes), cost_of)
-    steadied = {
-        "raw": held_out.raw,
-        **{n: run_baseline(held_out, BASELINES[n].new(**p)) for n, p in baselines.items()},
-        "sta": run_filter(held_out, fit.parameters, args.covariance),
-        "sta-offline": run_stabilizer(
-            held_out, lambda: StaOffline(fit.parameters, args.covariance)
-        ),
-        "rts": run_mode_smoother(held_out, smoother),
-    }
+    fitted = StabilizerWeights(fit.parameters, smoother, baselines, args.covariance)
+    steadied = stabilize_batch(held_out, fitted)
     costs = {name: cost_of(steady) for name, steady in steadied.items()}
     costs["one-euro"] = costs["One-Euro"]
     default = args.default or min(STABILIZERS[1:], key=costs.__getitem__)
@@ -88,23 +80,13 @@ def run(args: argparse.Namespace) -> int:
         f"facetracks train stabilizer, {len(batch)} tracks, {int(batch.lengths.sum())} frames, "
         f"seed {args.seed}, {args.steps} steps, K = {args.components}, lambda {lambda1:g} "
         f"{args.lambda2:g} {args.lambda3:g}, evenness {args.evenness:g}, "
-        f"{'one noise' if args.fixed_noise else 'noise of each track'}, "
-        f"loss {fit.loss:.3f}, noise x {share:g}; held out "
+        f"noise of each track, loss {fit.loss:.3f}, noise x {share:g}; held out "
         f"{len(held_out)} tracks, {int(held_out.lengths.sum())} frames; landmark weights "
         f"{load_landmark_model(args.weights).weights_sha256}"
     )
-    save_stabilizer_weights(
-        args.output,
-        StabilizerWeights(
-            filter=fit.parameters,
-            smoother=smoother,
-            baselines=baselines,
-            covariance=args.covariance,
-            stabilizer=default,
-            licence=args.licence or _LICENCE,
-            training=training,
-        ),
-    )
+    licence = args.licence or _LICENCE
+    fitted = replace(fitted, stabilizer=default, licence=licence, training=training)
+    save_stabilizer_weights(args.output, fitted)
     table = _table(held_out, steadied, costs)
     print(table)
     _write_card(args.output, training, table)
@@ -123,7 +105,7 @@ def _fit_filter(
     args: argparse.Namespace,
 ) -> tuple[float, float, FitResult]:
     """The lambda1, the share of the noise and the fit that cost least on the held-out tracks."""
-    start = start_from(batch, args.components, follow_noise=not args.fixed_noise)
+    start = start_from(batch, args.components)
     found = []
     for lambda1 in args.lambda1:
         weights = _weights(args, lambda1)
@@ -199,19 +181,14 @@ def _print_fit(name: str, fit: FitResult) -> None:
 
 
 def _table(batch: TrackBatch, steadied: Mapping[str, Array], costs: Mapping[str, float]) -> str:
-    lines = [
-        f"{'held-out tracks':22} {'NRMSE':>7} {'unbiased':>8} {'stability':>9} {'cost':>7} "
-        f"{'lag':>7}"
-    ]
     unbiased = batch.without_bias()
+    rows = []
     for name, steady in steadied.items():
-        scores = score_tracks(batch, steady)
-        lines.append(
-            f"{name:22} {scores.nrmse_percent:7.4f} "
-            f"{score_tracks(unbiased, steady).nrmse_percent:8.4f} "
-            f"{scores.stability_percent:9.4f} {costs[name]:7.4f} {scores.lag_frames:+7.3f}"
-        )
-    return "\n".join(lines)
+        scores, exact = score_tracks(batch, steady), score_tracks(unbiased, steady).nrmse_percent
+        cost, lag = costs[name], scores.lag_frames
+        figures = (scores.nrmse_percent, exact, scores.stability_percent, cost, lag)
+        rows.append([name, *(f"{figure:.4f}" for figure in figures)])
+    return text_table(["held-out tracks", "NRMSE", "unbiased", "stability", "cost", "lag"], rows)
 
 
 def _write_card(weights: Path, training: str, table: str) -> None:

@@ -119,10 +119,9 @@ class _Corpus:
         ]
         if not faces:
             return
-        face = max(faces, key=lambda face: float(getattr(face, f"{name}_percent")))
+        face = max(faces, key=lambda face: face.mean(name))
         shot = Shot(row["uri"], row["stream_index"], face.worst[name], _TRACK_PX, close=True)
-        figure = float(getattr(face, f"{name}_percent"))
-        heapq.heappush(heap, (figure, -self.inputs, face.face_id, row["video_id"], shot))
+        heapq.heappush(heap, (face.mean(name), -self.inputs, face.face_id, row["video_id"], shot))
         if len(heap) > _WORST_TRACKS:
             heapq.heappop(heap)
 

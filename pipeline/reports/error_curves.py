@@ -20,9 +20,6 @@ _LINES: Final = ("-", "--", ":")
 
 def draw_error_curves(folder: Path, measured: Sequence[Measurement]) -> list[Path]:
     """Draws a curve for each data set, and each of its categories, into the folder; the files."""
-    import matplotlib
-
-    matplotlib.use("Agg")
     folder.mkdir(parents=True, exist_ok=True)
     return [
         _draw(folder / f"ced-{normalization}.png", normalization, measured)
@@ -31,9 +28,10 @@ def draw_error_curves(folder: Path, measured: Sequence[Measurement]) -> list[Pat
 
 
 def _draw(path: Path, normalization: Normalization, measured: Sequence[Measurement]) -> Path:
-    import matplotlib.pyplot as plt
+    from matplotlib.figure import Figure
 
-    figure, axes = plt.subplots(figsize=(9, 6), layout="constrained")
+    figure = Figure(figsize=(9, 6), layout="constrained")
+    axes = figure.subplots()
     for one in measured:
         groups = [(n, e) for n, e in labelled_groups(one.errors) if n.startswith("category")]
         for group, errors in [("", one.errors), *groups]:
@@ -63,5 +61,4 @@ def _draw(path: Path, normalization: Normalization, measured: Sequence[Measureme
     if len(axes.lines) > len(_LIMITS_PERCENT):
         axes.legend(fontsize=7, loc="lower right")
     figure.savefig(path, dpi=100)
-    plt.close(figure)
     return path

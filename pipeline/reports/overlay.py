@@ -1,4 +1,4 @@
-"""Drawing landmarks, boxes and captions on one RGB frame.
+"""Drawing landmarks, boxes and captions on one RGB frame, and encoding it.
 
 Coordinates are pixels of the frame that is drawn on (top-left pixel centre at (0, 0));
 lines and points are anti-aliased and placed to a sixteenth of a pixel.
@@ -71,6 +71,14 @@ def draw_face(frame: Image, face: FaceOverlay, *, raw: bool = False, box: bool =
     if raw or face.raw_differs:
         _draw_landmarks(frame, face.raw_landmarks_px, _RAW_RGB, 0.8 * radius)
     _draw_landmarks(frame, face.landmarks_px, _STABLE_RGB, radius)
+
+
+def encode_image(image: Image, suffix: str, *options: int) -> bytes:
+    """(H, W, 3) uint8 RGB as the bytes of a .png or .jpg; `options` are those of cv2.imencode."""
+    coded, data = cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
+    if not coded:
+        raise RuntimeError(f"OpenCV could not encode an image of shape {image.shape}")
+    return data.tobytes()
 
 
 def draw_caption(frame: Image, text: str, *, height_px: int = 22) -> None:

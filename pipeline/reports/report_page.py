@@ -12,7 +12,7 @@ import html
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, TextIO
 
@@ -125,10 +125,7 @@ def write_page(
         f"{_speeds(speeds, speed_note)}{_provenance(facts, record)}</main>\n"
         '<dialog id="details"></dialog>\n'
     )
-    fields = [
-        {"name": f.name, "title": f.title, **({"column": f.column} if f.column else {})}
-        for f in FIELDS
-    ]
+    fields = [asdict(field) for field in FIELDS]
     out.write(f'<script type="application/json" id="fields">{json_for_page(fields)}</script>\n')
     _stream(out, "rows", "[", rows, "]")
     pairs = (f"{json.dumps(str(row))}:{json_for_page(uri)}" for row, uri in pictures)

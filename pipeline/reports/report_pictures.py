@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.crops import image_to_crop
-from pipeline.reports.overlay import FaceOverlay, draw_face
+from pipeline.reports.overlay import FaceOverlay, draw_face, encode_image
 from pipeline.reports.track_quality import Moment
 from schemas.errors import VideoError
 from schemas.records import Video
@@ -89,8 +89,5 @@ def _encoded(pixels: npt.NDArray[np.uint8], side_px: int) -> str:
     if (scale := side_px / max(height, width)) < 1:
         size = max(1, round(width * scale)), max(1, round(height * scale))
         pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype(np.uint8)
-    options = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
-    done, jpeg = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), options)
-    if not done:
-        raise RuntimeError(f"OpenCV could not encode an image of shape {pixels.shape}")
-    return "data:image/jpeg;base64," + base64.b64encode(jpeg.tobytes()).decode()
+    jpeg = encode_image(pixels, ".jpg", cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY)
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()

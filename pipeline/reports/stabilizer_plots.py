@@ -51,9 +51,6 @@ def draw_plots(
         rows: its scores.
         settings: scores of the simpler filters over the whole range of their parameters.
     """
-    import matplotlib
-
-    matplotlib.use("Agg")
     folder.mkdir(parents=True, exist_ok=True)
     return [
         _draw_landmarks(folder / "stability-by-landmark.png", batch, steadied),
@@ -64,11 +61,10 @@ def draw_plots(
 
 def _draw_landmarks(path: Path, batch: TrackBatch, steadied: Mapping[str, Array]) -> Path:
     """Figure 3b, c: mean |dx - dp|^2, and mean angle between dx and dp, of each landmark."""
-    import matplotlib.pyplot as plt
-
     eyes = interocular_px(batch.truth)[:, 1:]
     valid, true_change = batch.frames[:, 1:, None], np.diff(batch.truth, axis=1)
-    figure, (magnitude, orientation) = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
+    figure = _figure(11, 4)
+    magnitude, orientation = figure.subplots(1, 2)
     for name in ("raw", "sta", "rts"):
         change = np.diff(steadied[name], axis=1)
         off = 100 * np.linalg.norm(change - true_change, axis=-1) / eyes[..., None]
@@ -92,9 +88,8 @@ def _draw_trade_off(
 
     Small marks are what the simpler filters reach with other parameters.
     """
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(7, 5), layout="constrained")
+    figure = _figure(7, 5)
+    axes = figure.subplots()
     right = 1.5 * max(row["nrmse_unbiased_percent"] for row in rows)
     for number, name in enumerate(dict.fromkeys(row["stabilizer"] for row in settings)):
         points = [
@@ -117,8 +112,6 @@ def _draw_trade_off(
 
 def _draw_trajectories(path: Path, batch: TrackBatch, steadied: Mapping[str, Array]) -> Path:
     """Figure 7: the lower lip (x and y) where the truth moves fastest, and where it rests."""
-    import matplotlib.pyplot as plt
-
     landmark, length = 57, min(_TRAJECTORY_FRAMES, int(batch.lengths.max()) - 1)
     unbiased = batch.without_bias().truth
     speed = np.linalg.norm(np.diff(batch.truth[:, :, landmark], axis=1), axis=-1)
@@ -126,7 +119,8 @@ def _draw_trajectories(path: Path, batch: TrackBatch, steadied: Mapping[str, Arr
     means = np.stack(
         [speed[:, i : i + length].mean(1) for i in range(speed.shape[1] - length + 1)], axis=1
     )
-    figure, panels = plt.subplots(2, 2, figsize=(12, 7), layout="constrained")
+    figure = _figure(12, 7)
+    panels = figure.subplots(2, 2)
     for row, (title, place) in enumerate(
         (("fastest", np.nanargmax(means)), ("stillest", np.nanargmin(means)))
     ):
@@ -146,9 +140,12 @@ def _complex(vectors: Array) -> npt.NDArray[np.complex128]:
     return np.asarray(vectors[..., 0] + 1j * vectors[..., 1])
 
 
-def _save(figure: Any, path: Path) -> Path:
-    import matplotlib.pyplot as plt
+def _figure(width: float, height: float) -> Any:
+    from matplotlib.figure import Figure
 
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _save(figure: Any, path: Path) -> Path:
     figure.savefig(path, dpi=110)
-    plt.close(figure)
     return path

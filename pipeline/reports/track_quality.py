@@ -2,7 +2,7 @@
 
     jitter   mean |x[t+1] - 2 x[t] + x[t-1]| of stabilized landmarks: how much steps change. What
              moves fast adds to it, a shaking track much more.
-    spread   mean of the told spread
+    spread   mean of the predicted spread
 
 Both are in percent of the face's size, eye to eye seen from the front (`face_size_px`).
 """
@@ -10,6 +10,7 @@ Both are in percent of the face's size, eye to eye seen from the front (`face_si
 from __future__ import annotations
 
 import itertools
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -49,7 +50,7 @@ class RowFigures:
     Attributes:
         scalars: columns of the table as they are, (N,) each, by name; only those that are there.
         size_px: (N,) size of the face.
-        spread_percent: (N,) mean spread of its landmarks; NaN where it is not told.
+        spread_percent: (N,) mean spread of its landmarks; NaN where it is not predicted.
     """
 
     scalars: dict[str, Array]
@@ -59,25 +60,17 @@ class RowFigures:
 
 @dataclass(slots=True)
 class FaceQuality:
-    """What the rows of one face add up to."""
+    """What the rows of one face add up to: `jitter` and `spread` in percent, and rows with them."""
 
     face_id: int
     rows: int = 0
-    jitter_sum: float = 0.0
-    jitter_rows: int = 0
-    spread_sum: float = 0.0
-    spread_rows: int = 0
+    sums: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    known: Counter[str] = field(default_factory=Counter)
     worst: dict[str, Moment] = field(default_factory=dict)
 
-    @property
-    def jitter_percent(self) -> float:
-        """Of the face's size; NaN where no three frames follow on each other."""
-        return self.jitter_sum / self.jitter_rows if self.jitter_rows else float("nan")
-
-    @property
-    def spread_percent(self) -> float:
-        """Of the face's size; NaN where it is not told."""
-        return self.spread_sum / self.spread_rows if self.spread_rows else float("nan")
+    def mean(self, name: str) -> float:
+        """Mean `jitter` or `spread` in percent of the face's size; NaN where no row has one."""
+        return self.sums[name] / self.known[name] if self.known[name] else float("nan")
 
 
 @dataclass(slots=True)
@@ -130,9 +123,8 @@ class VideoQuality:
             known = np.isfinite(values)
             if not known.any():
                 continue
-            total = getattr(face, f"{name}_sum") + float(values[known].sum())
-            setattr(face, f"{name}_sum", total)
-            setattr(face, f"{name}_rows", getattr(face, f"{name}_rows") + int(known.sum()))
+            face.sums[name] += float(values[known].sum())
+            face.known[name] += int(known.sum())
             at = int(np.nanargmax(values))
             if name not in face.worst or values[at] > face.worst[name].figure:
                 face.worst[name] = _moment(table, rows.start + at, points[at], float(values[at]))
@@ -143,8 +135,8 @@ class VideoQuality:
 
     def mean(self, name: str) -> float:
         """Mean `jitter` or `spread` of all rows that have it, in percent; NaN where none has."""
-        rows = sum(getattr(face, f"{name}_rows") for face in self.faces.values())
-        total = sum(getattr(face, f"{name}_sum") for face in self.faces.values())
+        rows = sum(face.known[name] for face in self.faces.values())
+        total = sum(face.sums[name] for face in self.faces.values())
         return total / rows if rows else float("nan")
 
 

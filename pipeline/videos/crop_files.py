@@ -10,10 +10,10 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import Any, Protocol
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.reports.overlay import encode_image
 from pipeline.tar_shards import TarShards
 from pipeline.text_files import json_text, rounded
 from pipeline.videos.track_file import TrackRows
@@ -47,7 +47,7 @@ class PictureFiles:
         """Writes face_{id}/{frame}.png."""
         folder = f"face_{self._tracks.face_id[row]}"
         name = f"{self._tracks.frame_index[row]:06d}.png"
-        write_bytes(str(self._to / folder / name), _png(image))
+        write_bytes(str(self._to / folder / name), encode_image(image, ".png"))
         return f"{folder}/{name}", 0
 
     def __exit__(self, *error: Any) -> None:
@@ -73,7 +73,7 @@ class ShardFiles:
             "crop_to_image": self._transforms[row].tolist(),
             "landmarks_px": rounded(tracks.landmarks_px[row]),
         }
-        sample = [(f"{key}.png", _png(image)), (f"{key}.json", json_text(record))]
+        sample = [(f"{key}.png", encode_image(image, ".png")), (f"{key}.json", json_text(record))]
         shard = self._shards.add(sample)
         place = self._in_shard[shard] = self._in_shard.get(shard, -1) + 1
         return shard, place
@@ -123,10 +123,3 @@ class ClipFiles:
     def __exit__(self, *error: Any) -> None:
         for stack, _, _ in self._open.values():
             stack.__exit__(*error)
-
-
-def _png(image: Image) -> bytes:
-    coded, png = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-    if not coded:
-        raise RuntimeError(f"OpenCV could not encode an image of shape {image.shape}")
-    return bytes(png.tobytes())

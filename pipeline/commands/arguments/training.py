@@ -260,11 +260,6 @@ def add_train_stabilizer(subparsers: Subparsers) -> None:
         help="reading of Eq. 9 (default: %(default)s; full takes a hundred times as long)",
     )
     add(
-        "--fixed-noise",
-        action="store_true",
-        help="the same noise for all tracks, as in the paper, not each track's own",
-    )
-    add(
         "--compare-covariances",
         action="store_true",
         help="first fit both readings of Eq. 9 on a part of the tracks, and print both",

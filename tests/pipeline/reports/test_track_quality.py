@@ -38,16 +38,16 @@ def test_jitter_is_how_much_steps_change_in_percent_of_the_face():
     quality = VideoQuality()
     size = float(face_size_px(FACE))
     quality.add(rows(0, {0: 0, 1: 1, 2: 2, 3: 3, 4: 6}))  # steady, then 2 px more
-    assert quality.faces[0].jitter_percent == pytest.approx(100 * 2 / size / 3, rel=1e-4)
+    assert quality.faces[0].mean("jitter") == pytest.approx(100 * 2 / size / 3, rel=1e-4)
     assert quality.faces[0].worst["jitter"].pts == 30
-    assert quality.faces[0].spread_percent == pytest.approx(100 * 0.5 / size, rel=1e-4)
+    assert quality.faces[0].mean("spread") == pytest.approx(100 * 0.5 / size, rel=1e-4)
     assert quality.mean("jitter") == pytest.approx(100 * 2 / size / 3, rel=1e-4)
 
 
 def test_frames_that_do_not_follow_on_each_other_have_no_jitter():
     quality = VideoQuality()
     quality.add(rows(3, {0: 0, 1: 0, 8: 9, 9: 9}))
-    assert np.isnan(quality.faces[3].jitter_percent)
+    assert np.isnan(quality.faces[3].mean("jitter"))
     assert np.isnan(quality.mean("jitter"))
     assert quality.faces[3].rows == 4
 
@@ -57,7 +57,7 @@ def test_faces_and_pieces_of_a_file_add_up():
     quality.add(pa.concat_tables([rows(0, {0: 0, 1: 0, 2: 0}), rows(1, {0: 0, 1: 5, 2: 0})]))
     quality.add(rows(1, {3: 0, 4: 0, 5: 0}, spread=2.0))
     assert {face: q.rows for face, q in quality.faces.items()} == {0: 3, 1: 6}
-    assert quality.faces[0].jitter_percent == 0
+    assert quality.faces[0].mean("jitter") == 0
     assert quality.faces[1].worst["jitter"].pts == 10
     assert quality.faces[1].worst["spread"].pts == 30
     assert (quality.rows, quality.scores) == (9, 4.5)
