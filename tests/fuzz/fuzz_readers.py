@@ -1,10 +1,10 @@
-"""Fuzzes what reads files of others: manifests, boxes, track files, packed records.
+"""Fuzzes the readers of untrusted files: manifests, boxes, track files, packed records.
 
     python -m tests.fuzz.fuzz_readers --minutes 10
 
-Valid files are damaged (bytes flipped, cut, doubled, put in), and files are made up from
-the words that matter. A reader may answer, or raise what it documents; anything else is
-printed with what reproduces it, and makes the exit status 1.
+Valid files are damaged (bytes flipped, removed, duplicated, inserted), and files are generated
+from significant tokens. A reader may return or raise a documented error. Anything else is
+printed with its reproduction, and the exit status is 1.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _TIME_BASE: Final = Fraction(1, 12800)
 
 @dataclass(frozen=True)
 class Target:
-    """A reader, what it may raise, and the contents to give it."""
+    """A reader, the errors that it may raise, and its inputs."""
 
     name: str
     read: Callable[[bytes, Path], object]
@@ -56,7 +56,7 @@ class Target:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Fuzzes for so many minutes, all readers in turn; returns the exit status."""
+    """Fuzzes all readers alternately for `minutes`; returns the exit status."""
     parser = argparse.ArgumentParser(prog="fuzz_readers", description=__doc__)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32))
@@ -128,7 +128,7 @@ def _fuzz(
 
 
 def _shown(content: bytes) -> str:
-    """A case as a reader of the report can use it."""
+    """A case as printed in the report."""
     if content.startswith(b"PAR1"):
         with contextlib.suppress(Exception):
             table = pq.read_table(io.BytesIO(content))
@@ -186,11 +186,11 @@ def _segment() -> Segment:
 
 @st.composite
 def damaged(draw: st.DrawFn, samples: list[bytes]) -> bytes:
-    """A valid file with a few wounds."""
+    """A valid file with some damage."""
     content = bytearray(draw(st.sampled_from(samples)))
     for _ in range(draw(st.integers(1, 4))):
         at = draw(st.integers(0, max(0, len(content) - 1)))
-        # Wounds near the ends, where headers and footers are, are the interesting ones.
+        # Damage near the ends, in headers and footers, finds most.
         at = draw(st.sampled_from([at, min(at, 64), max(0, len(content) - 1 - at % 512)]))
         kind = draw(st.sampled_from(["flip", "set", "cut", "put", "double", "digits"]))
         if kind == "flip" and content:
@@ -232,7 +232,7 @@ def _targets() -> Iterator[Target]:
         "boxes .parquet", _boxes(".parquet"), (BoxesError,),
         damaged(SAMPLES.boxes[".parquet"]) | made_up_tables(kind="boxes"),
     )  # fmt: skip
-    # One strategy a file: Hypothesis warns of a strategy that takes long to print.
+    # One strategy per file: Hypothesis warns of a strategy that takes long to print.
     tracks = st.one_of(*(damaged([file]) for file in SAMPLES.tracks), made_up_tables(kind="tracks"))
     yield Target("track file", _track, (UsageError,), tracks)
     rows = damaged(SAMPLES.videos) | made_up_tables(kind="videos")

@@ -1,4 +1,4 @@
-"""Valid files to damage, and files made up of the words that matter."""
+"""Valid files to damage, and files generated from significant tokens."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _NUMBERS: Final = (0, 1, 2, -1, 0.5, 1e308, float("inf"), float("nan"), 2**31, 2
 
 @dataclass(frozen=True)
 class Samples:
-    """Contents of valid files, by what reads them; and the segment that packed records are of."""
+    """Contents of valid files, by reader, and the segment of the packed records."""
 
     segment: Segment
     manifests: dict[str, list[bytes]]

@@ -1,6 +1,6 @@
-"""Readers of files of others raise what they document and nothing else; a short round.
+"""Readers of untrusted files raise only documented errors; a short round.
 
-`python -m tests.fuzz.fuzz_readers` goes on for as long as it is told.
+`python -m tests.fuzz.fuzz_readers` runs for a given time.
 """
 
 import contextlib

@@ -1,9 +1,9 @@
-"""The command line, killed as it is about to change a file.
+"""The command line, killed just before it changes a file.
 
 python killed_command.py WORD N compact OUT
 
-Before the N-th file whose path holds WORD is put in its place or removed, the process ends by
-SIGKILL: nothing is cleaned up.
+The process is killed by SIGKILL, without cleanup, before the N-th file whose path contains WORD
+is written or removed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["main"]
 
 
 def main(word: str, number: int, arguments: list[str]) -> None:
-    """Runs the command until it would make that change."""
+    """Runs the command until just before that change."""
     left = number
 
     def look(event: str, details: tuple[Any, ...]) -> None:

@@ -1,4 +1,4 @@
-"""Manifests in any of the three formats, and a folder of videos and other files."""
+"""Manifests in the three formats, and a folder of videos and other files."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The main job, end to end: clips in, tracks and one row for every input out."""
+"""`annotate`, end to end: clips in, tracks and one row for every input out."""
 
 import json
 import os
@@ -40,7 +40,7 @@ def manifest(folder: Path, name: str, *rows: dict) -> Path:
 
 @pytest.fixture(scope="module")
 def boxed(tmp_path_factory, faceless_clip) -> Path:
-    """A manifest of a clip whose boxes are given: nothing to detect, so it is quick."""
+    """A manifest of a clip with given boxes: fast, because it needs no detection."""
     folder = tmp_path_factory.mktemp("boxed")
     rows = [f"{frame},20,10,60,50" for frame in range(50)]
     (folder / "boxes.csv").write_text("\n".join(["frame_index,x0,y0,x1,y1", *rows]))
@@ -48,7 +48,7 @@ def boxed(tmp_path_factory, faceless_clip) -> Path:
 
 
 def test_tracks_do_not_depend_on_segments_or_workers(facetracks, talking_clip, tmp_path):
-    """The promise that everything else serves."""
+    """The central guarantee of segments."""
     ways = {"whole": (1000, 1), "five": (5, 1), "two": (2, 2)}
     for name, (seconds, workers) in ways.items():
         ended = facetracks(
@@ -77,14 +77,14 @@ def check_tracks_of_talking(output: Path, clip: Path) -> None:
     pts = [frame.pts for frame in decode_plainly(clip)]
     face, index = (np.array(table[c]) for c in ("face_id", "frame_index"))
     assert [pts[i] for i in index] == table["pts"].to_pylist()
-    # The face on the left is there from the first frame, the other from about 2 s on.
+    # The face on the left exists from the first frame, the other from about 2 s on.
     assert set(face) == {0, 1}
     assert index[face == 0].tolist() == [*range(150)]
     assert index[face == 1].min() in range(41, 61)
     x = np.array(table["x"].to_pylist())
     assert (x[face == 0].mean(1) < 128).all()
     assert (x[face == 1].mean(1) > 128).all()
-    # Steadied: less jitter than the network's own, and not far from it.
+    # Stabilized: less jitter than the raw landmarks, and close to them.
     raw = np.array(table["x_raw"].to_pylist())
     jitter, raw_jitter = (np.abs(np.diff(v[face == 0], n=2, axis=0)).mean() for v in (x, raw))
     assert jitter < raw_jitter
@@ -313,7 +313,7 @@ def test_an_interrupted_run_leaves_no_half_files_and_goes_on(talking_clip, facet
 
 
 def test_rotated_video_is_annotated_upright(facetracks, talking_clip, tmp_path):
-    """The same pictures, stored on their side, give the same points."""
+    """The same pictures, stored rotated, give the same points."""
     frames = [f.to_ndarray(format="rgb24")[:, :128] for f in decode_plainly(talking_clip)[:10]]
     turned = [np.ascontiguousarray(np.rot90(f, k=1)) for f in frames]
     write_clip(tmp_path / "plain.mp4", frames)

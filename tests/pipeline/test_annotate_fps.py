@@ -1,4 +1,4 @@
-"""`annotate --fps`: fewer rows, each as it is among all of them."""
+"""`annotate --fps`: fewer rows, each equal to its row in a full run."""
 
 import numpy as np
 import pyarrow as pa

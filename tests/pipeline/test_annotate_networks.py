@@ -17,7 +17,7 @@ FRAMES = 50
 
 @pytest.fixture(scope="module")
 def boxed(tmp_path_factory, faceless_clip) -> Path:
-    """A manifest of a clip whose boxes are given: one face about (40, 30)."""
+    """A manifest of a clip with given boxes: one face near (40, 30)."""
     folder = tmp_path_factory.mktemp("boxed_networks")
     rows = [f"{frame},20,10,60,50" for frame in range(FRAMES)]
     (folder / "boxes.csv").write_text("\n".join(["frame_index,x0,y0,x1,y1", *rows]))

@@ -57,7 +57,7 @@ def test_it_runs(variables):
 
 
 def test_translated_for_dataflow(variables):
-    """Every step of ours in our image, grouped and stateful by deterministic keys."""
+    """Every facetracks step runs in the image; grouping and state use deterministic keys."""
     from apache_beam.yaml.yaml_transform import expand_pipeline
 
     options = PipelineOptions(BEAMS[1:])

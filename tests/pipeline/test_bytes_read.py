@@ -1,4 +1,4 @@
-"""How much of a 100 MB file a web server has to send, as the server counts it."""
+"""Bytes of a 100 MB file that a web server sends, counted by the server."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SPEC = CropSpec(size_px=8, scale=1.0, window_frames=3)
 
 
 class OneFace:
-    """A face that never moves, looked for every 0.2 s like a real one."""
+    """A face that never moves, detected every 0.2 s like a real one."""
 
     source = "detected"
 
@@ -61,7 +61,7 @@ def folder(tmp_path_factory) -> Path:
 
 
 def repeat(source: Path, path: Path, options: dict[str, str]) -> None:
-    """The packets of a clip again and again, until they make `SIZE` bytes."""
+    """The packets of a clip, repeated until they have `SIZE` bytes."""
     with av.open(str(source)) as clip, av.open(str(path), "w", options=options) as out:
         (stream,) = clip.streams.video
         copy = out.add_stream_from_template(stream)
@@ -84,7 +84,7 @@ def planned(uri: str):
 
 
 def decoded_frames(segment) -> int:
-    """How many frames of its own a segment gives."""
+    """Number of frames that a segment owns."""
     with open_video(segment.video.uri, segment=segment) as opened:
         frames = FrameStream(segment, opened)
         boxes = OneFace(segment.metadata.time_base)
@@ -112,7 +112,7 @@ def test_a_process_that_decodes_every_segment_reads_nothing_twice(folder):
 
 
 def test_processes_that_share_the_segments_read_little_twice(folder):
-    """Each segment under a name of its own, which no segment before it can have read."""
+    """Each segment under its own name, which no previous segment can have read."""
     size = (folder / "end.mp4").stat().st_size
     with serve(folder) as server:
         segments = planned(f"{server.url}/end.mp4")
@@ -145,7 +145,7 @@ def test_probe_reads_less_than_a_twentieth_of_a_local_file(folder):
 
 
 def bytes_read() -> int:
-    """What this process and its children that ended have read, as Linux counts it."""
+    """Bytes that this process and its ended children have read, as counted by Linux."""
     for line in Path("/proc/self/io").read_text().splitlines():
         if line.startswith("rchar:"):
             return int(line.split()[1])

@@ -1,4 +1,4 @@
-"""The small inputs that real places had shown to come out wrong, with what is true of each."""
+"""Small inputs that failed in practice, with the expected result of each."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def eye_distance(points: np.ndarray) -> float:
 
 
 def test_mirrored_frames_have_the_landmarks_of_what_a_player_shows(run):
-    """The same pixels, shown mirrored: the same face, mirrored, to what the network can tell."""
+    """The same pixels, shown mirrored: the same face, mirrored, within the network's accuracy."""
     plain, mirrored = run.points("face.mp4"), run.points("m_hflip.mp4")
     assert len(plain) == len(mirrored) == 50
     expected = plain[:, FLIP_PERMUTATION] * [-1, 1] + [WIDTH_PX - 1, 0]
@@ -87,7 +87,7 @@ def test_mirrored_frames_have_the_landmarks_of_what_a_player_shows(run):
 
 
 def test_frames_turned_upside_down_by_a_mirroring(run):
-    """A face on its head: on the face that a player shows, or no row."""
+    """A face upside down: rows on the face that a player shows, or no row."""
     row = run.row("m_vflip.mp4")
     assert (row["rotation_deg"], row["mirrored"]) == (180, True)
     if row["face_frames"]:
@@ -104,7 +104,7 @@ def test_a_face_upside_down_is_annotated_the_right_way_round(run):
 
 
 def test_a_face_on_its_side_is_annotated_the_right_way_round(shared_data, tmp_path):
-    """As from a phone whose rotation was lost: the forehead to the right, the chin to the left."""
+    """Like a phone's video without its rotation flag: forehead to the right, chin to the left."""
     with av.open(str(shared_data / "cases" / "face.mp4")) as container:
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     turned = write_clip(tmp_path / "turned.mp4", [np.rot90(frame, 3) for frame in frames])
@@ -114,7 +114,7 @@ def test_a_face_on_its_side_is_annotated_the_right_way_round(shared_data, tmp_pa
     assert (x[:, 36:48].mean(1) > x[:, 48:68].mean(1)).all()
 
 
-#: What is true of the frames: how many, and whether every one has the face.
+#: Expected number of frames, and whether every frame has the face.
 SOUND = {
     "face.mp4": 50,
     "still_first.mkv": 50,
@@ -156,7 +156,7 @@ def test_repeats_by_empty_packets(run):
 
 
 def test_packed_b_frames_have_the_times_of_their_pictures(run):
-    """Frame i of face.mp4 is shown 40 ms later than there."""
+    """Frame i of face.mp4, shown 40 ms later."""
     assert run.tracks("packed.mkv")["pts"].to_pylist() == [40 * (i + 1) for i in range(50)]
     assert run.row("packed.mkv")["duration_seconds"] == pytest.approx(2.0)
     apart = np.abs(run.points("packed.mkv") - run.points("face.mp4"))
@@ -178,7 +178,7 @@ def test_a_range_of_a_video_that_starts_late(run):
 
 
 def test_pictures_shown_twice_have_the_tracks_of_those_shown_once(shared_data, tmp_path):
-    """Without a codec that changes them: the source of the case, stored without loss."""
+    """The source of the case in a lossless codec, which does not change the pictures."""
     with av.open(str(shared_data / "cases" / "repeated_frames_source.mp4")) as container:
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)][:16]
     lossless = {"codec": "ffv1", "pixel_format": "bgr0"}
@@ -193,7 +193,7 @@ def test_pictures_shown_twice_have_the_tracks_of_those_shown_once(shared_data, t
 
 
 def test_repeated_frames_are_one_sample(run):
-    """Coded again, the pictures differ a little from the source's; what sees them does, too."""
+    """Re-encoded pictures differ slightly from the source's, and so do their results."""
     doubled, source = run.tracks("repeated_frames.mp4"), run.tracks("repeated_frames_source.mp4")
     assert run.row("repeated_frames.mp4")["repeats"] == 75
     assert run.row("repeated_frames_source.mp4")["repeats"] == run.row("face.mp4")["repeats"] == 0

@@ -1,4 +1,4 @@
-"""The job as Dataflow would get it: translated here, never sent."""
+"""The job for Dataflow: translated here, never submitted."""
 
 import apache_beam as beam
 import pytest
@@ -63,7 +63,7 @@ def options(args) -> PipelineOptions:
 
 @pytest.fixture(scope="module")
 def pipeline(args):
-    # Without the name of the runner, which would look for the bucket at once.
+    # Without the runner's name: the runner would access the bucket at once.
     pipeline = beam.Pipeline(runner="FnApiRunner", options=PipelineOptions(BEAMS[1:]))
     settings = GraphSettings(
         RunOutput(args.output, {"weights": "1"}),
@@ -79,7 +79,7 @@ def pipeline(args):
 
 @pytest.fixture(scope="module")
 def translated(pipeline, options):
-    """(the job, what its ids stand for), with the environment that DataflowRunner gives it."""
+    """(the job, the objects of its ids), with DataflowRunner's environment."""
     environment = environments.DockerEnvironment.from_container_image(
         options.view_as(WorkerOptions).sdk_container_image,
         artifacts=environments.python_sdk_dependencies(options),
@@ -92,7 +92,7 @@ def test_every_step_runs_in_our_image_as_it_is(translated):
     for environment in translated[0].components.environments.values():
         assert environment.urn == "beam:env:docker:v1"
         assert IMAGE.encode() in environment.payload
-        # No main session, nothing to install: only Beam's own note of who submitted.
+        # No main session, nothing to install: only Beam's record of the submission environment.
         (note,) = environment.dependencies or [None]
         assert note is None or b"submission_environment_dependencies" in note.type_payload
 
@@ -128,7 +128,7 @@ def test_decoding_and_aligning_have_a_shuffle_between_them(translated):
 
 
 def test_inputs_are_accounted_for_by_the_job_itself(translated):
-    """What went in, was selected and ended is joined and read back by workers."""
+    """Workers join the inputs, selected videos and results, and read the rows back."""
     names = {t.unique_name: t for t in translated[0].components.transforms.values()}
     (join,) = (n for n in names if n.startswith("Annotate/AccountVideos") and "GroupByKey" in n
                and names[n].spec.urn == GROUP_BY_KEY)  # fmt: skip
@@ -157,6 +157,6 @@ def test_the_harness_is_told_what_the_command_says(options):
     workers, debug = options.view_as(WorkerOptions), options.view_as(DebugOptions)
     assert workers.sdk_container_image == IMAGE
     assert debug.number_of_worker_harness_threads == 4
-    # One process a machine: the network is in the GPU's memory once.
+    # One process per machine: the network is in the GPU's memory once.
     assert debug.lookup_experiment("no_use_multiple_sdk_containers")
     assert options.view_as(SetupOptions).sdk_location == "container"

@@ -1,4 +1,4 @@
-"""What is found stands in a file; walking it tells what lists and dicts of all of it would."""
+"""Found videos are in a file; iteration gives the same results as lists and dicts of all."""
 
 import tracemalloc
 from collections import Counter
@@ -55,7 +55,7 @@ def test_two_walk_at_the_same_time():
 
 def test_memory_of_many_is_some_bytes_each():
     """A Video and its two texts take 300 bytes; here are two digests and what sorts them."""
-    FoundVideos(corpus(100))  # so that what is imported late is there
+    FoundVideos(corpus(100))  # so that late imports are done
     tracemalloc.start()
     videos = FoundVideos(corpus(40_000))
     assert len(videos) == sum(1 for _ in videos) == 40_000

@@ -1,4 +1,4 @@
-"""Inputs on HDFS, by the class that fsspec has for it, and with what the Hugging Face Hub tells."""
+"""Inputs on HDFS, with fsspec's class, and on a fake Hugging Face Hub."""
 
 from collections.abc import Iterator
 from importlib import import_module
@@ -20,7 +20,7 @@ from transforms.storage.source_files import resolve
 
 
 class FolderHdfs(HadoopFileSystem):
-    """HDFS by the same class, whose paths are those of this disk: only libhdfs is not there."""
+    """fsspec's HDFS class on paths of this disk, without libhdfs."""
 
     cachable = False
 
@@ -65,7 +65,7 @@ def test_opened_and_known_by_their_bytes(corpus, faceless_clip):
     (video,) = find_inputs([corpus]).videos
     inspected = inspect_video(video)
     assert inspected.fingerprint.startswith(f"size={faceless_clip.stat().st_size} ")
-    assert " at " not in inspected.fingerprint  # something tells versions apart, not the place
+    assert " at " not in inspected.fingerprint  # it identifies the version, not the path
     with open_video(video.uri) as opened:
         segments = plan_segments(inspected, opened, 60.0)
     assert [segment.metadata.frames_expected for segment in segments] == [50]

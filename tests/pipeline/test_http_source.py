@@ -1,4 +1,4 @@
-"""Videos from a web server of this machine: well served, and served badly in every way."""
+"""Videos from a local web server that answers correctly or misbehaves in many ways."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ CLIP_FRAMES = 50
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, faceless_clip):
-    """A clip, and boxes for it: nothing to detect, so it is quick."""
+    """A clip with given boxes: fast, because it needs no detection."""
     folder = tmp_path_factory.mktemp("served")
     (folder / "clip.mp4").write_bytes(faceless_clip.read_bytes())
     rows = [f"{frame},20,10,60,50" for frame in range(CLIP_FRAMES)]
@@ -88,7 +88,7 @@ def test_errors_that_stay_fail_their_video_only(facetracks, server, tmp_path):
     server.manners["down.mp4"] = lambda request: Manners(status=503)
     server.manners["gone.mp4"] = lambda request: Manners(status=404)
     server.manners["secret.mp4"] = lambda request: Manners(status=403)
-    # There while it is planned, gone when it is decoded.
+    # Exists during planning, missing during decoding.
     server.manners["vanishes.mp4"] = lambda request: Manners(
         status=404 if request.number >= 5 else None
     )
@@ -109,11 +109,11 @@ def test_errors_that_stay_fail_their_video_only(facetracks, server, tmp_path):
         "clip.mp4": ("ok", None),
     }
     assert "503" in status_of(tmp_path / "out", "down.mp4")["message"]
-    assert len(server.asked("down.mp4")) in range(4, 15)  # tried again, and not for ever
+    assert len(server.asked("down.mp4")) in range(4, 15)  # retried, but not forever
 
 
 def test_a_server_that_goes_silent_is_given_up(facetracks, server, tmp_path):
-    """A file that is silent when read fails; one that only does not tell its size is read."""
+    """A file without answers fails; a file of unknown size is read."""
     for method in ("HEAD", "GET"):
         name = f"silent-{method}.mp4"
         (server.folder / name).write_bytes((server.folder / "clip.mp4").read_bytes())
@@ -145,7 +145,7 @@ def test_looking_up_tells_errors_that_pass_from_those_that_stay(server):
 
 @pytest.mark.parametrize("given", [{"ranges": False}, {"sized": False}], ids=str)
 def test_a_server_without_ranges_or_sizes_is_read_from_a_copy(server, tmp_path, given):
-    """Its index at the end makes FFmpeg jump; the copy is read by plan and segments alike."""
+    """Its index at the end makes FFmpeg seek; planning and segments read the same copy."""
     write_clip(server.folder / "index-last.mp4", drifting(CLIP_FRAMES, 96, 64))
     server.manners["index-last.mp4"] = lambda request: Manners(**given)
     boxes = str(server.folder / "boxes.csv")
@@ -160,7 +160,7 @@ def test_a_server_without_ranges_or_sizes_is_read_from_a_copy(server, tmp_path, 
     assert sum(len(piece.rows.frame_pts) for piece in pieces) == CLIP_FRAMES
     assert segment.metadata.bytes_missing == 0
     whole = [r for r in server.asked("index-last.mp4") if r.method == "GET"]
-    assert len(whole) <= 8  # one copy, and what showed the need
+    assert len(whole) <= 8  # one copy, and the request that showed its need
 
 
 def test_copies_are_bounded_and_go_when_others_come(server, tmp_path):

@@ -113,7 +113,7 @@ def test_folders_and_patterns_of_an_object_store():
 
 @pytest.fixture()
 def linked(tmp_path):
-    """A corpus whose videos lie elsewhere, with links that lead back."""
+    """A corpus of links to videos elsewhere, with links in a cycle."""
     elsewhere = tmp_path / "disk"
     (elsewhere / "deep").mkdir(parents=True)
     for name in ("a.mp4", "deep/b.mp4"):
@@ -172,7 +172,7 @@ def test_a_plain_path_keeps_its_percent_signs(tmp_path):
 
 
 class Store(MemoryFileSystem):
-    """An object store that lists the empty objects which some tools make for folders."""
+    """An object store with the empty objects that some tools create for folders."""
 
     protocol = "markers"
     store: ClassVar = {}

@@ -1,4 +1,4 @@
-"""The terms of weights: what their cards say, and what is refused for it."""
+"""Licences of weights: the statements of their cards, and the refusals."""
 
 import dataclasses
 import json
@@ -20,7 +20,7 @@ from schemas.errors import UsageError, WeightsError
 
 @pytest.fixture(scope="module")
 def own_weights(tmp_path_factory) -> dict[str, str]:
-    """The weights that ship, as if they were one's own to sell."""
+    """The shipped weights, with cards that allow commercial use."""
     folder = tmp_path_factory.mktemp("own")
     landmarks, detector = folder / "landmarks.safetensors", folder / "detector.safetensors"
     tensors, card = read_landmark_weights(DEFAULT_WEIGHTS)

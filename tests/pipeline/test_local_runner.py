@@ -28,7 +28,7 @@ def with_value(name: str) -> tuple[str, SlowValue]:
 
 
 def test_buffers_are_flushed_between_elements_only():
-    """In a process of its own: the runner can hang with the interpreter's lock in its hands."""
+    """In a separate process, because the runner can hang while it holds the GIL."""
     subprocess.run([sys.executable, __file__], timeout=120, check=True)
 
 

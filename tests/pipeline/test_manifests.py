@@ -73,7 +73,7 @@ def test_an_empty_manifest_is_an_input_without_a_video(tmp_path):
 
 
 def test_manifests_may_be_left_to_the_pipeline(tmp_path, folder):
-    """Their first rows are read, so that one that cannot be used shows at once."""
+    """The first rows are read, so that an invalid manifest fails at once."""
     full = write_manifest(tmp_path / "full.csv", [{"uri": "a.mp4"}, {"uri": "c.mp4"}])
     empty = write_manifest(tmp_path / "empty.jsonl", [])
     found = find_inputs([full, empty, str(folder / "b.mp4")], open_manifests=False)

@@ -1,4 +1,4 @@
-"""Tracks of `annotate --no-raw`: what reads them, and what says that it cannot."""
+"""Tracks of `annotate --no-raw`: commands that read them, and commands that refuse them."""
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -16,7 +16,7 @@ from transforms.storage.output_tables import read_tracks
 
 @pytest.fixture(scope="module")
 def annotated(faceless_clip, tmp_path_factory):
-    """The output of a clip whose boxes are given, without raw columns."""
+    """The output of a clip with given boxes, without raw columns."""
     folder = tmp_path_factory.mktemp("no_raw")
     rows = [f"{frame},20,10,60,50" for frame in range(50)]
     (folder / "boxes.csv").write_text("\n".join(["frame_index,x0,y0,x1,y1", *rows]))

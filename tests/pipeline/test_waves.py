@@ -1,4 +1,4 @@
-"""Runs on one machine go in waves; nothing of that shows in what they leave."""
+"""Local runs process waves; the output does not depend on them."""
 
 import json
 from collections import Counter
@@ -25,7 +25,7 @@ def videos(count: int) -> list[Video]:
 @pytest.mark.parametrize(
     ("count", "staged", "expected"),
     [
-        (16, 0, 32),  # all done before
+        (16, 0, 32),  # all finished before
         (16, GIB // 100, 32),
         (16, GIB, 16),
         (16, 4 * GIB, 4),

@@ -33,5 +33,5 @@ def test_the_errors_of_others_are_none_of_ours():
 
 
 def test_a_video_s_failure_is_no_error_of_the_run():
-    """It is a row; one that got this far is a bug, and is told as it is."""
+    """It belongs in a row; one that reaches this point is a bug and is raised unchanged."""
     assert raised_by_worker(DecodingError("no_frames", "x")) is None

@@ -1,4 +1,4 @@
-"""A web server of one folder with range requests, which misbehaves as it is told."""
+"""A web server of one folder with range requests and configurable misbehaviour."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CHUNK_BYTES: Final = 16 << 10
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request: HEAD or GET, the file, and the bytes [start, stop) that were asked for."""
+    """One request: HEAD or GET, the file, and the requested bytes [start, stop)."""
 
     method: str
     name: str
@@ -28,12 +28,12 @@ class Request:
 
 @dataclass(slots=True)
 class Manners:
-    """How a request is answered.
+    """The answer to a request.
 
-    status: an error instead of the file. cut_after: the connection breaks after so many
-    bytes. bytes_a_second: no faster. hang: nothing comes, and the connection stays open.
-    ranges: else every request is answered with the whole file, as `python -m http.server`
-    does. sized: else nothing tells how long it is, and it comes in chunks.
+    status: an error instead of the file. cut_after: the connection breaks after this number
+    of bytes. bytes_a_second: maximum rate. hang: no answer, and the connection stays open.
+    ranges: if false, every request is answered with the whole file, like `python -m
+    http.server`. sized: if false, the file is sent in chunks without its size.
     """
 
     status: int | None = None
@@ -46,10 +46,10 @@ class Manners:
 
 @dataclass(slots=True)
 class VideoServer:
-    """What is served, how, and what was asked for.
+    """The served files, their behaviour, and the requests.
 
     `manners` maps a file's name to a function of the request; files without one are
-    served well.
+    served correctly.
     """
 
     folder: Path
@@ -89,7 +89,7 @@ def serve(folder: Path) -> Iterator[VideoServer]:
 
 
 def _in_a_chunk(content: bytes) -> bytes:
-    """As HTTP sends what it does not know the length of; an empty one ends it."""
+    """A chunk of HTTP's chunked encoding; an empty one ends the body."""
     return b"%x\r\n%b\r\n" % (len(content), content)
 
 
@@ -104,7 +104,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer()
 
     def log_message(self, *args: object) -> None:
-        """Says nothing: requests are recorded instead."""
+        """No log: requests are recorded instead."""
 
     def _answer(self) -> None:
         told, name = self.server_told, self.path.lstrip("/")

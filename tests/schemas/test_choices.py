@@ -1,4 +1,4 @@
-"""What may be chosen on the command line is what there is."""
+"""The choices of the command line equal the existing implementations."""
 
 import pytest
 

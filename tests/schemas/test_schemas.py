@@ -44,7 +44,7 @@ def test_mirroring_by_hand():
 
 
 def test_mirroring_keeps_contours():
-    """A mirrored left eye is a right eye; jaw, bridge, nostrils and lips stay what they are."""
+    """A mirrored left eye is a right eye; jaw, bridge, nostrils and lips map to themselves."""
     sets = {frozenset(points) for points, _ in CONTOURS.values()}
     for points in sets:
         assert frozenset(int(FLIP_PERMUTATION[i]) for i in points) in sets

@@ -1,4 +1,4 @@
-"""A video through every stage's plain function, cut in segments of one's own choice."""
+"""A video through every stage's plain function, with chosen segments."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Annotator:
         return self.stabilized(self.parts(segments, **decoding), STABILIZER)
 
     def parts(self, segments: Iterable[Segment], **decoding: int) -> list[SegmentPart]:
-        """What the landmark network makes of some segments."""
+        """The landmark network's results for some segments."""
         run_output = self._new_output()
         return [part for s in segments for part in self._parts(s, run_output, decoding)]
 

@@ -1,4 +1,4 @@
-"""Segments, rows and parts as stages see them, made by hand."""
+"""Hand-made segments, rows and parts of stages."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ def make_segment(
 
 
 def box_at(x: float, y: float = 10.0, size: float = 20.0) -> Box:
-    """A square box by its left upper corner."""
+    """A square box by its top-left corner."""
     return (x, y, x + size, y + size)
 
 
 def landmarks_for(box: Sequence[float], pts: int) -> np.ndarray:
-    """(68, 2) points of a face that tell their box and frame."""
+    """(68, 2) points of a face that encode their box and frame."""
     low, high = MEAN_FACE[:, :2].min(0), MEAN_FACE[:, :2].max(0)
     side = np.array([box[2] - box[0], box[3] - box[1]])
     points = (MEAN_FACE[:, :2] - low) / (high - low) * side + [box[0] + 0.01 * pts, box[1]]
@@ -129,7 +129,7 @@ def split_parts(
     cuts: Sequence[int] = (),
     video: Video | None = None,
 ) -> list[SegmentLandmarks]:
-    """The same faces cut in segments that begin at `bounds`, each with tracks of its own."""
+    """The same faces in segments that begin at `bounds`, each with its own tracks."""
     edges = [None, *bounds, None]
     parts = []
     for index in range(len(edges) - 1):
@@ -153,7 +153,7 @@ def split_parts(
 
 
 def make_windows(segment: Segment, faces: int, *, crop_px: int = 4) -> SegmentWindows:
-    """One frame with `faces` faces; crops hold the number of their face."""
+    """One frame with `faces` faces; crops contain the number of their face."""
     boxes = {i: box_at(30.0 * i) for i in range(faces)}
     pts = segment.index if segment.own_start_pts is None else segment.own_start_pts
     crops = np.zeros((faces, crop_px, crop_px, 3), np.uint8)

@@ -1,4 +1,4 @@
-"""Runs one stage on FnApiRunner and gives back what came out of it."""
+"""Runs one stage on FnApiRunner and returns its output."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _COLLECTED: dict[str, list[Any]] = defaultdict(list)
 
 
 def outputs_of(elements: list[Any] | None, stage: beam.PTransform, *tags: str) -> Any:
-    """The elements that `stage` gives for `elements`, which come to it in their order.
+    """The output of `stage` for `elements`, which arrive in their order.
 
     With tags, a dict of the elements of each of these outputs. `elements` None starts the
     stage from the pipeline itself.

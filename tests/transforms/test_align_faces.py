@@ -18,9 +18,9 @@ from transforms.align_faces import (
 
 
 class BrightnessModel:
-    """Says of each window: x is the brightness of its first crop, y that of its last.
+    """Returns for each window x, the brightness of its first crop, and y, that of its last.
 
-    Its spread is a hundredth of the last one's.
+    The spread is a hundredth of y.
     """
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class BrightnessModel:
         self, crops: np.ndarray, windows: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         assert windows.dtype == np.intp
-        assert len(np.unique(windows)) == len(crops)  # no crop is sent in vain
+        assert len(np.unique(windows)) == len(crops)  # every sent crop is used
         self.calls.append(len(windows))
         value = crops[:, 0, 0, 0].astype(np.float32)
         points = np.stack([value[windows[:, 0]], value[windows[:, -1]]], -1)
@@ -39,7 +39,7 @@ class BrightnessModel:
 
 
 class BrightnessSettings(AlignSettings):
-    """With a model that needs no weights."""
+    """Uses a model without weights."""
 
     def load_model(self):
         return BrightnessModel()
@@ -124,7 +124,7 @@ def test_as_a_stage_n_elements_give_n(batch_windows):
 
 
 def test_the_model_that_ships_takes_what_stages_give():
-    """The shapes that travel are those that LandmarkModel.predict asks for."""
+    """The shapes of the elements are those that LandmarkModel.predict requires."""
     model = AlignSettings(device="cpu", threads=1).load_model()
     size, frames = model.card.crop_size_px, model.card.window_frames
     windows = make_windows(make_segment(), 3, crop_px=size)

@@ -11,7 +11,7 @@ TOGETHER = 8
 
 
 class Meeting(CallsInParallel):
-    """The first calls wait until so many are under way; odd numbers go to another output."""
+    """The first calls wait until TOGETHER run at once; odd numbers go to another output."""
 
     def setup(self):
         self.lock, self.under_way, self.met = threading.Lock(), 0, threading.Event()
@@ -41,7 +41,7 @@ def with_time(value, at=beam.DoFn.TimestampParam, window=beam.DoFn.WindowParam):
 
 
 def test_calls_are_made_together_and_every_result_comes_once():
-    """More elements than are held ahead, so results come from both halves of a bundle."""
+    """More elements than the buffer holds, so results come from both halves of a bundle."""
     with beam.Pipeline(runner="FnApiRunner") as pipeline:
         numbers = pipeline | beam.Create(list(range(50 * TOGETHER)), reshuffle=False)
         outputs = numbers | beam.ParDo(Meeting()).with_outputs("odd", main="even")

@@ -1,4 +1,4 @@
-"""The key of a video's work says what bytes these are, not where they lie."""
+"""The key of a video's work depends on its bytes, not on its location."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ class _Timestamp(beam.DoFn):
 
 @beam.ptransform_fn
 def _saved_timestamps(elements, run_output):
-    """As BatchElements does: batches, and what comes out of them, at the end of the window."""
+    """Like BatchElements: batches and their results have the timestamp of the window's end."""
     end = GlobalWindow().max_timestamp()
     late = elements | "Batched" >> beam.Map(TimestampedValue, end)
     return late | SaveParts(run_output) | "Timestamp" >> beam.ParDo(_Timestamp())

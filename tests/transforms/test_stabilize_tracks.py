@@ -30,7 +30,7 @@ def failure(part: SegmentPart) -> SegmentFailure:
 
 
 def run_stage(outcomes, run_output, stabilizer="one-euro") -> list[VideoTracks]:
-    """What StabilizeTracks gives for `outcomes`, in that order."""
+    """The output of StabilizeTracks for `outcomes`, in that order."""
     return outputs_of(outcomes, StabilizeTracks(run_output, stabilizer))
 
 
@@ -51,7 +51,7 @@ def run_output(tmp_path):
 
 @pytest.fixture()
 def twin(tmp_path):
-    """The plain function's answer for the undamaged video: (record, rows)."""
+    """The plain function's result for the undamaged video: (record, rows)."""
     place = RunOutput(str(tmp_path / "twin"), {})
     tracks = stabilize_segments(saved(place), place, "one-euro")
     return tracks, rows_of(tracks)
@@ -102,7 +102,7 @@ def test_a_segment_that_never_comes_is_a_failure_and_not_a_hang(run_output, gone
 
 
 def test_grouped_outcomes_give_the_same(run_output):
-    """Segments that come late, twice, not at all, and failures; three videos in one run."""
+    """Late, duplicate, missing and failed segments; three videos in one run."""
     outcomes = saved(run_output, "a.mp4")
     outcomes += [failure(part) for part in saved(run_output, "b.mp4")]
     missing = saved(run_output, "c.mp4")

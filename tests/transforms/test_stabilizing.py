@@ -1,4 +1,4 @@
-"""A track that is stabilized through the pipeline is what the class makes of it at once."""
+"""A track stabilized by the pipeline equals the class's result on the whole track."""
 
 import pickle
 import random
@@ -21,12 +21,12 @@ from transforms.storage.run_output import RunOutput
 from transforms.track_assembler import TrackAssembler
 
 FRAMES = 260
-CUT = 190  # a new shot: the face is another
+CUT = 190  # a new shot with another face
 VIDEO = Video("clip.mp4", "/in/clip.mp4")
 
 
 def landmarks_at(pts: int) -> np.ndarray:
-    """A face of 68 points that sways and trembles, the same for the same pts."""
+    """A face of 68 points that sways and jitters, a function of pts."""
     angle = np.linspace(0, 2 * np.pi, 68, endpoint=False)
     face = 40 * np.stack([np.cos(angle), np.sin(2 * angle)], 1) + 300
     sway = 30 * np.sin(pts / 9) * (pts % 60 < 30)
@@ -64,7 +64,7 @@ def landmarks_of(table: pa.Table) -> np.ndarray:
 @pytest.mark.parametrize("bounds", [[], [100], [1, 2, 3, 188, 190, 191], [*range(10, 260, 10)]])
 @pytest.mark.parametrize("name", STABILIZERS)
 def test_however_the_video_was_cut(name, bounds):
-    """The walk's state travels between segments as Beam's does: pickled."""
+    """The state between segments is pickled, as in Beam."""
     walker = TrackAssembler("clip.mp4", make_segment().metadata.time_base)
     tables, states = [], []
     for part in cut_into(bounds):
@@ -73,7 +73,7 @@ def test_however_the_video_was_cut(name, bounds):
         walker = pickle.loads(states[-1])
     tables.append(walker.finish())
     got = landmarks_of(pa.concat_tables(tables))
-    # Tables hold single precision: what is compared is what the class gives, so rounded.
+    # Tables have single precision, so the class's results are rounded before comparison.
     assert np.abs(got - at_once(name).astype(np.float32)).max() <= 1e-6
     assert max(map(len, states)) < 600_000
     assert (np.abs(got - np.array([landmarks_at(pts) for pts in range(FRAMES)])).max() > 0.1) == (

@@ -52,7 +52,7 @@ def boxed(clip, tmp_path) -> Video:
 
 
 def stabilized(run_output, video=None, frames=None):
-    """A video of two segments, walked."""
+    """A stabilized video of two segments."""
     video = video or Video("clip.mp4", "/in/clip.mp4")
     frames = frames or {pts: {0: box_at(10), 1: box_at(60)} for pts in range(8)}
     parts = split_parts(frames, [4], video=video)
@@ -203,7 +203,7 @@ def test_a_failure_row_has_every_column(run_output):
     assert (row["status"], row["reason"], row["frames_decoded"]) == ("failed", "not_found", 0)
     run_output.write_status(failure.video, row)
     assert run_output.read_status(failure.video)[0] == row
-    assert not run_output.is_done(failure.video)  # so that another run tries again
+    assert not run_output.is_done(failure.video)  # so that another run repeats it
 
     # Files of earlier versions have the row in their columns only.
     file = Path(str(run_output.folder.status_of(failure.video.video_id)))
@@ -276,7 +276,7 @@ def test_the_board_adds_up():
 
 
 def account(inputs, failures, ended, run_output, selected=()):
-    """What AccountVideos gives for these inputs, what was selected of them, and ends."""
+    """The output of AccountVideos for these inputs, selected videos, and results."""
     rows = []
     with beam.Pipeline(runner="FnApiRunner") as pipeline:
         parts = [
@@ -320,7 +320,7 @@ def test_every_input_has_its_row_read_back(run_output, clip):
 
 
 def test_what_another_run_finished_has_ended(run_output, clip):
-    """Its parts are gone, so this run has no end of it; the row is that of the same work."""
+    """Its parts were removed, so this run has no result for it; the row has the same work key."""
     tracks = stabilized(run_output)
     write_video(tracks, run_output)
     (row,) = account([tracks.video], [], [], run_output, selected=[tracks.video])

@@ -19,7 +19,7 @@ from transforms.track_assembler import REACQUIRE_SECONDS, TrackAssembler
 
 
 class HoldsBack:
-    """Settles a frame when three more have come, and says how old it was."""
+    """Finishes a frame after three more, and reports its age."""
 
     def __init__(self) -> None:
         self._held: list[np.ndarray] = []
@@ -36,7 +36,7 @@ class HoldsBack:
 
 
 def walk(parts, stabilizer=PassThrough, fps=None) -> pa.Table:
-    """The whole video; a part that is None is a segment that failed."""
+    """The whole video; a part that is None is a failed segment."""
     time_base = make_segment().metadata.time_base
     ticks = None if fps is None else FrameTicks(Fraction(fps), time_base)
     walker = TrackAssembler("clip.mp4", time_base, ticks)
@@ -90,8 +90,8 @@ def test_rows_by_hand():
     [
         (0.9, 0, True),  # in boxes of 20 px: 0.045
         (1.1, 0, False),
-        (1.1, 2, True),  # boxes that were given are faces
-        (np.nan, 0, True),  # the network tells none
+        (1.1, 2, True),  # given boxes are faces
+        (np.nan, 0, True),  # the network has none
     ],
 )
 def test_a_face_counts_where_its_landmarks_fit(spread_px, source, counts):
@@ -211,7 +211,7 @@ def test_a_failed_segment_ends_the_filters_and_leaves_a_gap():
 
 
 def test_a_seam_that_the_next_segment_does_not_begin_with_joins_nothing():
-    """The segment in between gave no frame, or its first frame is another."""
+    """The segment in between has no frame, or its first frame differs."""
     here, there = {0: {0: box_at(10)}}, {200: {0: box_at(10)}}
     parts = [
         make_part(make_segment(0, 2, own=(None, 1)), here, seam=(1, {0: box_at(10)})),

@@ -1,4 +1,4 @@
-"""Frames that repeat the one before get its rows, and faces of sparse videos keep their ids."""
+"""Repeats get the rows of the previous frame; faces of sparse videos keep their ids."""
 
 from dataclasses import replace
 from fractions import Fraction
@@ -16,7 +16,7 @@ FACE = {0: box_at(10.0)}
 
 
 def repeating(part: SegmentLandmarks, repeats: dict[int, list[int]]) -> SegmentLandmarks:
-    """The part, some of whose frames are repeated: {pts: pts of its repeats}."""
+    """The part with some repeated frames: {pts: pts of its repeats}."""
     at = {int(pts): i for i, pts in enumerate(part.rows.frame_pts)}
     pairs = [(pts, at[of]) for of, some in sorted(repeats.items()) for pts in some]
     rows = replace(
@@ -81,8 +81,8 @@ def sparse(seconds):
     [
         (range(0, 60, 4), 1),  # a picture every 4 s
         (range(0, 3000, 10), 1),
-        ([0, 1, 2, 22, 23], 2),  # nobody is known after 20 s ...
-        ([0, 12, 24, 48, 60], 1),  # ... but where pauses are usual
+        ([0, 1, 2, 22, 23], 2),  # no face is remembered after 20 s ...
+        ([0, 12, 24, 48, 60], 1),  # ... unless pauses are usual
         ([0, 4, 8, 8 + 86_400, 12 + 86_400], 2),
     ],
 )

@@ -1,4 +1,4 @@
-"""The tracks do not depend on how a video was cut: real pictures through every stage."""
+"""The tracks do not depend on the cuts between segments: real pictures through every stage."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def annotator(tmp_path_factory) -> Annotator:
 
 @pytest.fixture(scope="module")
 def every_cut(talking_clip, tmp_path_factory) -> list[Segment]:
-    """Two faces, of which one comes later, then a new shot; as many segments as there can be."""
+    """Two faces, one of which appears later, then a new shot; the maximum number of segments."""
     pictures = [frame.to_ndarray(format="rgb24") for frame in decode_plainly(talking_clip)]
     pictures[SHOT_CUT:] = [np.flipud(p[::-1, ::-1]) // 2 for p in pictures[SHOT_CUT:]]
     path = tmp_path_factory.mktemp("often") / "often.mp4"
@@ -56,13 +56,13 @@ def test_any_cuts_give_the_same_tracks(annotator, every_cut, uncut, data, piece_
     assert_same_tracks(cut, uncut, full_precision=True)
 
 
-#: In 1/25 s: a pause that no face outlives, one that ids outlive only by frames, a short one.
+#: In 1/25 s: a pause that ends every face, one that ids survive only by frames, a short one.
 STRETCHES = (range(24), range(50, 80), range(150, 166), range(175, 191))
 
 
 def stretch(folder: Path, name: str, at: list[int]) -> list[Segment]:
-    """A face that moves with time, filmed at these times without loss; cut wherever it can be."""
-    shifts = [abs(i % 40 - 20) for i in at]  # px, there and back
+    """A moving face, encoded losslessly at these times; cut at every possible place."""
+    shifts = [abs(i % 40 - 20) for i in at]  # px, back and forth
     pictures = [ASTRONAUT[20:230, 80 + x : 360 + x] for x in shifts]
     path = write_clip(folder / name, pictures, pts=at, keyint=1, crf=0)
     return plan(Video(name, str(path)), 0.4)
@@ -70,10 +70,10 @@ def stretch(folder: Path, name: str, at: list[int]) -> list[Segment]:
 
 @pytest.fixture(scope="module")
 def paused(annotator, tmp_path_factory) -> list[list[list[SegmentPart]]]:
-    """Parts of a video with pauses, uncut and cut, and of what lies between the long pauses."""
+    """Parts of a video with pauses, uncut and cut, and of the stretches between the long pauses."""
     folder = tmp_path_factory.mktemp("pauses")
     first, second, *rest = map(list, STRETCHES)
-    third = [at for stretch in rest for at in stretch]  # a face outlives a pause of 0.36 s
+    third = [at for stretch in rest for at in stretch]  # a face survives a pause of 0.36 s
     whole = stretch(folder, "whole.mp4", [*first, *second, *third])
     assert len(whole) > 8
     alone = [stretch(folder, f"{at[0]}.mp4", at) for at in (first, second, third)]

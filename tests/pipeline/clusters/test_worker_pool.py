@@ -14,7 +14,7 @@ from pipeline.clusters.worker_pool import serve
 
 
 def start_request(worker_id: str):
-    """A worker whose runner is nowhere: it waits for its provision service."""
+    """A worker without a runner: it waits for its provision service."""
     request = beam_fn_api_pb2.StartWorkerRequest(worker_id=worker_id)
     request.provision_endpoint.url = "localhost:1"
     return request
@@ -30,7 +30,7 @@ def children() -> set[int]:
 
 
 def command_of(pid: int) -> list[str]:
-    """Its command line; while a process is being started there is none yet."""
+    """Its command line; a process that is being started has none yet."""
     end = time.monotonic() + 30
     while not (command := Path(f"/proc/{pid}/cmdline").read_bytes()):
         assert time.monotonic() < end
@@ -54,7 +54,7 @@ def test_workers_start_and_stop(service):
     stop = beam_fn_api_pb2.StopWorkerRequest(worker_id="1-1")
     service.StopWorker(stop, timeout=20)
     assert worker not in children()
-    service.StopWorker(stop, timeout=10)  # as runners do for workers that have died
+    service.StopWorker(stop, timeout=10)  # as runners do for dead workers
 
 
 def test_pool_ends_its_workers():
@@ -67,7 +67,7 @@ def test_pool_ends_its_workers():
 
 
 def test_workers_end_with_their_pool():
-    """Their stdin is the pool's pipe: closed, they end, whatever they wait for."""
+    """Their stdin is the pool's pipe: when it closes, they end, even if they wait."""
     module = "pipeline.clusters.worker_boot"
     silent = ["--id=1", "--provision_endpoint=localhost:1", "--end_with_stdin"]
     worker = subprocess.Popen([sys.executable, "-m", module, *silent], stdin=subprocess.PIPE)

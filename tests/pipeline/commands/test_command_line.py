@@ -52,11 +52,11 @@ def test_progress_lines():
     assert line == "3/52 videos, 40 of 610 s of video, 5.0 s of video/s, 114 s left"
     nothing = progress_line(Progress(0, 0.0, 0.0, 0), 1, 30.0)
     assert nothing == "0/1 videos, no length known yet after 30 s"
-    # A wave of 26 videos is planned; the other 26 are taken to be like them.
+    # A wave of 26 videos is planned; the other 26 are assumed to be alike.
     assert "40 of about 1220 s" in progress_line(Progress(3, 610.0, 40.0, 26), 52, 8.0)
     planned = progress_line(Progress(0, 5.0, 0.0, 1), 1, 30.0)
     assert planned == "0/1 videos, 0 of 5 s of video after 30 s"
-    for done in (5.0, 4.9):  # what is left is less than half a second
+    for done in (5.0, 4.9):  # the rest is less than half a second
         line = progress_line(Progress(1, 5.0, done, 1), 1, 2.0)
         assert line.endswith(f"{done / 2:.1f} s of video/s")
 
@@ -78,7 +78,7 @@ def test_a_display_that_never_shows_anything_ends_at_once():
 
 
 class Terminal(io.StringIO):
-    """Text that says it is a terminal."""
+    """A text stream that claims to be a terminal."""
 
     def isatty(self):
         return True
@@ -107,7 +107,7 @@ def test_a_run_is_described_by_versions_and_conventions():
 
 def test_another_configuration_on_the_same_output_is_refused_with_the_difference(tmp_path):
     output = str(tmp_path)
-    check_same_config(output, {"a": 1})  # nothing there yet
+    check_same_config(output, {"a": 1})  # nothing exists yet
     write_run_record(output, {"config": {"a": 1, "b": "x", "gone": None}})
     check_same_config(output, {"a": 1, "b": "x"})
     with pytest.raises(UsageError) as told:

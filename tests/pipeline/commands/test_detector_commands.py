@@ -20,7 +20,7 @@ def parse(group: str, *words: str) -> argparse.Namespace:
 
 
 class BrightFaces:
-    """A `FaceDetector` that takes the bright part of an image, moved by `shift_px`, for a face."""
+    """A `FaceDetector` that returns an image's bright part, shifted by `shift_px`, as a face."""
 
     name = "bright"
     weights_sha256 = ""
@@ -51,7 +51,7 @@ def test_detectors_that_see_the_same_agree_whatever_their_input_size():
 
 
 def test_sizes_are_those_of_the_source():
-    # 60 px in the source, 20 px in what the detectors see: large enough to be asked for.
+    # 60 px in the source, 20 px in the detectors' image: large enough to count.
     summary = judge_images(BrightFaces(), BrightFaces(), [frame(1920, 1080, 300, 300, 60)])
     assert summary.summary()["faces"] == 1
 

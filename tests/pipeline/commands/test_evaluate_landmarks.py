@@ -32,7 +32,7 @@ Evaluate = Callable[..., str]
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The evaluation sets of a data folder, a few discs in each."""
+    """The evaluation sets of a data folder, with a few discs in each."""
     data = tmp_path_factory.mktemp("data")
     for table, pictures, count in (
         ("keypoints", "images", 3),
@@ -51,7 +51,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture()
 def evaluate(capsys: pytest.CaptureFixture[str]) -> Evaluate:
-    """Runs the command and returns what it printed."""
+    """Runs the command and returns its output."""
 
     def run(*arguments: object) -> str:
         args = parse_command(["evaluate", "landmarks", *map(str, arguments)])
@@ -108,7 +108,7 @@ def test_tables_and_curves(data: Path, evaluate: Evaluate, tmp_path: Path) -> No
     assert MISSED_NOTE in lines
     # Figures of three sets and of the one category four times, and openings; no set has the five
     # faces that a table by size takes.
-    # Whether spreads are true is a line a set.
+    # The calibration of spreads is a line per set.
     assert sum(line.startswith("unet") for line in lines) == 4 * (3 + 1) + 3 + 3
     for name in ("ced-interocular.png", "ced-box-diagonal.png"):
         assert (tmp_path / "plots" / name).read_bytes().startswith(b"\x89PNG")
@@ -153,7 +153,7 @@ def test_videos_by_category_movement_and_expression(tmp_path: Path, evaluate: Ev
 
 
 def test_networks_that_see_windows(tmp_path: Path, evaluate: Evaluate) -> None:
-    """The weights are untrained: what counts is that windows of videos and of stills fit."""
+    """The weights are untrained: the test checks that windows of videos and of stills fit."""
     torch.manual_seed(0)
     weights = tmp_path / "3d.safetensors"
     save_landmark_weights(weights, build_network("3d"), LandmarkCard(network="3d"))

@@ -1,4 +1,4 @@
-"""`facetracks evaluate tracks`: tracks of known errors against labelled videos."""
+"""`facetracks evaluate tracks`: tracks with known errors on labelled videos."""
 
 import json
 from collections.abc import Callable
@@ -24,7 +24,7 @@ EYES_PX = float(np.linalg.norm(disc_landmarks()[36] - disc_landmarks()[45]))
 
 @pytest.fixture()
 def evaluate(capsys: pytest.CaptureFixture[str]) -> Evaluate:
-    """Runs the command and returns what it printed."""
+    """Runs the command and returns its output."""
 
     def run(*arguments: object) -> str:
         args = parse_command(["evaluate", "tracks", *map(str, arguments)])
@@ -48,7 +48,7 @@ def _row(video_id: str, number: int, pts: int, raw_off_px: float) -> dict:
 
 @pytest.fixture(scope="module")
 def annotated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """300VW, and an output for it: raw landmarks 1 px to the left and right in turns, stabilized
+    """300VW, and an output for it: raw landmarks alternately 1 px to the left and right, stabilized
     ones exact; the second video lacks the row of one frame."""
     folder = tmp_path_factory.mktemp("annotated")
     write_300vw(folder / "vw", ["114", "203"], frames=FRAMES)

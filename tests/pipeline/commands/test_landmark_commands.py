@@ -49,7 +49,7 @@ def _write_csv(path: Path, images: Path, count: int) -> None:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder with every labelled set, a few discs in each."""
+    """A data folder with every labelled set, with a few discs in each."""
     data = tmp_path_factory.mktemp("data")
     for split, count in (("train", 6), ("val", 3)):
         folder = data / "ytf68" / split
@@ -99,7 +99,7 @@ def _train(data: Path, output: Path, *more: str) -> int:
 
 
 def _kill_after_first_epoch(data: Path, output: Path) -> None:
-    """Trains in a process of its own, which is killed (SIGKILL) once it has a checkpoint."""
+    """Trains in a separate process, which is killed (SIGKILL) once it has a checkpoint."""
     arguments = ["train", "landmarks", "--data", data, "--output", output, "--epochs", "3"]
     process = subprocess.Popen(
         [
@@ -210,7 +210,7 @@ def test_people_label_further_right_than_a_mirror_would(data: Path) -> None:
 
 
 def test_labels_of_ytf68_are_moved_to_one_convention(data: Path) -> None:
-    """By as much for training as for validation; the labels of other sets stay."""
+    """By the same amount for training and validation; labels of other sets are unchanged."""
     args = _parse("--data", str(data), "--output", "unused")
     cards = [train_landmarks._card("2d", args)]
     sources = settings_of(TrainingSources, args)

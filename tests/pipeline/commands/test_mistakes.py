@@ -1,4 +1,4 @@
-"""Help and mistakes: told at once, in one line, by a program that has loaded nothing heavy."""
+"""Help and usage errors: one line, from a program that has loaded no heavy modules."""
 
 import json
 import re
@@ -19,7 +19,7 @@ HELP = [
     ["train"], ["train", "landmarks"], ["train", "detector"], ["train", "stabilizer"],
 ]  # fmt: skip
 
-#: What was typed, and what the one line says.
+#: The command line, and the expected message.
 MISTAKES = {
     "": ["required: COMMAND"],
     "anotate clips -o out": ["got 'anotate'", "did you mean annotate?"],
@@ -66,7 +66,7 @@ MISTAKES = {
     "train landmarks --data d --output r --minutes 1 --epochs 2": ["not allowed with"],
     "completion fish": ["got 'fish'", "bash"],
 }
-MISTAKES.pop("annotate -o out --overwrite clips more")  # no mistake: inputs may come last
+MISTAKES.pop("annotate -o out --overwrite clips more")  # no error: inputs may come last
 
 PROGRAM = """
 import contextlib, io, json, sys
@@ -85,7 +85,7 @@ print(json.dumps({"answers": answers, "loaded": sorted(sys.modules)}))
 
 
 class Answer(NamedTuple):
-    """How a command line ended."""
+    """The result of a command line."""
 
     status: int
     out: str
@@ -94,7 +94,7 @@ class Answer(NamedTuple):
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory) -> dict[str, object]:
-    """What one process answers to every line above, and the modules that it loaded."""
+    """The results of every line above in one process, and the modules that it loaded."""
     lines = [[*words, "--help"] for words in HELP] + [["--version"]]
     lines += [line.split() for line in MISTAKES]
     ended = subprocess.run(

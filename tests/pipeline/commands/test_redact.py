@@ -1,4 +1,4 @@
-"""`facetracks redact`: from an output folder, which must hold all of the video's tracks."""
+"""`facetracks redact` from an output folder, which must contain all tracks of the video."""
 
 import pyarrow as pa
 import pyarrow.parquet as pq

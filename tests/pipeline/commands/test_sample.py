@@ -100,7 +100,7 @@ def test_without_scikit_image_the_extra_is_named(monkeypatch: pytest.MonkeyPatch
 
 
 def test_comparison_by_hand(clip: Path, tmp_path: Path) -> None:
-    """Raw landmarks 3 px right and 4 px down of the truth, in 6 of 10 frames."""
+    """Raw landmarks 3 px right of and 4 px below the truth, in 6 of 10 frames."""
     truth = clip.with_name("clip.truth.parquet")
     table = moved(moved(pq.read_table(truth), "x_raw", 3.0), "y_raw", 4.0)
     tracks = tmp_path / "tracks.parquet"

@@ -29,7 +29,7 @@ def facetracks():
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
-    """Options of a set of tracks that is made in a moment."""
+    """Options of a small set of tracks, which is fast to generate."""
     cache = tmp_path_factory.mktemp("cache")
     return ["--cache", cache, "--clips", 2, "--tracks", 2, "--frames", 14]
 
@@ -90,7 +90,7 @@ def test_the_table_is_printed(facetracks, fitted, small, capsys):
 
 
 def test_jitter_at_rest_of_annotated_video(facetracks, fitted, tmp_path, capsys):
-    """A still face whose landmarks jitter: every stabilizer takes jitter away."""
+    """A still face whose landmarks jitter: every stabilizer reduces the jitter."""
     raw = make_face() + np.random.default_rng(0).normal(0, 0.3, (80, 68, 2))
     columns = {
         "video_id": ["still.mp4"] * 80,

@@ -1,4 +1,4 @@
-"""Streams that are closed or full, and names that are no UTF-8, break no run."""
+"""Closed or full streams, and names that are not UTF-8, do not break a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an installation without the extra `torch` can do, and what it says of the rest."""
+"""An installation without the extra `torch`: supported commands, and messages of the others."""
 
 import subprocess
 import sys
@@ -6,7 +6,7 @@ import sys
 import pyarrow.parquet as pq
 import pytest
 
-#: As if there were no such package, in this process and in those that it starts.
+#: Hides the package in this process and in the processes that it starts.
 CODE = """
 import sys
 sys.modules["torch"] = None

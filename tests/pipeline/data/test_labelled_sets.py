@@ -1,4 +1,4 @@
-"""Labelled data sets as the command line names them, and tracks taken for the truth."""
+"""Labelled data sets by their command-line names, and tracks as ground truth."""
 
 from pathlib import Path
 

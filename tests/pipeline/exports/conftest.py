@@ -1,4 +1,4 @@
-"""An output of `annotate` built by hand, of the tracks in `exported_tracks`."""
+"""A hand-made output of `annotate` with the tracks in `exported_tracks`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tracks of three videos: a variable rate, a turned video, several faces."""
+"""Tracks of three videos: a variable rate, a rotated video, several faces."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pyarrow as pa
 from schemas.landmarks import LANDMARK_COUNT
 from schemas.tracks import TRACK_SCHEMA
 
-#: A video whose tracks tell the pose; those of the others are of an older version.
+#: A video whose tracks have the pose; those of the others have an older version.
 POSED = "crowd.mkv"
 #: video_id -> width, height, turn, pts in milliseconds of all frames, frames of each face.
 VIDEOS = {
@@ -19,7 +19,7 @@ VIDEOS = {
 
 
 def track_table(video_id: str) -> pa.Table:
-    """Rows by face, then frame, as a track file has them; other numbers in every row."""
+    """Rows by face, then frame, as in a track file; every row has different numbers."""
     width, height, _, times, faces = VIDEOS[video_id]
     rng = np.random.default_rng(len(video_id))
     rows = []

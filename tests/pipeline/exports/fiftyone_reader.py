@@ -1,9 +1,9 @@
-"""What FiftyOne's own importer reads in an export, as JSON; runs where FiftyOne is installed.
+"""Prints the contents of an export, as read by FiftyOne's own importer, as JSON.
 
     python tests/pipeline/exports/fiftyone_reader.py FOLDER
 
-The importer is the one behind `fiftyone.Dataset.from_dir`. It asks for no MongoDB, which a
-`fiftyone.Dataset` does.
+It needs FiftyOne. The importer is the one behind `fiftyone.Dataset.from_dir`. Unlike a
+`fiftyone.Dataset`, it needs no MongoDB.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Every export, read back by the tool's own reader where one can be had."""
+"""Every export, read back by the tool's own reader if it is available."""
 
 import json
 from pathlib import Path
@@ -128,7 +128,7 @@ def test_coco_by_pycocotools(exported, videos, capsys):
 
 
 def test_cvat_xml_by_what_its_importer_demands(exported, videos):
-    """CVAT's importer runs on its server only; docs/exports.md tells when it read these files."""
+    """CVAT's importer runs on its server only; docs/exports.md describes a test of these files."""
     folder = exported("cvat")
     for video in videos.values():
         root = ElementTree.parse(folder / f"{video.stem}.xml").getroot()
@@ -147,7 +147,7 @@ def test_cvat_xml_by_what_its_importer_demands(exported, videos):
 
 
 def cvat_skeletons(track: ElementTree.Element, frames: int) -> list[tuple[int, bool, list]]:
-    """Frame, outside and 68 points (x, y) of each skeleton; asks for every attribute CVAT reads.
+    """Frame, outside and 68 points (x, y) of each skeleton; requires every attribute CVAT reads.
 
     CVAT makes 68 tracks of the points of all skeletons, and takes those that are key frames. So
     each skeleton must have all 68, in one state with it, and frames must ascend.

@@ -1,4 +1,4 @@
-"""FiftyOne's own importer reads the export, in an environment of its own."""
+"""FiftyOne's own importer reads the export, in a separate environment."""
 
 import json
 import os
@@ -17,7 +17,7 @@ _TOLERANCE_PX = 0.01
 
 @pytest.fixture(scope="module")
 def fiftyone_python(tmp_path_factory) -> Path:
-    """Python of a new environment with FiftyOne; of FACETRACKS_FIFTYONE where that is given."""
+    """Python of a new environment with FiftyOne, or of FACETRACKS_FIFTYONE if it is set."""
     if given := os.environ.get("FACETRACKS_FIFTYONE"):
         return Path(given)
     python = tmp_path_factory.mktemp("fiftyone") / "venv" / "bin" / "python"

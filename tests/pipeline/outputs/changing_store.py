@@ -1,4 +1,4 @@
-"""An object store in memory that tells of its changes."""
+"""An object store in memory that reports its changes."""
 
 from typing import ClassVar
 
@@ -8,7 +8,7 @@ __all__ = ["ChangingStore"]
 
 
 class ChangingStore(MemoryFileSystem):
-    """Calls `before_change` before a file is put or removed; subclasses own their files."""
+    """Calls `before_change` before a file is written or removed; subclasses own their files."""
 
     pseudo_dirs: ClassVar[list] = [""]
 

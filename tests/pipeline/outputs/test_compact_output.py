@@ -1,4 +1,4 @@
-"""Compaction: the output reads the same before, after, and wherever a call was stopped."""
+"""Compaction: the output reads the same before, after, and after any interruption."""
 
 import io
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ from transforms.storage.parts import save_part
 from transforms.storage.run_output import RunOutput
 from transforms.write_tracks import failure_row, write_video
 
-#: Names out of order, the beginning of another, no file name, no ASCII.
+#: Names that are unordered, a prefix of another, no file name, or not ASCII.
 NAMES = ("c.mp4", "a", "a.mp4", "b/with space.mp4", "~größe.mp4")
 MISSING = "0-missing.mp4"
 CONFIG = {"stabilizer": "none", "full_precision": False}
@@ -49,7 +49,7 @@ fsspec.register_implementation("stopping", StoppingStore, clobber=True)
 
 
 def annotate(url: str, names=NAMES, frames: int = 3) -> RunOutput:
-    """Writes what a run would."""
+    """Writes the files of a run."""
     run_output = RunOutput(url, CONFIG)
     for name in names:
         video = Video(name, f"/in/{name}", fingerprint=f"size={frames}")
@@ -63,7 +63,7 @@ def annotate(url: str, names=NAMES, frames: int = 3) -> RunOutput:
 
 
 def tables(url: str) -> list[pa.Table]:
-    """All that an output says, in one order."""
+    """All rows of an output, in a fixed order."""
     seconds = [name for name in read_videos(url).column_names if name.endswith("_seconds")]
     return [
         read_videos(url).drop_columns(seconds).sort_by("video_id"),
@@ -72,7 +72,7 @@ def tables(url: str) -> list[pa.Table]:
 
 
 def same(one: list[pa.Table], other: list[pa.Table]) -> bool:
-    """Whether tables say the same; a NaN is a NaN."""
+    """Whether tables are equal; NaN equals NaN."""
     return [t.to_pandas().to_json() for t in one] == [t.to_pandas().to_json() for t in other]
 
 
@@ -170,7 +170,7 @@ def test_a_call_that_is_stopped_anywhere_loses_nothing_and_is_finished_by_the_ne
         annotate(url)
         before = tables(url)
         compact(url, file_bytes=file_bytes)
-        annotate(url, ["a.mp4"])  # one to be compacted anew
+        annotate(url, ["a.mp4"])  # one to be compacted again
         StoppingStore.left = stops
         try:
             compact(url, file_bytes=file_bytes)

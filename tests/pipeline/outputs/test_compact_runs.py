@@ -1,4 +1,4 @@
-"""`compact` and `annotate --compact` as processes that are killed, and twice at once."""
+"""`compact` and `annotate --compact` as killed processes, and two concurrent calls."""
 
 import json
 import os
@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def killed(word: str, number: int, *arguments: object) -> bool:
-    """Whether the command was killed at its n-th change of a file with this word in its path."""
+    """Whether the command was killed at its n-th change of a file whose path contains the word."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, str(KILLED), word, str(number), *map(str, arguments)]
     ended = subprocess.run(command, env=environment, capture_output=True, timeout=600, check=False)
@@ -88,7 +88,7 @@ fsspec.register_implementation("meeting", MeetingStore, clobber=True)
 
 
 def test_two_calls_on_an_object_store_lose_nothing():
-    """The second call begins and ends before each change that the first one makes in turn."""
+    """The second call runs completely before each change of the first one, one change per case."""
     url, meetings, failed = "meeting://out", 0, 0
     while True:
         MeetingStore.store.clear()
@@ -118,7 +118,7 @@ def test_two_calls_on_an_object_store_lose_nothing():
 
 @pytest.fixture(scope="module")
 def rows(faceless_clip, tmp_path_factory) -> list[dict]:
-    """Short inputs whose boxes are given: nothing to detect, so they are quick."""
+    """Short inputs with given boxes: fast, because they need no detection."""
     boxes = tmp_path_factory.mktemp("boxes") / "boxes.csv"
     lines = ["pts_seconds,x0,y0,x1,y1", *(f"{i / 25},20,10,60,50" for i in range(5))]
     boxes.write_text("\n".join(lines))
@@ -133,7 +133,7 @@ def listed_in(path: Path, rows: list[dict]) -> Path:
 
 
 def test_annotate_and_compact_and_go_on(facetracks, rows, tmp_path):
-    """A second run does nothing again; inputs that come later are compacted with the rest."""
+    """A second run repeats nothing; later inputs are compacted with the rest."""
     output, listed = tmp_path / "out", listed_in(tmp_path / "two.jsonl", rows[:2])
     assert facetracks("annotate", listed, "-o", output, "--compact").status == 0
     assert small_files(output) == []

@@ -43,7 +43,7 @@ def points(pts: int, blinks: list[int]) -> np.ndarray:
 
 @pytest.fixture(params=["disk", "memory"])
 def output(request, tmp_path) -> str:
-    """Two videos of 2.4 s with a face; a pixel of theirs is half as wide as high."""
+    """Two videos of 2.4 s with a face; their pixels are half as wide as high."""
     url = f"memory://derive-{tmp_path.name}" if request.param == "memory" else str(tmp_path / "out")
     run_output = RunOutput(url, {"stabilizer": "none"})
     for name, blinks in BLINKS.items():
@@ -102,7 +102,7 @@ def test_what_is_there_stays_until_its_tracks_change(output):
     (a, other) = derive_tracks(output)
     assert a == DerivedVideo("a.mp4", 0, 0, done_before=True)
     assert not other.done_before
-    # As after a run that was stopped in between.
+    # As after an interrupted run.
     (OutputFolder(output).derived / "rows" / "a.mp4.parquet").remove()
     assert [v.done_before for v in derive_tracks(output)] == [False, True]
     assert [v.done_before for v in derive_tracks(output, overwrite=True)] == [False, False]

@@ -17,7 +17,7 @@ from transforms.storage.parts import save_part
 from transforms.storage.run_output import RunOutput
 from transforms.write_tracks import write_video
 
-#: Names that are the beginnings of others, and one that is no file name.
+#: Names that are prefixes of others, and one that is no file name.
 NAMES = ("a", "a.mp4", "a.mp4.parquet", "b/with space.mp4")
 CONFIG = {"stabilizer": "none"}
 
@@ -50,7 +50,7 @@ def test_all_of_a_video_goes_and_nothing_of_another(output):
     before = files_below(output)
     for name in NAMES:
         mine = [place for place in files_below(output) if place_of(place, file_stem(name))]
-        assert len(mine) == 7  # row, tracks, two parts in a folder, three that were derived
+        assert len(mine) == 7  # row, tracks, two parts in a folder, three derived files
         (video,) = forget(output, [name])
         left = files_below(output)
         assert before.keys() - left.keys() == {*mine, *({"report.html"} & before.keys())}
@@ -63,7 +63,7 @@ def test_all_of_a_video_goes_and_nothing_of_another(output):
 
 
 def place_of(place: str, stem: str) -> bool:
-    """Whether a file below OUTPUT is one of a video's, told from how it was made above."""
+    """Whether a file below OUTPUT belongs to a video, by its construction above."""
     folder, _, name = place.partition("/")
     if folder == ".staging":
         return name.partition("/")[0][:-17] == stem
@@ -77,7 +77,7 @@ def place_of(place: str, stem: str) -> bool:
 def test_a_removal_that_was_killed_is_finished_by_the_same_call(output, removed):
     found = OutputFolder(output).files_of("a.mp4")
     assert len(found) == 6
-    for file in found[:removed]:  # as far as it had come
+    for file in found[:removed]:  # the files removed so far
         file.remove()
     assert "a.mp4" not in read_videos(output)["video_id"].to_pylist()
     (video,) = forget(output, ["a.mp4"])

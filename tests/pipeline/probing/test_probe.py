@@ -1,4 +1,4 @@
-"""A look before a run."""
+"""`probe`: the report before a run."""
 
 import json
 
@@ -15,7 +15,7 @@ from schemas.probes import PROBE_SCHEMA
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, talking_clip):
-    """A face; a turned clip of uneven rate; sound only; text; an empty file."""
+    """A face; a rotated clip with a variable rate; sound only; text; an empty file."""
     folder = tmp_path_factory.mktemp("probe")
     (folder / "talking.mp4").write_bytes(talking_clip.read_bytes())
     uneven = [*range(0, 20, 2), *range(20, 60, 4)]
@@ -96,7 +96,7 @@ def sample(**more) -> Sample:
 
 def test_work_by_hand():
     costs = CostModel(0.01, 0.002, 0.3, [sample()])
-    # 500 frames of 20 ms, 101 looks of 0.2 s, 1000 faces of 13 ms, 3 segments, a plan, a file
+    # 500 frames of 20 ms, 101 detections of 0.2 s, 1000 faces of 13 ms, 3 segments, a plan, a file
     by_hand = 500 * 0.02 + 101 * 0.2 + 1000 * 0.013 + 3 * 0.25 + 0.5 + 0.3
     assert costs.faces_per_frame() == 2
     assert costs.work_seconds(costs.samples[0], seconds=20, frames=500) == pytest.approx(by_hand)

@@ -1,4 +1,4 @@
-"""A headless Chromium, driven by its DevTools protocol: a page as a person's browser shows it."""
+"""A headless Chromium, driven by its DevTools protocol."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _START_SECONDS: Final = 120
 
 
 class Browser:
-    """An open page; `evaluate` runs scripts in it, as a person's clicks would."""
+    """An open page; `evaluate` runs scripts in it."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, socket: Any) -> None:
         self._loop, self._socket, self._number = loop, socket, 0
-        self.messages: list[str] = []  # errors, and what the page's policy has refused
+        self.messages: list[str] = []  # errors, and violations of the page's policy
 
     def call(self, method: str, **params: Any) -> dict[str, Any]:
         """One command of the protocol and its result."""
@@ -65,7 +65,7 @@ class Browser:
 
 @contextlib.contextmanager
 def open_page(page: Path) -> Iterator[Browser]:
-    """Opens a file in Chromium; skips the test where there is none."""
+    """Opens a file in Chromium; skips the test if it is not installed."""
     program = next(filter(None, map(shutil.which, _NAMES)), None)
     if program is None:
         pytest.skip("needs Chromium: apt-get install chromium")
@@ -108,7 +108,7 @@ async def _connect(session: aiohttp.ClientSession, port: int) -> Any:
 
 
 def _port(file: Path, process: subprocess.Popen[bytes]) -> int:
-    """Where the browser listens, once it does."""
+    """The browser's address, once it listens."""
     end = time.monotonic() + _START_SECONDS
     while time.monotonic() < end:
         with contextlib.suppress(FileNotFoundError, IndexError, ValueError):

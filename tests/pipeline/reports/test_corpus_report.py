@@ -1,4 +1,4 @@
-"""The report: what it says, and how a browser shows it."""
+"""The report: its contents, and its display in a browser."""
 
 import base64
 import io
@@ -47,7 +47,7 @@ def add_failure(run_output: RunOutput, name: str, reason: str) -> None:
 
 @pytest.fixture(scope="module")
 def output(tmp_path_factory) -> Path:
-    """A video that is there, one that is gone, two that failed; names that attack a page."""
+    """An existing video, a removed one, two failed ones; names with HTML injections."""
     folder = tmp_path_factory.mktemp("report")
     clip = write_clip(folder / "there.avi", drifting(30, 96, 64), codec="mpeg4")  # pts in 1/25 s
     run_output = RunOutput(str(folder / "out"), {})
@@ -124,7 +124,7 @@ def test_pictures_have_landmarks_where_the_video_is_there(page):
     tags = Tags(page)
     ((_, uri),) = json.loads(tags.texts["pictures"]).items()
     shown = [a["src"] for t, a in tags.found if t == "img"]
-    assert len(shown) == 2  # the track by jitter and by spread; the other video is gone
+    assert len(shown) == 2  # the track by jitter and by spread; the other video was removed
     assert page.read_text().count('class="no-picture"') == 2
     for picture in (uri, *shown):
         jpeg = base64.b64decode(picture.removeprefix("data:image/jpeg;base64,"))

@@ -1,4 +1,4 @@
-"""Figures of tracks, by hand."""
+"""Quality figures of tracks, with hand-computed values."""
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +13,7 @@ FACE = np.stack([np.linspace(0, 40, 68), np.linspace(0, 60, 68) % 17], axis=-1)
 
 
 def rows(face_id: int, shifts: dict[int, float], spread: float = 0.5, **more) -> pa.Table:
-    """A face whose landmarks are moved to the right by so many px at each frame_index."""
+    """A face whose landmarks are shifted to the right by the given px at each frame_index."""
     count = len(shifts)
     x = [FACE[:, 0] + shift for shift in shifts.values()]
     y = [FACE[:, 1]] * count

@@ -1,4 +1,4 @@
-"""One decoding child for the tests of a module: starting it costs more than what they decode."""
+"""One decoding child per test module: its start costs more than the decoding."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Crops: where they lie, what maps back, what is left out, what is kept of the sound."""
+"""Crops: position, transforms back to the frame, filters, and sound."""
 
 from dataclasses import replace
 from fractions import Fraction
@@ -63,7 +63,7 @@ def test_a_crop_is_the_square_around_the_landmarks_mean():
 
 
 def test_pixels_that_are_not_square_become_square():
-    tracks = faces(1, box=(20, 10, 45, 60))  # 25 px of 2:1 are as wide as 50 are high
+    tracks = faces(1, box=(20, 10, 45, 60))  # 25 px of 2:1 are as wide as 50 px are high
     (transform,) = crop_transforms(tracks, size_px=64, margin=0.0, pixel_aspect=2.0)
     expected = [[27.5, 10], [52.5, 10], [27.5, 60]]
     np.testing.assert_allclose(corners(transform, 64), expected, atol=1e-9)
@@ -99,7 +99,7 @@ def test_landmarks_map_into_the_crop_and_back(clip, truth, tmp_path):
         assert (inside[36:48] < 96).all()
         picture = cv2.imread(str(tmp_path / row["file"]))
         assert picture.shape == (96, 96, 3)
-    # The crop shows what is there: sampled by the transform from a plainly decoded frame.
+    # The crop equals a sample of a plainly decoded frame by the transform.
     with av.open(str(clip)) as container:
         frame = next(container.decode(video=0)).to_ndarray(format="bgr24")
     transform = np.array(table["crop_to_image"][0].as_py()).reshape(2, 3)
@@ -110,7 +110,7 @@ def test_landmarks_map_into_the_crop_and_back(clip, truth, tmp_path):
 
 
 def test_turned_video_is_cropped_upright(tmp_path):
-    """Stored bottom left is upright top left where a player turns by 90 degrees."""
+    """Stored bottom left is upright top left if a player rotates by 90 degrees."""
     picture = np.full((64, 96, 3), 40, np.uint8)
     picture[32:, :48] = 250
     clip = write_clip(tmp_path / "turned.mp4", [picture] * 2, rate=25, rotation_deg=90)
@@ -156,7 +156,7 @@ def test_limits():
 
 
 def test_clips_have_their_own_times_and_sound(tmp_path):
-    """A tone that rises every second; a clip of frames 30 to 44 hears what these frames hear."""
+    """A tone that rises every second; a clip of frames 30 to 44 has the sound of these frames."""
     pictures = [np.full((64, 80, 3), 40 + 4 * i, np.uint8) for i in range(50)]
     silent = write_clip(tmp_path / "silent.mp4", pictures)
     loud = tmp_path / "loud.mp4"

@@ -1,4 +1,4 @@
-"""Commands that decode a video do so in a child with limits: a hostile one ends as one error."""
+"""Commands decode videos in a limited child: a hostile video gives one error message."""
 
 from fractions import Fraction
 from pathlib import Path

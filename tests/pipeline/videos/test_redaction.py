@@ -1,4 +1,4 @@
-"""Redaction: what is covered when, what is kept, what a detector still finds."""
+"""Redaction: hidden areas and times, unchanged parts, and faces that a detector still finds."""
 
 from dataclasses import replace
 from fractions import Fraction
@@ -30,7 +30,7 @@ def truth(clip: Path) -> TrackRows:
 
 
 def rows(pts: list[int], boxes: list[list[float]], *, spread_px: float = np.nan) -> TrackRows:
-    """One face whose landmarks all lie in the middle of its boxes."""
+    """One face with all landmarks in the middle of its boxes."""
     boxes_px = np.array(boxes, float)
     middle = (boxes_px[:, :2] + boxes_px[:, 2:]) / 2
     points = np.repeat(middle[:, None], 68, axis=1)
@@ -105,7 +105,7 @@ def test_frames_keep_their_times_and_what_is_no_face(clip, truth, tmp_path):
 
 
 def test_rotation_variable_rate_odd_sides_and_shape_of_pixels(tmp_path):
-    """A frame of 48 x 33 px, turned by 90 degrees: its upright top left is white."""
+    """A frame of 48 x 33 px, rotated by 90 degrees: its upright top left is white."""
     picture = np.full((34, 48, 3), 40, np.uint8)
     picture[17:, :24] = 250  # stored bottom left is upright top left
     clip = write_clip(

@@ -1,6 +1,6 @@
-"""A decoding child that does what a broken or captured decoder might do.
+"""A decoding child that behaves like a broken or captured decoder.
 
-Chosen by what the video's uri begins with.
+The prefix of the video's uri selects the behaviour.
 """
 
 import os

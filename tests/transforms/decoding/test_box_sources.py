@@ -33,7 +33,7 @@ def pixels(width: int = 64, height: int = 48) -> FramePixels:
 
 
 class WholeImage:
-    """A detector whose one face is the whole image, edge pixel to edge pixel."""
+    """A detector that returns the whole image as a face, edge pixel to edge pixel."""
 
     name, input_longest_side_px, weights_sha256 = "whole", 32, ""
 
@@ -64,7 +64,7 @@ def test_the_grid_is_anchored_at_zero_also_below_it():
     ("size", "aspect", "seen"),
     [
         ((64, 48), 1.0, (24, 32, 3)),  # halved, so that the longest side is 32
-        ((30, 20), 1.0, (20, 30, 3)),  # smaller frames come as they are
+        ((30, 20), 1.0, (20, 30, 3)),  # smaller frames are not scaled
         ((32, 48), 2.0, (24, 32, 3)),  # 64 x 48 on square pixels
     ],
 )

@@ -43,7 +43,7 @@ def boxed(clip) -> Video:
 
 @pytest.fixture(scope="module")
 def steady(boxed):
-    """A child that has started and that nobody kills, for the tests that leave it alive."""
+    """A started child for the tests that do not kill it."""
     child = DecodingChild(settings())
     child.plan(boxed)
     yield child
@@ -70,9 +70,9 @@ def new_child(before: list[int]) -> int:
 
 
 def kill_stopped(pid: int, number: int) -> None:
-    """Sends a deadly signal to a stopped process; all but SIGKILL wait until it goes on."""
+    """Sends a fatal signal to a stopped process; all but SIGKILL wait until it continues."""
     os.kill(pid, number)
-    if number != signal.SIGKILL:  # which ends it at once: then the number is free for others
+    if number != signal.SIGKILL:  # which ends it at once, so the process id may be reused
         os.kill(pid, signal.SIGCONT)
 
 
@@ -133,7 +133,7 @@ def test_errors_come_back_as_they_are_and_the_child_lives_on(steady, clip, boxed
 def test_an_exception_in_the_child_fails_its_video_and_is_logged_with_its_trace(
     steady, boxed, caplog
 ):
-    """A segment that makes no sense stands for the bugs that hostile bytes find."""
+    """An invalid segment represents the bugs that hostile bytes trigger."""
     (segment,) = steady.plan(boxed)
     segment = replace(segment, video=replace(segment.video, start_seconds="now"))
     with pytest.raises(DecodingError, match=r"clip\.mp4: the decoding process raised ValueError"):
@@ -165,7 +165,7 @@ def test_a_child_that_dies_between_requests_costs_none(boxed, number):
     child = DecodingChild(settings())
     try:
         (segment,) = child.plan(boxed)
-        for _ in range(2):  # before and after it has loaded what decoding needs
+        for _ in range(2):  # before and after it has loaded the modules for decoding
             pid = new_child(before)
             os.kill(pid, number)
             os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)  # all its threads have ended
@@ -292,7 +292,7 @@ def test_closing_twice_and_before_any_request_is_harmless():
 
 
 def test_two_children_work_at_the_same_time(boxed):
-    """What threads ask comes back to them: the handles share nothing."""
+    """Threads get the answers to their own requests: handles share nothing."""
     got: dict[int, np.ndarray] = {}
 
     def work(number: int) -> None:

@@ -1,4 +1,4 @@
-"""Frames that a decoding child hands on are those that a decoder here would give."""
+"""Frames of a decoding child equal those of a decoder in this process."""
 
 import itertools
 

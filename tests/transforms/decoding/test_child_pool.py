@@ -11,7 +11,7 @@ OTHERS = ChildSettings(CropSpec(16, 1.2, 3), stall_seconds=5.0)
 
 
 class Closings:
-    """Tells of a child, which needs no process for that, how often it was closed."""
+    """Stands for a child without a process, and counts how often it is closed."""
 
     def __init__(self, child: DecodingChild) -> None:
         self.count = 0
@@ -78,7 +78,7 @@ def test_a_request_that_fails_gives_its_child_back():
 
 
 def test_threads_never_share_a_child():
-    """Sixteen threads take and return children; none is in two hands."""
+    """Sixteen threads take and return children; no child is used twice at once."""
     in_hands, shared, most = set(), [], []
     start = threading.Barrier(16)
 

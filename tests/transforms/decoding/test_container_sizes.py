@@ -1,4 +1,4 @@
-"""How long files say they are."""
+"""Sizes stated in containers."""
 
 import struct
 
@@ -23,7 +23,7 @@ def riff(whole: int, movi: int) -> bytes:
     )
 
 
-#: Where the list of pictures begins, behind RIFF and LIST hdrl.
+#: Start of the list of pictures, after RIFF and LIST hdrl.
 START = 12 + 48 + 8
 
 
@@ -59,7 +59,7 @@ def test_a_head_without_pictures_says_nothing():
 
 
 def opendml(*sizes: int) -> bytes:
-    """The content of an AVI of several RIFF chunks, each said to be so many bytes long."""
+    """The content of an AVI of several RIFF chunks with the given stated sizes."""
     kinds = [b"AVI ", *[b"AVIX"] * (len(sizes) - 1)]
     parts = (
         struct.pack("<4sI4s", b"RIFF", size, kind) for size, kind in zip(sizes, kinds, strict=True)
@@ -72,8 +72,8 @@ def opendml(*sizes: int) -> bytes:
     [
         ((1000,), None),
         ((1000, 1000), 2 * 1008 - 64),
-        ((1000, 1000, 5000), 2 * 1008 + 5008 - 64),  # cut short: it has 1,008 bytes of them
-        ((1000, 1000, 0), None),  # a writer that was stopped
+        ((1000, 1000, 5000), 2 * 1008 + 5008 - 64),  # truncated: it has 1,008 of these bytes
+        ((1000, 1000, 0), None),  # an interrupted writer
         ((1000, 0xFFFF_FFFF), None),
         ((0, 1000), None),
     ],

@@ -1,4 +1,4 @@
-"""Formats that need no other file are read, those that do are refused, encryption is told."""
+"""Formats that refer to other files are refused, the others read; encryption is reported."""
 
 from __future__ import annotations
 

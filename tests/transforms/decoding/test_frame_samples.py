@@ -1,4 +1,4 @@
-"""Which frames repeat the one before, and that a later start finds the same ones."""
+"""Frames that repeat the previous one; a later start finds the same repeats."""
 
 from fractions import Fraction
 
@@ -16,7 +16,7 @@ DRIFT = drifting(80, 128, 96)
 
 
 def noisy(pictures, amount, seed=0):
-    """The pictures with grain of its own on each, as a sensor adds it."""
+    """The pictures, each with its own grain, like sensor noise."""
     rng = np.random.default_rng(seed)
     grainy = (p + rng.normal(0, amount, (*p.shape[:2], 1)) for p in pictures)
     return [np.rint(p).clip(0, 255).astype(np.uint8) for p in grainy]
@@ -31,7 +31,7 @@ def at_steps(pictures, start=0):
 
 
 def shown(pictures, times):
-    """Each picture as often as `times` says, in turn."""
+    """Each picture repeated by the next of `times`, cyclically."""
     return [p for i, p in enumerate(pictures) for _ in range(times[i % len(times)])]
 
 
@@ -84,7 +84,7 @@ def test_a_small_change_in_a_still_picture_is_new():
 
 
 def creeping(step_px, count, noise=0.0):
-    """A patch as rich in contrast as eyes are, which moves by so much a frame; the rest rests."""
+    """A patch with the contrast of eyes that moves by a step per frame; the rest is still."""
     y, x = np.mgrid[:64, :64].astype(float)
     rng = np.random.default_rng(0)
     pictures = []
@@ -99,7 +99,7 @@ def creeping(step_px, count, noise=0.0):
 @pytest.mark.parametrize("step_px", [0.05, 0.1, 0.3])
 @pytest.mark.parametrize(("noise", "crf"), [(0.0, None), (1.0, None), (0.0, 16), (1.0, 16)])
 def test_what_moves_slowly_is_no_repeat(step_px, noise, crf, tmp_path):
-    """No frame gets the rows of one that lies more than 0.1 px behind, also after an encoder."""
+    """No frame gets the rows of one that lags by more than 0.1 px, also after encoding."""
     pictures = creeping(step_px, 30, noise)
     frames = at_steps(pictures)
     if crf is not None:
@@ -146,7 +146,7 @@ def test_a_change_of_size_is_new():
 
 
 def test_a_change_of_size_is_a_cut():
-    """The same picture at half the size: its coordinates are others."""
+    """The same picture at half the size: its coordinates differ."""
     small = [np.ascontiguousarray(p[::2, ::2]) for p in DRIFT[10:40:10]]
     samples = list(frame_samples(at_steps([*DRIFT[:3], *small]), TB))
     assert [s.pts for s in samples if s.cut] == [12]
@@ -155,7 +155,7 @@ def test_a_change_of_size_is_a_cut():
 
 @pytest.mark.parametrize("seed", range(20))
 def test_a_later_start_finds_the_same_samples(seed):
-    """After the part of the overhang that repeats may take."""
+    """After the part of the overhang that repeats use."""
     rng = np.random.default_rng(seed)
     times = rng.choice([1, 1, 2, 3, 8, 20], 40)
     pictures = noisy(shown(DRIFT[:40], times), rng.choice([0.0, 0.4]))

@@ -1,4 +1,4 @@
-"""What FrameStream leaves out of a segment's frames, and what it says was lost."""
+"""Frames that FrameStream skips in a segment, and losses that it reports."""
 
 from dataclasses import replace
 

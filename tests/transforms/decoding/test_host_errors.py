@@ -1,4 +1,4 @@
-"""What fails whatever the video ends the run, and is no video's verdict."""
+"""Faults independent of the video end the run and give no video a status."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_the_run_ends_with_one_message_and_goes_on_when_all_is_well(
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_what_is_printed_is_the_message(faceless_clip, tmp_path, workers):
-    """No traceback of a worker beside it."""
+    """Without a worker's traceback."""
     script = (
         "import sys; sys.executable = '/nowhere/python'\n"
         "from pipeline.commands.cli import main\n"

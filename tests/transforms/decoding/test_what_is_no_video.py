@@ -1,4 +1,4 @@
-"""Files that hold no video, and sources that cannot be opened: what is told of each."""
+"""Files without video and sources that cannot be opened, with their reasons."""
 
 from fractions import Fraction
 
@@ -31,7 +31,7 @@ def sound_file(folder):
 
 
 def cover_file(folder):
-    """Music with a picture of its cover, which FFmpeg shows as a video stream."""
+    """Music with a cover picture, which FFmpeg presents as a video stream."""
     _, png = cv2.imencode(".png", np.full((32, 32, 3), 90, np.uint8))
     path = folder / "song.mp4"
     with av.open(str(path), "w") as container:
@@ -52,7 +52,7 @@ def cover_file(folder):
 
 
 def fragment_file(folder):
-    """A part of a DASH stream, which says nothing of its codec."""
+    """A fragment of a DASH stream, which does not state its codec."""
     path = write_clip(folder / "whole.mp4", drifting(5, 64, 48))
     part = folder / "segment.m4s"
     with av.open(str(path)) as clip, av.open(str(folder / "frag.mp4"), "w", options=_DASH) as out:

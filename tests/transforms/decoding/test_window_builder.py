@@ -14,7 +14,7 @@ SPEC = CropSpec(size_px=8, scale=1.0, window_frames=3)
 
 
 class Boxes:
-    """Faces by pts; key frames every fifth of a second, or where it is told."""
+    """Faces by pts; key frames every fifth of a second, or at given pts."""
 
     def __init__(self, faces, *, source="detected", keys=None):
         self.faces, self.source, self.keys = faces, source, keys
@@ -36,10 +36,10 @@ class Boxes:
 
 
 def pictures(pts, *, shots=()):
-    """Grey frames that tell their number; a new shot at each of `shots`.
+    """Grey frames that encode their number; a new shot at each of `shots`.
 
-    A dark tile moves along their lower edge: a picture that only grows a little brighter
-    from frame to frame may pass for one sent twice.
+    A dark tile moves along their lower edge, because a picture that only gets slightly
+    brighter from frame to frame may count as a repeat.
     """
     frames = []
     for at in pts:
@@ -59,7 +59,7 @@ def decode(boxes, pts, segment=None, shots=(), **options):
 
 
 def frames_in_windows(windows) -> list[list[int]]:
-    """Which frame each crop of each window shows (the pictures tell it)."""
+    """The frame of each crop of each window (encoded in the pictures)."""
     return [[int(windows.crops[i, 4, 4, 0]) - 30 for i in row] for row in windows.windows]
 
 
@@ -92,7 +92,7 @@ def test_rows_and_affines_by_hand():
 
 
 def test_a_face_that_is_partly_outside_and_how_blurred_it_is():
-    """16 of 48 columns of the box are left of the frame; what is in it is a sharp edge."""
+    """16 of 48 columns of the box are left of the frame; the rest shows a sharp edge."""
     frames = []
     for at in range(2):
         image = np.full((48, 64, 3), 100, np.uint8)
@@ -102,7 +102,7 @@ def test_a_face_that_is_partly_outside_and_how_blurred_it_is():
     boxes = Boxes([(-16.5, -0.5, 31.5, 47.5)], source="given", keys={0, 1})
     (windows,) = decode_windows(make_segment(), frames, boxes, spec)
     assert windows.rows.cut_off == pytest.approx([1 / 3] * 2)
-    # One step a line, and a blur of nine taps leaves a ninth of each.
+    # One step per line; a nine-tap blur leaves a ninth of each.
     assert windows.rows.blur == pytest.approx([1 / 9] * 2, abs=0.01)
 
 
@@ -220,7 +220,7 @@ def test_oblong_pixels_reach_the_box_source_and_the_crop():
 
 
 def moving(pts):
-    """Two faces that move, one that is missed now and then, one that comes and goes."""
+    """Two moving faces, one sometimes missed, one that appears and disappears."""
     faces = [(5 + pts / 4, 5.0, 15 + pts / 4, 15.0), (50 - pts / 9, 30.0, 60 - pts / 9, 40.0)]
     if (pts // 5) % 3:
         faces.append((25.0, 20.0, 37.0, 32.0))

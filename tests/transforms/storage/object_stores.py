@@ -1,4 +1,4 @@
-"""Object stores on this machine: S3 as moto serves it, Azure Blob as Azurite does."""
+"""Local object stores: S3 by moto, Azure Blob by Azurite."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["S3Store", "serve_azure", "serve_s3"]
 _AZURITE: Final = "azurite@3.35.0"
 _INSTALL_SECONDS: Final = 300
 _START_SECONDS: Final = 60
-#: The account that every Azurite has.
+#: The default account of Azurite.
 _AZURITE_ACCOUNT: Final = (
     "DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;AccountKey=Eby8vdM02xNOcqFlqUwJPLl"
     "mEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==;BlobEndpoint={url}"
@@ -31,10 +31,10 @@ _AZURITE_ACCOUNT: Final = (
 
 @dataclass(slots=True)
 class S3Store:
-    """An S3 server and what was asked of it.
+    """An S3 server and its requests.
 
-    `refuses` tells which requests get a 403, after half of what they bring was read.
-    `bytes_sent` counts what GET requests were answered.
+    `refuses` selects the requests that get a 403 after half of their body was read.
+    `bytes_sent` counts the bytes of answers to GET requests.
     """
 
     url: str = ""
@@ -45,7 +45,7 @@ class S3Store:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What lets s3fs find it."""
+        """The environment that points s3fs to it."""
         return {
             "AWS_ENDPOINT_URL": self.url,
             "AWS_ACCESS_KEY_ID": "test",
@@ -100,7 +100,7 @@ def serve_s3() -> Iterator[S3Store]:
 
 @contextlib.contextmanager
 def serve_azure(folder: Path) -> Iterator[dict[str, str]]:
-    """Azurite in a process of its own; yields what lets adlfs find it."""
+    """Azurite in a separate process; yields the environment that points adlfs to it."""
     log = folder / "azurite.log"
     command = [*_azurite(), "--blobPort", "0", "--location", str(folder)]
     command += ["--disableTelemetry", "--skipApiVersionCheck"]

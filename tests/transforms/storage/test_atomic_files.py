@@ -60,7 +60,7 @@ def test_object_stores_get_one_whole_object():
     assert not Folder(url).exists()
     write_bytes(url, b"whole")
     assert Folder(url).read_bytes() == b"whole"
-    assert not path.exists()  # nor does the local copy stay
+    assert not path.exists()  # the local copy is removed too
 
 
 def test_the_parts_of_a_write_are_not_listed(tmp_path):
@@ -105,7 +105,7 @@ def test_a_local_path_is_known_of_local_folders_only(tmp_path):
 
 
 def test_what_a_killed_run_left_in_the_making_is_swept(tmp_path):
-    """A process that is killed cannot sweep; the next run does."""
+    """A killed process cannot clean up; the next run does."""
     unfinished = "import os, sys, transforms.storage.atomic_files as s\n" + (
         "with s.atomic_file(sys.argv[1]) as path:\n    path.write_bytes(b'half')\n    os._exit(9)\n"
     )

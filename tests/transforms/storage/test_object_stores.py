@@ -1,4 +1,4 @@
-"""The whole command from and to real object stores: the same tracks as on the local disk."""
+"""The whole command on object stores: the same tracks as on the local disk."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ OPTIONS = ("--segment-seconds", 2, "--workers", 2, "--device", "cpu")
 
 @pytest.fixture(scope="module")
 def local(talking_clip, tmp_path_factory):
-    """The tracks of the clip as a local run writes them."""
+    """The tracks of the clip by a local run."""
     from pipeline.commands.cli import main
 
     output = tmp_path_factory.mktemp("local") / "out"
@@ -54,7 +54,7 @@ def azure(tmp_path_factory):
 
 
 def check_annotate(facetracks, clip, local, root: str) -> None:
-    """Videos below `root` are annotated into `root`, and a second run finds them done."""
+    """Annotates videos below `root` into `root`; a second run finds them finished."""
     write_bytes(f"{root}/videos/talking.mp4", clip.read_bytes())
     command = ("annotate", f"{root}/videos", "--output", f"{root}/out", *OPTIONS)
     ended = facetracks(*command)

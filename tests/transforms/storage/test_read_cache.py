@@ -7,7 +7,7 @@ CONTENT = bytes(range(256)) * 4096  # 1 MiB
 
 
 class Counting:
-    """A file system of one file that notes what is read of it."""
+    """A file system of one file that records its reads."""
 
     def __init__(self) -> None:
         self.reads: list[tuple[int, int]] = []
@@ -58,7 +58,7 @@ def test_the_longest_unused_goes_first():
     recent = ReadCache(10)
     recent.add("a", 0, b"1234")
     recent.add("a", 10, b"1234")
-    assert recent.at("a", 0) is not None  # used just now
+    assert recent.at("a", 0) is not None  # recently used
     recent.add("a", 20, b"1234")
     assert recent.at("a", 10) is None
     assert recent.at("a", 0) is not None

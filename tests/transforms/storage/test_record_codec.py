@@ -39,7 +39,7 @@ UNPACK = {
 
 
 def readable(kind: str, content: bytes) -> bool:
-    """Whether it can be read; anything but a ValueError gets out."""
+    """Whether it can be read; errors other than ValueError propagate."""
     try:
         UNPACK[kind][1](content, SEGMENT)
     except ValueError:
@@ -82,7 +82,7 @@ strange = st.recursive(
 
 
 def with_fields(content: bytes, **changes: object) -> bytes:
-    """The same arrays beside other fields."""
+    """The same arrays with other fields."""
     size = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + size])
     fields = json.loads(header["__metadata__"]["facetracks"])

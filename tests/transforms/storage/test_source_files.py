@@ -11,7 +11,7 @@ CONTENT = bytes(range(256)) * 40
 
 
 class Answers:
-    """Raises or returns what it is given, one after the other."""
+    """Raises or returns the given values, one after the other."""
 
     def __init__(self, *answers):
         self._answers = list(answers)
@@ -32,7 +32,7 @@ class HttpError(Exception):
 
 
 class Shaky:
-    """A file system whose connections break after some bytes; counts what it opens."""
+    """A file system whose connections break after some bytes; counts opened files."""
 
     def __init__(self, breaks_after: int, heals_after: int = 10**6) -> None:
         self.breaks_after, self.heals_after, self.opened = breaks_after, heals_after, 0

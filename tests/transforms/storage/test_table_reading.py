@@ -1,4 +1,4 @@
-"""No thread of Arrow may touch a Python object: it could still do so at the interpreter's end."""
+"""Arrow's threads must not touch Python objects: they could do so at interpreter shutdown."""
 
 import io
 import threading
@@ -14,7 +14,7 @@ TABLE = pa.table({"number": list(range(3000)), "name": [f"n{i}" for i in range(3
 
 
 class Watched(io.BytesIO):
-    """A file that remembers who read it."""
+    """A file that records the threads that read it."""
 
     def __init__(self, content: bytes) -> None:
         super().__init__(content)

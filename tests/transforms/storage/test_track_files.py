@@ -44,7 +44,7 @@ def test_parts_are_merged_in_order_of_face_and_frame(parts, tmp_path):
 
 
 def test_encodings_are_those_that_every_reader_knows(parts, tmp_path):
-    """Spark 3.5 and fastparquet read no byte-stream-split and no delta encodings of floats."""
+    """Spark 3.5 and fastparquet cannot read byte-stream-split and delta encodings of floats."""
     target = str(tmp_path / "clip.parquet")
     merge_track_parts(target, parts[0], {}, (0, 1), TrackFormat())
     group = pq.ParquetFile(target).metadata.row_group(0)
@@ -89,7 +89,7 @@ def test_a_video_without_rows_still_gives_a_readable_file(tmp_path):
 
 
 def test_many_rows_come_in_groups_of_bounded_size(tmp_path):
-    """40 faces of 1,000 rows: no group holds them all, none is tiny."""
+    """40 faces of 1,000 rows: several groups, none of them tiny."""
     urls = []
     for part in range(2):
         rows = 20 * 500

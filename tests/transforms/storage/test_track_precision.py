@@ -15,7 +15,7 @@ COORDINATES = ("box_xyxy_px", "x", "y", "x_raw", "y_raw")
 
 @pytest.fixture(scope="module")
 def table() -> pa.Table:
-    """200 rows of a face that moves, with spreads of all sizes."""
+    """200 rows of a moving face, with spreads of all sizes."""
     frames = {pts: {0: box_at(5 + 1.37 * pts)} for pts in range(200)}
     (part,) = split_parts(frames, [])
     walk = TrackAssembler("clip.mp4", part.segment.metadata.time_base)
