@@ -10,7 +10,7 @@ from typing import Any
 import apache_beam as beam
 
 from schemas.errors import VideoError
-from schemas.records import Segment, SegmentFailure
+from schemas.records import Segment, SegmentFailure, SegmentWindows
 from transforms.decoding.child import ChildSettings
 from transforms.decoding.child_pool import enter_pool, leave_pool, lent_child
 from transforms.progress_board import BOARD
@@ -71,6 +71,6 @@ class DecodeWindows(beam.PTransform):  # type: ignore[misc]
 
     def expand(self, segments: beam.PCollection[Segment]) -> Any:
         """Decodes each segment in the worker's decoding child."""
-        return segments | "Decode" >> beam.ParDo(
-            _DecodeFn(self.settings, self.run_output)
-        ).with_outputs("failed", "saved", main="windows")
+        decode = beam.ParDo(_DecodeFn(self.settings, self.run_output))
+        decode = decode.with_output_types(SegmentWindows)  # of the main output
+        return segments | "Decode" >> decode.with_outputs("failed", "saved", main="windows")

@@ -11,8 +11,12 @@ from segments import make_segment, make_windows
 from stages import outputs_of
 
 from schemas.records import SegmentWindows, Video
+from transforms.decode_windows import DecodeWindows
+from transforms.decoding.child import ChildSettings
+from transforms.decoding.piece_builder import CropSpec
 from transforms.separate_decode import SegmentWindowsCoder, SeparateDecode
 from transforms.storage.record_codec import pack_segment, unpack_segment
+from transforms.storage.run_output import RunOutput
 
 CODER = SegmentWindowsCoder()
 VIDEO = Video("a/ä\udcff.mp4", "s3://b/ä\udcff.mp4", 1.5, None, "boxes.csv", "size=3")
@@ -87,3 +91,15 @@ def test_the_shuffle_uses_the_coder():
         used |= new
         new = {inner for name in used for inner in parts.coders[name].component_coder_ids}
     assert any("SegmentWindowsCoder" in name for name in used)
+
+
+def test_the_size_of_crops_between_stages_is_estimated_and_nothing_is_encoded():
+    windows = make_windows(make_segment(), 3)
+    assert CODER.estimate_size(windows) == windows.crops.nbytes
+    pipeline = beam.Pipeline()
+    segments = pipeline | beam.Create([windows.segment])
+    run_output = RunOutput("out", {})
+    decoded = segments | DecodeWindows(ChildSettings(CropSpec(16, 1.2, 3)), run_output)
+    assert decoded.windows.element_type is SegmentWindows
+    coder = beam.coders.registry.get_coder(list[SegmentWindows])
+    assert coder.get_impl().estimate_size([windows] * 2) > 2 * windows.crops.nbytes
