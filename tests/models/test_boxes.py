@@ -13,7 +13,7 @@ def at(x: float, y: float = 0.0, size: float = 10.0) -> tuple[float, float, floa
 
 def test_matching_is_best_for_all_and_leaves_out_what_overlaps_too_little():
     a, b = rows(at(0), at(4)), rows(at(3), at(-4))
-    # The best pair, a1-b0, and the pair it leaves over, a0-b1.
+    # The best pair, a1-b0, and the remaining pair, a0-b1.
     assert match_boxes(a, b, min_iou=0.2) == [(0, 1), (1, 0)]
     assert match_boxes(a, b, min_iou=0.5) == [(1, 0)]
     assert match_boxes(a, rows(), min_iou=0.2) == []
@@ -52,9 +52,9 @@ def test_iou_of_nothing_has_the_right_shape():
 def test_suppression_keeps_the_surest_and_votes_on_its_place():
     boxes = np.array(
         [
-            [2, 0, 12, 10],  # IoU 80 / 120 with the surest: a double that votes
-            [0, 0, 10, 10],  # the surest
-            [5, 0, 15, 10],  # IoU 1 / 3: neither votes nor goes at 0.4
+            [2, 0, 12, 10],  # IoU 80 / 120 with the highest score: a duplicate that votes
+            [0, 0, 10, 10],  # the highest score
+            [5, 0, 15, 10],  # IoU 1 / 3: neither votes nor is removed at 0.4
             [50, 50, 60, 60],
         ],
         np.float32,

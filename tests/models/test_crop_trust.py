@@ -22,14 +22,14 @@ def texture(sigma_px: float, contrast: float = 60.0) -> np.ndarray:
 
 
 def test_one_edge_by_hand():
-    """Nine taps spread a step over nine differences: of its own a ninth is left."""
+    """Nine taps spread a step over nine differences: a ninth of it remains."""
     edge = np.full((SIDE, SIDE), 50.0)
     edge[20:, 20:] = 150
     assert blur_of(edge) == pytest.approx(1 / 9, abs=1e-6)
 
 
 def test_a_ramp_is_all_blur():
-    """Blurring a ramp changes none of its differences, but at its ends."""
+    """Blurring a ramp changes its differences only at the ends."""
     ramp = np.tile(2.0 * np.arange(SIDE), (SIDE, 1))
     ramp = ramp + ramp.T
     assert blur_of(ramp) > 0.95

@@ -136,7 +136,7 @@ def test_a_checkerboard_shrunk_by_eight_is_grey(side_px):
 @pytest.mark.parametrize("shrink", [2.1, 2.7, 3.0, 5.32, 5.8, 8.0, 11.9])
 @pytest.mark.parametrize("shift", [0.0, 0.3, 1.5])
 def test_shrinking_moves_nothing(shrink, shift):
-    """The middle of a small spot stays where the affine puts it, wherever pixels happen to lie."""
+    """The centre of a small spot is where the affine maps it, for any subpixel position."""
     side = int(40 * shrink)
     place = np.array([0.507, 0.461]) * side
     y, x = np.mgrid[:side, :side]

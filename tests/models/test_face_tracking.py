@@ -187,7 +187,7 @@ def rows(faces: FrameFaces) -> list[tuple]:
 
 
 def tracks_of(frames: dict[int, FrameFaces], wanted: range) -> set[frozenset]:
-    """The tracks as sets of (frame, box), whatever their numbers."""
+    """The tracks as sets of (frame, box), without their numbers."""
     members: dict[int, set] = {}
     for i in wanted:
         for number, box in zip(frames[i].track, frames[i].boxes_xyxy_px, strict=True):
@@ -223,7 +223,7 @@ def test_an_earlier_end_gives_the_same_faces_up_to_two_key_frames_before(video, 
 
 
 def test_frames_out_of_reach_of_any_link_wait_for_nothing():
-    """Key frames that are far apart, as given boxes may be: memory is for frames within reach."""
+    """Distant key frames, as with given boxes: only frames within reach stay in memory."""
     tracker = FaceTracker()
     waiting, most, came = 0, 0, []
     for frame in range(300):
@@ -240,7 +240,7 @@ def test_frames_out_of_reach_of_any_link_wait_for_nothing():
 
 
 def test_a_tracker_keeps_no_key_frame_that_is_settled():
-    """Key frames know those that they are linked to, but not all of a face's."""
+    """Key frames refer to their linked key frames, but not to all of a face's."""
     tracker, seen = FaceTracker(), []
     for frame in range(60):
         detections = found(at(frame))

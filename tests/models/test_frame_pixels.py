@@ -26,10 +26,10 @@ LIMITED, FULL = 1, 2
     [
         # Upright (x, y) of a stored frame 40 wide, 30 high: where the pixel is stored.
         (0, {(0, 0): (0, 0), (5, 7): (5, 7), (39, 29): (39, 29)}),
-        # Turned clockwise, the stored bottom left corner comes to the top left.
+        # Rotated clockwise, the stored bottom left corner moves to the top left.
         (90, {(0, 0): (0, 29), (29, 0): (0, 0), (5, 7): (7, 24), (29, 39): (39, 0)}),
         (180, {(0, 0): (39, 29), (5, 7): (34, 22), (39, 29): (0, 0)}),
-        # Turned the other way, the stored top right corner comes to the top left.
+        # Rotated counterclockwise, the stored top right corner moves to the top left.
         (270, {(0, 0): (39, 0), (29, 0): (39, 29), (5, 7): (32, 5), (29, 39): (0, 29)}),
     ],
 )
@@ -65,8 +65,8 @@ def test_orientations_of_matrices(rotation_deg, mirrored):
     assert orientation_of([sign * a, b, 0, sign * c, d]) == (rotation_deg, mirrored)
 
 
-#: What FFmpeg's documentation of av_display_matrix_flip and of the transpose filter says:
-#: (a, b, c, d) of a matrix, and what `ffmpeg` with autorotation makes of a stored picture.
+#: From FFmpeg's documentation of av_display_matrix_flip and of the transpose filter:
+#: (a, b, c, d) of a matrix, and the result of `ffmpeg` with autorotation on a stored picture.
 AUTOROTATED = {
     "hflip": ((-1, 0, 0, 1), lambda p: p[:, ::-1]),
     "vflip": ((1, 0, 0, -1), lambda p: p[::-1]),
@@ -103,7 +103,7 @@ def test_upright_size_and_aspect():
 
 
 def picture(width: int, height: int) -> np.ndarray:
-    """Slow changes of colour: however chroma is thinned out, little is lost."""
+    """Slow changes of colour: little is lost by any chroma subsampling."""
     y, x = np.mgrid[:height, :width] / 48.0
     channels = [110 + 60 * np.sin(x + 1), 130 + 60 * np.sin(y + x / 2), 120 + 50 * np.cos(y)]
     return np.stack(channels, -1).astype(np.uint8)
@@ -140,7 +140,7 @@ def test_colours_are_those_of_ffmpeg(pixel_format, matrix, span, size):
     assert got.dtype == np.uint8
     difference = np.abs(got.astype(int) - expected.astype(int))
     assert difference.mean() < 2.5  # FFmpeg rounds coarsely where a row is a multiple of 16
-    # And those that were put in, so that a mistake of both would show.
+    # And the encoded pixels, so that an error of both is detected.
     in_place = pixel_format.startswith("yuv")
     distance = np.abs(got.astype(int) - picture(*size).astype(int)).mean()
     assert distance < (1.2 if in_place else 2.5)
@@ -280,14 +280,14 @@ def test_a_deep_frame_has_the_same_thumbnail():
 
 
 def test_frames_are_let_go_without_the_garbage_collector(tmp_path):
-    """Each has megabytes, and is few objects: the collector would come after hundreds of them."""
+    """Each has megabytes but few objects, so the garbage collector would run after hundreds."""
     clip = write_clip(tmp_path / "a.mp4", np.zeros((12, 48, 64, 3), np.uint8))
     gc.collect()
     gc.disable()
     try:
         with av.open(str(clip)) as container:
             sizes = {FramePixels(frame).width_px for frame in container.decode(video=0)}
-        # By type: isinstance would ask objects of other libraries for their class, and some warn.
+        # By type: isinstance accesses __class__ of other libraries' objects, and some warn.
         alive = sum(type(one) is av.VideoFrame for one in gc.get_objects())
     finally:
         gc.enable()

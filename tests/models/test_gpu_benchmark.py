@@ -1,4 +1,4 @@
-"""The benchmark of a GPU, tried out on the CPU."""
+"""The GPU benchmark, run on the CPU."""
 
 import pytest
 

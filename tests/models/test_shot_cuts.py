@@ -13,13 +13,13 @@ def grey(value: float, shape: tuple[int, int] = (48, 64)) -> np.ndarray:
     [(0, False), (21, False), (23, True), (49, True)],
 )
 def test_an_even_change_of_brightness(change, cut):
-    """From 22 on the histogram decides, and here every pixel changes its bin."""
+    """Above 22 the histogram decides, and here every pixel changes its bin."""
     assert is_cut(grey(100), grey(100 + change)) is cut
     assert is_cut(grey(100 + change), grey(100)) is cut
 
 
 def test_a_scrambled_picture_needs_a_sure_change():
-    """The same brightness in other places: only how far pixels change counts."""
+    """The same brightness in other places: only the change of pixels counts."""
     stripes = np.tile(np.array([110, 140], np.float32), (48, 32))
     assert not is_cut(stripes, stripes[:, ::-1])  # mean change 30, histogram the same
     stripes = np.tile(np.array([80, 140], np.float32), (48, 32))

@@ -19,7 +19,7 @@ def test_missing_and_repeated_pts_advance_by_one_frame() -> None:
 
 
 def given_for(packets: list[int], frames: list[int], *, delay: int = 1) -> list[int]:
-    """The pts given for `frames`, the first of which comes out after `delay` packets went in."""
+    """The pts assigned to `frames`, the first of which is decoded after `delay` packets."""
     counter, given = PtsCounter(1), []
     for pts in packets[:delay]:
         counter.packet_in(pts)
@@ -36,7 +36,7 @@ def test_times_in_decoding_order_go_to_the_frames_in_display_order() -> None:
 
 
 def test_times_that_no_picture_has_are_left_out() -> None:
-    """Pictures that are not coded: 8 and 9 never come out, however long one waits for them."""
+    """Uncoded pictures: 8 and 9 are never returned."""
     frames = [5, 7, 6, *(pts + swap for pts in range(10, 40, 2) for swap in (1, 0))]
     assert given_for(list(range(5, 40)), frames) == sorted(frames)
 

@@ -32,7 +32,7 @@ def detector(network: DetectorNetwork, score_threshold: float) -> ConvFaceDetect
 
 @pytest.fixture(scope="module")
 def eager():
-    """Untrained, and so easily convinced that it finds faces everywhere."""
+    """Untrained, so that it detects faces everywhere."""
     torch.manual_seed(0)
     network = DetectorNetwork(TINY)
     for head in network.heads:
@@ -171,7 +171,7 @@ def test_yunet_and_ours_agree_on_a_photograph(shared_data):
 
 @pytest.mark.realdata
 def test_yunet_knows_which_way_a_face_looks(shared_data):
-    image = photograph(shared_data, "10406776_1.jpg")  # looks to the left
+    image = photograph(shared_data, "10406776_1.jpg")  # turned to the left
     yunet = load_face_detector(f"yunet:{shared_data / YUNET}")
     mirrored = np.ascontiguousarray(image[:, ::-1])
     turn = yunet.turns(image, yunet.detect(image))[0]

@@ -6,7 +6,7 @@ from models.detection.rolled_faces import detect_any_roll, turned_back
 
 
 class MarkedCorner:
-    """Finds "faces" where the top left pixel says so: a box of (2, 1) to (5, 3), with a score."""
+    """Returns a box of (2, 1) to (5, 3) whose score the top-left pixel encodes."""
 
     name, input_longest_side_px, weights_sha256, licence = "marked", 32, "", ""
 
@@ -47,7 +47,7 @@ def test_a_sure_upright_face_is_all_that_is_looked_for():
 
 
 def test_the_surer_side_counts_in_the_pixels_of_the_image():
-    # Counterclockwise the top right corner comes to the top left, clockwise the bottom left one.
+    # Counterclockwise, the top right corner moves to the top left; clockwise, the bottom left one.
     found = detect_any_roll(MarkedCorner({2: 0.8, 3: 0.6, 4: 0.7}), picture())
     assert found.boxes_xyxy_px.tolist() == [[10 - 1 - 3, 2, 10 - 1 - 1, 5]]
     assert found.scores.tolist() == pytest.approx([0.8])

@@ -1,4 +1,4 @@
-"""NRMSE of a model on faces, on boxes that tests choose."""
+"""NRMSE of a model on faces, in boxes chosen by tests."""
 
 from collections.abc import Sequence
 

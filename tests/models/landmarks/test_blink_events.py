@@ -27,8 +27,8 @@ def test_a_blink_by_hand():
     [
         {50: 0.61},  # not deep enough
         {50 + i: 0.2 for i in range(20)},  # too long
-        dict.fromkeys(range(4), 0.2),  # its start is not there
-        {99 - i: 0.2 for i in range(4)},  # nor its end
+        dict.fromkeys(range(4), 0.2),  # its start is missing
+        {99 - i: 0.2 for i in range(4)},  # its end is missing
         {50: np.nan},
     ],
 )

@@ -34,7 +34,7 @@ def test_openings_by_hand():
 
 
 def test_rates_by_hand():
-    """Two faces; the second has a gap, and a row of its own after it."""
+    """Two faces; the second has a gap, followed by a single row."""
     values = np.array([[0.0, 0], [3, 4], [6, 8], [1, 1], [2, 1], [9, 9]])
     seconds = np.array([0.0, 0.1, 0.3, 0.0, 0.1, 5.0])
     track = np.array([0, 0, 0, 1, 1, 1])

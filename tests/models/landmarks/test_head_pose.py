@@ -12,7 +12,7 @@ MIRRORED = [-1.0, 1.0]
 
 
 def seen_by_the_camera(pose_deg: np.ndarray) -> np.ndarray:
-    """(N, 68, 2): the mean face in a picture that is five of its extents away, in pixels."""
+    """(N, 68, 2) px: the mean face, seen from five times its extent."""
     turned = MEAN_FACE @ np.swapaxes(pose_rotation(pose_deg), 1, 2)
     at = np.tile([0.0, 0.0, 5.0], (len(turned), 1))
     for _ in range(200):
@@ -25,7 +25,7 @@ def seen_by_the_camera(pose_deg: np.ndarray) -> np.ndarray:
 
 
 def test_rotations_by_hand():
-    """Turned to its own right the nose goes left, looking down it goes down, ..."""
+    """A turn to its own right moves the nose left, looking down moves it down, ..."""
     nose, ear = np.array([0.0, 0.0, -1.0]), np.array([1.0, 0.0, 0.0])
     assert pose_rotation(np.array([90.0, 0, 0])) @ nose == pytest.approx([-1, 0, 0])
     assert pose_rotation(np.array([0, 90.0, 0])) @ nose == pytest.approx([0, 1, 0])
@@ -36,7 +36,7 @@ def test_rotations_by_hand():
 
 
 def test_a_face_turned_by_hand():
-    """A nose left of the eyes' middle is turned to its right; lower, it looks down."""
+    """A nose left of the eyes' middle: turned to its right; a lower nose: looking down."""
     still = 100 * MEAN_FACE[:, :2]
     right, down = still.copy(), still.copy()
     right[LANDMARKS.nose, 0] -= 10
@@ -86,7 +86,7 @@ def test_no_face_has_no_pose_and_spoils_no_other():
 
 
 def test_the_sample_within_three_degrees_and_without_flips():
-    """Its depth is a made-up dome; its zero is the photograph, ours the median of 300W."""
+    """Its depth is an artificial dome; its zero is the photograph, ours the median of 300W."""
     animation = FaceAnimation(load_astronaut(), ASTRONAUT_LANDMARKS_PX)
     poses = [pose_at(i / 25) for i in range(250)]
     truth = np.array([(p.yaw_deg, p.pitch_deg, p.roll_deg + p.camera_roll_deg) for p in poses])

@@ -131,7 +131,7 @@ def test_a_failed_save_leaves_the_old_file(tmp_path: Path, network: CoordinateNe
 
 
 class _Recording(LandmarkNetwork):
-    """Says the middle of every crop, and remembers the shapes of its calls."""
+    """Predicts the middle of every crop, and records the shapes of its calls."""
 
     frames_seen = 3
 

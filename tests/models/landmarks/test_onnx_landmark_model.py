@@ -43,7 +43,7 @@ def arrays(network: UNet) -> dict[str, np.ndarray]:
 
 def crops_and_windows() -> tuple[np.ndarray, np.ndarray]:
     crops = np.random.default_rng(0).integers(0, 256, (11, 64, 64, 3), np.uint8)
-    last = [0, 3, 3, 10, 9, 8, 7, 6, 5, 4, 2, 1, 0]  # more than a call, some twice
+    last = [0, 3, 3, 10, 9, 8, 7, 6, 5, 4, 2, 1, 0]  # more than one call, some windows twice
     return crops, np.array([[0, 0, i] for i in last], np.intp)
 
 
@@ -54,7 +54,7 @@ def test_it_predicts_what_torch_does(blocks):
     expected, expected_spread = TorchLandmarkModel(network, card).predict_with_spread(*given)
     model = OnnxLandmarkModel(arrays(network), card, batch_windows=8)
     points, spread = model.predict_with_spread(*given)
-    assert np.ptp(expected, axis=0).min() > 0.01  # what is compared depends on the crop
+    assert np.ptp(expected, axis=0).min() > 0.01  # the result depends on the crop
     np.testing.assert_allclose(points, expected, atol=2e-3)
     np.testing.assert_allclose(spread, expected_spread, rtol=1e-3)
 

@@ -10,14 +10,14 @@ EYES, MOUTH = 1, 2
 
 
 def face(eyes: tuple[float, float], mouth: tuple[float, float]) -> np.ndarray:
-    """All landmarks of the eyes in one place, all of the mouth in another."""
+    """All landmarks of the eyes at one point, all of the mouth at another."""
     landmarks = np.zeros((68, 2), np.float32)
     landmarks[36:48], landmarks[48:] = eyes, mouth
     return landmarks
 
 
 def crop(turns: int) -> np.ndarray:
-    """Eyes at (3, 1), mouth at (4, 6), turned so often that it takes `turns` to stand."""
+    """Eyes at (3, 1), mouth at (4, 6), rotated so that `turns` quarter turns make it upright."""
     pixels = np.zeros((SIZE, SIZE, 3), np.uint8)
     pixels[1, 3], pixels[6, 4] = EYES, MOUTH
     return np.ascontiguousarray(np.rot90(pixels, -turns))
@@ -29,7 +29,7 @@ def places(pixels: np.ndarray) -> np.ndarray:
 
 
 class BestWhenUpright(LandmarkModel):
-    """Right about faces that stand; of others it knows how they lie, three pixels off."""
+    """Exact for upright faces; for others, the right orientation with an error of three pixels."""
 
     makes_heatmaps = False
 
@@ -49,7 +49,7 @@ class BestWhenUpright(LandmarkModel):
         found = np.stack([places(crops[last]) for last in windows[:, -1]])
         lies = quarters_to_upright(found) != 0
         if self.stands_wrongly and len(self.looks) > 1:
-            found = found[..., ::-1]  # says it lies, whatever it does
+            found = found[..., ::-1]  # always predicts a rolled face
         found = found + 3 * lies[:, None, None]
         spread = np.where(lies, 9.0, 1.0)
         return np.concatenate(
@@ -62,7 +62,7 @@ class BestWhenUpright(LandmarkModel):
     [
         ((0, 0), (0, 5), 0),
         ((0, 0), (4, 5), 0),  # 39 degrees
-        ((0, 0), (-5, 0), 1),  # the head's top points right: it lies clockwise
+        ((0, 0), (-5, 0), 1),  # the head's top points right: rolled clockwise
         ((0, 0), (0, -5), 2),
         ((0, 0), (5, 4), 3),
         ((np.nan, 0), (0, 5), 0),

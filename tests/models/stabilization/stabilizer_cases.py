@@ -43,7 +43,7 @@ def make_smoother(seed: int = 0) -> SmootherParameters:
 def make_track(
     frames: int = 60, *, fps: float = 25.0, size: float = 100.0, noise: float = 1.0, seed: int = 0
 ) -> MotionTrack:
-    """A face that rests, then moves to and fro, with white noise (percent of its size)."""
+    """A face that rests, then moves back and forth, with white noise (percent of its size)."""
     rng = np.random.default_rng(seed)
     t = np.arange(frames) / fps
     way = np.where(t < t.mean(), 0.0, 12 * np.sin(2 * np.pi * 0.8 * (t - t.mean())))

@@ -1,4 +1,4 @@
-"""Blinks of the animated sample, with noise such as a network's: no stabilizer holds eyes open."""
+"""Blinks of the animated sample, with simulated network noise: no stabilizer removes them."""
 
 import numpy as np
 import pytest

@@ -45,5 +45,5 @@ def test_the_noise_of_an_opening() -> None:
     # Independent landmarks of variance 1: the mean of two less the mean of two has variance 1.
     assert lid_noise(np.eye(136), np.ones(136)) == pytest.approx(1.0)
     assert lid_noise(np.eye(136), np.full(136, 4.0)) == pytest.approx(2.0)
-    # A mode that moves all landmarks alike moves no opening.
+    # A mode that moves all landmarks alike changes no opening.
     assert lid_noise(np.full((136, 1), 0.1), np.array([9.0])) == pytest.approx(0.0)

@@ -17,13 +17,13 @@ def smooth_bounded(track, seconds):
 
 
 def smooth_whole(track, seconds, parameters):
-    """A track at once, without a bound on memory."""
+    """A whole track at once, with unbounded memory."""
     smoother = ModeSmoother(parameters, chunk=len(track) + 1, lookahead=0)
     return stabilize_track(smoother, seconds, track)
 
 
 def test_both_passes_are_the_posterior_of_the_whole_model():
-    """Against one linear system for all positions and speeds of a mode at once."""
+    """Compared with one linear system for all positions and speeds of a mode."""
     rng = np.random.default_rng(0)
     steps = np.array([0.0, 0.04, 0.04, 0.08, 0.02, 0.04])
     z, agility = rng.normal(size=(6, 1)), rng.uniform(100, 9000, (6, 1))
@@ -47,7 +47,7 @@ def test_both_passes_are_the_posterior_of_the_whole_model():
 @pytest.mark.parametrize("fps", [15, 25, 60])
 @pytest.mark.parametrize("liveliness", [0.0, 1.0])
 def test_bounded_memory_changes_less_than_a_hundredth_of_a_pixel(fps, liveliness):
-    """A face of 400 px, eye to eye, that stands still or moves."""
+    """A face with 400 px between the eyes, at rest or moving."""
     track = make_track(330, fps=fps, size=400.0, noise=0.7)
     z = track.raw_px - track.truth_px + make_face(400.0)
     z += liveliness * (track.truth_px - make_face(400.0))

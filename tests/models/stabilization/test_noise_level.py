@@ -8,7 +8,7 @@ from models.stabilization.noise_level import NoiseLevel, centred_jitter, running
 
 
 def white(deviation: float, frames: int = 400, tracks: int = 1, seed: int = 0) -> np.ndarray:
-    """(tracks, frames, 136) modes of faces of size 100 that do nothing but jitter."""
+    """(tracks, frames, 136) modes of faces of size 100 that only jitter."""
     return np.random.default_rng(seed).normal(0, deviation, (tracks, frames, 136))
 
 

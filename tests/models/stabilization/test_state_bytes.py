@@ -1,4 +1,4 @@
-"""The state of a track between two bundles: small, and as good as none in between."""
+"""The state of a track between two bundles: small, and without effect on the result."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_BYTES = {"none": 100, "one-euro": 3_000, "sta": 8_000, "rts": 185_000, "sta-
 
 
 def frames() -> np.ndarray:
-    """(T, 68, 2) landmarks that wander and tremble."""
+    """(T, 68, 2) landmarks that drift and jitter."""
     random = np.random.default_rng(5)
     middle = np.cumsum(random.normal(0, 0.5, (FRAMES, 1, 2)), axis=0)
     shape = random.uniform(0, 100, (68, 2))

@@ -11,7 +11,7 @@ from schemas.errors import UsageError
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory):
-    """Two frames of a video in the layout of 300VW, which show discs: no detector finds a face."""
+    """Two frames of discs in the layout of 300VW, in which detectors find no face."""
     folder = write_300vw(tmp_path_factory.mktemp("vw"), ["001"], frames=3)
     videos = read_300vw(folder, "train").videos
     model, detector = load_landmark_model(), load_face_detector("default")

@@ -13,7 +13,7 @@ _BEFORE = Pose(yaw_deg=4, pitch_deg=-2, roll_deg=3, mouth_open=0.6, brow_raise=0
 
 
 def _track() -> np.ndarray:
-    """Two frames of the astronaut, small, upside down, somewhere."""
+    """Two frames of the astronaut: small, upside down, shifted."""
     mesh = ExpressionMesh(ASTRONAUT_LANDMARKS_PX)
     frames = [head_map(mesh.move(pose)[:68], pose) for pose in (_BEFORE, _LAST)]
     return -0.3 * np.stack(frames) + [900, 500]

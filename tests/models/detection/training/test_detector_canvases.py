@@ -50,7 +50,7 @@ def test_boxes_are_where_the_faces_are(seed):
         x, y = np.clip([round((x0 + x1) / 2), round((y0 + y1) / 2)], 0, 127)
         patch = canvas.image[max(0, y - 1) : y + 2, max(0, x - 1) : x + 2].reshape(-1, 3)
         around = canvas.image.reshape(-1, 3)
-        # However it was dirtied, a face's middle is not darker than the canvas in green.
+        # With any occlusion, a face's middle is not darker than the canvas in green.
         assert patch[:, 1].mean() >= around[:, 1].mean() - 60
 
 

@@ -18,7 +18,7 @@ from schemas.errors import UsageError
 
 
 class SquareTeacher:
-    """A `FaceDetector` that takes the bright part of an image for a face."""
+    """A `FaceDetector` that returns the bright part of an image as a face."""
 
     name = "squares"
     input_longest_side_px = 640

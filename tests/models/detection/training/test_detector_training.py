@@ -89,7 +89,7 @@ def test_no_faces_no_answers():
 
 
 def perfect_maps(box: list[float], logit: float) -> torch.Tensor:
-    """(1, 5, 4, 4) of stride 8, where every cell tells the same box exactly."""
+    """(1, 5, 4, 4) of stride 8, where every cell predicts the same box exactly."""
     (x0, y0, x1, y1), centres = box, torch.from_numpy(cell_centres(4, 4, 8))
     offsets = (torch.tensor([(x0 + x1) / 2, (y0 + y1) / 2]) - centres) / 8
     sizes = torch.tensor([x1 - x0, y1 - y0]).div(32).log().expand(16, 2)

@@ -29,7 +29,7 @@ def _video(path: Path, frames: int) -> Path:
 
 
 def _labels(path: Path, landmarks: np.ndarray, apart_px: list[float] | None = None) -> Path:
-    """Both teachers say the same, but for `apart_px` to the right of each face."""
+    """Both teachers agree, except for `apart_px` to the right of each face."""
     count = len(landmarks)
     apart = np.zeros((count, 1, 2))
     apart[:, 0, 0] = 0.0 if apart_px is None else apart_px
@@ -110,8 +110,8 @@ def test_broken_pseudo68(tmp_path: Path) -> None:
 def test_pseudo68_brings_the_frames_before_as_far_as_they_follow_each_other(tmp_path: Path) -> None:
     labels = _labels(tmp_path / "v.npz", np.stack([_face()] * 6))
     arrays = dict(np.load(labels))
-    arrays["frame_index"] = np.array([0, 1, 2, 4, 5, 6])  # nobody in frame 3
-    arrays["box_xywh_px"][5] += [60, 0, 0, 0]  # somebody else in frame 6
+    arrays["frame_index"] = np.array([0, 1, 2, 4, 5, 6])  # no face in frame 3
+    arrays["box_xywh_px"][5] += [60, 0, 0, 0]  # another face in frame 6
     np.savez(labels, **arrays)
     faces = read_pseudo68(labels, _video(tmp_path / "v.mp4", 8), earlier_frames=2)
     assert [[frame.name for frame in face.earlier] for face in faces] == [
@@ -130,7 +130,7 @@ def test_real_teacher_labels(shared_data: Path) -> None:
     name = "livingbio__00002.mp4"
     labels, video = shared_data / "pseudo68" / f"{name}.npz", shared_data / "videos" / name
     faces = read_pseudo68(labels, video, faces_per_video=4, earlier_frames=2)
-    assert len(faces) in (4, 5)  # evenly spaced, and the one whose eyes are shut most
+    assert len(faces) in (4, 5)  # evenly spaced, and the one with the most closed eyes
     for face in faces:
         height, width = face.load().shape[:2]
         assert (face.origin.data_set, face.origin.video) == ("pseudo68", name)

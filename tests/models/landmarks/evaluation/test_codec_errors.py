@@ -1,4 +1,4 @@
-"""The table of decoders: what each codec is for shows in its errors."""
+"""The table of codecs: the errors show the strength of each codec."""
 
 import pytest
 import torch

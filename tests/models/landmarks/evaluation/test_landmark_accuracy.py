@@ -1,4 +1,4 @@
-"""The weights of the package on people that they were not trained on."""
+"""The shipped weights on people outside the training data."""
 
 from pathlib import Path
 

@@ -22,7 +22,7 @@ from tests.models.landmarks.measured_errors import errors_on_boxes, errors_on_ji
 
 
 class FakeDetector:
-    """Answers with given boxes and keeps the sizes of the images that it was shown."""
+    """Returns given boxes and records the sizes of its images."""
 
     name = "fake"
     weights_sha256 = ""
@@ -57,7 +57,7 @@ def model() -> LandmarkModel:
 
 
 def test_a_shifted_box_shifts_the_prediction(model: LandmarkModel) -> None:
-    """The network sees nearly nothing, so its error grows by the shift of the box."""
+    """The network is nearly blind, so its error grows by the shift of the box."""
     faces = [_face()] * 2
     box = faces[0].box_xyxy_px
     own, shifted = errors_on_boxes(model, faces, [box, box + np.float32([500, 0, 500, 0])])
@@ -90,7 +90,7 @@ def test_a_face_that_is_not_found_is_infinitely_wrong(
 
 
 class SeeingModel:
-    """Answers with the mean level of each frame of a window, in place of landmarks."""
+    """Returns the mean level of each frame of a window in place of landmarks."""
 
     card = LandmarkCard()
 
@@ -127,7 +127,7 @@ def test_a_network_sees_the_frames_before_and_the_first_repeated() -> None:
 
 
 def test_the_boxes_of_a_window_are_off_by_the_same(model: LandmarkModel) -> None:
-    """A window of one picture and one box is the still, wherever the jittered box lies."""
+    """A window of one picture and one box equals the still, for any jittered box."""
     face = _face()
     window = dataclasses.replace(face, earlier=(face, face))
     both = [errors_on_jittered_boxes(model, [f], draws=3, seed=1) for f in (face, window)]
@@ -135,7 +135,7 @@ def test_the_boxes_of_a_window_are_off_by_the_same(model: LandmarkModel) -> None
 
 
 def test_errors_are_in_pixels_of_the_picture(model: LandmarkModel) -> None:
-    """Twice as large a picture of the same face: the same percent, twice the pixels."""
+    """A picture of twice the size: the same error in percent, twice the error in pixels."""
     face = _face()
     doubled = dataclasses.replace(
         face,

@@ -1,4 +1,4 @@
-"""Spreads against distances, by hand."""
+"""Calibration of spreads, with hand-computed values."""
 
 import numpy as np
 import pytest

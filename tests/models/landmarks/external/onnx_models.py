@@ -1,4 +1,4 @@
-"""Small ONNX models, made node by node, with a card beside them."""
+"""Small ONNX models, built node by node, with a card."""
 
 import json
 from collections.abc import Sequence
@@ -68,7 +68,7 @@ def mean_plus(points: np.ndarray, **form: object) -> onnx.ModelProto:
 def mean_plus_nodes(
     name: str, values: np.ndarray
 ) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
-    """What makes the output `name` of constant values (1, ...) and the mean of each crop."""
+    """The nodes of the output `name`: constant values (1, ...) plus the mean of each crop."""
     mean, shape, column, at = (f"{name}_{part}" for part in ("mean", "shape", "column", "at"))
     nodes = [
         helper.make_node("ReduceMean", ["crops"], [mean], axes=[1, 2, 3], keepdims=0),

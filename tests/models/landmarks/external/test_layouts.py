@@ -1,4 +1,4 @@
-"""The 68 of hand-made points in other layouts: what must come out is known exactly."""
+"""Conversion of hand-made points in other layouts, with exact expected values."""
 
 import numpy as np
 import pytest
@@ -79,7 +79,7 @@ def _jd106(face: np.ndarray) -> np.ndarray:
     )
 
 
-#: Vertices of MediaPipe's mesh, by the landmark of the 68 that they are.
+#: Vertices of MediaPipe's mesh, by the equal landmark of the 68.
 _VERTICES = (
     {0: 127, 8: 152, 16: 356}
     | {17: 70, 18: 63, 19: 105, 20: 66, 23: 296, 24: 334, 25: 293, 26: 300}
@@ -89,7 +89,7 @@ _VERTICES = (
     | {48: 61, 50: 37, 51: 0, 52: 267, 54: 291, 55: 321, 56: 314, 57: 17, 58: 84, 59: 91}
     | {60: 78, 61: 82, 62: 13, 63: 312, 64: 308, 65: 317, 66: 14, 67: 87}
 )
-#: Those in the middle between two vertices.
+#: Landmarks in the middle between two vertices.
 _BETWEEN = {21: (107, 55), 22: (336, 285), 27: (168, 6), 28: (197, 195)} | {
     49: (39, 40),
     53: (269, 270),
@@ -173,13 +173,13 @@ def test_a_mesh_that_is_one_point_has_a_finite_jaw() -> None:
 
 def test_a_missing_point_is_missing_only_where_it_is_used() -> None:
     points = _wflw98(_face68())
-    points[[61, 96]] = np.nan  # a lid's quarter, and a pupil, which none of the 68 is
+    points[[61, 96]] = np.nan  # a lid's quarter, and a pupil; neither is among the 68
     found = _to68("wflw98", points)
     assert np.flatnonzero(np.isnan(found[:, 0])).tolist() == [37]
 
 
 def _mirror(name: str) -> np.ndarray:
-    """The point that each point is in the mirror, written down from the layouts' definitions."""
+    """The mirror partner of each point, from the layouts' definitions."""
     contour = [*range(32, -1, -1)]
     brows = [46, 45, 44, 43, 42, 50, 49, 48, 47, 37, 36, 35, 34, 33, 41, 40, 39, 38]
     eye = np.array([4, 3, 2, 1, 0, 7, 6, 5])

@@ -216,7 +216,7 @@ def test_which_output_is_which_must_be_said(tmp_path: Path) -> None:
 
 
 def test_points_that_are_not_finite_are_missing(tmp_path: Path) -> None:
-    """Its points are the square root of a pixel: none where that is below the mean."""
+    """Its points are the square root of a pixel: NaN for pixels below the mean."""
     root = model_of(
         [
             helper.make_node("ReduceMean", ["crops"], ["mean"], axes=[1, 2, 3], keepdims=0),
@@ -236,7 +236,7 @@ def test_points_that_are_not_finite_are_missing(tmp_path: Path) -> None:
 
 
 class _Decoded(nn.Module):
-    """Our U-net with its reading: coordinates of 0 to 1, and the spread in the same unit."""
+    """Our U-net with its decoding: coordinates of 0 to 1, and the spread in the same unit."""
 
     def __init__(self, network: UNet) -> None:
         super().__init__()

@@ -85,7 +85,7 @@ def test_torchs_own_formats_are_not_read(tmp_path: Path, suffix) -> None:
 
 
 def _in_a_branch(node: onnx.NodeProto) -> onnx.ModelProto:
-    """A node that gives `deep`, inside of a branch that is never taken."""
+    """A node with the output `deep`, inside a branch that is never taken."""
     value = helper.make_tensor_value_info("deep", TensorProto.FLOAT, None)
     other = helper.make_tensor_value_info("plain", TensorProto.FLOAT, None)
     plain = helper.make_node("Identity", ["at"], ["plain"])
@@ -142,7 +142,7 @@ def _outside(tensor: onnx.TensorProto, location: str) -> onnx.TensorProto:
 
 
 def test_numbers_outside_the_file_are_refused(tmp_path: Path, monkeypatch) -> None:
-    """A model could read any file by it: here one that is there, and fits."""
+    """A model could read any file this way: here an existing one of the right size."""
     (tmp_path / "secret").write_bytes(POINTS.tobytes())
     monkeypatch.chdir(tmp_path)
     model = mean_plus(POINTS)
@@ -187,7 +187,7 @@ def test_what_does_not_run_or_gives_no_numbers_is_refused(tmp_path: Path) -> Non
 
 
 def test_onnxruntimes_own_format_is_not_read(tmp_path: Path) -> None:
-    """A file that is ONNX to one reader must not be something else to another."""
+    """A file must not be ONNX for one reader and something else for another."""
     import onnxruntime
 
     path = saved(tmp_path, mean_plus(POINTS))

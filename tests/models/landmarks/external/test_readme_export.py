@@ -1,4 +1,4 @@
-"""The README's way to export a network of torch, run as it is written there."""
+"""The README's export of a torch network, run as written."""
 
 import re
 import subprocess

@@ -5,7 +5,7 @@ from models.landmarks.networks.fast_inference import fold_batch_norms
 
 
 def _used_network() -> CoordinateNetwork:
-    """A network whose batch norms have seen data, so that folding has something to fold."""
+    """A network whose batch norms have seen data, so that folding has an effect."""
     torch.manual_seed(0)
     network = CoordinateNetwork(early=False).train()
     for _ in range(3):

@@ -1,4 +1,4 @@
-"""The fast forms give the numbers of the plain networks, and do shared work once."""
+"""The fast forms equal the plain networks, and compute shared work once."""
 
 import pytest
 import torch
@@ -31,7 +31,7 @@ def _used(name: str) -> LandmarkNetwork:
 
 
 def _landmarks_px(network: LandmarkNetwork, output: torch.Tensor, scale: float) -> torch.Tensor:
-    """Heatmaps of an untrained network have many equal peaks: a Gaussian tells one."""
+    """Heatmaps of an untrained network have many equal peaks; a Gaussian selects one."""
     if network.heatmap_stride is None:
         return network.crop_size_px * output
     size = output.shape[-1]
@@ -81,7 +81,7 @@ def test_no_batch_norm_is_left_that_could_be_folded(name: str) -> None:
     form = fast_form(_used(name))
     left = [m for m in form.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm3d)]
     assert not left
-    if name != "hourglass":  # whose residuals normalize what they are given
+    if name != "hourglass":  # its residuals normalize their inputs
         assert not any(isinstance(m, nn.BatchNorm2d) for m in form.modules())
     assert not form.training
     assert not any(p.requires_grad for p in form.parameters())

@@ -1,4 +1,4 @@
-"""Heatmap codecs: hand-computed offsets, exactness, symmetry, and maps that hold no landmark."""
+"""Heatmap codecs: hand-computed offsets, exactness, symmetry, and maps without a landmark."""
 
 import math
 

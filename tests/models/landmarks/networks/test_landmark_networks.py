@@ -1,4 +1,4 @@
-"""The networks of both papers: published counts, shapes, what they see, how they start."""
+"""The networks of both papers: published parameter counts, shapes, inputs, initialization."""
 
 import pytest
 import torch

@@ -35,7 +35,7 @@ def _windows(card: LandmarkCard, count: int = 6) -> tuple[np.ndarray, np.ndarray
 def test_every_network_is_saved_loaded_and_used(tmp_path: Path, name: str) -> None:
     torch.manual_seed(0)
     card = _card(name)
-    network = card.build_network().eval().half().float()  # what the file can hold
+    network = card.build_network().eval().half().float()  # the precision of the file
     path = tmp_path / "weights.safetensors"
     save_landmark_weights(path, network, card)
     model = load_landmark_model(path)
@@ -46,7 +46,7 @@ def test_every_network_is_saved_loaded_and_used(tmp_path: Path, name: str) -> No
     pixels = (pixels - torch.tensor(card.pixel_mean_rgb)) / torch.tensor(card.pixel_std_rgb)
     with torch.no_grad():
         output = network(pixels.permute(0, 3, 1, 2).contiguous()[windows])
-    # The network's own look: the faces of an untrained one do not stand, and would be turned.
+    # Without quarter turns: landmarks of an untrained network are not upright.
     found = model._predict(crops, windows[:, -network.frames_seen :])[..., :2]
     if network.heatmap_stride is None:
         expected = (output + 0.5) * card.crop_size_px - 0.5
@@ -124,14 +124,14 @@ def test_half_precision_is_near(name: str) -> None:
 
 
 def test_half_precision_of_the_weights_that_ship_by_the_errors_it_makes() -> None:
-    """The truth lies where the network says, so the whole difference counts as error."""
+    """The truth is the network's prediction, so the whole difference counts as error."""
     full = load_landmark_model()
     size = full.card.crop_size_px
     crops = np.random.default_rng(0).integers(100, 150, (16, size, size, 3), np.uint8)
     windows = np.repeat(np.arange(16)[:, None], 3, axis=1)
     truth = full.predict(crops, windows)
     half = load_landmark_model(bfloat16=True)
-    # On noise, where maps are wide; faces come out nearer.
+    # On noise, where maps are wide; the difference is smaller on faces.
     assert 0.01 < nrmse_percent(half.predict(crops, windows), truth).mean() < 5
 
 

@@ -1,4 +1,4 @@
-"""The U-net: its shapes, its start, what its maps say, and its inference form."""
+"""The U-net: shapes, initialization, decoding of its maps, and its inference form."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Labels moved from one convention to another, in the frame of the eyes."""
+"""Conversion of labels between conventions, in the frame of the eyes."""
 
 import dataclasses
 
@@ -24,7 +24,7 @@ def _points(right: tuple[float, float], left: tuple[float, float]) -> np.ndarray
 
 
 def test_offsets_follow_the_eyes() -> None:
-    """A tenth of the distance along the eyes: to the right on an upright face, down on a turned."""
+    """A tenth of the distance along the eyes: right on an upright face, down on a rolled one."""
     offsets = np.zeros((68, 2))
     offsets[8] = [0.1, 0.0]
     offsets[9] = [0.0, 0.1]
@@ -40,7 +40,7 @@ def test_offsets_follow_the_eyes() -> None:
 
 
 def test_what_a_network_predicts_is_its_own_convention() -> None:
-    """Faces labelled by the network, then each label moved by the same offset but for one face."""
+    """Faces labelled by the network, with the same offset on each label, except for one face."""
     model = load_landmark_model()
     card = model.card
     truth = np.zeros((68, 2))
@@ -57,7 +57,7 @@ def test_what_a_network_predicts_is_its_own_convention() -> None:
         labelled = dataclasses.replace(face, landmarks_px=labels)
         far = 10 if seed == 0 else 1
         faces.append(moved_to_convention(labelled, -far * truth))
-    # The eyes stay where they are, so the frame does too.
+    # The eyes do not move, so neither does the frame.
     np.testing.assert_allclose(convention_offsets(model, faces), truth, atol=1e-4)
     with pytest.raises(ValueError, match="got none"):
         convention_offsets(model, [])

@@ -127,7 +127,7 @@ def test_samples_follow_from_the_seed() -> None:
 
 
 def test_a_still_moves_evenly_through_its_window_and_is_labelled_in_the_last_frame() -> None:
-    """The dot's path over three frames is a line walked at one speed, and ends on the landmark."""
+    """The dot moves on a line at constant speed over three frames, and ends on the landmark."""
     dotted = _dotted()
     strength = AugmentationStrength(appearance=0.0, motion=0.02)
     speeds = []

@@ -63,6 +63,6 @@ def test_passes_take_every_face_once_in_another_order_each_time() -> None:
     settings = BatchSettings(7, 2, 1, 1.1, 32, still, 0.0, in_passes=True)
     batches = WindowBatches([_face(grey) for grey in greys], [1, 0, 0, 0, 0], settings)
     seen = [int(value) for step in range(5) for value in batches[step, 0.0][0][:, 0, 16, 16, 0]]
-    assert sorted(seen[:5]) == sorted(seen[5:]) == greys  # a batch goes over into the next pass
+    assert sorted(seen[:5]) == sorted(seen[5:]) == greys  # a batch extends into the next pass
     assert seen[:5] != seen[5:]
     assert [int(v) for v in batches[1, 0.0][0][:, 0, 16, 16, 0]] == seen[2:4]  # in any order

@@ -64,7 +64,7 @@ def test_a_softmax_costs_its_distance_and_its_shape() -> None:
     spread = torch.zeros(1, 1, 68, 32, 32)  # every pixel alike: its mean is the middle
     corners = 0.25 * 2 / 68 / 0.5  # two of 68 points lie 0.25 from the middle, of 0.5
     assert soft_argmax_loss(right, truth, 1.0).item() == pytest.approx(0, abs=1e-3)
-    nats = math.log(32 * 32) - math.log(2 * math.pi * math.e)  # uniform against a Gaussian
+    nats = math.log(32 * 32) - math.log(2 * math.pi * math.e)  # uniform compared with a Gaussian
     assert soft_argmax_loss(spread, truth, 1.0).item() == pytest.approx(
         corners + 0.01 * nats, abs=1e-3
     )
@@ -102,7 +102,7 @@ def _maps(predicted: torch.Tensor) -> torch.Tensor:
     ],
 )
 def test_landmarks_that_are_not_labelled_count_nowhere(loss: Any, output: Any) -> None:
-    """Not in the loss, whatever is predicted for them, and not in its gradients."""
+    """Excluded from the loss and its gradients, for any prediction."""
     truth = _faces([0.5])
     truth[:, :36] = math.nan
     losses = []
@@ -147,7 +147,7 @@ def test_losses_fit_their_networks(name: str) -> None:
 
 
 def _maps(truth: torch.Tensor, log_spread: float) -> torch.Tensor:
-    """(B, 136, 32, 32) of a network that is right, and expects to be off by that."""
+    """(B, 136, 32, 32) of an exact network that predicts this spread."""
     places = encode_heatmaps((truth + 0.5) * 32 - 0.5, 32, 32, 1.0).clamp(min=1e-30).log()
     return torch.cat([places, torch.full_like(places, log_spread)], dim=1)
 

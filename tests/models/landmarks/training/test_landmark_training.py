@@ -51,7 +51,7 @@ def _trainer(recipe: Recipe = _RECIPE, network: str = "2d") -> LandmarkTrainer:
 
 
 def test_training_reduces_the_loss_on_eight_samples() -> None:
-    """Each face has a box that is far off, always the same; only what is seen tells where."""
+    """Each face has the same wrong box; only the picture shows its position."""
     rng = np.random.default_rng(0)
     noise = DETECTOR_NOISE.widened(5)
     faces = [

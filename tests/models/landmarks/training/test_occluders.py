@@ -1,4 +1,4 @@
-"""Painted occluders cover what they are said to hide, and nothing else of note."""
+"""Painted occluders cover the landmarks that they declare, and few others."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The papers' protocols as they are printed, and learning rates computed by hand."""
+"""The papers' protocols as printed, and hand-computed learning rates."""
 
 import dataclasses
 import math
@@ -55,7 +55,7 @@ def test_a_plateau_is_so_many_epochs_without_a_better_one() -> None:
     assert factor() == factor(5) == factor(5, 5) == factor(5, 6, 4) == factor(5, 6, 4, 4) == 1
     assert factor(5, 5, 6) == factor(5, 6, 4, 4, 4) == pytest.approx(0.1)
     assert factor(5, 5, 5, 5, 5) == pytest.approx(0.01)
-    assert factor(5, 5, 5, 4, 5) == pytest.approx(0.1)  # a better one starts the waiting anew
+    assert factor(5, 5, 5, 4, 5) == pytest.approx(0.1)  # a better one resets the patience
     assert factor(math.nan, math.nan, 5, 4) == pytest.approx(0.1)
 
 

@@ -8,7 +8,7 @@ from models.stabilization.fitting.track_batch import TrackBatch
 
 
 def on_a_step(name, parameters, xs):
-    """The x that comes out where the face stands at xs, one frame each."""
+    """The smoothed x of a face at `xs`, one per frame."""
     smoother = BASELINES[name].new(**parameters)
     frames = [(make_face() + [x, 0.0])[None] for x in xs]
     got = [smoother.step(frame, np.array([0.04])) for frame in frames]

@@ -21,7 +21,7 @@ def loss(batch, x, **weights):
 
 
 def test_truth_that_moves_straight_costs_nothing_but_the_free_parameter():
-    """q = 1/2 is both the midpoint and what lambda_3 asks for."""
+    """q = 1/2 is both the midpoint and the optimum of lambda_3."""
     batch = batch_of(moving())
     assert loss(batch, batch.truth) == pytest.approx(0, abs=1e-9)
 
@@ -34,7 +34,7 @@ def test_euclid_by_hand():
 
 
 def test_delay_by_hand():
-    """One frame late: alpha is 1 but for what protects still faces (|dp|^2 = 68 * 4)."""
+    """One frame late: alpha is 1, apart from the term for still faces (|dp|^2 = 68 * 4)."""
     batch = batch_of(moving())
     late = np.concatenate([batch.truth[:, :1], batch.truth[:, :-1]], axis=1)
     alpha = 4 / (4 + 0.25)

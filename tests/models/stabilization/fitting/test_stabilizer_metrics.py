@@ -51,7 +51,7 @@ def test_what_is_won_on_noisy_tracks_does_not_excuse_harm_to_quiet_ones():
 
 
 def test_tuning_sees_motion_that_a_constant_error_hides():
-    """Across a large constant error, what is added hardly shows: NRMSE even falls."""
+    """Perpendicular to a large constant error, an added one hardly shows: NRMSE even falls."""
     track = make_track(30, noise=0.0)
     raw = track.truth_px + [0.0, 20.0]
     wave = np.sin(np.arange(30))[:, None, None] * [0.3, 0.0] - [0.0, 0.02]
