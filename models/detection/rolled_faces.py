@@ -46,11 +46,9 @@ def detect_any_roll(detector: FaceDetector, image: npt.NDArray[np.uint8]) -> Det
 def turned_back(
     boxes_xyxy_px: npt.NDArray[np.float32], quarters: int, shape: tuple[int, int]
 ) -> npt.NDArray[np.float32]:
-    """Boxes (N, 4) of `np.rot90(image, quarters)` in the pixels of the image.
+    """Boxes (N, 4) of `np.rot90(image, quarters)` in the pixels of the image, of shape (H, W).
 
-    Args:
-        quarters: 1, turned counterclockwise, 2, upside down, or 3, clockwise.
-        shape: (H, W) of the image.
+    `quarters` is 1, turned counterclockwise, 2, upside down, or 3, clockwise.
     """
     x0, y0, x1, y1 = boxes_xyxy_px.T
     height, width = shape

@@ -70,11 +70,7 @@ _LOWER_LID_SHARE: Final = 0.08
 
 
 class ExpressionMesh:
-    """The skin of one photographed face.
-
-    Args:
-        landmarks_px: (68, 2) float64, the face as photographed.
-    """
+    """The skin of one face, photographed with these (68, 2) float64 landmarks."""
 
     def __init__(self, landmarks_px: Points) -> None:
         self.landmarks_px = np.asarray(landmarks_px, np.float64)

@@ -46,12 +46,7 @@ _VIEW_SIDE_PX: Final = 290.0
 
 
 class FaceAnimation:
-    """Renders poses of one photographed face.
-
-    Args:
-        photograph: (512, 512, 3) uint8 RGB.
-        landmarks_px: (68, 2) float64, its landmarks.
-    """
+    """Renders poses of a (512, 512, 3) uint8 RGB photograph with (68, 2) float64 landmarks."""
 
     def __init__(self, photograph: npt.NDArray[np.uint8], landmarks_px: Points) -> None:
         self._mesh = ExpressionMesh(landmarks_px)

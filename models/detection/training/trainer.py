@@ -183,11 +183,7 @@ def _relative_error(found: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
 class DetectorTrainer:
     """A training run that can be stopped after any step and resumed from a file.
 
-    Args:
-        pools: sources of labelled images to draw canvases from.
-        weights: (len(pools),) chance of each pool, summing to 1.
-        settings: see `TrainingSettings`.
-        config: the network's.
+    Canvases are drawn from `pools`, each with the chance in `weights` (`draw_canvas`).
     """
 
     def __init__(
