@@ -83,13 +83,8 @@ _MIRRORED_PAIRS: Final = (
 )
 
 
-def _flip_permutation() -> npt.NDArray[np.intp]:
-    permutation = np.arange(LANDMARK_COUNT)
-    for a, b in _MIRRORED_PAIRS:
-        permutation[a], permutation[b] = b, a
-    permutation.setflags(write=False)
-    return permutation
-
-
 #: (68,) intp: landmark i of a mirrored image is landmark FLIP_PERMUTATION[i] of the image.
-FLIP_PERMUTATION: Final = _flip_permutation()
+FLIP_PERMUTATION: Final[npt.NDArray[np.intp]] = np.arange(LANDMARK_COUNT)
+for _one, _other in _MIRRORED_PAIRS:
+    FLIP_PERMUTATION[[_one, _other]] = _other, _one
+FLIP_PERMUTATION.setflags(write=False)

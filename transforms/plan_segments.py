@@ -53,7 +53,4 @@ class PlanSegments(beam.PTransform):  # type: ignore[misc]
             "failed", main="segments"
         )
         share_out = ShareOut(Segment, self.threads, share_seconds)
-        return {
-            "segments": planned.segments | "ShareOut" >> share_out,
-            "failed": planned.failed,
-        }
+        return {"segments": planned.segments | "ShareOut" >> share_out, "failed": planned.failed}

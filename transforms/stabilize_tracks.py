@@ -268,9 +268,7 @@ class _StabilizeFn(_WalkFn):
 
     @on_timer(END)  # type: ignore[untyped-decorator]
     def close(
-        self,
-        early: Any = beam.DoFn.StateParam(EARLY),
-        state: Any = beam.DoFn.StateParam(PROGRESS),
+        self, early: Any = beam.DoFn.StateParam(EARLY), state: Any = beam.DoFn.StateParam(PROGRESS)
     ) -> list[VideoTracks]:
         progress = self._read(state)
         done: list[VideoTracks] = []

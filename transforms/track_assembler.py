@@ -167,10 +167,7 @@ class TrackAssembler:
             for track in [t for t in self._active if t not in tracks]:
                 self._lose(track, final)
             self._start_tracks(
-                [r for r in here if local[r] not in self._active],
-                part,
-                seconds,
-                new_stabilizer,
+                [r for r in here if local[r] not in self._active], part, seconds, new_stabilizer
             )
             shown = [pts, *repeats.get(i, [])]
             places = self._places(shown)

@@ -28,11 +28,7 @@ import numpy as np
 from models.frame_pixels import FramePixels
 from schemas.errors import DecodingError, HostError, VideoError
 from schemas.records import Segment, SegmentWindows, Video
-from transforms.decoding.child_process import (
-    ChildProcess,
-    ignore_frames,
-    wait_for_answer,
-)
+from transforms.decoding.child_process import ChildProcess, ignore_frames, wait_for_answer
 from transforms.decoding.frame_answer import Frames
 from transforms.decoding.messages import (
     Answer,
@@ -120,11 +116,8 @@ class DecodingChild:
     ) -> Iterator[SegmentWindows]:
         """Decodes one segment, in one piece or several; raises as `plan` does.
 
-        The child works at most one piece ahead of the caller.
-
-        Args:
-            segment: what to decode.
-            on_frames: called now and then with the number of its frames decoded so far.
+        The child works at most one piece ahead of the caller. `on_frames` is called now and then
+        with the number of frames of the segment that are decoded so far.
         """
         self._prepare(segment.video)
         self._on_frames = on_frames or ignore_frames
@@ -209,11 +202,7 @@ class DecodingChild:
         return own, whole.after(seam.pts)
 
     def _answer(
-        self,
-        request: Request,
-        argument: _Asked,
-        video_seconds: float,
-        expected: type[_Expected],
+        self, request: Request, argument: _Asked, video_seconds: float, expected: type[_Expected]
     ) -> tuple[_Expected, memoryview]:
         """The only answer to a request about a video, which is copied first if necessary."""
         with contextlib.closing(
@@ -222,11 +211,7 @@ class DecodingChild:
             return next(answers)
 
     def _all_answers(
-        self,
-        request: Request,
-        argument: _Asked,
-        video_seconds: float,
-        expected: type[_Expected],
+        self, request: Request, argument: _Asked, video_seconds: float, expected: type[_Expected]
     ) -> Generator[tuple[_Expected, memoryview]]:
         """The answers to a request about a video; all again from a copy, if it must be copied."""
         video = argument if isinstance(argument, Video) else argument.video

@@ -18,11 +18,7 @@ from av.error import FFmpegError
 
 from schemas.records import Segment, Video
 from transforms.decoding.reach import OVERHANG_SECONDS
-from transforms.decoding.video_source import (
-    OpenVideo,
-    first_packet_at,
-    read_stream_metadata,
-)
+from transforms.decoding.video_source import OpenVideo, first_packet_at, read_stream_metadata
 
 #: Containers without an index.
 _BISECTED: Final = ("mpegts", "mpeg")

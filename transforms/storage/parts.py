@@ -33,9 +33,7 @@ def bounds_of(segment: Segment) -> str:
 
 
 def save_part(
-    staging: Folder,
-    landmarks: SegmentLandmarks,
-    count_bytes: Callable[[int], object] | None = None,
+    staging: Folder, landmarks: SegmentLandmarks, count_bytes: Callable[[int], object] | None = None
 ) -> SegmentPart:
     """Writes a segment's landmarks, whole or not at all, and returns the reference.
 

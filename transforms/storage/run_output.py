@@ -158,9 +158,7 @@ class RunOutput:
 
 def _printable(row: Mapping[str, Any]) -> dict[str, Any]:
     """The row with text that is not UTF-8 escaped; file names may hold such text."""
-
-    def escaped(value: Any) -> Any:
-        is_text = isinstance(value, str)
-        return value.encode("utf-8", "backslashreplace").decode() if is_text else value
-
-    return {name: escaped(value) for name, value in row.items()}
+    return {
+        name: cell.encode("utf-8", "backslashreplace").decode() if isinstance(cell, str) else cell
+        for name, cell in row.items()
+    }
