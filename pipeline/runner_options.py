@@ -6,11 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import Final
 
-from apache_beam.options.pipeline_options import (
-    DirectOptions,
-    PipelineOptions,
-    StandardOptions,
-)
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
 from apache_beam.runners.portability.fn_api_runner import worker_handlers
 
 #: Prism splits slow bundles, if need be between elements of one key, and then runs both halves

@@ -32,11 +32,7 @@ from models.landmarks.model import load_landmark_model
 from models.landmarks.training.augmentation import cut_patch
 from models.landmarks.training.label_convention import convention_offsets, moved_to_convention
 from models.landmarks.training.labelled_windows import hold_out, windows_of_video
-from models.synthesis.animated_faces import (
-    animated_windows,
-    can_be_animated,
-    expressive_stills,
-)
+from models.synthesis.animated_faces import animated_windows, can_be_animated, expressive_stills
 from pipeline.data.labelled_sets import read_labelled_sets
 from pipeline.reports.training_log import ERROR_SUFFIX
 from schemas.errors import UsageError
@@ -238,10 +234,7 @@ class _Reader:
             yield from data.stills
             for video in data.videos:
                 yield from windows_of_video(
-                    video,
-                    frames=self.frames,
-                    at_most=self.windows_per_video,
-                    skipped=self.skipped,
+                    video, frames=self.frames, at_most=self.windows_per_video, skipped=self.skipped
                 )
 
 

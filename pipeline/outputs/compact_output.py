@@ -196,10 +196,7 @@ class _Pair:
         if tracks is not None:
             self.bytes += tracks.tell()
             tracks.seek(0)
-            with (
-                atomic_file(str(compacted.tracks_file(name))) as path,
-                path.open("wb") as target,
-            ):
+            with atomic_file(str(compacted.tracks_file(name))) as path, path.open("wb") as target:
                 shutil.copyfileobj(tracks, target, _COPY_BYTES)
         write_bytes(str(compacted.videos_file(name)), status.to_pybytes())
         self.bytes += status.size
