@@ -95,17 +95,12 @@ def load_landmark_model(
             raise WeightsError(f"{file}: {error}") from error
     import torch
 
-    from models.landmarks.torch_model import TorchLandmarkModel, checked_tensors
+    from models.landmarks.torch_model import TorchLandmarkModel, checked_tensors, loaded_network
 
     if threads is not None:
         torch.set_num_threads(threads)
-    tensors = checked_tensors(file, arrays, card)
-    network = card.build_network()
-    network.load_state_dict(
-        {name: tensor.to(torch.float32) for name, tensor in tensors.items()}, strict=False
-    )
     return TorchLandmarkModel(
-        network,
+        loaded_network(card, checked_tensors(file, arrays, card)),
         card,
         device,
         sha256,

@@ -77,12 +77,10 @@ class OnnxLandmarkModel(LandmarkModel):
             return self
         import torch
 
-        from models.landmarks.torch_model import TorchLandmarkModel
+        from models.landmarks.torch_model import TorchLandmarkModel, loaded_network
 
-        network = self.card.build_network()
-        network.load_state_dict(
-            {name: torch.from_numpy(t).float() for name, t in self._tensors.items()}, strict=False
-        )
+        tensors = {name: torch.from_numpy(array) for name, array in self._tensors.items()}
+        network = loaded_network(self.card, tensors)
         model = TorchLandmarkModel(network, self.card, "cpu", self.weights_sha256)
         return model.read_by(codec)
 

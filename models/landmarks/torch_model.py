@@ -218,6 +218,15 @@ def checked_tensors(
     return tensors
 
 
+def loaded_network(card: LandmarkCard, tensors: Mapping[str, Tensor]) -> LandmarkNetwork:
+    """The network that the card names, in float32, with these tensors."""
+    network = card.build_network()
+    network.load_state_dict(
+        {name: t.to(torch.float32) for name, t in tensors.items()}, strict=False
+    )
+    return network
+
+
 def save_landmark_weights(path: str | Path, network: nn.Module, card: LandmarkCard) -> None:
     """Writes a weights file: matrices in half precision, vectors in float32, the card as metadata.
 

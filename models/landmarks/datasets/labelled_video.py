@@ -136,6 +136,10 @@ class LabelledVideo:
         """Data set and video."""
         return f"LabelledVideo({self.origin.data_set!r}, {self.origin.video!r})"
 
+    @property
+    def _name(self) -> str:
+        return f"{self.origin.data_set} {self.origin.video}"
+
     def faces(
         self, *, window_frames: int = 1, skipped: list[str] | None = None
     ) -> Iterator[LabelledFace]:
@@ -181,10 +185,9 @@ class LabelledVideo:
                 yield frame, labels
         if missing:
             with leaving_out_broken(skipped):
-                name = f"{self.origin.data_set} {self.origin.video}"
                 raise AnnotationError(
-                    f"{name}: the video has no frame for {len(missing)} of {len(self.labels)} "
-                    f"labelled frames, the first of them {min(missing)}"
+                    f"{self._name}: the video has no frame for {len(missing)} of "
+                    f"{len(self.labels)} labelled frames, the first of them {min(missing)}"
                 )
 
     def track(self, *, frames: int) -> tuple[npt.NDArray[np.float64], Iterator[Image]]:
@@ -195,13 +198,14 @@ class LabelledVideo:
                 pictures are taken: the video has fewer frames.
         """
         keys = sorted(self.labels)[:frames]
-        name = f"{self.origin.data_set} {self.origin.video}"
         if keys != list(range(len(keys))):
             gap = next(number for number, key in enumerate(keys) if number != key)
-            raise AnnotationError(f"{name}: frame {gap} has no label, expected one for each")
+            raise AnnotationError(f"{self._name}: frame {gap} has no label, expected one for each")
         faces = [self.labels[key] for key in keys]
         if any(len(found) != 1 for found in faces):
-            raise AnnotationError(f"{name}: got frames with several faces, expected one in each")
+            raise AnnotationError(
+                f"{self._name}: got frames with several faces, expected one in each"
+            )
         truth = np.array([found[0].landmarks_px for found in faces], np.float64)
         return truth.reshape(-1, 68, 2), self._first_pictures(len(keys))
 
@@ -215,16 +219,14 @@ class LabelledVideo:
             if found == count:
                 return
         if found < count:
-            name = f"{self.origin.data_set} {self.origin.video}"
-            raise AnnotationError(f"{name}: got {found} frames, expected {count} as labelled")
+            raise AnnotationError(f"{self._name}: got {found} frames, expected {count} as labelled")
 
     def _labels_of(self, frame: Frame) -> Sequence[FaceLabel]:
         if frame.key in self.labels:
             return self.labels[frame.key]
         if self.every_frame:
             raise AnnotationError(
-                f"{self.origin.data_set} {self.origin.video}: frame {frame.number} has no label, "
-                "expected one for every frame"
+                f"{self._name}: frame {frame.number} has no label, expected one for every frame"
             )
         return ()
 

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from models.landmarks.networks.coordinate_network import (
-    CoordinateNetwork,
-    RecurrentCoordinateNetwork,
-)
+from models.landmarks.networks.coordinate_network import CoordinateNetwork
 from models.landmarks.networks.heatmap_network import HeatmapNetwork
 from models.landmarks.networks.hourglass import StackedHourglass
 from models.landmarks.networks.landmark_network import LandmarkNetwork
@@ -28,15 +25,12 @@ def build_network(name: str, landmark_count: int = 68, **settings: Any) -> Landm
         ValueError: there is no such network, or a setting is out of range.
         TypeError: the network has no such setting.
     """
+    early, late = name.startswith("3d"), name.endswith("rnn")
     match name:
-        case "2d" | "3d":
-            return CoordinateNetwork(landmark_count, early=name == "3d", **settings)
-        case "2drnn" | "3drnn":
-            return RecurrentCoordinateNetwork(landmark_count, early=name == "3drnn", **settings)
-        case "2dfcn" | "3dfcn":
-            return HeatmapNetwork(landmark_count, early=name == "3dfcn", late=False, **settings)
-        case "2dfcrnn" | "3dfcrnn":
-            return HeatmapNetwork(landmark_count, early=name == "3dfcrnn", late=True, **settings)
+        case "2d" | "3d" | "2drnn" | "3drnn":
+            return CoordinateNetwork(landmark_count, early=early, late=late, **settings)
+        case "2dfcn" | "3dfcn" | "2dfcrnn" | "3dfcrnn":
+            return HeatmapNetwork(landmark_count, early=early, late=late, **settings)
         case "hourglass":
             return StackedHourglass(landmark_count, **settings)
         case "unet":

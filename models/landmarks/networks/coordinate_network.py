@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from models.landmarks.networks.landmark_network import (
     LandmarkNetwork,
     checked_crop_size,
+    features_by_frame,
     init_xavier_uniform,
     last_frame,
 )
@@ -59,10 +60,16 @@ class CoordinateBlock(nn.Module):
 
 
 class CoordinateNetwork(LandmarkNetwork):
-    """2D, or with `early` 3D: crops or windows to landmarks (B, L, 2) in crop units.
+    """Normalized windows (B, 3, 3, S, S) float32 to landmarks (B, L, 2) in crop units.
 
-    Takes normalized float32 windows (B, 3, 3, S, S); the 2D network sees their last frame, and
-    takes crops (B, 3, S, S) too.
+    With neither connection it sees the last frame, and takes (B, 3, S, S) crops too.
+
+    Args:
+        landmark_count: L.
+        dropout: of FC 1024, or of the output and the recurrent connections of the LSTM.
+        crop_size_px: S, a multiple of 32.
+        early: 3D convolutions.
+        late: an LSTM in place of FC 1024.
     """
 
     def __init__(
@@ -72,72 +79,38 @@ class CoordinateNetwork(LandmarkNetwork):
         crop_size_px: int = CROP_SIZE_PX,
         *,
         early: bool,
+        late: bool = False,
     ) -> None:
         super().__init__(landmark_count, checked_crop_size(crop_size_px, _REDUCTION))
         self.early = early
-        self.frames_seen = WINDOW_FRAMES if early else 1
-        self.blocks = _blocks(early=early)
-        self.hidden = nn.Linear(self.frames_seen * _features_a_frame(crop_size_px), _HIDDEN_UNITS)
-        self.hidden_norm: nn.Module = nn.BatchNorm1d(_HIDDEN_UNITS)
-        self.activation = nn.ELU(inplace=True)
+        self.frames_seen = WINDOW_FRAMES if early or late else 1
+        self.blocks = nn.Sequential(
+            *(CoordinateBlock(a, b, early=early) for a, b in pairwise(_CHANNELS))
+        )
+        features = FEATURE_CHANNELS * (crop_size_px // _REDUCTION) ** 2  # of a frame
+        self.cell = lstm_cell(features, _HIDDEN_UNITS, dropout) if late else None
+        if not late:
+            self.hidden = nn.Linear(self.frames_seen * features, _HIDDEN_UNITS)
+            self.hidden_norm: nn.Module = nn.BatchNorm1d(_HIDDEN_UNITS)
+            self.activation = nn.ELU(inplace=True)
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(_HIDDEN_UNITS, 2 * landmark_count)
         init_xavier_uniform(self)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, 3, S, S) windows to (B, L, 2) landmarks in crop units."""
-        x = self.blocks(x.transpose(1, 2) if self.early else last_frame(x))  # (B, 512[, T], 2, 2)
-        return self.regress(x)
+        if self.cell is not None:
+            features = features_by_frame(self.blocks, x, early=self.early)  # (B, T, 512, 2, 2)
+            return self.decode(self.cell(features.flatten(2)))
+        x = x.transpose(1, 2) if self.early else last_frame(x)
+        return self.decode(self.blocks(x).flatten(1))
 
-    def regress(self, features: Tensor) -> Tensor:
-        """(B, 512[, T], 2, 2) features to (B, L, 2) landmarks in crop units."""
-        x = self.hidden_norm(self.hidden(features.flatten(1)))  # (B, 1024)
-        x = self.output(self.dropout(self.activation(x)))  # (B, 2 L)
-        return x.unflatten(1, (self.landmark_count, 2))  # type: ignore[no-any-return]
+    def encode(self, crops: Tensor) -> Tensor:
+        """(B, 3, S, S) crops to their features (B, 2048), without `early`."""
+        return self.blocks(crops).flatten(1)  # type: ignore[no-any-return]
 
-
-class RecurrentCoordinateNetwork(LandmarkNetwork):
-    """2DRNN, or with `early` 3DRNN: windows (B, 3, 3, S, S) to (B, L, 2) in crop units.
-
-    Dropout is applied to the output of the LSTM, as to FC 1024, and to its recurrent
-    connections.
-    """
-
-    frames_seen = WINDOW_FRAMES
-
-    def __init__(
-        self,
-        landmark_count: int = 68,
-        dropout: float = 0.2,
-        crop_size_px: int = CROP_SIZE_PX,
-        *,
-        early: bool,
-    ) -> None:
-        super().__init__(landmark_count, checked_crop_size(crop_size_px, _REDUCTION))
-        self.early = early
-        self.blocks = _blocks(early=early)
-        self.cell = lstm_cell(_features_a_frame(crop_size_px), _HIDDEN_UNITS, dropout)
-        self.dropout = nn.Dropout(dropout)
-        self.output = nn.Linear(_HIDDEN_UNITS, 2 * landmark_count)
-        init_xavier_uniform(self)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, T, 3, S, S) windows to (B, L, 2) landmarks in crop units."""
-        if self.early:
-            features = self.blocks(x.transpose(1, 2)).transpose(1, 2)  # (B, T, 512, 2, 2)
-        else:
-            features = self.blocks(x.flatten(0, 1)).unflatten(0, x.shape[:2])  # (B, T, 512, 2, 2)
-        return self.regress(self.cell(features.flatten(2)))  # cell: (B, T, 2048) to (B, 1024)
-
-    def regress(self, hidden: Tensor) -> Tensor:
-        """(B, 1024) hidden states to (B, L, 2) landmarks in crop units."""
-        return self.output(self.dropout(hidden)).unflatten(1, (self.landmark_count, 2))  # type: ignore[no-any-return]
-
-
-def _blocks(*, early: bool) -> nn.Sequential:
-    return nn.Sequential(*(CoordinateBlock(a, b, early=early) for a, b in pairwise(_CHANNELS)))
-
-
-def _features_a_frame(crop_size_px: int) -> int:
-    side = crop_size_px // _REDUCTION
-    return side * side * FEATURE_CHANNELS
+    def decode(self, x: Tensor) -> Tensor:
+        """(B, F) features, or the (B, 1024) hidden state of the LSTM, to (B, L, 2) crop units."""
+        if self.cell is None:
+            x = self.activation(self.hidden_norm(self.hidden(x)))
+        return self.output(self.dropout(x)).unflatten(1, (self.landmark_count, 2))  # type: ignore[no-any-return]

@@ -26,10 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
-from models.landmarks.networks.coordinate_network import (
-    CoordinateNetwork,
-    RecurrentCoordinateNetwork,
-)
+from models.landmarks.networks.coordinate_network import CoordinateNetwork
 from models.landmarks.networks.heatmap_network import HeatmapNetwork
 from models.landmarks.networks.hourglass import StackedHourglass
 from models.landmarks.networks.landmark_network import LandmarkNetwork
@@ -38,13 +35,7 @@ from models.landmarks.networks.unet import UNet
 Network = TypeVar("Network", bound=nn.Module)
 Step: TypeAlias = Callable[[Tensor], Any]
 _Convolution = nn.Conv2d | nn.Conv3d | nn.ConvTranspose2d
-_OURS: Final = (
-    CoordinateNetwork,
-    RecurrentCoordinateNetwork,
-    HeatmapNetwork,
-    StackedHourglass,
-    UNet,
-)
+_OURS: Final = (CoordinateNetwork, HeatmapNetwork, StackedHourglass, UNet)
 _CHANNELS_LAST: Final = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
@@ -154,23 +145,15 @@ def compile_form(form: FastForm) -> FastForm:
 
 def _steps(network: LandmarkNetwork) -> tuple[Step | None, Step]:
     """`read_crops` and `read_windows`."""
-    if isinstance(network, CoordinateNetwork) and not network.early:
-        return network.blocks, lambda features: network.regress(features[:, -1])
-    if isinstance(network, RecurrentCoordinateNetwork) and not network.early:
-        blocks, cell = network.blocks, network.cell
-        return (
-            lambda crops: cell.input_gates(blocks(crops).flatten(1)),  # (N, 4096)
-            lambda gates: network.regress(cell.run(gates.unbind(1))),
-        )
-    if isinstance(network, HeatmapNetwork) and not network.early:
-        encoder, conv_cell = network.encoder, network.cell
-        if conv_cell is None:
-            return encoder, lambda features: network.decode(features[:, -1])
-        return (
-            lambda crops: conv_cell.input_gates(encoder(crops)),  # (N, 1024, S/32, S/32)
-            lambda gates: network.decode(conv_cell.run(gates.unbind(1))),
-        )
-    return None, network
+    if not isinstance(network, CoordinateNetwork | HeatmapNetwork) or network.early:
+        return None, network
+    cell = network.cell
+    if cell is None:
+        return network.encode, lambda features: network.decode(features[:, -1])
+    return (
+        lambda crops: cell.input_gates(network.encode(crops)),  # (N, 4096), (N, 1024, S/32, S/32)
+        lambda gates: network.decode(cell.run(gates.unbind(1))),
+    )
 
 
 def fold_batch_norms(network: Network) -> Network:

@@ -164,10 +164,16 @@ def _moved_in(maps: Tensor, peak: Tensor) -> Tensor:
     return torch.minimum(peak.clamp(min=1), last)
 
 
-def _value(maps: Tensor, at: Tensor, dx: int | Tensor = 0, dy: int | Tensor = 0) -> Tensor:
-    """(..., H, W) at the pixels (..., 2), shifted: (...)."""
-    index = (at[..., 1] + dy) * maps.shape[-1] + (at[..., 0] + dx)
+def _value(maps: Tensor, at: Tensor) -> Tensor:
+    """(..., H, W) at the pixels (..., 2): (...)."""
+    index = at[..., 1] * maps.shape[-1] + at[..., 0]
     return maps.flatten(-2).gather(-1, index.unsqueeze(-1)).squeeze(-1)
+
+
+def _neighbours(maps: Tensor, at: Tensor, step: int | Tensor) -> Tensor:
+    """(..., H, W) a step along x, and a step along y, from the pixels (..., 2): (..., 2)."""
+    x, y = (step * torch.eye(2, dtype=at.dtype, device=at.device)[axis] for axis in (0, 1))
+    return torch.stack([_value(maps, at + x), _value(maps, at + y)], dim=-1)
 
 
 def _log(values: Tensor) -> Tensor:
@@ -181,13 +187,7 @@ def _limited(offset: Tensor) -> Tensor:
 def _quarter_offset(maps: Tensor, peak: Tensor) -> Tensor:
     """Zero along an axis where the peak lies at the edge and has one neighbour only."""
     inner = _moved_in(maps, peak)
-    slope = torch.stack(
-        [
-            _value(maps, inner, dx=1) - _value(maps, inner, dx=-1),
-            _value(maps, inner, dy=1) - _value(maps, inner, dy=-1),
-        ],
-        dim=-1,
-    )
+    slope = _neighbours(maps, inner, 1) - _neighbours(maps, inner, -1)
     return 0.25 * slope.sign() * (inner == peak)
 
 
@@ -199,15 +199,13 @@ def _fractional_offset(maps: Tensor, peak: Tensor, sigma_px: float) -> Tensor:
     far = torch.tensor([maps.shape[-1] - 1, maps.shape[-2] - 1], device=maps.device)
     side = torch.where(peak < far, 1, -1)
     here = _log(_value(maps, peak))
-    step_x = _log(_value(maps, peak, dx=side[..., 0])) - here
-    step_y = _log(_value(maps, peak, dy=side[..., 1])) - here
-    return side * (sigma_px**2 * torch.stack([step_x, step_y], dim=-1) + 0.5)
+    step = _log(_neighbours(maps, peak, side)) - here.unsqueeze(-1)
+    return side * (sigma_px**2 * step + 0.5)
 
 
 def _log_difference(maps: Tensor, inner: Tensor, sigma_px: float) -> Tensor:
-    step_x = _log(_value(maps, inner, dx=1)) - _log(_value(maps, inner, dx=-1))
-    step_y = _log(_value(maps, inner, dy=1)) - _log(_value(maps, inner, dy=-1))
-    return 0.5 * sigma_px**2 * torch.stack([step_x, step_y], dim=-1)
+    step = _log(_neighbours(maps, inner, 1)) - _log(_neighbours(maps, inner, -1))
+    return 0.5 * sigma_px**2 * step
 
 
 def _taylor_offset(maps: Tensor, peak: Tensor, sigma_px: float) -> Tensor:

@@ -24,6 +24,7 @@ from models.landmarks.networks.coordinate_network import CROP_SIZE_PX, WINDOW_FR
 from models.landmarks.networks.landmark_network import (
     LandmarkNetwork,
     checked_crop_size,
+    features_by_frame,
     init_xavier_uniform,
     last_frame,
 )
@@ -93,13 +94,14 @@ class HeatmapNetwork(LandmarkNetwork):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, 3, S, S) windows to (B, L, S, S) heatmaps of the last frame."""
-        if self.early:
-            features = self.encoder(x.transpose(1, 2)).transpose(1, 2)  # (B, T, 256, S/32, S/32)
-        elif self.cell is not None:
-            features = self.encoder(x.flatten(0, 1)).unflatten(0, x.shape[:2])
-        else:
-            return self.decode(self.encoder(last_frame(x)))
+        if self.frames_seen == 1:
+            return self.decode(self.encode(last_frame(x)))
+        features = features_by_frame(self.encoder, x, early=self.early)  # (B, T, 256, S/32, S/32)
         return self.decode(features[:, -1] if self.cell is None else self.cell(features))
+
+    def encode(self, crops: Tensor) -> Tensor:
+        """(B, 3, S, S) crops to their features (B, 256, S/32, S/32), without `early`."""
+        return self.encoder(crops)  # type: ignore[no-any-return]
 
     def decode(self, features: Tensor) -> Tensor:
         """(B, 256, S/32, S/32) features to (B, L, S, S) heatmaps."""

@@ -50,6 +50,13 @@ def last_frame(x: Tensor) -> Tensor:
     return x[:, -1] if x.ndim == 5 else x
 
 
+def features_by_frame(encoder: nn.Module, x: Tensor, *, early: bool) -> Tensor:
+    """(B, T, 3, S, S) windows to the features (B, T, C, H, W); `early`: by a 3D encoder."""
+    if early:
+        return encoder(x.transpose(1, 2)).transpose(1, 2)  # type: ignore[no-any-return]
+    return encoder(x.flatten(0, 1)).unflatten(0, x.shape[:2])  # type: ignore[no-any-return]
+
+
 def init_xavier_uniform(network: nn.Module) -> None:
     """Xavier uniform weights and zero biases (local-motion paper, section 4.2)."""
     for module in network.modules():

@@ -108,20 +108,25 @@ def squared_distance(predicted: Tensor, truth: Tensor) -> Tensor:
 def normalized_distance(predicted: Tensor, truth: Tensor) -> Tensor:
     """Mean over landmarks and samples of the distance over the interocular distance.
 
-    Profiles, whose eyes nearly coincide, are bounded to twice the median weight of a batch.
-
     Args:
         predicted, truth: (B, L, 2), in any one unit; the outer corners of the eyes are known.
     """
-    right, left = OUTER_EYE_CORNERS
-    interocular = (truth[:, right] - truth[:, left]).norm(dim=-1)  # (B,)
-    interocular = interocular.clamp(min=interocular.median() / 2)
     known = truth.isfinite()
     offset = predicted - truth.where(known, predicted)
     known = known.all(-1)  # (B, L)
     distance = (offset.square().sum(-1) + 1e-8).sqrt() * known
-    normalized: Tensor = distance.sum(-1) / known.sum(-1) / interocular
+    normalized: Tensor = distance.sum(-1) / known.sum(-1) / _interocular(truth)
     return normalized.mean()
+
+
+def _interocular(truth: Tensor) -> Tensor:
+    """The distance of the outer eye corners, (B, L, 2) to (B,); at least half the batch's median.
+
+    Profiles, whose eyes nearly coincide, thus weigh at most twice as much as the median face.
+    """
+    right, left = OUTER_EYE_CORNERS
+    interocular: Tensor = (truth[:, right] - truth[:, left]).norm(dim=-1)
+    return interocular.clamp(min=interocular.median() / 2)
 
 
 def heatmap_loss(
@@ -185,9 +190,7 @@ def spread_loss(maps: Tensor, truth: Tensor, sigma_px: float) -> Tensor:
     known = truth_px.isfinite().all(-1)
     offset = predicted_px - truth_px.where(known[..., None], predicted_px)
     distance_px = (offset.square().sum(-1) + 1e-8).sqrt() * known  # (B, L)
-    right, left = OUTER_EYE_CORNERS
-    interocular = (truth_px[:, right] - truth_px[:, left]).norm(dim=-1)  # (B,)
-    interocular = interocular.clamp(min=interocular.median() / 2)[:, None]
+    interocular = _interocular(truth_px)[:, None]
     weight = known.to(distance_px.dtype)
     weight[:, _MOVING] *= _MOVING_WEIGHT
     upper, lower = (list(rows) for rows in zip(*_OPENINGS, strict=True))

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from models.landmarks.networks.construction import build_network
-from models.landmarks.networks.coordinate_network import RecurrentCoordinateNetwork
+from models.landmarks.networks.coordinate_network import CoordinateNetwork
 from models.landmarks.networks.recurrent_cell import lstm_cell
 from schemas.choices import NETWORK_NAMES
 
@@ -122,7 +122,7 @@ def test_dropout_falls_on_recurrent_connections_in_training_only() -> None:
     assert torch.equal(cell(x[:, :1]), cell(x[:, :1]))  # one timestep has no recurrence
     assert torch.equal(cell.eval()(x), cell.eval()(x))
     network = build_network("2drnn", dropout=0.5)
-    assert isinstance(network, RecurrentCoordinateNetwork)
+    assert isinstance(network, CoordinateNetwork) and network.cell is not None
     assert (network.cell.dropout.p, network.dropout.p) == (0.5, 0.5)
 
 
