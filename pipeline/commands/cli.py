@@ -71,7 +71,7 @@ def _dispatch(arguments: list[str]) -> int:
 
 
 def _quiet_libraries() -> None:
-    """No warnings that users can do nothing about; bars are for terminals."""
+    """Hides warnings that users cannot act on; progress bars in logs are rare."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger().addFilter(lambda record: "apitools" not in record.getMessage())
     for name in ("apache_beam", "fsspec"):
@@ -106,7 +106,7 @@ def _open_standard_streams() -> None:
 class _Messages(io.TextIOWrapper):
     """Standard error; a reader that has gone (a pipe, a terminal) does not break the run.
 
-    Beam prints the traceback of what a worker thread raises, and then raises it: it is told once.
+    Beam prints the traceback of what a worker thread raises, then raises it: it is printed once.
     """
 
     def __init__(self, stream: io.FileIO, *, line_buffering: bool) -> None:
@@ -114,12 +114,12 @@ class _Messages(io.TextIOWrapper):
         self._ends_of = threading.local()
 
     def write(self, text: str) -> int:
-        if not self._is_told_later(text):
+        if not self._is_reported_later(text):
             with contextlib.suppress(OSError):
                 super().write(text)
         return len(text)
 
-    def _is_told_later(self, text: str) -> bool:
+    def _is_reported_later(self, text: str) -> bool:
         """Whether a worker thread prints a traceback, or the end of the line after it."""
         is_end = text == "\n" and getattr(self._ends_of, "traceback", False)
         is_traceback = text.startswith("Traceback (most recent call last)")

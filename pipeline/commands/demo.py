@@ -29,19 +29,19 @@ def run(args: argparse.Namespace) -> int:
     tracks = read_track_file(track_file)
     render_video(str(clip), tracks, overlay)
     render_contact_sheet(str(clip), tracks, sheet)
-    error = compare_with_truth(str(track_file), truth)
+    found = compare_with_truth(str(track_file), truth)
     print(
         f"\nclip            {clip}\n"
         f"truth           {truth}\n"
         f"tracks          {track_file}\n"
         f"overlay video   {overlay}\n"
         f"contact sheet   {sheet}\n\n"
-        f"frames with the face found  {error.frames_found} of {error.frames_truth}\n"
-        "distance to the truth, % of the distance between the outer eye corners:\n"
-        f"  raw         {error.nrmse_raw_percent_mean:.2f} mean, "
-        f"{error.nrmse_raw_percent_max:.2f} worst frame; "
-        f"jitter {error.stability_raw_percent:.2f} a frame\n"
-        f"  stabilized  {error.nrmse_percent_mean:.2f} mean, "
-        f"{error.nrmse_percent_max:.2f} worst frame; jitter {error.stability_percent:.2f} a frame"
+        f"frames with the face found  {found.frames_found} of {found.frames_truth}\n"
+        "distance to the truth, % of the distance between the outer eye corners:"
     )
+    for name, errors in (("raw", found.raw), ("stabilized", found.stabilized)):
+        print(
+            f"  {name:10}  {errors.nrmse_percent_mean:.2f} mean, {errors.nrmse_percent_max:.2f} "
+            f"worst frame; jitter {errors.stability_percent:.2f} a frame"
+        )
     return 0

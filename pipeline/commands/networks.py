@@ -55,10 +55,8 @@ def _report(
     rows = []
     for name, costs in measured.items():
         row = dataclasses.asdict(costs[0])
-        del row["windows_a_second"]
-        row["windows_a_second"] = {
-            device: cost.windows_a_second for device, cost in zip(devices, costs, strict=True)
-        }
+        speeds = [cost.windows_a_second for cost in costs]
+        row["windows_a_second"] = dict(zip(devices, speeds, strict=True))
         if name in _TABLE_7:
             keys = ("parameters_millions", "size_mb", "cpu_fps", "gpu_fps")
             row["table_7"] = dict(zip(keys, _TABLE_7[name], strict=True))

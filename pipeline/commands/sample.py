@@ -22,19 +22,14 @@ import pyarrow.parquet as pq
 
 from models.crop_trust import cut_off_share
 from models.face_box import box_from_landmarks
-from models.landmarks.metrics import nrmse_percent
+from models.landmarks.metrics import interocular_px, nrmse_percent
 from models.synthesis.astronaut import ASTRONAUT_LANDMARKS_PX, load_astronaut
 from models.synthesis.face_animation import FaceAnimation
 from models.synthesis.face_motion import Pose, pose_at
 from pipeline.arrow_tables import fixed_lists
 from pipeline.videos.track_file import read_track_file
 from schemas.errors import UsageError
-from schemas.landmarks import (
-    COORDINATE_CONVENTION,
-    LANDMARK_COUNT,
-    LANDMARK_LAYOUT,
-    OUTER_EYE_CORNERS,
-)
+from schemas.landmarks import COORDINATE_CONVENTION, LANDMARK_COUNT, LANDMARK_LAYOUT
 from schemas.tracks import TRACK_SCHEMA
 from transforms.storage.atomic_files import atomic_file
 
@@ -151,23 +146,26 @@ def _truth_table(
 
 
 @dataclass(frozen=True, slots=True)
-class TruthComparison:
-    """Tracks of a one-face clip against its truth.
+class TrackErrors:
+    """Errors of a one-face track, in percent of the true distance between the outer eye corners.
 
-    Errors are NRMSE in percent of the true distance between the outer eye corners, over
-    the frames that were found; a frame without a face counts in `frames_found` only.
-    Stability is mean |change of x - change of truth| over neighbouring frames that were
-    both found, in the same unit.
+    NRMSE is over the frames that were found. Stability is mean |change of x - change of truth|
+    over neighbouring frames that were both found.
     """
+
+    nrmse_percent_mean: float
+    nrmse_percent_max: float
+    stability_percent: float
+
+
+@dataclass(frozen=True, slots=True)
+class TruthComparison:
+    """Tracks of a one-face clip against its truth; frames without a face are not found."""
 
     frames_truth: int
     frames_found: int
-    nrmse_percent_mean: float
-    nrmse_percent_max: float
-    nrmse_raw_percent_mean: float
-    nrmse_raw_percent_max: float
-    stability_percent: float
-    stability_raw_percent: float
+    raw: TrackErrors
+    stabilized: TrackErrors
 
 
 def compare_with_truth(tracks_parquet: str | Path, truth_parquet: str | Path) -> TruthComparison:
@@ -194,22 +192,14 @@ def compare_with_truth(tracks_parquet: str | Path, truth_parquet: str | Path) ->
             f"the {len(expected)} of {truth_parquet}; expected tracks of the same clip"
         )
     both = found[1:] & found[:-1]
-    errors, changes = [], []
-    for landmarks in (stable, got.raw_landmarks_px):
-        errors.append(nrmse_percent(landmarks[chosen[found]], truth[found]))
-        drift = landmarks[chosen] - truth
-        drift = drift[1:][both] - drift[:-1][both]
-        right, left = OUTER_EYE_CORNERS
-        interocular = np.linalg.norm(truth[:, right] - truth[:, left], axis=-1)[1:][both]
-        steps = np.linalg.norm(drift, axis=-1).mean(-1)
-        changes.append(100 * float((steps / interocular).mean()) if len(steps) else float("nan"))
-    return TruthComparison(
-        frames_truth=len(expected),
-        frames_found=int(found.sum()),
-        nrmse_percent_mean=float(errors[0].mean()),
-        nrmse_percent_max=float(errors[0].max()),
-        nrmse_raw_percent_mean=float(errors[1].mean()),
-        nrmse_raw_percent_max=float(errors[1].max()),
-        stability_percent=changes[0],
-        stability_raw_percent=changes[1],
-    )
+    neighbours_px = interocular_px(truth[1:][both])
+
+    def errors_of(landmarks: npt.NDArray[np.floating]) -> TrackErrors:
+        nrmse = nrmse_percent(landmarks[chosen[found]], truth[found])
+        change = np.diff(landmarks[chosen] - truth, axis=0)[both]
+        steps = np.linalg.norm(change, axis=-1).mean(-1) / neighbours_px
+        stability = 100 * float(steps.mean()) if len(steps) else float("nan")
+        return TrackErrors(float(nrmse.mean()), float(nrmse.max()), stability)
+
+    raw, stabilized = errors_of(got.raw_landmarks_px), errors_of(stable)
+    return TruthComparison(len(expected), int(found.sum()), raw, stabilized)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import csv
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import astuple
 from pathlib import Path
 from typing import Any
@@ -90,19 +90,26 @@ def _train(trainer: DetectorTrainer, args: argparse.Namespace, checkpoint: Path)
     steps = None if args.epochs is None else round(args.epochs * _STEPS_PER_EPOCH)
     before, start = trainer.seconds_spent, time.monotonic()
     saved = start
-    with _LogFile(args.output / "log.csv") as log, _bar(steps, minutes) as bar:
+    log = args.output / "log.csv"
+    recent: list[StepLosses] = []
+    with _bar(steps, minutes) as bar:
         while (progress := _progress(trainer, steps, minutes)) < 1:
             losses = trainer.step(progress)
             trainer.seconds_spent = before + time.monotonic() - start
             bar.n = round(_progress(trainer, steps, minutes) * bar.total, 1)
             bar.set_postfix(loss=f"{losses.total:.3f}", step=trainer.step_number, refresh=False)
             bar.update(0)
-            log.add(trainer, losses)
+            recent.append(losses)
+            if len(recent) == _LOG_STEPS:
+                _log(log, trainer, recent)
+                recent.clear()
             if time.monotonic() - saved > _SAVE_SECONDS:
                 trainer.save(checkpoint)
                 interim = args.output / "interim.safetensors"
                 save_detector_network(trainer.average, interim, licence=args.licence)
                 saved = time.monotonic()
+    if recent:
+        _log(log, trainer, recent)
     trainer.save(checkpoint)
 
 
@@ -118,35 +125,12 @@ def _bar(steps: int | None, minutes: float) -> Any:
     return tqdm(total=total, desc="training", unit=unit, mininterval=2)
 
 
-class _LogFile:
-    """A CSV file with the mean losses of every few steps; a later run appends to it."""
-
-    def __init__(self, path: Path) -> None:
-        fresh = not path.exists()
-        self._file = path.open("a", newline="")
-        self._writer = csv.writer(self._file)
-        if fresh:
-            self._writer.writerow(["step", "seconds", "total", "score", "box", "relative", "cells"])
-        self._recent: list[StepLosses] = []
-        self._at: tuple[int, float] = (0, 0.0)
-
-    def __enter__(self) -> _LogFile:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._flush()
-        self._file.close()
-
-    def add(self, trainer: DetectorTrainer, losses: StepLosses) -> None:
-        """Adds the losses of `trainer`'s last step."""
-        self._recent.append(losses)
-        self._at = (trainer.step_number, round(trainer.seconds_spent, 1))
-        if len(self._recent) == _LOG_STEPS:
-            self._flush()
-
-    def _flush(self) -> None:
-        if self._recent:
-            means = np.mean([astuple(losses) for losses in self._recent], 0)
-            self._writer.writerow([*self._at, *(round(float(v), 5) for v in means)])
-            self._file.flush()
-            self._recent.clear()
+def _log(path: Path, trainer: DetectorTrainer, losses: Sequence[StepLosses]) -> None:
+    """Appends the mean losses of the last steps to a CSV file."""
+    is_new = not path.exists()
+    with path.open("a", newline="") as file:
+        table = csv.writer(file)
+        if is_new:
+            table.writerow(["step", "seconds", "total", "score", "box", "relative", "cells"])
+        means = np.mean([astuple(step) for step in losses], 0).round(5).tolist()
+        table.writerow([trainer.step_number, round(trainer.seconds_spent, 1), *means])

@@ -25,10 +25,7 @@ from models.stabilization.fitting.filter_fitting import (
 )
 from models.stabilization.fitting.loss import LossWeights, StabilizerLoss
 from models.stabilization.fitting.metrics import TuningCost, score_tracks
-from models.stabilization.fitting.mode_tuning import (
-    measured_jitter,
-    tune_mode_smoother,
-)
+from models.stabilization.fitting.mode_tuning import measured_jitter, tune_mode_smoother
 from models.stabilization.fitting.track_batch import TrackBatch
 from models.stabilization.weights import (
     StabilizerWeights,

@@ -123,12 +123,8 @@ def format_tables(
             if chosen:
                 title = f"{landmarks} landmarks, percent of the {_LENGTHS[normalization]}"
                 blocks.append("\n".join([title, *_figure_lines(chosen)]))
-    if scales:
-        blocks.append("\n".join(_scale_lines(scales)))
-    if openings:
-        blocks.append("\n".join(_opening_lines(openings)))
-    if spreads:
-        blocks.append("\n".join(_spread_lines(spreads)))
+    others = ((_scale_lines, scales), (_opening_lines, openings), (_spread_lines, spreads))
+    blocks += ["\n".join(lines(found)) for lines, found in others if found]
     return "\n\n".join([*blocks, MISSED_NOTE])
 
 
@@ -164,7 +160,7 @@ def _opening_lines(openings: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 def _spread_lines(spreads: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     yield (
-        "told spread beside true error, percent (interocular), in each fifth of the spread; "
+        "predicted spread and true error, percent (interocular), in each fifth of the spread; "
         "rank correlation"
     )
     for row, text in zip(spreads, _names(spreads), strict=True):

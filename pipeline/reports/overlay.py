@@ -14,7 +14,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from schemas.landmarks import CONTOURS, OUTER_EYE_CORNERS
+from models.landmarks.metrics import interocular_px
+from schemas.landmarks import CONTOURS
 
 Rgb = tuple[int, int, int]
 Image = npt.NDArray[np.uint8]
@@ -48,8 +49,7 @@ class FaceOverlay:
     @property
     def interocular_px(self) -> float:
         """Distance between the outer eye corners."""
-        right, left = OUTER_EYE_CORNERS
-        return float(np.linalg.norm(self.landmarks_px[right] - self.landmarks_px[left]))
+        return float(interocular_px(self.landmarks_px))
 
     @property
     def raw_differs(self) -> bool:

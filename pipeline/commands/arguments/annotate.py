@@ -22,12 +22,12 @@ from pipeline.commands.command_parser import CommandParser, Subparsers, examples
 from pipeline.settings import ALLOWED_PROTOCOLS, AnnotateSettings
 from schemas.choices import PRECISIONS, STABILIZERS, USES
 
-#: Options of ours that are so like another are mistyped, and not Beam's.
+#: An unknown option this similar to one of ours is mistyped, not one of Beam.
 _MISTYPED: Final = 0.85
 _DESCRIPTION: Final = """\
-Annotates videos with 68-point facial landmark tracks, in Parquet: a row per face per frame, \
-and a row per input that says what became of it. The same command again goes on where the \
-last one ended.
+Annotates videos with 68-point facial landmark tracks, in Parquet: one row per face and \
+frame, and one status row per input. The same command, run again, continues where the last run \
+stopped.
 """
 _EPILOG: Final = """
 
@@ -103,32 +103,33 @@ def _output(parser: CommandParser) -> None:
         metavar="OUTPUT",
         help="folder or URL for tracks/, videos/ and run.json",
     )
-    add("--overwrite", action="store_true", help="do everything again, whatever is there")
+    add("--overwrite", action="store_true", help="annotate all inputs again, also finished ones")
     add(
         "--retry",
         type=reasons,
         metavar="REASON,...",
-        help="do again what ended for these reasons; what is done otherwise stays",
+        help="annotate again the inputs that ended with these reasons; the others stay",
     )
     add(
         "--no-raw",
         dest="raw",
         action="store_false",
-        help="leave x_raw and y_raw out of the tracks, which are half as large then; `derive` and "
+        help="leave x_raw and y_raw out of the tracks, which halves their size; `derive` and "
         "`evaluate` need them",
     )
     add(
         "--full-precision",
         action="store_true",
-        help="coordinates as they were computed, not rounded to 1/64 px, at twice the room",
+        help="coordinates as computed, not rounded to 1/64 px; doubles the size of the tracks",
     )
     add(
         "--compact",
         action="store_true",
-        help="when the run has ended, put the files of many videos into few, as `facetracks "
-        "compact` does",
+        help="after the run, merge the files of many videos into few, as `facetracks compact` does",
     )
-    add("--timings", action="store_true", help="print each stage's speed beside a raw decode")
+    add(
+        "--timings", action="store_true", help="print the speed of each stage and of a plain decode"
+    )
 
 
 def _quality(parser: CommandParser) -> None:
@@ -169,8 +170,8 @@ def _quality(parser: CommandParser) -> None:
     add(
         "--precision",
         choices=PRECISIONS,
-        help="numbers that the landmark network computes with; `evaluate landmarks --precision "
-        "bfloat16` tells what the shorter ones cost",
+        help="number format of the landmark network; `evaluate landmarks --precision bfloat16` "
+        "measures the loss of accuracy",
     )
     add(
         "--require-licence",
@@ -221,19 +222,19 @@ def _cluster(parser: CommandParser) -> None:
     add(
         "--separate-decode",
         action="store_true",
-        help="decode and align on different workers: crops cross a shuffle in between",
+        help="decode and align on different workers, with a shuffle of the crops in between",
     )
     add(
         "--align-accelerator",
         metavar="SPEC",
-        help="what workers that align must have, where the runner reads resource hints: "
-        "type:nvidia-l4;count:1;install-nvidia-driver, say",
+        help="accelerator of the workers that align, for runners that read resource hints, such as "
+        "type:nvidia-l4;count:1;install-nvidia-driver",
     )
     add(
         "--align-ram",
         metavar="SIZE",
-        help="memory that workers that align must have, where the runner reads resource hints: "
-        "16GB, say",
+        help="least memory of the workers that align, for runners that read resource hints, "
+        "such as 16GB",
     )
 
 
@@ -254,21 +255,21 @@ def _limits(parser: CommandParser) -> None:
         "--stall-seconds",
         type=positive_float,
         metavar="S",
-        help="a decoder that makes no progress for so long is killed",
+        help="a decoder without progress for this many seconds is killed",
     )
     add(
         "--max-slowness",
         type=positive_float,
         metavar="S",
-        help="seconds that decoding may take a second of video",
+        help="most seconds of decoding per second of video",
     )
     add(
         "--max-memory-mb",
         type=positive_int,
         metavar="MB",
-        help="memory that a decoding process may take",
+        help="most memory of a decoding process",
     )
-    add("--max-pixels", type=positive_int, metavar="N", help="pixels that a frame may have")
+    add("--max-pixels", type=positive_int, metavar="N", help="most pixels of a frame")
 
 
 def _check_beam_options(args: argparse.Namespace) -> None:

@@ -12,7 +12,7 @@ from schemas.errors import UsageError
 
 SET_HELP: Final = (
     f"a labelled data set; KIND is one of {', '.join(SET_KINDS)}; SPLIT a part of it, where it "
-    "has parts (a wrong one is answered with those there are); PATH its folder, for dlib the "
+    "has parts (a wrong one is an error that lists them); PATH its folder, for dlib the "
     "XML, for tracks OUTPUT_OR_PARQUET=VIDEO; repeatable"
 )
 

@@ -21,7 +21,7 @@ def add_evaluate_tracks(subparsers: Subparsers) -> None:
         description="Errors of the raw and the stabilized landmarks of an output folder on "
         "labelled videos, as `evaluate landmarks` states them, and their stability: the mean of "
         "|dx - dp| in percent of the distance of the outer eye corners, video by video. A row "
-        "is a labelled face's own where their boxes overlap by 0.4 (IoU). A "
+        "belongs to a labelled face if their boxes overlap by 0.4 (IoU). A "
         "missed face counts: as a failure in FR, as 0 in AUC.",
         epilog=examples(
             "facetracks evaluate tracks OUT --set 300vw:300VW",
@@ -156,8 +156,14 @@ def add_evaluate_coverage(subparsers: Subparsers) -> None:
     )
     add = parser.add_argument
     add("output", metavar="OUTPUT", help="output folder of `facetracks annotate`")
-    add("--detector", required=True, metavar="SPEC", help="yunet:ONNX_FILE, say")
-    add("--min-size", type=positive_float, default=40.0, metavar="PX", help="of a face")
+    add("--detector", required=True, metavar="SPEC", help="such as yunet:ONNX_FILE")
+    add(
+        "--min-size",
+        type=positive_float,
+        default=40.0,
+        metavar="PX",
+        help="least longer side of a face's box",
+    )
     add("--json", action="store_true", help="print JSON")
 
 
@@ -188,7 +194,7 @@ def add_evaluate_stabilizers(subparsers: Subparsers) -> None:
         type=positive_int,
         default=1,
         metavar="N",
-        help="so many sets of test tracks, of seeds from --seed on, judged as one",
+        help="number of sets of test tracks, with seeds from --seed up, measured as one",
     )
     add(
         "--ablations",

@@ -12,8 +12,8 @@ def add_report(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser(
         "report",
         help="show an output as one HTML page: inputs, failures, quality, speed",
-        description="Writes one HTML file that opens offline: a row an input, failures by reason "
-        "with what to do, histograms over all rows, the worst tracks as pictures, speeds and "
+        description="Writes one HTML file that opens offline: one row per input, failures by "
+        "reason with advice, histograms over all rows, the worst tracks as pictures, speeds and "
         "provenance. It shows faces: share it as you would the videos.",
         epilog=examples(
             "facetracks report OUT",
@@ -70,28 +70,28 @@ def add_derive(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser(
         "derive",
         help="eye and mouth opening, blinks, movements and visibility, in tables beside the tracks",
-        description="Writes two tables a video below OUTPUT/derived: rows, a row for each of the "
-        "tracks, and blinks. docs/derived.md defines them. The same command again does only what "
-        "is missing or whose tracks have changed.",
+        description="Writes two tables per video below OUTPUT/derived: rows, one for each row of "
+        "the tracks, and blinks. docs/derived.md defines them. Run again, the command only derives "
+        "what is missing or whose tracks have changed.",
         epilog=examples(
             "facetracks derive OUT", "facetracks derive s3://BUCKET/tracks --videos interview.mp4"
         ),
     )
     add = parser.add_argument
     add("output", metavar="OUTPUT", help="the output folder or URL of annotate")
-    add("--videos", nargs="+", metavar="VIDEO_ID", help="only these; as in the videos table")
-    add("--overwrite", action="store_true", help="do everything again")
+    add("--videos", nargs="+", metavar="VIDEO_ID", help="only these; ids of the videos table")
+    add("--overwrite", action="store_true", help="derive all videos again")
 
 
 def add_compact(subparsers: Subparsers) -> None:
     """Adds `compact` to the commands."""
     parser = subparsers.add_parser(
         "compact",
-        help="put the files of many videos into few",
+        help="merge the files of many videos into few",
         description="Puts the tracks and status rows of OUTPUT into Parquet files of about 256 MB "
-        "below OUTPUT/compacted, sorted by video_id. All commands read both layouts; what is "
-        "annotated later has files of its own until the next compact. Stopped, the same command "
-        "goes on. On an object store no run may write to OUTPUT meanwhile.",
+        "below OUTPUT/compacted, sorted by video_id. All commands read both layouts; videos "
+        "annotated later have their own files until the next compact. If it is stopped, run the "
+        "same command again. On an object store no run may write to OUTPUT meanwhile.",
         epilog=examples("facetracks compact OUT", "facetracks compact s3://BUCKET/tracks"),
     )
     parser.add_argument("output", metavar="OUTPUT", help="the output folder or URL of annotate")
@@ -104,8 +104,8 @@ def add_forget(subparsers: Subparsers) -> None:
         help="remove videos from an output: tracks, status, parts, what was derived",
         description="Removes all that OUTPUT holds of videos: track file, status row, staged "
         "parts, derived files, and report.html, which may show them. The videos themselves stay. "
-        "Stopped, the same command goes on. Exit status: 0 removed, 1 OUTPUT holds nothing of "
-        "some id.",
+        "If it is stopped, run the same command again. Exit status: 0 removed, 1 OUTPUT "
+        "holds nothing of some id.",
         epilog=examples(
             "facetracks forget OUT interview.mp4",
             "facetracks forget s3://BUCKET/tracks day1/a.mp4 day2/b.mp4",

@@ -41,11 +41,16 @@ def add_parser(subparsers: Subparsers) -> None:
         "-o",
         "--output",
         metavar="OUTPUT",
-        help="leave the figures in OUTPUT/probe.json, so that annotate prints what it took beside "
-        "them",
+        help="also write the figures to OUTPUT/probe.json; annotate then prints its actual time "
+        "beside the estimate",
     )
     add("--json", action="store_true", help="print the figures as JSON")
-    add("--to", type=file_name(".parquet"), metavar="FILE.parquet", help="write a row an input")
+    add(
+        "--to",
+        type=file_name(".parquet"),
+        metavar="FILE.parquet",
+        help="also write one row per input",
+    )
     add = parser.add_argument_group("quality").add_argument
     add("--weights", type=weights, metavar="fast|accurate|FILE", help="as in annotate")
     add("--detector", type=detector, metavar="SPEC", help="as in annotate")

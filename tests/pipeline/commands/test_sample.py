@@ -109,10 +109,10 @@ def test_comparison_by_hand(clip: Path, tmp_path: Path) -> None:
     points = read_track_file(str(truth)).landmarks_px[2:8]
     interocular = np.hypot(*(points[:, 36] - points[:, 45]).T)
     assert (got.frames_truth, got.frames_found) == (10, 6)
-    assert got.nrmse_percent_mean == 0
-    assert got.nrmse_raw_percent_mean == pytest.approx(np.mean(500 / interocular), rel=1e-4)
-    assert got.nrmse_raw_percent_max == pytest.approx(np.max(500 / interocular), rel=1e-4)
-    assert got.stability_raw_percent == pytest.approx(0, abs=1e-4)
+    assert got.stabilized.nrmse_percent_mean == 0
+    assert got.raw.nrmse_percent_mean == pytest.approx(np.mean(500 / interocular), rel=1e-4)
+    assert got.raw.nrmse_percent_max == pytest.approx(np.max(500 / interocular), rel=1e-4)
+    assert got.raw.stability_percent == pytest.approx(0, abs=1e-4)
 
 
 def test_comparison_takes_the_nearer_of_two_faces(clip: Path, tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_comparison_takes_the_nearer_of_two_faces(clip: Path, tmp_path: Path) ->
     pq.write_table(pa.concat_tables([far, near]), tracks)
     got = compare_with_truth(tracks, truth)
     assert got.frames_found == 10
-    assert 0 < got.nrmse_percent_mean < 10
+    assert 0 < got.stabilized.nrmse_percent_mean < 10
 
 
 def test_jitter_shows_in_stability(clip: Path, tmp_path: Path) -> None:
@@ -138,8 +138,10 @@ def test_jitter_shows_in_stability(clip: Path, tmp_path: Path) -> None:
     pq.write_table(shaken, tracks)
     got = compare_with_truth(tracks, truth)
     # Every landmark is off by 0.5 px, and the error changes by 1 px from frame to frame.
-    assert got.stability_percent == pytest.approx(2 * got.nrmse_percent_mean, rel=0.02)
-    assert got.stability_raw_percent == 0
+    assert got.stabilized.stability_percent == pytest.approx(
+        2 * got.stabilized.nrmse_percent_mean, rel=0.02
+    )
+    assert got.raw.stability_percent == 0
 
 
 def test_comparison_with_tracks_of_something_else(clip: Path, tmp_path: Path) -> None:
