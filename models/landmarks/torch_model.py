@@ -114,7 +114,7 @@ class TorchLandmarkModel(LandmarkModel):
     def _read_all(
         self, crops: npt.NDArray[np.uint8], windows: npt.NDArray[np.intp]
     ) -> npt.NDArray[np.float32]:
-        shared = self._on_device(np.ascontiguousarray(crops))  # (N, S, S, 3)
+        shared = self._on_device(np.require(crops, None, ["C", "W"]))  # (N, S, S, 3)
         read_crops = self._form.read_crops
         if read_crops is not None:
             read = [

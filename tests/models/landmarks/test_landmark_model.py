@@ -198,3 +198,15 @@ def test_what_cannot_be_read_by_a_codec_is_told(network: CoordinateNetwork) -> N
     card = LandmarkCard(network="2dfcn")
     with pytest.raises(UsageError, match="not trained for soft_argmax"):
         TorchLandmarkModel(card.build_network(), card).read_by("soft_argmax")
+
+
+@pytest.mark.parametrize("device", ["cpu", *["cuda"] * torch.cuda.is_available()])
+def test_crops_need_no_copy_of_their_own(network: CoordinateNetwork, device: str) -> None:
+    """Not all used, read-only, mirrored: the landmarks are those of a plain array."""
+    crops, windows = _crops(6), np.array([[1, 2, 3], [2, 3, 4]])
+    model = TorchLandmarkModel(network, LandmarkCard(), device)
+    plain = TorchLandmarkModel(network, LandmarkCard()).predict(crops[1:5].copy(), windows - 1)
+    crops.flags.writeable = False
+    np.testing.assert_allclose(model.predict(crops, windows), plain, atol=0.01)
+    mirrored = np.ascontiguousarray(crops[:, :, ::-1])[:, :, ::-1]
+    np.testing.assert_allclose(model.predict(mirrored, windows), plain, atol=0.01)
