@@ -6,7 +6,7 @@ import argparse
 from typing import Final
 
 from pipeline.annotate import RunSummary, annotate
-from pipeline.commands.command_settings import settings_of
+from pipeline.commands.command_parser import settings_of
 from pipeline.progress import ProgressDisplay
 from pipeline.reports.timings import timings_table
 from pipeline.settings import AnnotateSettings

@@ -6,15 +6,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeAlias
 
-from pipeline.commands.arguments import (
-    annotate,
-    evaluation,
-    outputs,
-    probe,
-    start,
-    training,
-    videos,
-)
+from pipeline.commands.arguments import annotate, evaluation, outputs, start, training, videos
 from pipeline.commands.command_parser import CommandParser, Subparsers, examples
 
 _AddParser: TypeAlias = Callable[[Subparsers], None]
@@ -35,10 +27,10 @@ def _group(name: str, text: str, *members: _AddParser) -> _AddParser:
 #: The commands, in the order in which a newcomer meets them.
 _COMMANDS: Final[tuple[_AddParser, ...]] = (
     start.add_demo,
-    annotate.add_parser,
+    annotate.add_annotate,
     videos.add_render,
     videos.add_crop,
-    probe.add_parser,
+    annotate.add_probe,
     videos.add_redact,
     outputs.add_report,
     outputs.add_export,

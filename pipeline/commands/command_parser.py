@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import difflib
 import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, NoReturn, TypeAlias, TypeVar
 
+_Settings = TypeVar("_Settings")
 _EXIT_USAGE = 2
 #: How alike a mistyped word and its suggestion are, from 0 to 1.
 _ALIKE = 0.7
@@ -61,6 +63,12 @@ def _accept(args: argparse.Namespace) -> None:
 
 #: What `add_subparsers` of a CommandParser gives.
 Subparsers: TypeAlias = "argparse._SubParsersAction[CommandParser]"
+
+
+def settings_of(kind: type[_Settings], args: argparse.Namespace) -> _Settings:
+    """The options as a `kind`: a dataclass each of whose fields is named like an option."""
+    fields: Any = dataclasses.fields(kind)  # type: ignore[arg-type]
+    return kind(**{field.name: getattr(args, field.name) for field in fields})
 
 
 def examples(*commands: str) -> str:

@@ -35,7 +35,7 @@ from models.stabilization.weights import (
     load_stabilizer_weights,
 )
 from models.synthesis.motion_tracks import MotionTrack
-from pipeline.commands.command_settings import settings_of
+from pipeline.commands.command_parser import settings_of
 from pipeline.data.annotated_tracks import rest_table
 from pipeline.data.stabilizer_tracks import TrackSettings, make_tracks
 from pipeline.reports.stabilizer_plots import check_plots, draw_plots

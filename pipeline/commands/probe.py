@@ -8,7 +8,7 @@ from collections import Counter
 from typing import Any
 
 from pipeline.arrow_tables import write_parquet
-from pipeline.commands.command_settings import settings_of
+from pipeline.commands.command_parser import settings_of
 from pipeline.probing.probe import ProbeSummary, probe
 from pipeline.settings import AnnotateSettings
 from transforms.storage.atomic_files import write_bytes

@@ -33,7 +33,7 @@ from models.stabilization.weights import (
     save_stabilizer_weights,
 )
 from models.synthesis.motion_tracks import MotionTrack
-from pipeline.commands.command_settings import settings_of
+from pipeline.commands.command_parser import settings_of
 from pipeline.commands.evaluate_stabilizers import stabilize_batch
 from pipeline.data.stabilizer_tracks import TrackSettings, make_tracks
 from pipeline.reports.text_tables import text_table

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from models.landmarks.metrics import interocular_px
 from models.stabilization.fitting.track_batch import TrackBatch
-from pipeline.reports.training_curves import can_draw
+from pipeline.reports.training_log import can_draw
 from schemas.errors import UsageError
 
 Array = npt.NDArray[np.float64]

@@ -12,7 +12,7 @@ from apache_beam.transforms import environments
 from apache_beam.transforms.userstate import is_stateful_dofn
 
 from pipeline.commands.command_line import parse_command
-from pipeline.commands.command_settings import settings_of
+from pipeline.commands.command_parser import settings_of
 from pipeline.graph import AnnotateGraph, GraphSettings
 from pipeline.runner_options import runner_options
 from pipeline.settings import AnnotateSettings

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from pipeline.commands.command_line import parse_command
-from pipeline.commands.command_settings import settings_of
+from pipeline.commands.command_parser import settings_of
 from pipeline.settings import AnnotateSettings
 from transforms.decoding.child import ChildSettings
 

@@ -1,15 +1,17 @@
-"""The options of `facetracks annotate`: ours; whatever else is given goes to Beam."""
+"""The options of `annotate`, which passes all others to Beam, and of `probe`."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+from collections.abc import Callable
 from typing import Final
 
 from pipeline.commands.argument_types import (
     count,
     detector,
     device,
+    file_name,
     frame_rate,
     positive_float,
     positive_int,
@@ -35,7 +37,7 @@ Options of Beam (--runner=... and those with underscores) go to Beam as they are
 Exit status: 0 all ok, 3 some videos partial or failed, 1 the run broke, 2 wrong usage."""
 
 
-def add_parser(subparsers: Subparsers) -> None:
+def add_annotate(subparsers: Subparsers) -> None:
     """Adds `annotate` to the commands."""
     parser = subparsers.add_parser(
         "annotate",
@@ -188,15 +190,7 @@ def _machine(parser: CommandParser) -> None:
         "facetracks annotate FOLDER -o OUT --workers 4",
         "facetracks annotate FOLDER -o OUT --device cuda --precision bfloat16 --compile",
     ).add_argument
-    add(
-        "--workers",
-        type=positive_int,
-        metavar="N",
-        help="parallel workers (default: %(default)s, the cores up to 8)",
-    )
-    add(
-        "--device", type=device, metavar="auto|cpu|cuda[:i]", help="where the landmark network runs"
-    )
+    _add_workers_and_device(add)
     add(
         "--batch-windows",
         type=positive_int,
@@ -264,10 +258,7 @@ def _limits(parser: CommandParser) -> None:
         help="most seconds of decoding per second of video",
     )
     add(
-        "--max-memory-mb",
-        type=positive_int,
-        metavar="MB",
-        help="most memory of a decoding process",
+        "--max-memory-mb", type=positive_int, metavar="MB", help="most memory of a decoding process"
     )
     add("--max-pixels", type=positive_int, metavar="N", help="most pixels of a frame")
 
@@ -287,3 +278,68 @@ def _check_beam_options(args: argparse.Namespace) -> None:
         is_mistyped = nearest(name, parser.options(), alike=_MISTYPED) is not None
         if name.startswith("-") and (is_mistyped or not is_beams):
             parser.refuse_options([name])
+
+
+def _add_workers_and_device(add: Callable[..., argparse.Action]) -> None:
+    add(
+        "--workers",
+        type=positive_int,
+        metavar="N",
+        help="parallel workers (default: %(default)s, the cores up to 8)",
+    )
+    add(
+        "--device", type=device, metavar="auto|cpu|cuda[:i]", help="where the landmark network runs"
+    )
+
+
+def add_probe(subparsers: Subparsers) -> None:
+    """Adds `probe` to the commands."""
+    parser = subparsers.add_parser(
+        "probe",
+        help="look before a run: what the inputs are, how long annotate takes, what it costs",
+        description="Reads the headers of all inputs and decodes a short sample of each (4 % of "
+        "it, at most 2 s), and prints what they are and what annotating them will take. The "
+        "speeds are those of this machine, as busy as it is.",
+        epilog=examples(
+            "facetracks probe FOLDER",
+            "facetracks probe corpus.csv --on-workers 40 --price-per-hour 0.05 --to probe.parquet",
+        ),
+    )
+    add = parser.add_argument_group("input").add_argument
+    add("inputs", nargs="+", metavar="INPUT", help="as annotate takes them")
+    add("--limit", type=positive_int, metavar="N", help="only the first N videos")
+    add("--stream", type=count, metavar="N", help="as in annotate")
+    add("--allow-protocols", type=words, metavar="NAME,...", help="as in annotate")
+    add = parser.add_argument_group("output").add_argument
+    add(
+        "-o",
+        "--output",
+        metavar="OUTPUT",
+        help="also write the figures to OUTPUT/probe.json; annotate then prints its actual time "
+        "beside the estimate",
+    )
+    add("--json", action="store_true", help="print the figures as JSON")
+    add(
+        "--to",
+        type=file_name(".parquet"),
+        metavar="FILE.parquet",
+        help="also write one row per input",
+    )
+    add = parser.add_argument_group("quality").add_argument
+    add("--weights", type=weights, metavar="fast|accurate|FILE", help="as in annotate")
+    add("--detector", type=detector, metavar="SPEC", help="as in annotate")
+    _add_workers_and_device(parser.add_argument_group("this machine").add_argument)
+    add = parser.add_argument_group("cluster").add_argument
+    add(
+        "--on-workers",
+        type=positive_int,
+        metavar="N",
+        help="also report the time on N workers like those of this machine",
+    )
+    add(
+        "--price-per-hour",
+        type=positive_float,
+        metavar="PRICE",
+        help="price of one worker: also report the cost of the run",
+    )
+    parser.set_defaults(**dataclasses.asdict(AnnotateSettings()))

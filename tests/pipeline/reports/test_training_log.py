@@ -4,8 +4,7 @@ from pathlib import Path
 import cv2
 import pytest
 
-from pipeline.reports.training_curves import can_draw, draw_training_curves
-from pipeline.reports.training_log import add_epoch, read_log
+from pipeline.reports.training_log import add_epoch, can_draw, draw_training_curves, read_log
 from schemas.errors import UsageError
 
 _OLD = "epoch,elapsed_s,loss_percent,ytf68_val_nrmse_percent\n1,3.0,20.0000,30.0000\n"
