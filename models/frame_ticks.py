@@ -3,9 +3,8 @@
     seconds  0         1/fps       2/fps       3/fps
     frames   x . . . . . x . . . . x . . . . . . x . .
 
-A frame is one of them when it is in another step than the frame before it. Steps are counted from
-the video's first pts, in exact fractions, so that which frames they are depends on the frames'
-timestamps alone.
+A frame is selected if it is in another step than the frame before it. Steps are counted from the
+video's first pts, in exact fractions, so the selection depends on the frames' timestamps alone.
 """
 
 from __future__ import annotations
@@ -30,10 +29,7 @@ class FrameTicks:
     start_pts: int = 0
 
     def begins(self, pts: int, previous_pts: int | None) -> bool:
-        """Whether the frame at `pts`, which follows the one at `previous_pts`, is one of them.
-
-        The first frame of all, which follows none, is.
-        """
+        """Whether the frame at `pts` is the first of a step; None is before the first frame."""
         return previous_pts is None or self._step(pts) != self._step(previous_pts)
 
     def among(self, pts: Iterable[int], previous_pts: int | None = None) -> list[bool]:

@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 
 from schemas.errors import WeightsError
 
-#: Weights are stored so; numpy knows no bfloat16, or knows it by the libraries that are loaded.
+#: The types of stored weights. numpy knows bfloat16 only if another library has registered it.
 _TYPES: Final = (np.float16, np.float32, np.float64)
 
 

@@ -26,7 +26,7 @@ class PtsCounter:
     frame's step; the first one, if missing, is 0.
 
     Args:
-        step: What a missing pts is above the one before: a frame's usual distance.
+        step: the usual distance of two frames, by which a missing pts follows the one before.
     """
 
     def __init__(self, step: int) -> None:

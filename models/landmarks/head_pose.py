@@ -93,12 +93,9 @@ def pose_rotation(pose_deg: npt.NDArray[np.floating]) -> Array:
     """The rotations R of some poses: (..., 3) yaw, pitch, roll in degrees to (..., 3, 3)."""
     yaw, pitch, roll = np.moveaxis(np.deg2rad(np.asarray(pose_deg, np.float64)), -1, 0)
     zero = np.zeros_like(yaw)
-    about = [np.stack(axis, -1) for axis in ((pitch, zero, zero), (zero, yaw, zero))]
-    turned: Array = (
-        _rotation_about(np.stack((zero, zero, roll), -1))
-        @ _rotation_about(about[1])
-        @ _rotation_about(about[0])
-    )
+    axes = (zero, zero, roll), (zero, yaw, zero), (pitch, zero, zero)
+    rz, ry, rx = (_rotation_about(np.stack(axis, -1)) for axis in axes)
+    turned: Array = rz @ ry @ rx
     return turned
 
 

@@ -116,9 +116,9 @@ class LandmarkModel(abc.ABC):
     def _predict_any_roll(
         self, crops: npt.NDArray[np.uint8], windows: npt.NDArray[np.intp]
     ) -> npt.NDArray[np.float32]:
-        """As `_predict`; faces that do not stand are turned and looked at again.
+        """As `_predict`; the crops of rolled faces are turned upright and predicted again.
 
-        The second look counts where it says that the face stands now.
+        The second prediction is used where the face is upright in it.
         """
         found = self._predict(crops, windows)
         quarters = quarters_to_upright(found[..., :2])
@@ -129,9 +129,9 @@ class LandmarkModel(abc.ABC):
             used, local = np.unique(windows[rolled], return_inverse=True)
             turned = np.ascontiguousarray(np.rot90(crops[used], turns, axes=(1, 2)))
             again = self._predict(turned, local.reshape(len(rolled), -1))
-            stands = quarters_to_upright(again[..., :2]) == 0
+            upright = quarters_to_upright(again[..., :2]) == 0
             again[..., :2] = landmarks_turned_back(again[..., :2], turns, self.card.crop_size_px)
-            found[rolled[stands]] = again[stands]
+            found[rolled[upright]] = again[upright]
         return found
 
 

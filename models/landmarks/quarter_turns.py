@@ -1,8 +1,7 @@
-"""Faces that lie on their side or head: by how many quarter turns, and there and back.
+"""Quarter turns that bring a rolled face upright, and landmarks back.
 
-Networks are best at faces that stand. Where the landmarks of a first look say that a face is
-nearer to its side or head, the crop is turned by whole quarters, which moves pixels and blends
-none, and looked at again.
+Networks are best at upright faces. Where a first prediction shows a face that is rolled by more
+than 45 degrees, its crop is turned by quarter turns, without resampling, and predicted again.
 """
 
 from __future__ import annotations
@@ -17,10 +16,10 @@ _MOUTH: Final = slice(48, 68)
 
 
 def quarters_to_upright(landmarks_px: npt.NDArray[np.floating]) -> npt.NDArray[np.intp]:
-    """Counterclockwise quarter turns after which each face stands: (M, 68, 2) to (M,), 0 to 3.
+    """Counterclockwise quarter turns after which each face is upright: (M, 68, 2) to (M,), 0 to 3.
 
     By the line from the middle of the eyes to that of the mouth, which turned heads have too.
-    Landmarks that are not finite say 0.
+    0 where landmarks are not finite.
     """
     down = landmarks_px[:, _MOUTH].mean(1) - landmarks_px[:, _EYES].mean(1)  # (M, 2)
     clockwise = np.arctan2(-down[:, 0], down[:, 1])  # 0 where the mouth is below the eyes

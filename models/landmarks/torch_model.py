@@ -214,7 +214,18 @@ def checked_tensors(
     expected = {
         name: tensor for name, tensor in network.state_dict().items() if tensor.is_floating_point()
     }
-    _check_shapes(path, tensors, expected)
+    missing = sorted(expected.keys() - tensors.keys())
+    extra = sorted(tensors.keys() - expected.keys())
+    if missing or extra:
+        raise WeightsError(
+            f"{path}: tensors of another network: missing {missing[:4]}, unexpected {extra[:4]}"
+        )
+    for name, tensor in tensors.items():
+        if tensor.shape != expected[name].shape:
+            raise WeightsError(
+                f"{path}: tensor {name!r} has shape {tuple(tensor.shape)}, "
+                f"expected {tuple(expected[name].shape)}"
+            )
     return tensors
 
 
@@ -244,20 +255,3 @@ def save_landmark_weights(path: str | Path, network: nn.Module, card: LandmarkCa
 
 def _stored_type(tensor: Tensor) -> torch.dtype:
     return torch.float16 if tensor.ndim >= 2 else torch.float32
-
-
-def _check_shapes(
-    path: Path, tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]
-) -> None:
-    missing = sorted(expected.keys() - tensors.keys())
-    extra = sorted(tensors.keys() - expected.keys())
-    if missing or extra:
-        raise WeightsError(
-            f"{path}: tensors of another network: missing {missing[:4]}, unexpected {extra[:4]}"
-        )
-    for name, tensor in tensors.items():
-        if tensor.shape != expected[name].shape:
-            raise WeightsError(
-                f"{path}: tensor {name!r} has shape {tuple(tensor.shape)}, "
-                f"expected {tuple(expected[name].shape)}"
-            )

@@ -55,9 +55,8 @@ def check_onnx(content: bytes) -> None:
 
 def _parts(model: Any) -> Iterator[tuple[Iterable[Any], Iterable[Any]]]:
     """The nodes and the tensors of the graph, of its subgraphs and of the model's functions."""
-    functions = list(model.functions)
     yield from _graph_parts(model.graph)
-    for function in functions:
+    for function in model.functions:
         yield from _nodes_parts(function.node)
     for training in model.training_info:
         yield from _graph_parts(training.initialization)

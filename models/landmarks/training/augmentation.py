@@ -22,7 +22,7 @@ import numpy.typing as npt
 from models.crops import image_to_crop, sample_plane, square_affine
 from models.face_box import DETECTOR_NOISE, BoxNoise, jitter_box
 from models.landmarks.datasets.labelled_face import LabelledFace
-from models.landmarks.training.occluders import occlude_landmarks
+from models.landmarks.training.occluders import occlude_landmarks, side_light
 from schemas.landmarks import FLIP_PERMUTATION
 
 _PATCH_REACH: Final = 2.2
@@ -190,7 +190,8 @@ class _Variation:
         """The crop of one frame, the animation taken `steps_back`, and its landmarks."""
         box = (_corners(face.box_xyxy_px) + self.box_offset).reshape(4)
         affine = square_affine(box, scale=crop_scale, size_px=size_px, angle_deg=self.angle_deg)
-        affine = _stretched(affine, self.aspect, size_px)
+        stretch = np.sqrt([self.aspect, 1 / self.aspect])  # of width and height of a crop pixel
+        affine = _about_middle(affine, affine[:, :2] * stretch, size_px)
         motion = steps_back * self.motion
         affine = _moved(affine, motion, size_px)
         crop: Crop = sample_plane(face.load(), affine, size_px, size_px)  # type: ignore[assignment]
@@ -214,21 +215,21 @@ def _moved(
     affine: npt.NDArray[np.float64], motion: npt.NDArray[np.float64], size_px: int
 ) -> npt.NDArray[np.float64]:
     """The crop shifted by motion[:2] of its side, sized by exp(motion[2]), rolled by motion[3]."""
-    middle = np.array([(size_px - 1) / 2, (size_px - 1) / 2])
     cos, sin = np.cos(motion[3]), np.sin(motion[3])
     linear = affine[:, :2] @ (np.exp(motion[2]) * np.array([[cos, -sin], [sin, cos]]))
-    centre = affine @ np.append(middle + motion[:2] * size_px, 1.0)
-    return np.column_stack([linear, centre - linear @ middle])
+    return _about_middle(affine, linear, size_px, motion[:2] * size_px)
 
 
-def _stretched(
-    affine: npt.NDArray[np.float64], aspect: float, size_px: int
+def _about_middle(
+    affine: npt.NDArray[np.float64],
+    linear: npt.NDArray[np.float64],
+    size_px: int,
+    shift_px: npt.ArrayLike = 0.0,
 ) -> npt.NDArray[np.float64]:
-    """The same crop centre, with width and height of a crop pixel stretched against each other."""
-    middle = np.array([(size_px - 1) / 2, (size_px - 1) / 2, 1.0])
-    centre = affine @ middle
-    linear = affine[:, :2] * np.sqrt([aspect, 1 / aspect])
-    return np.column_stack([linear, centre - linear @ middle[:2]])
+    """`affine` with another linear part; the crop's middle moves by `shift_px` crop pixels."""
+    middle = np.full(2, (size_px - 1) / 2)
+    centre = affine @ np.append(middle + shift_px, 1.0)
+    return np.column_stack([linear, centre - linear @ middle])
 
 
 def _warp(
@@ -321,9 +322,7 @@ def _recolour(crop: Crop, rng: np.random.Generator) -> Crop:
     x = (x - x.mean()) * np.float32(np.exp(rng.normal(0, 0.25))) + x.mean()
     x = x * np.exp(rng.normal(0, 0.06, 3)).astype(np.float32) + np.float32(rng.normal(0, 0.10))
     if rng.random() < 0.25:
-        ramp = np.linspace(-1, 1, crop.shape[0], dtype=np.float32)
-        slope_x, slope_y = rng.normal(0, 0.3, 2).astype(np.float32)
-        x = x * (1 + slope_x * ramp[None, :, None] + slope_y * ramp[:, None, None])
+        x = x * side_light(crop.shape[0], rng, 0.3)
     x = np.clip(x, 0, 1) ** np.float32(np.exp(rng.normal(0, 0.2)))
     return np.asarray(x * 255 + 0.5, np.uint8)
 

@@ -17,32 +17,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from models.landmarks.card import LandmarkCard
 from models.landmarks.datasets.labelled_face import LabelledFace
-from models.landmarks.training.augmentation import AugmentationStrength, augment
+from models.landmarks.training.augmentation import augment
+from models.landmarks.training.recipes import Recipe
 
 #: Keeps the random numbers of a pass's order apart from those of a batch.
 _ORDER: Final = 1
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class BatchSettings:
-    """Composition of a batch.
-
-    batch_size, frames: windows a batch, frames a window.
-    crop_scale, crop_size_px: how crops are cut, as in production.
-    strength, fade: strength of the augmentation, and by what share changes of appearance become
-        rarer over a run, 0 to 1.
-    in_passes: shuffled passes over all faces; otherwise faces are drawn by their weights.
-    """
-
-    seed: int
-    batch_size: int
-    frames: int
-    crop_scale: float
-    crop_size_px: int
-    strength: AugmentationStrength
-    fade: float
-    in_passes: bool = False
 
 
 class WindowBatches(Dataset[tuple[Tensor, Tensor]]):
@@ -53,15 +34,25 @@ class WindowBatches(Dataset[tuple[Tensor, Tensor]]):
 
     Args:
         faces: labelled faces, best cut to patches first (`cut_patch`).
-        face_weights: (N,) how often each is drawn, in proportion, unless it is in passes.
-        settings: composition of the batches.
+        face_weights: (N,) how often each is drawn, in proportion, where the recipe draws.
+        card: how crops are cut, as in production.
+        recipe: batch size, augmentation, and whether faces are drawn or taken in passes.
+        seed: of every random choice.
+        frames: of a window.
 
     Raises:
         ValueError: there is not one weight a face.
     """
 
     def __init__(
-        self, faces: Sequence[LabelledFace], face_weights: npt.ArrayLike, settings: BatchSettings
+        self,
+        faces: Sequence[LabelledFace],
+        face_weights: npt.ArrayLike,
+        card: LandmarkCard,
+        recipe: Recipe,
+        *,
+        seed: int,
+        frames: int,
     ) -> None:
         weights = np.asarray(face_weights, np.float64)
         if not faces or weights.shape != (len(faces),):
@@ -71,40 +62,43 @@ class WindowBatches(Dataset[tuple[Tensor, Tensor]]):
             )
         self._faces = faces
         self._share = weights / weights.sum()
-        self._settings = settings
+        self._card = card
+        self._recipe = recipe
+        self._seed = seed
+        self._frames = frames
         self._pass: tuple[int, npt.NDArray[np.intp]] = (-1, np.empty(0, np.intp))
 
     def __getitem__(self, place: tuple[int, float]) -> tuple[Tensor, Tensor]:
         step, progress = place
-        ours = self._settings
-        rng = np.random.default_rng([ours.seed, step])
-        appearance = ours.strength.appearance * (1 - ours.fade * progress)
-        strength = dataclasses.replace(ours.strength, appearance=appearance)
-        if ours.in_passes:
-            first = step * ours.batch_size
-            drawn = [self._in_pass(place) for place in range(first, first + ours.batch_size)]
+        size, recipe = self._card.crop_size_px, self._recipe
+        rng = np.random.default_rng([self._seed, step])
+        appearance = recipe.strength.appearance * (1 - recipe.fade * progress)
+        strength = dataclasses.replace(recipe.strength, appearance=appearance)
+        if recipe.passes is None:
+            drawn = rng.choice(len(self._faces), recipe.batch_size, p=self._share).tolist()
         else:
-            drawn = rng.choice(len(self._faces), ours.batch_size, p=self._share).tolist()
+            first = step * recipe.batch_size
+            drawn = [self._in_pass(place) for place in range(first, first + recipe.batch_size)]
         samples = [
             augment(
                 self._faces[index],
                 rng,
-                crop_scale=ours.crop_scale,
-                size_px=ours.crop_size_px,
+                crop_scale=self._card.crop_scale,
+                size_px=size,
                 strength=strength,
-                frames=ours.frames,
+                frames=self._frames,
             )
             for index in drawn
         ]
         crops = torch.from_numpy(np.stack([crops for crops, _ in samples]))
         landmarks = torch.from_numpy(np.stack([points for _, points in samples]))
-        return crops, (landmarks + 0.5) / ours.crop_size_px - 0.5
+        return crops, (landmarks + 0.5) / size - 0.5
 
     def _in_pass(self, place: int) -> int:
         """The face at a place in the sequence of all passes."""
         number, index = divmod(place, len(self._faces))
         if self._pass[0] != number:
-            rng = np.random.default_rng([self._settings.seed, number, _ORDER])
+            rng = np.random.default_rng([self._seed, number, _ORDER])
             self._pass = number, rng.permutation(len(self._faces))
         return int(self._pass[1][index])
 

@@ -45,7 +45,7 @@ def occlude_landmarks(
         colour = _skin(crop, points) * rng.uniform(0.6, 1.15)
     soft = cv2.GaussianBlur(cover, (0, 0), rng.uniform(0.4, 1.0)).astype(np.float32)[..., None]
     opaque = soft / 255 * np.float32(rng.uniform(0.85, 1.0) if kind == "sunglasses" else 1.0)
-    painted = colour * _shading(crop.shape[0], rng)
+    painted = colour * side_light(crop.shape[0], rng, 0.15)
     mixed = crop * (1 - opaque) + painted * opaque
     return np.asarray(np.clip(mixed + 0.5, 0, 255), np.uint8)
 
@@ -113,10 +113,10 @@ def _skin(crop: npt.NDArray[np.uint8], points: npt.NDArray[np.float64]) -> npt.N
     return colour
 
 
-def _shading(side: int, rng: np.random.Generator) -> npt.NDArray[np.float32]:
-    """A light that falls off to one side, (S, S, 1)."""
+def side_light(side: int, rng: np.random.Generator, deviation: float) -> npt.NDArray[np.float32]:
+    """The factor of a light that falls off to one side, (S, S, 1); `deviation` of its slopes."""
     ramp = np.linspace(-1, 1, side, dtype=np.float32)
-    slope = rng.normal(0, 0.15, 2).astype(np.float32)
+    slope = rng.normal(0, deviation, 2).astype(np.float32)
     light: npt.NDArray[np.float32] = (
         1 + slope[0] * ramp[None, :, None] + slope[1] * ramp[:, None, None]
     )

@@ -25,7 +25,7 @@ from models.landmarks.networks.construction import build_network
 from models.landmarks.networks.inflation import inflate
 from models.landmarks.networks.landmark_network import LandmarkNetwork
 from models.landmarks.torch_model import TorchLandmarkModel
-from models.landmarks.training.batches import BatchLoader, BatchSettings, WindowBatches
+from models.landmarks.training.batches import BatchLoader, WindowBatches
 from models.landmarks.training.losses import landmark_loss
 from models.landmarks.training.recipes import MODERN, Recipe
 
@@ -88,18 +88,7 @@ class LandmarkTrainer:
         torch.manual_seed(seed)
         start = _new_network(card, recipe)
         batches = WindowBatches(
-            faces,
-            face_weights,
-            BatchSettings(
-                seed=seed,
-                batch_size=recipe.batch_size,
-                frames=start.frames_seen,
-                crop_scale=card.crop_scale,
-                crop_size_px=card.crop_size_px,
-                strength=recipe.strength,
-                fade=recipe.fade,
-                in_passes=recipe.passes is not None,
-            ),
+            faces, face_weights, card, recipe, seed=seed, frames=start.frames_seen
         )
         self._loader = BatchLoader(batches, workers=workers)
         self._mean = torch.tensor(card.pixel_mean_rgb, device=device).view(1, 1, 3, 1, 1)

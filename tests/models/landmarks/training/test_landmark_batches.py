@@ -1,21 +1,19 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 
 from models.face_box import box_from_landmarks
+from models.landmarks.card import LandmarkCard
 from models.landmarks.datasets.labelled_face import LabelledFace
 from models.landmarks.training.augmentation import AugmentationStrength
-from models.landmarks.training.batches import BatchLoader, BatchSettings, WindowBatches
+from models.landmarks.training.batches import BatchLoader, WindowBatches
+from models.landmarks.training.recipes import MODERN, Recipe
 
-_SETTINGS = BatchSettings(
-    seed=7,
-    batch_size=3,
-    frames=2,
-    crop_scale=1.1,
-    crop_size_px=32,
-    strength=AugmentationStrength(),
-    fade=0.5,
-)
+_CARD = LandmarkCard(crop_scale=1.1, crop_size_px=32)
+_VARIED = dataclasses.replace(MODERN, batch_size=3, strength=AugmentationStrength())
+_STILL = dataclasses.replace(MODERN, strength=AugmentationStrength(appearance=0.0), fade=0.0)
 
 
 def _face(grey: int) -> LabelledFace:
@@ -26,8 +24,14 @@ def _face(grey: int) -> LabelledFace:
     return LabelledFace(f"grey {grey}", image, landmarks, box_from_landmarks(landmarks))
 
 
+def _batches(
+    faces: list[LabelledFace], weights: list[float], recipe: Recipe, frames: int = 1
+) -> WindowBatches:
+    return WindowBatches(faces, weights, _CARD, recipe, seed=7, frames=frames)
+
+
 def test_shapes_and_units() -> None:
-    crops, landmarks = WindowBatches([_face(90)], [1.0], _SETTINGS)[0, 0.0]
+    crops, landmarks = _batches([_face(90)], [1.0], _VARIED, 2)[0, 0.0]
     assert crops.shape == (3, 2, 32, 32, 3) and crops.dtype == torch.uint8
     assert landmarks.shape == (3, 68, 2) and landmarks.dtype == torch.float32
     assert (
@@ -36,7 +40,7 @@ def test_shapes_and_units() -> None:
 
 
 def test_a_batch_follows_from_seed_and_step_whoever_makes_it() -> None:
-    batches = WindowBatches([_face(60), _face(180)], [1, 1], _SETTINGS)
+    batches = _batches([_face(60), _face(180)], [1, 1], _VARIED, 2)
     places = [(4, 0.0), (5, 0.1), (6, 0.2)]
     here = [batches[place] for place in places]
     for workers in (0, 2):
@@ -50,18 +54,17 @@ def test_a_batch_follows_from_seed_and_step_whoever_makes_it() -> None:
 
 def test_weights_of_faces_are_obeyed() -> None:
     faces = [_face(10), _face(20), _face(60)]
-    still = BatchSettings(7, 4, 1, 1.1, 32, AugmentationStrength(appearance=0.0), 0.0)
-    crops, _ = WindowBatches(faces, [0, 0, 1], still)[0, 0.0]
+    still = dataclasses.replace(_STILL, batch_size=4)
+    crops, _ = _batches(faces, [0, 0, 1], still)[0, 0.0]
     assert {int(value) for value in crops[:, 0, 16, 16].flatten()} == {60}
     with pytest.raises(ValueError, match=r"got shape \(2,\) for 3 faces"):
-        WindowBatches(faces, [1, 2], still)
+        _batches(faces, [1, 2], still)
 
 
 def test_passes_take_every_face_once_in_another_order_each_time() -> None:
     greys = [20, 60, 100, 140, 180]
-    still = AugmentationStrength(appearance=0.0)
-    settings = BatchSettings(7, 2, 1, 1.1, 32, still, 0.0, in_passes=True)
-    batches = WindowBatches([_face(grey) for grey in greys], [1, 0, 0, 0, 0], settings)
+    recipe = dataclasses.replace(_STILL, batch_size=2, passes=2)
+    batches = _batches([_face(grey) for grey in greys], [1, 0, 0, 0, 0], recipe)
     seen = [int(value) for step in range(5) for value in batches[step, 0.0][0][:, 0, 16, 16, 0]]
     assert sorted(seen[:5]) == sorted(seen[5:]) == greys  # a batch extends into the next pass
     assert seen[:5] != seen[5:]
