@@ -66,13 +66,8 @@ class OnePackageHook(BuildHookInterface):  # type: ignore[type-arg]
 def inside_package(source: str, folders: Sequence[str], path: str) -> str:
     """A module's source with every absolute import of `folders` below the package.
 
-    Args:
-        source: Python source text.
-        folders: top-level names that move below the package.
-        path: the file's name, for error messages.
-
-    Raises:
-        ValueError: an import or a string that cannot be rewritten safely.
+    Raises ValueError, which names `path`, for an import or a string that cannot be rewritten
+    safely.
     """
     lines = list(io.StringIO(source))
     tokens = list(tokenize.generate_tokens(io.StringIO(source).readline))

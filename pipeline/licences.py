@@ -48,14 +48,9 @@ def weight_licences(
 
 
 def check_licences(licences: Mapping[str, str], use: str | None) -> None:
-    """Refuses weights whose licence does not allow `use`; None allows any.
+    """Refuses weights whose licence does not allow `use`, one of `USES`; None allows any.
 
-    Args:
-        licences: as `weight_licences` gives them.
-        use: one of `schemas.choices.USES`.
-
-    Raises:
-        UsageError: with each kind of weights that does not allow it, and what to take instead.
+    Raises UsageError with each kind of weights that does not allow it, and what to take instead.
     """
     if use is None:
         return

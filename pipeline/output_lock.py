@@ -17,9 +17,7 @@ from transforms.storage.output_tables import OutputFolder
 def exclusive_run(output: OutputFolder) -> Iterator[None]:
     """Holds a local output for this process; clears what killed runs left unfinished.
 
-    The lock is the kernel's (flock): it ends with the process. Object stores have no lock;
-    names and contents depend on the inputs only, so two runs of one configuration end with
-    the same output.
+    The lock is the kernel's (flock): it ends with the process. Object stores have none.
 
     Raises OutputError when another run holds the output.
     """

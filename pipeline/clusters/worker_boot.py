@@ -63,11 +63,7 @@ def harness_environment(
 ) -> dict[str, str]:
     """The environment variables that Beam's Python harness starts from.
 
-    Args:
-        worker_id: the worker's name.
-        info: the runner's ProvisionInfo.
-        control_endpoint: where the runner's commands come from, if not as in `info`.
-        logging_endpoint: where the log goes, if not as in `info`.
+    The endpoints, if given, replace those of `info`, the runner's ProvisionInfo.
     """
     endpoints = {
         "CONTROL": control_endpoint or info.control_endpoint.url,

@@ -9,7 +9,6 @@ The video is decoded once and never held: a contact sheet keeps its tiles only.
 from __future__ import annotations
 
 import argparse
-import itertools
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -23,6 +22,7 @@ from pipeline.reports.overlay import FaceOverlay, Image, draw_caption, draw_face
 from pipeline.videos.track_file import TrackRows, find_track_file, read_track_file
 from pipeline.videos.upright_frames import (
     check_tracks_match,
+    first_frame,
     pixel_aspect,
     upright_frames,
     whole_video,
@@ -81,14 +81,10 @@ def render_video(
     whole = whole_video(video, tracks.stream_index)
     stream = whole.metadata
     with atomic_file(str(to)) as part:
-        source = upright_frames(whole, progress=progress)
-        first = next(source, None)
-        if first is None:
-            raise ContainerError("no_frames", f"{video}: no frame could be decoded")
-        aspect = pixel_aspect(stream, first[1])
-        width, height = shown_size(first[1], aspect)
+        first, source = first_frame(upright_frames(whole, progress=progress), video)
+        width, height = shown_size(first, pixel_aspect(stream, first))
         with VideoWriter(part, ".mp4", stream, width, height) as out:
-            for index, (pts, pixels) in enumerate(itertools.chain([first], source)):
+            for index, (pts, pixels) in enumerate(source):
                 affine = fit_affine(
                     pixels.width_px, pixels.height_px, out_width_px=width, out_height_px=height
                 )

@@ -68,15 +68,9 @@ _KINDS: Final[Mapping[str, _Kind]] = {
 def read_labelled_sets(
     specs: Sequence[str], *, split: str = "", skipped: Skipped = None
 ) -> list[LabelledSet]:
-    """The data sets of several specs; where two have one name, their specs are their names.
+    """The data sets of several specs, each read by `read_labelled_set`.
 
-    Args:
-        specs: KIND[/SPLIT]:PATH each.
-        split: see `read_labelled_set`.
-        skipped: see there.
-
-    Raises:
-        UsageError: as `read_labelled_set`, or a spec is there twice.
+    Where two have one name, their specs are their names. Raises UsageError, also for equal specs.
     """
     twice = [spec for spec in specs if specs.count(spec) > 1]
     if twice:
@@ -93,7 +87,6 @@ def read_labelled_set(spec: str, *, split: str = "", skipped: Skipped = None) ->
     """The data set that KIND[/SPLIT]:PATH names; faces and frames are read as they are taken.
 
     Args:
-        spec: KIND[/SPLIT]:PATH.
         split: taken where the spec names none and the kind has it; else the kind's first.
         skipped: the list that gets messages about what is broken.
 

@@ -90,12 +90,9 @@ class ExportedVideo(TrackRows):
 def exported_videos(
     output: str, video_ids: Collection[str] | None = None, *, raw: bool = False
 ) -> Iterator[ExportedVideo]:
-    """The videos of an output that have tracks, one at a time.
+    """The videos of an output that have tracks, or these of them, one at a time.
 
-    Args:
-        output: the output location of a run, a path or any fsspec URL.
-        video_ids: only these; None is all.
-        raw: the network's landmarks instead of the stabilized ones.
+    raw: with the network's landmarks instead of the stabilized ones.
 
     Raises:
         OutputError: a table cannot be read.

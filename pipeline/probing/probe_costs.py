@@ -67,12 +67,7 @@ class CostModel:
         return _ratio(self.samples, "rows", "frames")
 
     def work_seconds(self, sample: Sample | None, *, seconds: float, frames: float) -> float:
-        """Work on a whole video of this length and number of frames.
-
-        Args:
-            sample: what was seen of it; None takes the mean of all others.
-            seconds, frames: of the video.
-        """
+        """Work on a whole video of this length; without a sample of it, the mean of the others'."""
         own = [sample] if sample is not None and sample.frames else self.samples
         if not own:
             return 0.0

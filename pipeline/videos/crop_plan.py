@@ -115,12 +115,9 @@ def crop_transforms(
 ) -> Array:
     """(N, 2, 3): the map of each row from its crop to the upright frame.
 
-    Args:
-        tracks: the rows.
-        size_px: of the crop.
-        margin: on each side of the face, as a share of the median longer side of its track's boxes.
-        pixel_aspect: width of a pixel of the frame over its height.
-        keep_rotation: the crop stays upright as the frame is.
+    margin: on each side of the face, as a share of the median longer side of its track's boxes.
+    pixel_aspect: width of a pixel of the frame over its height.
+    keep_rotation: the crop stays upright as the frame is.
     """
     sizes = face_sizes_px(tracks, pixel_aspect)
     centres = tracks.landmarks_px.mean(1)

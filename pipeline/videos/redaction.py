@@ -87,11 +87,9 @@ def face_covers(
 
 
 def hide_face(image: Image, box_xyxy_px: npt.NDArray[np.float64], style: str = "pixelate") -> None:
-    """Hides what a box covers of a (H, W, 3) uint8 RGB image, in place.
+    """Hides a box, which may reach past the frame, of a (H, W, 3) uint8 RGB image, in place.
 
     Args:
-        image: the frame.
-        box_xyxy_px: (4,), may reach past the frame.
         style: `pixelate`, a mosaic of 5 cells along the longer side; `blur`, 2 cells blended into
             each other; `fill`, one colour, which keeps nothing of the face.
     """

@@ -37,29 +37,20 @@ def whole_video(
     stream_index: int | None = None,
     range_seconds: tuple[float | None, float | None] = (None, None),
 ) -> Segment:
-    """All of a video, or of a range of it, as one segment.
+    """All of a video, or [start, stop) of it from the first frame on, as one segment.
 
-    Args:
-        uri: the video.
-        stream_index: of the stream, as FFmpeg counts; None is the one that a player would show.
-        range_seconds: [start, stop), from the first frame on; None is open.
+    stream_index is FFmpeg's number; None is the stream that a player would show.
 
-    Raises:
-        VideoError: the video cannot be opened, or not within the limits of `annotate`.
+    Raises VideoError: the video cannot be opened, or not within the limits of `annotate`.
     """
     with lent_child(replace(_CHILD, stream=stream_index)) as child:
         return child.plan(Video(uri, uri, *range_seconds))[0]
 
 
 def upright_frames(whole: Segment, *, progress: bool = False) -> Frames:
-    """(pts, pixels) of every frame, numbered just as `facetracks annotate` numbers them.
+    """(pts, pixels) of every frame of a `whole_video`, in the order in which `annotate` counts.
 
-    Args:
-        whole: as `whole_video` returns it.
-        progress: whether a bar on stderr counts them.
-
-    Raises:
-        VideoError: reading fails midway, or decoding goes past the limits of `annotate`.
+    Raises VideoError: reading fails midway, or decoding goes past the limits of `annotate`.
     """
     with lent_child(replace(_CHILD, stream=whole.metadata.stream_index)) as child:
         frames, total = child.frames(whole), whole.metadata.frames_expected
@@ -67,11 +58,7 @@ def upright_frames(whole: Segment, *, progress: bool = False) -> Frames:
 
 
 def first_frame(frames: Frames, video: str) -> tuple[FramePixels, Frames]:
-    """The pixels of the first frame, and all frames, that one too.
-
-    Raises:
-        ContainerError: there is none; the message names the video.
-    """
+    """The pixels of the first frame, and all frames, that one too; ContainerError if none."""
     first = next(frames, None)
     if first is None:
         raise ContainerError("no_frames", f"{video}: no frame could be decoded")
@@ -81,8 +68,7 @@ def first_frame(frames: Frames, video: str) -> tuple[FramePixels, Frames]:
 def check_sound(whole: Segment) -> None:
     """Reads all packets of a video's sound in a child: a trial before `opened_sound`.
 
-    Raises:
-        VideoError: they cannot be read within the limits of `annotate`.
+    Raises VideoError: they cannot be read within the limits of `annotate`.
     """
     with lent_child(replace(_CHILD, stream=whole.metadata.stream_index)) as child:
         child.read_sound(whole)
@@ -104,15 +90,9 @@ def pixel_aspect(stream: StreamMetadata, pixels: FramePixels) -> Fraction:
 
 
 def check_tracks_match(video: str, times: Collection[int], matched: float) -> None:
-    """Tracks of this very video match every frame with a face; some may be a coincidence.
+    """Raises UsageError if less than half of the tracks' times (pts) are frames of the video.
 
-    Args:
-        video: names it in the message.
-        times: the pts at which the tracks have faces.
-        matched: the share of them, 0..1, that are frames of the video.
-
-    Raises:
-        UsageError: less than half of them are.
+    The tracks of this video match all of them; some may match by chance. `matched` is the share.
     """
     if times and matched < 0.5:
         raise UsageError(
