@@ -23,7 +23,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -78,9 +78,9 @@ class ConstantAlign(AlignSettings):
         return ConstantModel(read_arrays(DEFAULT_WEIGHTS)[1])
 
 
-def _replaying(output: str, settings: AnnotateSettings, runner: str) -> GraphSettings:
+def _replaying(*settings: Any) -> GraphSettings:
     """As `stage_settings`, without decoding and without a network."""
-    stages = stage_settings(output, settings, runner)
+    stages = stage_settings(*settings)
     child = dataclasses.replace(stages.child, module="tests.benchmarks.recorded_child")
     return dataclasses.replace(stages, child=child, align=ConstantAlign(None))
 
