@@ -16,7 +16,6 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -92,11 +91,12 @@ def _train(trainer: DetectorTrainer, args: argparse.Namespace, checkpoint: Path)
     saved = start
     log = args.output / "log.csv"
     recent: list[StepLosses] = []
-    with _bar(steps, minutes) as bar:
+    total, unit = (minutes, "min") if steps is None else (steps, "step")
+    with tqdm(total=total, desc="training", unit=unit, mininterval=2) as bar:
         while (progress := _progress(trainer, steps, minutes)) < 1:
             losses = trainer.step(progress)
             trainer.seconds_spent = before + time.monotonic() - start
-            bar.n = round(_progress(trainer, steps, minutes) * bar.total, 1)
+            bar.n = round(_progress(trainer, steps, minutes) * total, 1)
             bar.set_postfix(loss=f"{losses.total:.3f}", step=trainer.step_number, refresh=False)
             bar.update(0)
             recent.append(losses)
@@ -118,11 +118,6 @@ def _progress(trainer: DetectorTrainer, steps: int | None, minutes: float) -> fl
     if steps is not None:
         return trainer.step_number / steps if steps > 0 else 1.0
     return trainer.seconds_spent / (60 * minutes) if minutes > 0 else 1.0
-
-
-def _bar(steps: int | None, minutes: float) -> Any:
-    total, unit = (minutes, "min") if steps is None else (steps, "step")
-    return tqdm(total=total, desc="training", unit=unit, mininterval=2)
 
 
 def _log(path: Path, trainer: DetectorTrainer, losses: Sequence[StepLosses]) -> None:

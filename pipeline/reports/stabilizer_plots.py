@@ -16,7 +16,6 @@ from schemas.errors import UsageError
 
 Array = npt.NDArray[np.float64]
 
-_SHOWN: Final = ("raw", "second order (Holt)", "One-Euro", "sta", "rts")
 _COLOURS: Final = {
     "raw": "tab:green",
     "second order (Holt)": "tab:orange",
@@ -128,9 +127,9 @@ def _draw_trajectories(path: Path, batch: TrackBatch, steadied: Mapping[str, Arr
         part = slice(int(start), int(start) + length)
         for axis, panel in enumerate(panels[row]):
             panel.plot(unbiased[track, part, landmark, axis], color="black", lw=2, label="truth")
-            for name in _SHOWN:
+            for name, colour in _COLOURS.items():
                 values = steadied[name][track, part, landmark, axis]
-                panel.plot(values, color=_COLOURS[name], lw=1, label=name)
+                panel.plot(values, color=colour, lw=1, label=name)
             panel.set(title=f"{title}: lower lip, {'xy'[axis]}", xlabel="frame", ylabel="percent")
     panels[0, 0].legend(fontsize=7)
     return _save(figure, path)

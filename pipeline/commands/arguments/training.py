@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.commands.argument_types import count, device, positive_float, positive_int
-from pipeline.commands.arguments.data_options import (
-    add_data_options,
-    add_track_options,
-    check_data_options,
-)
+from pipeline.commands.arguments.data_options import SET_HELP, add_track_options
 from pipeline.commands.command_parser import Subparsers, examples
-from schemas.choices import CODECS, NETWORK_NAMES, NETWORK_SETTINGS, RECIPES, STABILIZERS
+from schemas.choices import (
+    CODECS,
+    NETWORK_NAMES,
+    NETWORK_SETTINGS,
+    RECIPES,
+    STABILIZERS,
+    TRAINING_SETS,
+)
 from schemas.errors import UsageError
 
 
@@ -47,7 +51,7 @@ def add_train_landmarks(subparsers: Subparsers) -> None:
         "reduced on plateaus; 100 epochs). modern: stronger (AdamW, cosine, distance, averaged "
         "weights, varied boxes, shapes and colours; on a GPU bfloat16)",
     )
-    add_data_options(parser)
+    _add_data_options(add)
     add("--output", type=Path, required=True, help="folder, with one for each network in it")
     length = parser.add_mutually_exclusive_group()
     length.add_argument(
@@ -148,8 +152,86 @@ def add_train_landmarks(subparsers: Subparsers) -> None:
     parser.set_defaults(check=_check_train_landmarks)
 
 
+def _add_data_options(add: Callable[..., argparse.Action]) -> None:
+    """Adds the options that `read_training_data` reads."""
+    add(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="folder with faces68, pseudo68, videos and ytf68; validated on its ytf68/val",
+    )
+    add(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KIND[/SPLIT]:PATH",
+        help=SET_HELP + "; where no SPLIT is given, train",
+    )
+    add(
+        "--validation",
+        action="append",
+        default=[],
+        metavar="KIND[/SPLIT]:PATH",
+        help="validate on this data set; repeatable (default: ytf68/val of --data, else what "
+        "--validation-share holds out; where no SPLIT is given, validation)",
+    )
+    add(
+        "--validation-share",
+        type=float,
+        default=0.2,
+        help="how much of each --set is held out: of its videos, of its pictures, by the seed",
+    )
+    add(
+        "--windows-per-video",
+        type=count,
+        default=80,
+        metavar="N",
+        help="of each --set, about this many windows per face and video, evenly spaced; 0: all, as "
+        "in the papers; they are held in memory",
+    )
+    add(
+        "--animated-windows",
+        type=count,
+        default=0,
+        metavar="N",
+        help="add this many windows of animated stills, for networks that see several frames: each "
+        "takes about 0.3 s to render at the start, and 0.4 MB for crops of 64 px",
+    )
+    add(
+        "--expressive-stills",
+        type=count,
+        default=0,
+        metavar="N",
+        help="add this many stills whose eyes and mouths were animated open and shut, for networks "
+        "that see one frame: each takes about 0.3 s to render at the start; 16 %% of the samples "
+        "are drawn from them",
+    )
+    add(
+        "--data-sets",
+        nargs="+",
+        choices=TRAINING_SETS,
+        default=TRAINING_SETS,
+        metavar="NAME",
+        help=f"of --data, train on these only, of {', '.join(TRAINING_SETS)}",
+    )
+    add(
+        "--convention",
+        type=Path,
+        metavar="WEIGHTS",
+        help="move the labels of --data's ytf68 by their median distance from what these weights "
+        "predict, in the frame of the eyes: sets that are trained on together should follow one "
+        "convention",
+    )
+    add("--skip-broken", action="store_true", help="leave out broken annotations and count them")
+
+
 def _check_train_landmarks(args: argparse.Namespace) -> None:
-    check_data_options(args)
+    if args.data is None and not args.set:
+        raise UsageError("got no data set, expected --data or --set")
+    if not 0 < args.validation_share < 1:
+        raise UsageError(
+            f"--validation-share: got {args.validation_share}, expected more than 0, less than 1"
+        )
     if not 0.5 <= args.crop_scale <= 4:
         raise UsageError(f"--crop-scale: got {args.crop_scale}, expected 0.5 to 4")
     for network, options in NETWORK_SETTINGS.items():
