@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -88,6 +89,10 @@ def image_planes(image: npt.NDArray[np.uint8], multiple_px: int) -> npt.NDArray[
     return planes[None]
 
 
+#: Of the image sizes that a run meets.
+_cell_centres = lru_cache(maxsize=64)(cell_centres)
+
+
 def decode_levels(
     levels: Sequence[npt.NDArray[np.float32]], strides_px: Sequence[int], score_threshold: float
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
@@ -103,7 +108,7 @@ def decode_levels(
         cells = maps[0].reshape(channels, -1)  # (5, H * W)
         score = 1 / (1 + np.exp(-np.clip(cells[0], -60, 60)))
         sure = np.flatnonzero(score >= score_threshold)
-        centres = cell_centres(rows, columns, stride_px)[sure]
+        centres = _cell_centres(rows, columns, stride_px)[sure]
         boxes.append(decode_boxes(cells[1:, sure].T, centres, stride_px))
         scores.append(score[sure])
     return np.concatenate(boxes).astype(np.float32), np.concatenate(scores).astype(np.float32)
