@@ -71,10 +71,7 @@ def stage_settings(
 ) -> GraphSettings:
     """The settings of each stage.
 
-    threads: see GraphSettings.
-
-    Raises:
-        UsageError: weights that cannot be loaded, or whose licence the settings refuse.
+    Raises UsageError: weights that cannot be loaded, or whose licence the settings refuse.
     """
     try:
         bfloat16 = settings.precision == "bfloat16"

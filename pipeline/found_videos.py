@@ -55,12 +55,9 @@ class FoundVideos(Collection[Video]):
     Where different ones share an id, each gets a hash of what tells them apart. They are read
     from a temporary file each time they are iterated.
 
-    Args:
-        found: videos, each with the folder that it was found in.
-        limit: only so many videos, the first ones; None is all.
-
-    Attributes:
-        twice: how many repeats of a video were left out.
+    found: videos, each with the folder that it was found in.
+    limit: only so many videos, the first ones; None is all.
+    twice: how many repeats of a video were left out.
     """
 
     def __init__(self, found: Iterable[tuple[Video, str]], limit: int | None = None) -> None:

@@ -16,11 +16,7 @@ _LINE_SECONDS: Final = 30.0
 
 
 class ProgressDisplay:
-    """Shows videos, seconds of video a second, and time left, during a run.
-
-    Args:
-        videos: how many there are.
-    """
+    """Shows how many of `videos` are done, seconds of video a second, and the time left."""
 
     def __init__(self, videos: int) -> None:
         self._videos = videos

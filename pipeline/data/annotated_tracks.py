@@ -28,8 +28,7 @@ Array = npt.NDArray[np.float64]
 def annotated_tracks(output: Path) -> Iterator[tuple[str, Array, Array]]:
     """Name, seconds (T,) and raw landmarks (T, 68, 2) of every longer face of an output.
 
-    Raises:
-        UsageError: the folder holds no tracks, or some without raw landmarks.
+    Raises UsageError: the folder holds no tracks, or some without raw landmarks.
     """
     columns = ["video_id", "face_id", "pts_seconds", "x_raw", "y_raw"]
     folder = OutputFolder(str(output))

@@ -43,8 +43,7 @@ class AnnotatedVideo:
 def read_labelled_track(spec: str) -> LabelledSet:
     """The faces of OUTPUT_OR_PARQUET=VIDEO: every row whose landmarks are finite.
 
-    Raises:
-        UsageError: the spec has no '=', or there is no such track file.
+    Raises UsageError: the spec has no '=', or there is no such track file.
     """
     tracks, equals, video = spec.rpartition("=")
     if not equals or not tracks or not video:

@@ -30,10 +30,8 @@ class TrackSettings:
         tracks: how many tracks. frames: frames of each.
         clips: animated clips; None is what the split has by default.
         seed: of every random choice.
-        threads: CPU threads.
 
-    Raises:
-        UsageError: a number that is too small.
+    Raises UsageError: a number that is too small.
     """
 
     data: Path | None = None

@@ -109,8 +109,7 @@ class TrainingSources:
 def read_training_data(sources: TrainingSources, cards: Collection[LandmarkCard]) -> TrainingData:
     """Patches that hold enough pixels, and earlier frames, for the most demanding network.
 
-    Raises:
-        UsageError: an option cannot be, a data set is not there, or an annotation is broken.
+    Raises UsageError: an option is invalid, a data set is missing, or an annotation is broken.
     """
     skipped: list[str] | None = [] if sources.skip_broken else None
     reader = _Reader(

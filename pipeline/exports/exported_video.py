@@ -94,9 +94,8 @@ def exported_videos(
 
     raw: with the network's landmarks instead of the stabilized ones.
 
-    Raises:
-        OutputError: a table cannot be read.
-        UsageError: a video that was asked for has no tracks, or no video is there at all.
+    Raises OutputError for a table that cannot be read, UsageError for a video without tracks that
+    was asked for, or where there is no video at all.
     """
     folder = OutputFolder(output)
     missing = set(video_ids or ())

@@ -22,11 +22,7 @@ _HALF_PIXEL = 0.5
 
 
 def write_rerun_recording(video: ExportedVideo, to: Folder) -> int:
-    """Writes {stem}.rrd; returns 1, the number of files.
-
-    Raises:
-        UsageError: the package rerun-sdk is not installed.
-    """
+    """Writes {stem}.rrd; returns 1. Raises UsageError if rerun-sdk is not installed."""
     try:
         import rerun as rr
     except ImportError as error:

@@ -51,10 +51,7 @@ class Sample:
 class CostModel:
     """Rates that samples add up to.
 
-    Attributes:
-        align_seconds: of a face on a frame.
-        stabilize_seconds: the same.
-        write_seconds: of a video.
+    Aligning and stabilizing count per face on a frame, writing per video.
     """
 
     align_seconds: float

@@ -63,8 +63,7 @@ def face_sizes_px(tracks: TrackRows, pixel_aspect: float = 1.0) -> Array:
 def kept_rows(tracks: TrackRows, limits: CropFilter) -> npt.NDArray[np.bool_]:
     """(N,): the rows within the limits. What is not known of a row is not within a limit.
 
-    Raises:
-        UsageError: a limit of a column that the tracks do not have.
+    Raises UsageError: a limit of a column that the tracks do not have.
     """
     kept = np.asarray(np.isfinite(tracks.landmarks_px).all(axis=(1, 2)), np.bool_)
     sizes = face_sizes_px(tracks)

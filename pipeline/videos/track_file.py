@@ -65,8 +65,7 @@ class TrackRows:
     def of(cls, table: pa.Table, **more: Any) -> Self:
         """The rows of a table that `track_table` read; `more` are the fields of a subclass.
 
-        Raises:
-            ValueError, pyarrow.ArrowException: a column is not of its type.
+        Raises ValueError or pyarrow.ArrowException: a column is not of its type.
         """
         columns = set(table.column_names)
         trust = {
@@ -116,8 +115,7 @@ class TrackRows:
 def track_table(source: Any, *, raw: bool = True) -> pa.Table:
     """The columns that `TrackRows` has, of an open track file or a `pyarrow.Buffer`.
 
-    Raises:
-        ValueError, OSError, pyarrow.ArrowException: it is no Parquet, or lacks columns of a track.
+    Raises ValueError, OSError or pyarrow.ArrowException: no Parquet, or columns are missing.
     """
     parquet = open_parquet(source)
     optional = [c for c in _OPTIONAL if raw or c not in RAW_COLUMNS]

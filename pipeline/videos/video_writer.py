@@ -42,16 +42,14 @@ class VideoWriter:
         path: the file; its name does not select the format.
         suffix: one of `CONTAINERS`.
         source: the stream whose time base and usual rate are taken over.
-        width_px: even.
-        height_px: even.
+        width_px, height_px: even.
         pixel_aspect: width over height of a pixel.
         sound: an open file, nothing of it read, whose audio packets are copied as they are,
             with its title and other metadata; not its other streams (pictures, data).
         range_pts: [start, stop) of the video's stream to which the sound is cut, or None.
         shift_pts: what is taken from the timestamps of frames and sound.
 
-    Raises:
-        UsageError: the container cannot hold the sound.
+    Raises UsageError: the container cannot hold the sound.
     """
 
     def __init__(
