@@ -96,8 +96,8 @@ def _existing(text: str, path: str, names: Sequence[str]) -> str:
     if "/" in path or Path(path).suffix or path != text:
         raise argparse.ArgumentTypeError(f"no such file: {path}")
     meant = nearest(text, names)
-    told = f"; did you mean {meant}?" if meant else f", expected {', '.join(names)} or a file"
-    raise argparse.ArgumentTypeError(f"got {text!r}{told}")
+    hint = f"; did you mean {meant}?" if meant else f", expected {', '.join(names)} or a file"
+    raise argparse.ArgumentTypeError(f"got {text!r}{hint}")
 
 
 def _accepted(text: str, check: Callable[[str], object]) -> str:

@@ -28,7 +28,7 @@ from pipeline.reports.landmark_report import (
     scale_rows,
     without_nan,
 )
-from pipeline.videos.track_file import TrackRows, find_track_file, read_track_file
+from pipeline.videos.track_file import find_track_file, read_track_file
 from schemas.errors import UsageError
 
 
@@ -97,12 +97,13 @@ def _match(
     if not origins:
         raise UsageError(f"{annotated.uri}: got no labelled frame, expected some")
     return tuple(  # type: ignore[return-value]
-        MatchedFaces(origins, np.array(truth, np.float64), _taken(tracks, points, places))
+        MatchedFaces(origins, np.array(truth, np.float64), _taken(points, places))
         for points in (tracks.raw_landmarks_px, tracks.landmarks_px)
     )
 
 
-def _taken(tracks: TrackRows, points: Any, places: Sequence[int]) -> Any:
+def _taken(points: Any, places: Sequence[int]) -> Any:
+    """The landmarks of the rows `places` of the tracks; infinite for -1 and where not finite."""
     predicted = np.full((len(places), *points.shape[1:]), np.inf)
     found = np.array(places) >= 0
     predicted[found] = points[np.array(places)[found]]

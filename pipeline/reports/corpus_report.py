@@ -277,8 +277,8 @@ def _write(
         reasons=[(name, n, ADVICE.get(name, "")) for name, n in corpus.reasons.most_common()],
         rows=(line.rstrip("\n") for line in rows),
         pictures=pictures,
-        picture_note=f"{len(pictures)} of {corpus.inputs} inputs have a picture; a row opens with "
-        "a click.",
+        picture_note=f"{len(pictures)} of {corpus.inputs} inputs have a picture; click a row "
+        "for its details.",
         histograms=list(corpus.histograms.values()),
         worst=worst,
         speeds=speeds,

@@ -44,11 +44,6 @@ class Shot:
     side_px: int
     close: bool = False
 
-    @property
-    def drawn_px(self) -> int:
-        """Faces are small in whole frames: these are drawn larger, then reduced."""
-        return self.side_px if self.close else 2 * self.side_px
-
 
 def picture_uri(shot: Shot) -> str | None:
     """The picture as a data URI (JPEG); None where the video cannot be read any more."""
@@ -62,7 +57,8 @@ def picture_uri(shot: Shot) -> str | None:
         Video(shot.uri, shot.uri),
         None if moment is None else moment.pts,
         shot.stream_index,
-        shot.drawn_px,
+        # Faces are small in whole frames: these are drawn larger, then reduced.
+        shot.side_px if shot.close else 2 * shot.side_px,
         box,
     )
     try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
 from typing import Final
 
 from pipeline.annotate import RunSummary
@@ -56,23 +55,16 @@ def timings_table(summary: RunSummary, workers: int, child: ChildSettings) -> st
     lines.append(_line("all stages", clock, work, frames))
     lines.append(_line("whole run", summary.wall_seconds, cpu.get("run", 0.0), frames))
     if frames and work:
-        lines += _ceiling(frames, work, summary, min(workers, os.cpu_count() or 1), workers)
+        wall, cores = max(summary.wall_seconds, 1e-9), min(workers, os.cpu_count() or 1)
+        most = frames * cores / work
+        lines.append(
+            f"stages alone on {cores} cores: {most:.0f} frames/s at most; the run had "
+            f"{frames / wall:.0f}: {frames / wall / most:.0%} of it"
+        )
+        waited = 1 - work / (workers * wall)
+        lines.append(f"each of {workers} workers waited {waited:.0%} of the time, on average")
     lines.append(f"{sums['frames_decoded']} frames, {sums['face_frames']} faces on them")
     return "\n".join(lines)
-
-
-def _ceiling(
-    frames: int, work: float, summary: RunSummary, cores: int, workers: int
-) -> Iterator[str]:
-    """What the stages alone would give on these cores, and how much of the time workers waited."""
-    wall = max(summary.wall_seconds, 1e-9)
-    most = frames * cores / work
-    yield (
-        f"stages alone on {cores} cores: {most:.0f} frames/s at most; the run had "
-        f"{frames / wall:.0f}: {frames / wall / most:.0%} of it"
-    )
-    waited = 1 - work / (workers * wall)
-    yield f"each of {workers} workers waited {waited:.0%} of the time, on average"
 
 
 def raw_decode_seconds(uri: str, settings: ChildSettings) -> tuple[int, float]:
