@@ -21,8 +21,8 @@ from transforms.decoding.child import DecodingChild
 from transforms.decoding.child_pool import lent_child
 from transforms.select_videos import inspect_video
 from transforms.stabilize_tracks import SegmentOutcome, stabilize_segments
-from transforms.storage.parquet_reading import read_parquet
 from transforms.storage.parts import save_part
+from transforms.storage.table_reading import read_parquet
 from transforms.write_tracks import write_video
 
 

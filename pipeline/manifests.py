@@ -26,9 +26,8 @@ import pyarrow as pa
 from pipeline.found_videos import TextDigests
 from schemas.errors import ManifestError
 from schemas.records import Video
-from transforms.storage.csv_reading import check_utf8
-from transforms.storage.parquet_reading import open_parquet
 from transforms.storage.source_files import resolve
+from transforms.storage.table_reading import check_utf8, open_parquet
 
 _LOGGER = logging.getLogger(__name__)
 

@@ -25,8 +25,8 @@ from schemas.tracks import TRACK_SCHEMA, TrackFormat
 from transforms.storage.atomic_files import Folder, atomic_file, write_bytes
 from transforms.storage.compacted_tables import COMPACTED_SCHEMA, CompactedVideo
 from transforms.storage.output_tables import OutputFolder, in_parallel
-from transforms.storage.parquet_reading import open_parquet
 from transforms.storage.source_files import fingerprint, look_up
+from transforms.storage.table_reading import open_parquet
 from transforms.storage.track_files import METADATA_KEY, track_write_options
 
 _FILE_BYTES: Final = 256 << 20

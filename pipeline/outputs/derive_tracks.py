@@ -38,8 +38,8 @@ from schemas.tracks import RAW_COLUMNS, SCHEMA_VERSION_KEY
 from transforms.storage.atomic_files import Folder
 from transforms.storage.compacted_tables import CompactedVideo
 from transforms.storage.output_tables import OutputFolder, TrackSource
-from transforms.storage.parquet_reading import open_parquet, read_parquet
 from transforms.storage.source_files import fingerprint, look_up
+from transforms.storage.table_reading import open_parquet, read_parquet
 
 _SOURCE_KEY: Final = b"facetracks.derived_from"
 _KEYS: Final = ("video_id", "face_id", "frame_index", "pts", "pts_seconds")

@@ -20,7 +20,7 @@ from schemas.tracks import RAW_COLUMNS, TRACK_SCHEMA
 from transforms.storage.atomic_files import Folder
 from transforms.storage.compacted_tables import CompactedVideo
 from transforms.storage.output_tables import OutputFolder
-from transforms.storage.parquet_reading import open_parquet, read_columns
+from transforms.storage.table_reading import open_parquet, read_columns
 from transforms.storage.track_files import METADATA_KEY
 
 _COLUMNS: Final = (

@@ -16,9 +16,8 @@ import pyarrow.compute
 from schemas.errors import BoxesError
 from schemas.records import Video
 from transforms.decoding.box_sources import GivenBoxes
-from transforms.storage.csv_reading import read_csv
-from transforms.storage.parquet_reading import read_parquet
 from transforms.storage.source_files import resolve
+from transforms.storage.table_reading import read_csv, read_parquet
 
 #: Whole numbers up to here are exact as float64.
 _EXACT_FLOAT: Final = 2.0**53

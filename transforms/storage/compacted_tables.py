@@ -27,7 +27,7 @@ from schemas.columns import Column, to_schema
 from schemas.errors import OutputError
 from schemas.videos import VIDEO_COLUMNS, VIDEO_SCHEMA
 from transforms.storage.atomic_files import Folder
-from transforms.storage.parquet_reading import open_parquet
+from transforms.storage.table_reading import open_parquet
 from transforms.storage.track_files import METADATA_KEY
 
 #: Status rows, with the metadata of the files that were compacted.

@@ -32,7 +32,7 @@ from schemas.tracks import OPTIONAL_COLUMNS, TRACK_SCHEMA
 from schemas.videos import VIDEO_SCHEMA
 from transforms.storage.atomic_files import Folder, file_stem, write_bytes
 from transforms.storage.compacted_tables import CompactedTables, CompactedVideo
-from transforms.storage.parquet_reading import open_parquet, read_columns
+from transforms.storage.table_reading import open_parquet, read_columns
 
 #: Concurrent requests: object stores have high latency.
 _READERS: Final = 16

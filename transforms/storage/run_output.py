@@ -21,7 +21,7 @@ from schemas.tracks import TrackFormat
 from schemas.videos import VIDEO_SCHEMA
 from transforms.storage.atomic_files import Folder, file_stem, write_bytes
 from transforms.storage.output_tables import OutputFolder
-from transforms.storage.parquet_reading import open_parquet, read_columns
+from transforms.storage.table_reading import open_parquet, read_columns
 from transforms.storage.track_files import METADATA_KEY
 
 _ONE_ROW: Final[Mapping[str, Any]] = {

@@ -18,9 +18,9 @@ from schemas.tracks import SCHEMA_VERSION_KEY
 from transforms.stabilize_tracks import stabilize_segments
 from transforms.storage.atomic_files import write_bytes
 from transforms.storage.output_tables import OutputFolder, read_tracks
-from transforms.storage.parquet_reading import read_parquet
 from transforms.storage.parts import save_part
 from transforms.storage.run_output import RunOutput
+from transforms.storage.table_reading import read_parquet
 from transforms.write_tracks import write_video
 
 FRAMES = 60

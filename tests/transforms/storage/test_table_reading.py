@@ -7,8 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from transforms.storage.csv_reading import read_csv
-from transforms.storage.parquet_reading import open_parquet, read_parquet
+from transforms.storage.table_reading import open_parquet, read_csv, read_parquet
 
 TABLE = pa.table({"number": list(range(3000)), "name": [f"n{i}" for i in range(3000)]})
 
@@ -50,7 +49,7 @@ def test_a_row_group_is_read_by_who_asks(file):
 
 
 def test_csv():
-    table = read_csv(b"id,x\n007,1.5\n8,2\n", {"id": pa.string(), "not there": pa.string()})
-    assert table.to_pydict() == {"id": ["007", "8"], "x": [1.5, 2.0]}
+    table = read_csv(b"id,x\na,1.5\nb,2\n")
+    assert table.to_pydict() == {"id": ["a", "b"], "x": [1.5, 2.0]}
     with pytest.raises(pa.ArrowException):
         read_csv(b"")

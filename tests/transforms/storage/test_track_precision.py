@@ -6,8 +6,7 @@ from segments import box_at, split_parts
 
 from models.stabilization.stabilizers import PassThrough
 from schemas.tracks import RAW_COLUMNS, TRACK_SCHEMA, TrackFormat
-from transforms.storage.track_files import merge_track_parts, write_track_part
-from transforms.storage.track_precision import in_format
+from transforms.storage.track_files import in_format, merge_track_parts, write_track_part
 from transforms.track_assembler import TrackAssembler
 
 COORDINATES = ("box_xyxy_px", "x", "y", "x_raw", "y_raw")
