@@ -31,8 +31,7 @@ def read_boxes(video: Video, time_base: Fraction, step_pts: int) -> GivenBoxes:
     `box_xyxy_px` (four numbers) or `x0`, `y0`, `x1`, `y1` the box in upright pixels. A `video_id`
     column, if present, selects the rows. Track files have this format.
 
-    Raises:
-        BoxesError: the file cannot be read or used.
+    Raises BoxesError if the file cannot be read or used.
     """
     uri = video.boxes_uri or ""
     try:

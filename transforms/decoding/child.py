@@ -105,9 +105,8 @@ class DecodingChild:
     def plan(self, video: Video) -> list[Segment]:
         """Cuts a video into segments.
 
-        Raises:
-            VideoError: it cannot be opened, or takes the child down or past a limit.
-            HostError: no child can be started here.
+        Raises VideoError if it cannot be opened, or the child crashes or passes a limit; HostError
+        if no child can be started.
         """
         return self._answer(Request.PLAN, video, 0.0, Plan)[0].segments(video)
 

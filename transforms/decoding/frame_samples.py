@@ -71,11 +71,9 @@ def frame_samples(
 ) -> Iterator[Sample]:
     """Yields the samples of a frame sequence; each when the next one is known.
 
-    Args:
-        frames: (pts, av.VideoFrame) in display order.
-        time_base: seconds per unit of pts.
-        same_boxes: whether two frames have the same given boxes, by number and pts of each.
-        on_progress: called with the number of frames decoded so far.
+    frames: (pts, av.VideoFrame) in display order.
+    same_boxes: whether two frames have the same given boxes, by number and pts of each.
+    on_progress: called with the number of frames decoded so far.
     """
     last: Sample | None = None
     new_pts = last_pts = 0  # of the last frame that changed, and of the last frame

@@ -33,8 +33,7 @@ def take_picture(
 ) -> VideoPicture:
     """Decodes from the previous keyframe to the frame.
 
-    Raises:
-        VideoError: the video cannot be opened, or has no frame there.
+    Raises VideoError if the video cannot be opened, or has no frame there.
     """
     uri = request.video.uri
     video = Video(request.video.video_id, uri)

@@ -39,8 +39,7 @@ class _Copy:
 class Copies:
     """Temporary copies of sources by URI; the least recently used are removed first.
 
-    Args:
-        max_bytes: limit on the size of one copy, and on that of all unused copies together.
+    max_bytes: limit on the size of one copy, and on that of all unused copies together.
     """
 
     def __init__(self, max_bytes: int = _MAX_COPY_BYTES) -> None:
@@ -128,9 +127,8 @@ def copy_from_now_on(video: Video) -> bool:
 def within_reach(video: Video) -> Iterator[Video]:
     """The video, and its boxes, under URIs that a child can open; for as long as the block.
 
-    Raises:
-        HostError: there is no room for a copy.
-        SourceError: a source that must be copied cannot be read to its end.
+    Raises HostError if there is no room for a copy, SourceError if a source that must be copied
+    cannot be read to its end.
     """
     with contextlib.ExitStack() as stack:
 

@@ -50,16 +50,12 @@ def decode_windows(
     The `segment` of a piece owns from where the piece before it ended to its seam; the
     last one owns the rest.
 
-    Args:
-        segment: the stretch to decode.
-        frames: (pts, av.VideoFrame) in display order, from the segment's keyframe on.
-        boxes: where faces come from.
-        spec: crop size in px, crop side over box side, frames a window.
-        take_losses: what is known to be lost before a pts, as `LostFrames.take`.
-        on_progress: called with the number of frames decoded so far.
-        piece_bytes: a piece ends with the frame whose crops fill this many bytes.
+    frames: (pts, av.VideoFrame) in display order, from the segment's keyframe on.
+    take_losses: what is known to be lost before a pts, as `LostFrames.take`.
+    on_progress: called with the number of frames decoded so far.
+    piece_bytes: a piece ends with the frame whose crops fill this many bytes.
 
-    Raises whatever `frames` and `boxes` raise.
+    Raises what `frames` and `boxes` raise.
     """
     clock = WorkClock()
     pieces = PieceBuilder(segment, boxes.source, spec, clock, take_losses, piece_bytes)

@@ -79,8 +79,7 @@ class CompactedTables:
     def find(self, video_id: str) -> CompactedVideo | None:
         """A video, from the newest file that has it; None if there is none.
 
-        Raises:
-            OutputError: a file cannot be read.
+        Raises OutputError if a file cannot be read.
         """
         try:
             return self._find(video_id, self._lately())
@@ -174,8 +173,7 @@ class CompactedVideo:
     def open(self) -> Any:
         """A track file of this video alone, open for reading; large ones on disk.
 
-        Raises:
-            FileNotFoundError: it has no tracks.
+        Raises FileNotFoundError if it has no tracks.
         """
         if not self.exists():
             raise FileNotFoundError(str(self))

@@ -146,8 +146,7 @@ class OutputFolder:
 
         Yields those of `columns` that the file has, in its types; nothing if there is no file.
 
-        Raises:
-            OutputError: the file cannot be read.
+        Raises OutputError if the file cannot be read.
         """
         file = self.stored_tracks(video_id)
         try:
@@ -164,8 +163,7 @@ class OutputFolder:
     def status_tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """The videos table in pieces, sorted by video name; memory does not grow with it.
 
-        Raises:
-            OutputError: a file cannot be read, or lacks a column.
+        Raises OutputError if a file cannot be read, or lacks a column.
         """
         read = partial(_read_table, columns=columns, schema=VIDEO_SCHEMA)
         yield from in_parallel(read, _tables_in(self.videos))

@@ -34,9 +34,7 @@ def open_parquet(source: Any, footer: pq.FileMetaData | None = None) -> pq.Parqu
 def read_parquet(source: Any, columns: Sequence[str] | None = None) -> pa.Table:
     """The table of an open file or a `pyarrow.Buffer`; all of it, or of those `columns`.
 
-    Raises:
-        pyarrow.ArrowException, OSError, ValueError: it is not Parquet, is damaged, or lacks a
-            column.
+    Raises ArrowException, OSError or ValueError if it is no Parquet, damaged, or lacks a column.
     """
     return read_columns(open_parquet(source), columns)
 
@@ -54,9 +52,7 @@ def read_csv(content: bytes) -> pa.Table:
 
     Values in quotes may have line breaks, however long the file and its rows are.
 
-    Raises:
-        pyarrow.ArrowException: it is not CSV.
-        ValueError: it is not UTF-8.
+    Raises ArrowException if it is not CSV, ValueError if it is not UTF-8.
     """
     check_utf8(content)
     copy = pa.BufferOutputStream()  # in Arrow's own memory
