@@ -26,7 +26,7 @@ WEIGHTS_FORMAT: Final = "facetracks landmark weights 1"
 #: Fields added after the first weights files were written; a file without them gets the defaults.
 _LATER_FIELDS: Final = ("settings", "codec", "sigma_px", "spread_scale")
 _FIXED_FIELDS: Final = ("landmark_layout", "crop_convention", "color")
-_MOST: Final = {
+_MAX: Final = {
     "crop_size_px": 1024,
     "window_frames": 16,
     "stacks": 16,
@@ -143,7 +143,7 @@ def check_crop_card(path: Path, card: LandmarkCard) -> None:
             raise WeightsError(f"{path}: {name} is {getattr(card, name)!r}, expected {expected}")
 
     for name in ("crop_size_px", "window_frames"):
-        require(_whole(getattr(card, name), name), name, f"a whole number up to {_MOST[name]}")
+        require(_whole(getattr(card, name), name), name, f"a whole number up to {_MAX[name]}")
     for name in _FIXED_FIELDS:
         expected = getattr(LandmarkCard(), name)
         require(getattr(card, name) == expected, name, repr(expected))
@@ -183,7 +183,7 @@ def check_frames(path: Path, card: LandmarkCard, frames_seen: int) -> None:
 
 
 def _whole(value: object, name: str) -> bool:
-    return type(value) is int and 1 <= value <= _MOST[name]
+    return type(value) is int and 1 <= value <= _MAX[name]
 
 
 def _whole_numbers(value: object, name: str) -> bool:

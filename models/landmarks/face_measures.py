@@ -30,10 +30,10 @@ def eye_openings(landmarks_px: npt.NDArray[np.floating]) -> Array:
     using facial landmarks", CVWW 2016, equation 1. About 0.3 for an open eye; nan where the
     corners of an eye coincide.
     """
-    eyes = []
-    for first in (_RIGHT_EYE, _LEFT_EYE):
-        outer = (first, first + 3)
-        eyes.append(_aspect(landmarks_px, ((first + 1, first + 5), (first + 2, first + 4)), outer))
+    eyes = [
+        _aspect(landmarks_px, ((eye + 1, eye + 5), (eye + 2, eye + 4)), (eye, eye + 3))
+        for eye in (_RIGHT_EYE, _LEFT_EYE)
+    ]
     return np.stack(eyes, -1)
 
 

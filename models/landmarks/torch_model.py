@@ -31,7 +31,7 @@ from schemas.errors import UsageError, WeightsError
 #: Pixels of crops that go through the network together: on a CPU few enough for its caches.
 _BATCH_PIXELS: Final = {"cpu": 32 * 64 * 64, "cuda": 256 * 64 * 64}
 #: With fewer windows and one thread, torch leaves oneDNN for 1x1 convolutions.
-_SMALLEST_BATCH: Final = 16
+_MIN_BATCH_WINDOWS: Final = 16
 
 
 class TorchLandmarkModel(LandmarkModel):
@@ -59,7 +59,7 @@ class TorchLandmarkModel(LandmarkModel):
         batch_windows: int | None = None,
     ) -> None:
         self._device = resolve_device(device)
-        suits = max(_SMALLEST_BATCH, _BATCH_PIXELS[self._device.type] // card.crop_size_px**2)
+        suits = max(_MIN_BATCH_WINDOWS, _BATCH_PIXELS[self._device.type] // card.crop_size_px**2)
         form = fast_form(network)
         super().__init__(
             card,
@@ -243,15 +243,11 @@ def save_landmark_weights(path: str | Path, network: nn.Module, card: LandmarkCa
 
     The file appears whole or not at all.
     """
-    tensors = {
-        name: tensor.detach().cpu().contiguous().to(_stored_type(tensor))
-        for name, tensor in network.state_dict().items()
-        if tensor.is_floating_point()
-    }
+    tensors = {}
+    for name, tensor in network.state_dict().items():
+        if tensor.is_floating_point():
+            stored = torch.float16 if tensor.ndim >= 2 else torch.float32
+            tensors[name] = tensor.detach().cpu().contiguous().to(stored)
     metadata = card_metadata(card)
     with atomic_write(path) as temporary:
         temporary.write_bytes(safetensors.torch.save(tensors, metadata))
-
-
-def _stored_type(tensor: Tensor) -> torch.dtype:
-    return torch.float16 if tensor.ndim >= 2 else torch.float32

@@ -20,7 +20,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from models.crop_trust import cut_off_share
+from models.crop_quality import cut_off_share
 from models.face_box import box_from_landmarks
 from models.landmarks.metrics import interocular_px, nrmse_percent
 from models.synthesis.astronaut import ASTRONAUT_LANDMARKS_PX, load_astronaut

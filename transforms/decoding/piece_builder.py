@@ -20,7 +20,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from models.crop_trust import cut_off_share, face_blur
+from models.crop_quality import cut_off_share, face_blur
 from models.crops import Affine, square_affine
 from models.face_tracking import FrameFaces
 from models.frame_pixels import FramePixels, upright_aspect

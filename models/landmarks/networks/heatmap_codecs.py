@@ -40,7 +40,7 @@ from schemas.choices import CODECS, SIGMA_PX
 #: Larger values are noise, or a landmark outside of the map.
 _OFFSET_LIMIT_PX: Final = 2.0
 #: Determinant of the Hessian, in units of the fitted window, that makes a peak.
-_LEAST_CURVATURE: Final = 1e-4
+_MIN_CURVATURE: Final = 1e-4
 
 
 def encode_heatmaps(
@@ -235,7 +235,7 @@ def _taylor_offset(maps: Tensor, peak: Tensor, sigma_px: float) -> Tensor:
     _, gx, gy, hxx, hyy, hxy = torch.linalg.solve(normal + ridge, right).squeeze(-1).unbind(-1)
 
     determinant = hxx * hyy - hxy.square()
-    peaked = (determinant > _LEAST_CURVATURE) & (hxx < 0)
+    peaked = (determinant > _MIN_CURVATURE) & (hxx < 0)
     safe = torch.where(peaked, determinant, 1.0)
     offset = torch.stack([hxy * gy - hyy * gx, hxy * gx - hxx * gy], dim=-1) / safe.unsqueeze(-1)
     return radius * torch.where(peaked.unsqueeze(-1), offset, 0.0)

@@ -19,7 +19,7 @@ from models.landmarks.networks.landmark_network import LandmarkNetwork
 #: Normalized crops and their windows to a network's output.
 _Reader: TypeAlias = Callable[[Tensor, Tensor], object]
 _WINDOW_FRAMES: Final = 3
-_LEAST_REPEATS: Final = 2
+_MIN_REPEATS: Final = 2
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ def _best_seconds(
         call()
     best = dict.fromkeys(calls, float("inf"))
     start, repeats = time.perf_counter(), 0
-    while repeats < _LEAST_REPEATS or time.perf_counter() - start < seconds:
+    while repeats < _MIN_REPEATS or time.perf_counter() - start < seconds:
         for form, call in calls.items():
             begin = time.perf_counter()
             call()

@@ -136,8 +136,7 @@ def _initialize(network: nn.Module) -> None:
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-    for module in network.modules():
-        if isinstance(module, _Residual):
+        elif isinstance(module, _Residual):
             last = module.body[-1]
             assert isinstance(last, nn.BatchNorm2d)
             nn.init.zeros_(last.weight)

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from models.crop_trust import cut_off_share, face_blur
+from models.crop_quality import cut_off_share, face_blur
 from models.crops import sample_plane, square_affine
 
 SIDE = 64

@@ -16,7 +16,7 @@ from models.crops import Affine, image_to_crop
 #: Taps of the blur that a crop is compared with (Crete et al., 2007).
 _TAPS: Final = 9
 #: Pixels that a part of a crop must have in both directions.
-_SMALLEST_PX: Final = 2 * _TAPS
+_MIN_SIDE_PX: Final = 2 * _TAPS
 #: Mean difference of neighbouring pixels, 0..255, below which a crop counts as uniform.
 _FLAT: Final = 0.05
 
@@ -53,7 +53,7 @@ def face_blur(
     first, last = image_to_crop(inside, affine)
     left, top = np.maximum(np.ceil(first), 0).astype(int).tolist()
     right, bottom = np.minimum(np.floor(last), len(crop) - 1).astype(int).tolist()
-    if min(right - left, bottom - top) + 1 < _SMALLEST_PX:
+    if min(right - left, bottom - top) + 1 < _MIN_SIDE_PX:
         return float("nan")
     part = crop[top : bottom + 1, left : right + 1]
     luma = cv2.cvtColor(np.ascontiguousarray(part), cv2.COLOR_RGB2GRAY).astype(np.float32)
