@@ -207,7 +207,7 @@ def _run(found: Inputs, stages: GraphSettings, options: PipelineOptions, runner:
 
     try:
         if runs_here(runner):
-            run_in_waves(found, run_wave, totals)
+            run_in_waves(found, run_wave, totals, stages.threads)
         else:
             totals.add(found, run_wave(found))
     except Exception as error:

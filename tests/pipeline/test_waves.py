@@ -57,15 +57,21 @@ def test_every_input_is_in_one_wave():
     assert totals.counters == {"staging_bytes": 65, "frames_decoded": 6}
 
 
-@pytest.mark.parametrize(("count", "sizes"), [(24, [24]), (25, [16, 9]), (64, [16, 48]), (0, [0])])
-def test_the_last_wave_takes_a_small_rest(count, sizes):
+@pytest.mark.parametrize(
+    ("count", "workers", "sizes"),
+    [
+        (24, 1, [24]), (25, 4, [16, 9]), (64, 1, [16, 48]), (0, 1, [0]),
+        (33, 16, [33]), (100, 16, [64, 36]),
+    ],
+)  # fmt: skip
+def test_the_first_wave_has_videos_for_all_workers_and_the_last_a_small_rest(count, workers, sizes):
     ran: list[int] = []
 
     def run_wave(wave: Inputs) -> Counter[str]:
         ran.append(len(wave.videos))
         return Counter(staging_bytes=1)
 
-    run_in_waves(Inputs(videos(count)), run_wave, RunTotals())
+    run_in_waves(Inputs(videos(count)), run_wave, RunTotals(), workers)
     assert ran == sizes
 
 
