@@ -12,6 +12,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any, Final
@@ -20,10 +21,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.output_lock import exclusive_run
-from schemas.errors import OutputError
+from schemas.errors import OutputError, SourceError
 from schemas.tracks import TRACK_SCHEMA, TrackFormat
 from transforms.storage.atomic_files import Folder, atomic_file, write_bytes
-from transforms.storage.compacted_tables import COMPACTED_SCHEMA, CompactedVideo
+from transforms.storage.compacted_tables import COMPACTED_SCHEMA, CompactedTables, CompactedVideo
 from transforms.storage.output_tables import OutputFolder, in_parallel
 from transforms.storage.source_files import fingerprint, look_up
 from transforms.storage.table_reading import open_parquet
@@ -85,9 +86,12 @@ def _compact(
 ) -> CompactSummary:
     compacted = folder.compacted
     _remove_what_was_compacted(folder)
-    old = _to_rewrite(folder, file_bytes)
-    kept = _entries_in(old, compacted.status_tables(folder.superseded()))
-    own = list(_own_entries(folder))
+    # Listed once: on an object store another call may be removing them. A video must not be
+    # superseded by its own file in one place and no longer have it in the next.
+    stems = {n.removesuffix(".parquet") for n in folder.videos.names() if n.endswith(".parquet")}
+    old = _to_rewrite(compacted, stems, file_bytes)
+    kept = _entries_in(old, compacted.status_tables(stems.__contains__))
+    own = list(in_parallel(partial(_own_entry, folder), sorted(stems)))
     videos = files = written_bytes = 0
     if own or len(old) > 1 or len(kept) < sum(map(compacted.rows, old)):
         for pair in _written_pairs(folder, sorted([*own, *kept]), file_bytes):
@@ -101,12 +105,11 @@ def _compact(
     return CompactSummary(videos, files, written_bytes)
 
 
-def _to_rewrite(folder: OutputFolder, file_bytes: int) -> list[str]:
-    """Files that are small, or hold rows that are no longer valid."""
-    compacted = folder.compacted
+def _to_rewrite(compacted: CompactedTables, own: Collection[str], file_bytes: int) -> list[str]:
+    """Files that are small, or hold rows that are no longer valid, as of videos of `own` stems."""
     valid = dict.fromkeys(compacted.names(), 0)
-    for name, table in compacted.status_tables(folder.superseded()):
-        valid[name] += table.num_rows
+    for name, table in compacted.status_tables(own.__contains__):
+        valid[name] = valid.get(name, 0) + table.num_rows
     small = []
     for name, rows in valid.items():
         tracks = compacted.tracks_file(name)
@@ -243,16 +246,18 @@ def _track_writer(file: Any, columns: list[str], row: dict[str, Any]) -> pq.Parq
     return pq.ParquetWriter(file, schema, sorting_columns=order, **options)
 
 
-def _own_entries(folder: OutputFolder) -> Iterator[_Entry]:
-    """The videos that have a status file of their own."""
+def _own_entry(folder: OutputFolder, stem: str) -> _Entry:
+    """The video of a status file of its own."""
+    try:
+        content = folder.status_file(stem).read_bytes()
+    except FileNotFoundError as error:
+        raise _is_gone(folder, stem) from error
+    table = open_parquet(pa.BufferReader(content)).read(["video_id"], use_threads=False)
+    return table["video_id"][0].as_py(), stem
 
-    def read(name: str) -> _Entry:
-        content = (folder.videos / name).read_bytes()
-        table = open_parquet(pa.BufferReader(content)).read(["video_id"], use_threads=False)
-        return table["video_id"][0].as_py(), name.removesuffix(".parquet")
 
-    names = (name for name in folder.videos.names() if name.endswith(".parquet"))
-    return in_parallel(read, names)
+def _is_gone(folder: OutputFolder, name: str) -> OutputError:
+    return OutputError(f"{folder.url}: {name} is gone; is another `compact` running?")
 
 
 def _read_entry(
@@ -263,7 +268,7 @@ def _read_entry(
     if stem is None:
         found = folder.compacted.find(video_id)
         if not isinstance(found, CompactedVideo):
-            raise OutputError(f"{folder.url}: {video_id} is gone; is another `compact` running?")
+            raise _is_gone(folder, video_id)
         return found.row, None, found.open() if found.exists() else None
     try:
         status = open_parquet(pa.BufferReader(folder.status_file(stem).read_bytes()))
@@ -306,8 +311,11 @@ def _remove_what_was_compacted(folder: OutputFolder) -> None:
         name = str(file).rpartition("/")[2]
         if name in own:
             continue
-        with file.open() as content:
-            ids = open_parquet(content).read(["video_id"], use_threads=False)["video_id"]
+        try:
+            with file.open() as content:
+                ids = open_parquet(content).read(["video_id"], use_threads=False)["video_id"]
+        except FileNotFoundError:  # another call was faster
+            continue
         found = folder.compacted.find(ids[0].as_py()) if len(ids) else None
         if found is not None and found.row["track_fingerprint"] == _fingerprint(file):
             file.remove()
@@ -315,7 +323,12 @@ def _remove_what_was_compacted(folder: OutputFolder) -> None:
 
 def _fingerprint(file: Folder) -> str | None:
     """Identifies this version of the file; None if another call has removed it."""
-    return fingerprint(look_up(str(file))[2]) if file.exists() else None
+    try:
+        return fingerprint(look_up(str(file))[2]) if file.exists() else None
+    except SourceError:
+        if file.exists():
+            raise
+        return None
 
 
 def _remove_pair(folder: OutputFolder, name: str) -> dict[Folder, int]:

@@ -1,5 +1,6 @@
 """`compact` and `annotate --compact` as killed processes, and two concurrent calls."""
 
+import contextlib
 import json
 import os
 import signal
@@ -114,6 +115,77 @@ def test_two_calls_on_an_object_store_lose_nothing():
         assert same(tables(url), before), f"met at change {meetings}"
     assert meetings > 5
     assert failed < meetings
+
+
+class FadingStore(ChangingStore):
+    """An object store whose own files of videos vanish before the n-th time that one is looked at.
+
+    `stopped`: nothing can be removed.
+    """
+
+    protocol = "fading"
+    store: ClassVar[dict] = {}
+    lock = threading.Lock()
+    left = 10**9
+    vanishing: ClassVar[tuple[str, ...]] = ()
+    stopped = False
+
+    def before_change(self):
+        pass
+
+    def rm(self, *args, **kwargs):
+        if self.stopped:
+            raise KeyboardInterrupt
+        return super().rm(*args, **kwargs)
+
+    def before_look(self, path):
+        if not path.startswith(("fading://out/videos", "fading://out/tracks")):
+            return
+        with self.lock:
+            type(self).left -= 1
+            if type(self).left == -1:
+                for key in [k for k in self.store if k.startswith(self.vanishing)]:
+                    del self.store[key]
+
+    def ls(self, path, **kwargs):
+        self.before_look(path)
+        return super().ls(path, **kwargs)
+
+    def cat_file(self, path, **kwargs):
+        self.before_look(path)
+        return super().cat_file(path, **kwargs)
+
+    def open(self, path, *args, **kwargs):
+        self.before_look(path)
+        return super().open(path, *args, **kwargs)
+
+
+fsspec.register_implementation("fading", FadingStore, clobber=True)
+
+
+@pytest.mark.parametrize("vanishing", [["videos"], ["videos", "tracks"]])
+def test_a_call_loses_nothing_while_another_removes_what_it_has_compacted(vanishing):
+    url, looks = "fading://out", 0
+    FadingStore.vanishing = tuple(f"{url}/{folder}/" for folder in vanishing)
+    while True:
+        FadingStore.store.clear()
+        FadingStore.left, FadingStore.stopped = 10**9, False
+        annotate(url, ["c.mp4", "a.mp4"])
+        compact(url, file_bytes=1)
+        annotate(url, ["a.mp4"])
+        before = tables(url)
+        FadingStore.stopped = True
+        with pytest.raises(KeyboardInterrupt):  # the other call has written its files
+            compact(url)
+        FadingStore.left, FadingStore.stopped = looks, False
+        with contextlib.suppress(OutputError):
+            compact(url)
+        if FadingStore.left >= 0:
+            break
+        looks, FadingStore.left = looks + 1, 10**9
+        compact(url)
+        assert same(tables(url), before), f"vanished at look {looks}"
+    assert looks > 5
 
 
 @pytest.fixture(scope="module")
