@@ -60,8 +60,8 @@ class RunSummary:
         staging_peak_bytes: the most bytes that the parts of unfinished videos took.
         licences: what the weights of the landmarks, the detector and the stabilizer may be used
             for, in the words of their cards.
-        told_seconds: how long `probe` said, in OUTPUT/probe.json, that a run over as many inputs
-            on as many workers takes; None where it did not, or some were done before.
+        predicted_seconds: what `probe` estimated, in OUTPUT/probe.json, for a run over as many
+            inputs on as many workers; None without an estimate, or if some were done before.
         cpu_seconds: of CPU, by stage: of `decode`, `detect`, `crop`, `align`, `stabilize` and
             `write`, over all workers, and of `run`: this process and its children, all in all.
             Of what this run did only; waiting for a busy machine does not count.
@@ -77,7 +77,7 @@ class RunSummary:
     wall_seconds: float
     staging_peak_bytes: int
     licences: Mapping[str, str]
-    told_seconds: float | None = None
+    predicted_seconds: float | None = None
     cpu_seconds: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -160,7 +160,7 @@ def annotate(
         "finished": _now(),
         "wall_seconds": round(wall_seconds, 3),
         "cpu_seconds": {stage: round(seconds, 3) for stage, seconds in cpu_seconds.items()},
-        "told_seconds": _estimated_seconds(location, totals, settings.workers),
+        "predicted_seconds": _estimated_seconds(location, totals, settings.workers),
         "inputs": videos.videos,
         "statuses": dict(videos.statuses),
         "reasons": dict(videos.reasons),
@@ -182,7 +182,7 @@ def annotate(
         wall_seconds,
         totals.staging_peak_bytes,
         stages.run_output.provenance["licences"],
-        record["told_seconds"],
+        record["predicted_seconds"],
         cpu_seconds,
     )
 

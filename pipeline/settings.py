@@ -23,7 +23,7 @@ ALLOWED_PROTOCOLS: Final = tuple(
 )
 _MAX_DEFAULT_WORKERS: Final = 8
 #: Settings that are whole numbers -> the least value.
-_LEAST: Final = {
+_MINIMUM: Final = {
     **dict.fromkeys(("batch_windows", "workers", "max_memory_mb", "max_pixels", "limit"), 1),
     "stream": 0,
 }
@@ -134,9 +134,9 @@ def _check(name: str, value: object) -> None:
     """Raises ValueError or WeightsError for a value that the setting cannot have."""
     if value is None and AnnotateSettings.__dataclass_fields__[name].default is None:
         return
-    if name in _LEAST:
-        if not isinstance(value, int) or value < _LEAST[name]:
-            raise ValueError(f"got {value!r}, expected a whole number from {_LEAST[name]} up")
+    if name in _MINIMUM:
+        if not isinstance(value, int) or value < _MINIMUM[name]:
+            raise ValueError(f"got {value!r}, expected a whole number from {_MINIMUM[name]} up")
     elif name in _CHOICES:
         if value not in _CHOICES[name]:
             raise ValueError(f"got {value!r}, expected one of {', '.join(_CHOICES[name])}")

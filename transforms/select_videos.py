@@ -21,20 +21,20 @@ def inspect_video(video: Video) -> Video:
 
     Raises SourceError if the video cannot be read.
     """
-    told = _identity(video.uri)
+    identity = _identity(video.uri)
     if video.boxes_uri is not None:
         try:
-            told += f"; boxes {_identity(video.boxes_uri)}"
+            identity += f"; boxes {_identity(video.boxes_uri)}"
         except SourceError:  # reading the boxes reports the error
-            told += f"; boxes at {video.boxes_uri}"
-    return replace(video, fingerprint=told)
+            identity += f"; boxes at {video.boxes_uri}"
+    return replace(video, fingerprint=identity)
 
 
 def _identity(uri: str) -> str:
     """Identifies the bytes at a URI; by the URI where the source has no version."""
     _, _, info = look_up(uri)
-    told, tells = fingerprint(info), tells_versions(info)
-    return told if tells else f"{told} at {uri}"
+    identity, has_version = fingerprint(info), tells_versions(info)
+    return identity if has_version else f"{identity} at {uri}"
 
 
 class _InspectFn(CallsInParallel):

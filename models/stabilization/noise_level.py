@@ -28,7 +28,7 @@ _DIFFERENCES: Final = np.stack([np.roll([1.0, -1.0, 3.0, -3.0], p) for p in rang
 #: Its variance, of independent noise of variance 1: 1 + 9 + 9 + 1.
 _OF_DIFFERENCE: Final = 20.0
 #: Share of the jitter that bounds the level of repeated frames from below.
-_LEAST: Final = 0.02
+_MIN_SHARE: Final = 0.02
 _RATE: Final = 0.2
 #: n + 2, in a track of so many frames, is frames // _EVERY + _COUNT_AT_START.
 _COUNT_AT_START: Final = 2 - _ORDER // _EVERY
@@ -68,7 +68,7 @@ class NoiseLevel:
             squares = np.dot(_DIFFERENCES[newest], past.reshape(len(past), -1))
             squares = squares.reshape(past.shape[1:])  # (N, J)
             squares *= squares
-            squares += _LEAST * size2
+            squares += _MIN_SHARE * size2
             now = np.dot(np.log(squares, out=squares), self._share)[:, None] - np.log(size2)
             rate = np.maximum(_RATE, 1.0 / (self._frames // _EVERY + _COUNT_AT_START))
             self._level += rate * looked_at * (now - self._level)
@@ -87,7 +87,7 @@ class NoiseLevel:
         if frames % _EVERY == 0 and frames > _ORDER:
             squares = np.dot(_DIFFERENCES[newest], self._past[:, 0])
             squares *= squares
-            squares += _LEAST * size2
+            squares += _MIN_SHARE * size2
             now = float(np.log(squares, out=squares).dot(self._share)) - math.log(size2)
             level = self._level.item()
             level += max(_RATE, 1.0 / (frames // _EVERY + _COUNT_AT_START)) * (now - level)

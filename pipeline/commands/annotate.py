@@ -52,10 +52,11 @@ def summary_lines(summary: RunSummary) -> str:
         f"{summary.videos} videos: {counts}; {summary.frames} frames, {summary.face_frames} faces "
         f"on them, in {summary.wall_seconds:.1f} s"
     )
-    if summary.told_seconds is not None:
-        told, took = summary.told_seconds, summary.wall_seconds
+    if summary.predicted_seconds is not None:
+        expected, took = summary.predicted_seconds, summary.wall_seconds
         lines.append(
-            f"probe estimated {told:.0f} s, the run took {took:.0f} s: {took / told:.2f} times that"
+            f"probe estimated {expected:.0f} s, the run took {took:.0f} s: "
+            f"{took / expected:.2f} times that"
         )
     if before := summary.done_before:
         lines.append(f"{summary.videos - before} done now, {before} before")

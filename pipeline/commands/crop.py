@@ -19,7 +19,7 @@ def run(args: argparse.Namespace) -> int:
         size_px=args.size,
         margin=args.margin,
         keep_rotation=args.keep_rotation,
-        least_frames=args.min_frames,
+        min_frames=args.min_frames,
         progress=True,
         limits=CropFilter(
             min_face_px=args.min_face,

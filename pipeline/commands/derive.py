@@ -20,7 +20,9 @@ def run(args: argparse.Namespace) -> int:
         if seen % _EVERY == 0 and seen < videos:
             print(f"{seen}/{videos} videos", file=sys.stderr)
 
-    derived = derive_tracks(args.output, args.videos or None, overwrite=args.overwrite, told=tell)
+    derived = derive_tracks(
+        args.output, args.videos or None, overwrite=args.overwrite, on_progress=tell
+    )
     new = [video for video in derived if not video.done_before]
     rows, blinks = sum(video.rows for video in new), sum(video.blinks for video in new)
     before = len(derived) - len(new)

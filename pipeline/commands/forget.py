@@ -14,7 +14,7 @@ EXIT_UNKNOWN: Final = 1
 
 def run(args: argparse.Namespace) -> int:
     """Removes, prints what was removed; returns the exit status."""
-    forgotten = forget(args.output, args.video_ids, told=_tell)
+    forgotten = forget(args.output, args.video_ids, on_progress=_tell)
     unknown = [video.video_id for video in forgotten if not video.removed]
     known = len(forgotten) - len(unknown)
     total = sum(video.bytes for video in forgotten)

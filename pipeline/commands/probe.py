@@ -21,12 +21,12 @@ _NAMED = 20
 def run(args: argparse.Namespace) -> int:
     """Probes, prints what was found; returns 0."""
     found = probe(args.inputs, settings_of(AnnotateSettings, args), progress=not args.json)
-    told = summary_of(found, args.on_workers or args.workers, args.price_per_hour)
+    sums = summary_of(found, args.on_workers or args.workers, args.price_per_hour)
     if args.to is not None:
         write_parquet(str(args.to), found.videos)
     if args.output is not None:
-        write_bytes(str(OutputFolder(args.output).probe_record), json.dumps(told).encode())
-    print(json.dumps(told, indent=2) if args.json else summary_text(told))
+        write_bytes(str(OutputFolder(args.output).probe_record), json.dumps(sums).encode())
+    print(json.dumps(sums, indent=2) if args.json else summary_text(sums))
     if args.to is not None and not args.json:
         print(f"table: {args.to}")
     return 0
@@ -39,7 +39,7 @@ def summary_of(
     rows = found.videos.drop_columns(["pixel_format", "sampled_faces"]).to_pylist()
     sizes = [f"{row['width']}x{row['height']}" for row in rows if row["width"]]
     frames = sum(row["sampled_frames"] for row in rows)
-    told: dict[str, Any] = {
+    sums: dict[str, Any] = {
         "inputs": len(rows),
         "hours": sum(row["duration_seconds"] or 0 for row in rows) / 3600,
         "frames": sum(row["frames"] or 0 for row in rows),
@@ -67,43 +67,43 @@ def summary_of(
         "seconds_on_workers": found.seconds_on(on_workers),
     }
     if price_per_hour is not None:
-        told["cost_on_workers"] = found.cost_on(on_workers, price_per_hour)
-    return told
+        sums["cost_on_workers"] = found.cost_on(on_workers, price_per_hour)
+    return sums
 
 
-def summary_text(told: dict[str, Any]) -> str:
+def summary_text(sums: dict[str, Any]) -> str:
     """The figures in words."""
-    lines = [f"{one['reason']:<18}{one['message']}" for one in told["broken_inputs"]]
-    broken = sum(told["broken"].values())
+    lines = [f"{one['reason']:<18}{one['message']}" for one in sums["broken_inputs"]]
+    broken = sum(sums["broken"].values())
     if broken > len(lines):
         lines.append(f"... and {broken - len(lines)} more")
     lines += [
-        f"{told['inputs']} inputs, {broken} of them broken: {told['hours']:.2f} hours, "
-        f"{told['frames']} frames, {told['bytes'] / 1e6:.0f} MB",
+        f"{sums['inputs']} inputs, {broken} of them broken: {sums['hours']:.2f} hours, "
+        f"{sums['frames']} frames, {sums['bytes'] / 1e6:.0f} MB",
         *(
-            f"{name}: {_listed(told[key])}"
+            f"{name}: {_listed(sums[key])}"
             for name, key in (
                 ("codecs", "codecs"), ("sizes", "sizes"), ("turned by degrees", "rotations"),
                 ("frames a second", "frame_rates"),
             )
-            if told[key]
+            if sums[key]
         ),
-        f"variable rate: {told['variable_rate']}; repeats: {told['repeats_share']:.0%} of frames",
-        f"faces a frame: {told['faces_per_frame']:.2f}, of {told['sampled_seconds']:.1f} s sampled",
+        f"variable rate: {sums['variable_rate']}; repeats: {sums['repeats_share']:.0%} of frames",
+        f"faces a frame: {sums['faces_per_frame']:.2f}, of {sums['sampled_seconds']:.1f} s sampled",
     ]  # fmt: skip
-    if told["unknown_length"]:
-        lines.append(f"of unknown length, and not counted: {told['unknown_length']}")
+    if sums["unknown_length"]:
+        lines.append(f"of unknown length, and not counted: {sums['unknown_length']}")
     lines.append(
-        f"annotate has {_duration(told['work_seconds'])} of work: "
-        f"{_duration(told['seconds_here'])} here, with {told['workers_here']} workers busy all "
+        f"annotate has {_duration(sums['work_seconds'])} of work: "
+        f"{_duration(sums['seconds_here'])} here, with {sums['workers_here']} workers busy all "
         "the time, as fast as this machine is now; where that is a minute or two, starting takes "
         "as long again"
     )
-    if told["workers"] != told["workers_here"] or "cost_on_workers" in told:
-        cost = told.get("cost_on_workers")
+    if sums["workers"] != sums["workers_here"] or "cost_on_workers" in sums:
+        cost = sums.get("cost_on_workers")
         costs = "" if cost is None else f", which costs {cost:,.2f}"
         lines.append(
-            f"on {told['workers']} such workers {_duration(told['seconds_on_workers'])}{costs}"
+            f"on {sums['workers']} such workers {_duration(sums['seconds_on_workers'])}{costs}"
         )
     return "\n".join(lines)
 

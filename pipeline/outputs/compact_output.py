@@ -56,7 +56,7 @@ def compact(
     output: str | Path,
     *,
     file_bytes: int = _FILE_BYTES,
-    told: Callable[[int], object] | None = None,
+    on_progress: Callable[[int], object] | None = None,
 ) -> CompactSummary:
     """Puts the tracks and status rows of an output into few files, sorted by video_id.
 
@@ -69,7 +69,7 @@ def compact(
     Args:
         output: the output location of a run, a path or any fsspec URL.
         file_bytes: how large files of tracks become, about.
-        told: called with the number of videos of each pair of files when it is complete.
+        on_progress: called with the number of videos of each pair of files when it is complete.
 
     Raises:
         OutputError: there is no output, a file cannot be read or written, or a run is writing.
@@ -78,11 +78,11 @@ def compact(
     if not folder.count_videos():
         raise OutputError(f"{output}: got no videos/*.parquet, expected the output of annotate")
     with exclusive_run(folder):
-        return _compact(folder, file_bytes, told)
+        return _compact(folder, file_bytes, on_progress)
 
 
 def _compact(
-    folder: OutputFolder, file_bytes: int, told: Callable[[int], object] | None
+    folder: OutputFolder, file_bytes: int, on_progress: Callable[[int], object] | None
 ) -> CompactSummary:
     compacted = folder.compacted
     _remove_what_was_compacted(folder)
@@ -98,8 +98,8 @@ def _compact(
             videos, files = videos + len(pair.rows), files + 1
             written_bytes += pair.bytes
             _remove_own(folder, pair.own)
-            if told is not None:
-                told(len(pair.rows))
+            if on_progress is not None:
+                on_progress(len(pair.rows))
         for name in old:
             _remove_pair(folder, name)
     return CompactSummary(videos, files, written_bytes)

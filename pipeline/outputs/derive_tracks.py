@@ -72,7 +72,7 @@ def derive_tracks(
     video_ids: Iterable[str] | None = None,
     *,
     overwrite: bool = False,
-    told: Callable[[DerivedVideo, int], object] | None = None,
+    on_progress: Callable[[DerivedVideo, int], object] | None = None,
 ) -> list[DerivedVideo]:
     """Derives measures of every row of the tracks, and blinks, in tables beside them.
 
@@ -86,7 +86,7 @@ def derive_tracks(
         output: the output location of a run, a path or any fsspec URL.
         video_ids: only these videos; None is all that have tracks.
         overwrite: do everything again.
-        told: called with each video when it is done, and how many there are.
+        on_progress: called with each video when it is done, and how many there are.
 
     Returns: what was derived of each video.
 
@@ -109,8 +109,8 @@ def derive_tracks(
     for file in files:
         video = _derive_video(folder, file, overwrite)
         derived.append(video)
-        if told is not None:
-            told(video, known)
+        if on_progress is not None:
+            on_progress(video, known)
     return derived
 
 

@@ -33,7 +33,7 @@ def forget(
     output: str | Path,
     video_ids: Iterable[str],
     *,
-    told: Callable[[ForgottenVideo], object] | None = None,
+    on_progress: Callable[[ForgottenVideo], object] | None = None,
 ) -> list[ForgottenVideo]:
     """Removes videos from an output: status row, tracks, staged parts and what was derived.
 
@@ -46,7 +46,7 @@ def forget(
     Args:
         output: the output location of a run, a path or any fsspec URL.
         video_ids: as in the videos table.
-        told: called with each video when it is removed.
+        on_progress: called with each video when it is removed.
 
     Returns: what was removed of each, in the order of `video_ids`.
 
@@ -64,8 +64,8 @@ def forget(
         for video_id in dict.fromkeys(video_ids):
             video = _forget_video(folder, video_id)
             forgotten.append(video)
-            if told is not None:
-                told(video)
+            if on_progress is not None:
+                on_progress(video)
     return forgotten
 
 

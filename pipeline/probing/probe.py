@@ -40,8 +40,8 @@ from transforms.write_tracks import write_video
 
 #: Of a video, this share is decoded, within these seconds.
 _SHARE: Final = 0.04
-_LEAST_SECONDS: Final = 0.2
-_MOST_SECONDS: Final = 2.0
+_MIN_SECONDS: Final = 0.2
+_MAX_SECONDS: Final = 2.0
 #: A frame longer or shorter than the usual one by more than this share is of variable rate.
 _UNEVEN: Final = 0.2
 #: Samples that are written as tracks, to see what that costs.
@@ -205,7 +205,7 @@ def _sampled_part(video: Video, segments: Sequence[Segment]) -> Video:
     if middle.seek_pts is not None:
         start = float((middle.seek_pts - metadata.start_pts) * metadata.time_base)
     length = metadata.duration_seconds or 0.0
-    seconds = min(_MOST_SECONDS, max(_LEAST_SECONDS, _SHARE * length))
+    seconds = min(_MAX_SECONDS, max(_MIN_SECONDS, _SHARE * length))
     return dataclasses.replace(video, start_seconds=max(0.0, start), stop_seconds=start + seconds)
 
 

@@ -37,7 +37,7 @@ _FEWEST_ROWS: Final = 10
 #: Videos that the raw decode is measured on, and the frames that they have at most.
 _RAW_VIDEOS: Final = 4
 _RAW_FRAMES: Final = 1500
-_MOST_WORKERS: Final = 4
+_MAX_WORKERS: Final = 4
 _WORST_NAMES: Final = {
     "jitter": "Tracks with the most jitter",
     "spread": "Tracks with the largest spread",
@@ -223,7 +223,7 @@ def _pictures(
         ranked = {name: [] for name in ranked}
     shots = [shot for _, shot in corpus.shots]
     shots += [entry[-1] for entries in ranked.values() for entry in entries]
-    workers = max(1, min(_MOST_WORKERS, os.cpu_count() or 1))
+    workers = max(1, min(_MAX_WORKERS, os.cpu_count() or 1))
     with ThreadPoolExecutor(workers, "facetracks-pictures") as pool:
         taken = list(
             tqdm(pool.map(picture_uri, shots), "pictures", len(shots), disable=not progress)

@@ -165,7 +165,7 @@ def _spread_lines(spreads: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     )
     for row, text in zip(spreads, _names(spreads), strict=True):
         pairs = zip(row["spread_percent"], row["error_percent"], strict=True)
-        fifths = " | ".join(f"{told:5.2f} {true:5.2f}" for told, true in pairs)
+        fifths = " | ".join(f"{spread:5.2f} {true:5.2f}" for spread, true in pairs)
         yield f"{text} {fifths}  {row['rank_correlation']:.2f}"
 
 

@@ -92,11 +92,11 @@ class VideoQuality:
             name: table[name].to_numpy().astype(np.float64) for name in _SCALARS if name in names
         }
         if "spread_px" in names:
-            told = list_rows(table, "spread_px", LANDMARK_COUNT).mean(-1)
+            spread_px = list_rows(table, "spread_px", LANDMARK_COUNT).mean(-1)
         else:
-            told = np.full(len(table), np.nan)
+            spread_px = np.full(len(table), np.nan)
         with np.errstate(invalid="ignore", divide="ignore"):
-            spread = np.asarray(100 * told / size_px)
+            spread = np.asarray(100 * spread_px / size_px)
         self.rows += len(table)
         self.scores += float(scalars["score"].sum())
         self.sizes += float(np.nansum(size_px))

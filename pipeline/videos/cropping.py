@@ -29,8 +29,8 @@ from schemas.errors import UsageError
 from transforms.decoding.child_pool import kept_children
 from transforms.storage.atomic_files import Folder, file_stem
 
-_LEAST_PX: Final = 16
-_MOST_PX: Final = 4096
+_MIN_PX: Final = 16
+_MAX_PX: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ def crop(
     margin: float = 0.3,
     keep_rotation: bool = False,
     limits: CropFilter | None = None,
-    least_frames: int = 1,
+    min_frames: int = 1,
     progress: bool = False,
 ) -> CropSummary:
     """Writes the faces of a video as clips or frames, each face upright and of constant size.
@@ -80,7 +80,7 @@ def crop(
         margin: on each side, as a share of the median longer side of a track's boxes.
         keep_rotation: leaves the head's roll; otherwise the eyes are level.
         limits: which rows; None is all.
-        least_frames: shorter stretches of frames are left out.
+        min_frames: shorter stretches of frames are left out.
         progress: whether a bar on stderr counts the frames.
 
     Raises:
@@ -89,7 +89,7 @@ def crop(
             within the limits, or most faces of the tracks are at no frame of this video.
     """
     _check(form, size_px, margin)
-    runs = runs_of(tracks, kept_rows(tracks, limits or CropFilter()), least_frames)
+    runs = runs_of(tracks, kept_rows(tracks, limits or CropFilter()), min_frames)
     if not runs:
         raise UsageError(f"{video}: got no row of {len(tracks)} within the limits, expected some")
     run_of = {row: number for number, run in enumerate(runs) for row in run}
@@ -153,9 +153,9 @@ def _table(
 def _check(form: str, size_px: int, margin: float) -> None:
     if form not in CROP_FORMS:
         raise UsageError(f"form: got {form!r}, expected one of {', '.join(CROP_FORMS)}")
-    if not _LEAST_PX <= size_px <= _MOST_PX or size_px % 2:
+    if not _MIN_PX <= size_px <= _MAX_PX or size_px % 2:
         raise UsageError(
-            f"size: got {size_px} px, expected an even number from {_LEAST_PX} to {_MOST_PX}"
+            f"size: got {size_px} px, expected an even number from {_MIN_PX} to {_MAX_PX}"
         )
     if not 0 <= margin < np.inf:
         raise UsageError(f"margin: got {margin}, expected 0 or more")

@@ -35,7 +35,7 @@ from transforms.decoding.child_pool import kept_children
 from transforms.storage.atomic_files import atomic_file
 
 #: The least margin around a face, as a share of the longer side of its box.
-LEAST_MARGIN: Final = 0.15
+MIN_MARGIN: Final = 0.15
 #: How many of its own spreads a landmark is taken to be off at most.
 _SPREADS: Final = 3.0
 #: A track begins and ends on detections, which are up to this far apart.
@@ -69,7 +69,7 @@ class FaceCover:
 
 
 def face_covers(
-    tracks: TrackRows, time_base: Fraction, *, margin: float = LEAST_MARGIN
+    tracks: TrackRows, time_base: Fraction, *, margin: float = MIN_MARGIN
 ) -> list[FaceCover]:
     """A cover a face: around box and landmarks, with a margin that grows with the spread.
 
@@ -117,7 +117,7 @@ def redact(
     to: Path,
     *,
     style: str = "pixelate",
-    margin: float = LEAST_MARGIN,
+    margin: float = MIN_MARGIN,
     progress: bool = False,
 ) -> int:
     """Writes a copy of `video` in which the faces of its tracks are hidden.

@@ -41,7 +41,7 @@ _SIZE_PX: Final = 96
 #: Approximate box of the face.
 _BOX: Final = "28,12,68,66"
 _LOOK_SECONDS: Final = 0.2
-_MOST_GROWTH: Final = 1.10
+_MAX_GROWTH: Final = 1.10
 
 
 @dataclass(slots=True)
@@ -96,7 +96,7 @@ def main(arguments: list[str] | None = None) -> int:
             ]
             told = ", ".join(f"{100 * (g - 1):+.1f} %" for g in growth)
             say(f"{form}: growth together, driver, children: {told}\n")
-            grown |= growth[0] > _MOST_GROWTH
+            grown |= growth[0] > _MAX_GROWTH
     return int(grown)
 
 

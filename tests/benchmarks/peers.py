@@ -45,7 +45,7 @@ CLIPS: Final = (
     "tpsmm__driving.mp4",
     "video_retalking__2.mp4",
 )
-_LEAST_PX: Final = 40
+_MIN_PX: Final = 40
 _EVERY: Final = 5
 _DETECTOR_SIDE_PX: Final = 640
 
@@ -114,7 +114,7 @@ def _faces(video: Path, seconds: float, data: Path) -> dict[int, np.ndarray]:
             size = round(frame.width * shrink), round(frame.height * shrink)
             image = frame.to_ndarray(format="rgb24", width=size[0], height=size[1])
             boxes = yunet.detect(image).boxes_xyxy_px / shrink
-            found[number] = boxes[(boxes[:, 2:] - boxes[:, :2]).min(1) >= _LEAST_PX]
+            found[number] = boxes[(boxes[:, 2:] - boxes[:, :2]).min(1) >= _MIN_PX]
     return found
 
 

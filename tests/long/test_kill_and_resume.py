@@ -44,7 +44,7 @@ SIGNS = {
     "a track file": ("tracks/*.parquet",),
     "a file half written": ("*/.facetracks-*", ".staging/*/.facetracks-*"),
 }
-MOST_FILES = 4
+MAX_FILES = 4
 HALF_WRITTEN = SIGNS["a file half written"]
 EVERYTHING = ("run.json", ".staging/*/*", "tracks/*")
 
@@ -129,7 +129,7 @@ def killed_at(
 ) -> str | None:
     """Kills the run at a trigger; returns its activity, or None if the run ended before."""
     before = files(output, *EVERYTHING)
-    kill_now = n_new_files(output, SIGNS[sign], rng.randint(1, MOST_FILES))
+    kill_now = n_new_files(output, SIGNS[sign], rng.randint(1, MAX_FILES))
     if sign == "any time":
         kill_now = time_has_come(run, rng.uniform(-0.1, 1.0), unbroken, output)
     while not kill_now():

@@ -36,7 +36,7 @@ _MAX_SEGMENTS: Final = 10_000_000
 #: The largest picture.
 MAX_SIDE_PX: Final = 1024
 #: Square pixels of a frame that a picture's pixel covers, at least.
-_LEAST_AREA: Final = 1e-9
+_MIN_AREA: Final = 1e-9
 
 
 class Request(StrEnum):
@@ -148,7 +148,7 @@ class Picture(msgspec.Struct, frozen=True, tag="picture", forbid_unknown_fields=
 
     def __post_init__(self) -> None:
         a, b, _, c, d, _ = self.affine
-        if not all(map(math.isfinite, self.affine)) or abs(a * d - b * c) < _LEAST_AREA:
+        if not all(map(math.isfinite, self.affine)) or abs(a * d - b * c) < _MIN_AREA:
             raise ValueError(f"affine: got {self.affine}, expected a map that can be inverted")
 
 

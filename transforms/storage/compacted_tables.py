@@ -209,8 +209,8 @@ def _groups_of(file: Folder, video_id: str) -> list[int]:
     column = footer.schema.to_arrow_schema().get_field_index(_ID)
     found = []
     for group in range(footer.num_row_groups):
-        told = footer.row_group(group).column(column).statistics
-        if told is None or not told.has_min_max or told.min <= video_id <= told.max:
+        limits = footer.row_group(group).column(column).statistics
+        if limits is None or not limits.has_min_max or limits.min <= video_id <= limits.max:
             found.append(group)
     return found
 

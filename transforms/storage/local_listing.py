@@ -52,10 +52,10 @@ def _matches(folder: str, part: str, *, last: bool) -> Iterator[str]:
 def _folders_below(folder: str, above: tuple[_Identity, ...]) -> Iterator[str]:
     """The folder and all folders below it, without link cycles."""
     try:
-        told = os.stat(folder)
+        status = os.stat(folder)
     except OSError:
         return
-    identity = (told.st_dev, told.st_ino)
+    identity = (status.st_dev, status.st_ino)
     if identity in above:
         return
     yield folder

@@ -34,11 +34,11 @@ _FACELESS_SHARE: Final = 0.12
 _NATIVE_SHARE: Final = 0.3
 _MAX_ENLARGEMENT: Final = 3.0
 _BARE_SHARE: Final = 0.25  # a tile with more than this left bare gets another image behind
-_MOST_LAYERS: Final = 4
+_MAX_LAYERS: Final = 4
 _DISTRACTOR_SHARE: Final = 0.3
 _TURNED_SHARE: Final = 0.4
 _PROFILE_SHARE: Final = 0.3
-_LEAST_TURN: Final = 0.06
+_MIN_TURN: Final = 0.06
 _COVER_SHARE: Final = 0.12
 _PLAIN_SHARE: Final = 0.25  # unless it stays plain
 
@@ -103,7 +103,7 @@ def draw_canvas(
             continue
         tile = np.empty((height_px, width_px, 3), np.uint8)
         bare = np.ones((height_px, width_px), np.uint8)
-        for _ in range(_MOST_LAYERS):
+        for _ in range(_MAX_LAYERS):
             source = _pick(pools[rng.choice(len(pools), p=weights)], rng)
             if rng.random() < _PROFILE_SHARE:
                 source = turn_away(source, rng)
@@ -155,7 +155,7 @@ def turn_away(source: LabelledImage, rng: np.random.Generator) -> LabelledImage:
     |    ---|--  |            |    ---|- |      is squeezed, box and all
     +-------+----+            +-------+--+
     """
-    if len(source.turns) == 0 or np.abs(source.turns).max() < _LEAST_TURN:
+    if len(source.turns) == 0 or np.abs(source.turns).max() < _MIN_TURN:
         return source
     face = int(np.abs(source.turns).argmax())
     x0, _, x1, _ = source.boxes_xyxy_px[face]

@@ -31,7 +31,7 @@ from models.stabilization.noise_level import centred_jitter
 from schemas.landmarks import LANDMARK_COUNT
 
 #: Variances never fall below this (units of a face of size 100).
-_LEAST_VARIANCE: Final = 1e-4
+_MIN_VARIANCE: Final = 1e-4
 _LEARNING_RATE: Final = 0.5
 #: In the others, jitter is small relative to motion, so motion would count as noise.
 _NOISY_MODES: Final = 68
@@ -68,7 +68,7 @@ def start_from(
     bend = np.diff(batch.raw - batch.truth, n=2, axis=1)[batch.frames[:, 2:]]
     jitter = ((bend.reshape(len(bend), -1) @ modes) ** 2).mean(0) / 6
     motion = ((changes @ modes) ** 2).mean(0)
-    start = initial_parameters(modes, jitter + 10 * _LEAST_VARIANCE, motion, components)
+    start = initial_parameters(modes, jitter + 10 * _MIN_VARIANCE, motion, components)
     if not follow_noise:
         return start
     raw = batch.raw.reshape(*batch.raw.shape[:2], -1) @ modes
@@ -166,8 +166,8 @@ def fit_by_nelder_mead(
 def _pack(parameters: FilterParameters) -> Array:
     """Theta as unconstrained numbers: a logit, logarithms."""
     gamma = np.log(parameters.gamma / (1 - parameters.gamma))
-    variances = np.concatenate([parameters.prior, parameters.noise[None]]) - _LEAST_VARIANCE
-    logs = np.log(np.maximum(variances, _LEAST_VARIANCE))
+    variances = np.concatenate([parameters.prior, parameters.noise[None]]) - _MIN_VARIANCE
+    logs = np.log(np.maximum(variances, _MIN_VARIANCE))
     return np.concatenate([[gamma], np.log(parameters.weights), logs.ravel()])
 
 
@@ -176,7 +176,7 @@ def _unpack(packed: Array, like: FilterParameters) -> FilterParameters:
     gamma = 1 / (1 + np.exp(-packed[0]))
     shares = np.exp(packed[1 : 1 + components] - packed[1 : 1 + components].max())
     shares = np.maximum(shares / shares.sum(), 1e-12)
-    variances = np.exp(packed[1 + components :].reshape(components + 1, -1)) + _LEAST_VARIANCE
+    variances = np.exp(packed[1 + components :].reshape(components + 1, -1)) + _MIN_VARIANCE
     return FilterParameters(
         like.eigenvectors,
         float(gamma),
@@ -191,6 +191,6 @@ def _pull_back(packed: Array, theta: FilterParameters, gradient: FilterGradient)
     """The gradient of what `_pack` made, from that of Theta."""
     of_logit = gradient.gamma * theta.gamma * (1 - theta.gamma)
     of_logs = gradient.log_weights - theta.weights * gradient.log_weights.sum()
-    variances = np.concatenate([theta.prior, theta.noise[None]]) - _LEAST_VARIANCE
+    variances = np.concatenate([theta.prior, theta.noise[None]]) - _MIN_VARIANCE
     of_variances = np.concatenate([gradient.prior, gradient.noise[None]]) * variances
     return np.concatenate([[of_logit], of_logs, of_variances.ravel()])

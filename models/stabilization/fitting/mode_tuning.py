@@ -18,7 +18,7 @@ Array = npt.NDArray[np.float64]
 
 _REST_AGILITY: Final = (3.0, 10.0, 30.0)
 _AGILITY_GAIN: Final = (4.0, 8.0, 16.0)
-_LEAST_JITTER: Final = 1e-6
+_MIN_JITTER: Final = 1e-6
 
 
 def run_mode_smoother(batch: TrackBatch, parameters: SmootherParameters) -> Array:
@@ -51,7 +51,7 @@ def tune_mode_smoother(
     batch: TrackBatch, eigenvectors: Array, jitter: Array, cost_of: Callable[[Array], float]
 ) -> SmootherParameters:
     """Searches what is left, beside the (136,) jitter of each mode, on a small grid."""
-    start = SmootherParameters(eigenvectors, np.maximum(jitter, _LEAST_JITTER))
+    start = SmootherParameters(eigenvectors, np.maximum(jitter, _MIN_JITTER))
     choices = [
         dataclasses.replace(start, rest_agility=rest, agility_gain=gain)
         for rest, gain in itertools.product(_REST_AGILITY, _AGILITY_GAIN)

@@ -64,7 +64,7 @@ def test_a_second_call_on_a_disk_is_refused_and_harms_nothing(tmp_path):
             compact(output)
         refused.append(videos)
 
-    compact(output, file_bytes=1, told=another)
+    compact(output, file_bytes=1, on_progress=another)
     assert sum(refused) == 6
     assert same(tables(output), before)
 

@@ -67,7 +67,7 @@ def derived(output: str, kind: str, name: str) -> pa.Table:
 
 def test_rows_and_blinks(output):
     told = []
-    got = derive_tracks(output, told=lambda video, videos: told.append((video.name, videos)))
+    got = derive_tracks(output, on_progress=lambda video, videos: told.append((video.name, videos)))
     stem = got[1].name
     assert got == [DerivedVideo("a.mp4", FRAMES, 2), DerivedVideo(stem, FRAMES, 0)]
     assert told == [("a.mp4", 2), (stem, 2)]

@@ -80,7 +80,7 @@ def test_the_command_writes_a_table_and_what_annotate_reads(facetracks, folder, 
     again = facetracks("annotate", folder / "uneven.mp4", "-o", tmp_path / "out", "--workers", 1)
     assert f"probe estimated {told['seconds_here']:.0f} s, the run took" in again.out
     record = json.loads((tmp_path / "out" / "run.json").read_text())
-    assert record["told_seconds"] == told["seconds_here"]
+    assert record["predicted_seconds"] == told["seconds_here"]
     done = facetracks("annotate", folder / "uneven.mp4", "-o", tmp_path / "out", "--workers", 1)
     assert "probe estimated" not in done.out
 
