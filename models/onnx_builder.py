@@ -45,6 +45,11 @@ class GraphBuilder:
         self._constants: list[onnx.TensorProto] = []
         self._nodes: list[onnx.NodeProto] = []
 
+    @property
+    def node_count(self) -> int:
+        """Number of nodes so far."""
+        return len(self._nodes)
+
     def tensor(self, name: str) -> npt.NDArray[np.float32]:
         """A tensor of the file; KeyError where it has none of that name."""
         self._unused.discard(name)

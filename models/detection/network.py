@@ -14,13 +14,17 @@ B batch, C channels, H, W; maps of a level are (B, 5, H / stride, W / stride).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 from torch.nn import functional
 
+from models.detection.detector_graph import calibrated
 from models.detection.weights_file import (
     NEUTRAL_GREY,
     PIXEL_SCALE,
@@ -136,8 +140,22 @@ class DetectorNetwork(nn.Module):
 
 
 def save_detector_network(
-    network: DetectorNetwork, path: Path, *, licence: str | None = None
+    network: DetectorNetwork,
+    path: Path,
+    *,
+    licence: str | None = None,
+    images: Iterable[npt.NDArray[np.float32]] | None = None,
 ) -> None:
-    """Writes the weights as `read_detector_weights` reads them."""
-    tensors = {name: tensor.detach().cpu().numpy() for name, tensor in network.state_dict().items()}
+    """Writes the weights as `read_detector_weights` reads them.
+
+    Args:
+        images: training images for `calibrated`; None: the file's network runs in float32.
+    """
+    tensors = {
+        name: tensor.detach().cpu().numpy()
+        for name, tensor in network.state_dict().items()
+        if tensor.is_floating_point()
+    }
+    if images is not None:
+        tensors = calibrated(tensors, network.config, images)
     save_detector_weights(tensors, network.config, path, licence=licence)

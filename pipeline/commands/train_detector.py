@@ -6,6 +6,7 @@ DIR/videos, DIR/ytf68, DIR/images68
 random canvases -> network -> loss -> step      OUTPUT/checkpoint.pt, log.csv
     v
 running mean of the weights                     OUTPUT/face_detector.safetensors
+ranges of activations, for 8-bit inference      in the same file
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import argparse
 import csv
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple
 from pathlib import Path
 
@@ -23,6 +24,7 @@ import numpy.typing as npt
 import torch
 from tqdm import tqdm
 
+from models.detection.face_detector import image_planes
 from models.detection.network import save_detector_network
 from models.detection.training.labelled_images import (
     VALIDATION_VIDEOS,
@@ -43,6 +45,7 @@ _TEACHER_DOUBT = 0.3  # boxes from here to the teacher's threshold are taught ne
 _FRAMES_PER_VIDEO = 80
 _DEFAULT_MINUTES = 60.0
 _STEPS_PER_EPOCH = 256
+_CALIBRATION_IMAGES = 8  # of each source
 _LOG_STEPS = 20
 _SAVE_SECONDS = 60.0
 
@@ -61,7 +64,8 @@ def run(args: argparse.Namespace) -> int:
         trainer.load(checkpoint)
     _train(trainer, args, checkpoint)
     weights = args.output / "face_detector.safetensors"
-    save_detector_network(trainer.average, weights, licence=args.licence)
+    images = _calibration_images(pools, max(trainer.average.config.strides_px))
+    save_detector_network(trainer.average, weights, licence=args.licence, images=images)
     print(f"{weights}: {trainer.step_number} steps, {trainer.seconds_spent / 60:.1f} minutes")
     return 0
 
@@ -81,6 +85,16 @@ def _labelled_sources(data: Path, labels: Path) -> list[LabelledImages]:
         done = path.exists() and path.with_suffix(".npy").exists()
         labelled.append(LabelledImages(path) if done else label_images(images, teacher, path))
     return [source for source in labelled if len(source)]
+
+
+def _calibration_images(
+    pools: Sequence[LabelledImages], multiple_px: int
+) -> Iterator[npt.NDArray[np.float32]]:
+    """Images evenly from every source, as the network takes them."""
+    for pool in pools:
+        step = -(-len(pool) // _CALIBRATION_IMAGES)
+        for i in range(0, len(pool), step):
+            yield image_planes(pool[i].image, multiple_px)
 
 
 def _train(trainer: DetectorTrainer, args: argparse.Namespace, checkpoint: Path) -> None:

@@ -16,6 +16,7 @@ from models.detection.face_detector import (
 )
 from models.detection.network import DetectorConfig, DetectorNetwork, save_detector_network
 from models.detection.training.labelled_images import reduce_image
+from models.detection.weights_file import read_detector_weights
 from schemas.errors import WeightsError
 
 TINY = DetectorConfig(
@@ -167,6 +168,18 @@ def test_yunet_and_ours_agree_on_a_photograph(shared_data):
     ours = load_face_detector("default").detect(image)
     assert len(theirs) >= 1
     assert iou(ours.boxes_xyxy_px[:1], theirs.boxes_xyxy_px).max() > 0.7
+
+
+@pytest.mark.realdata
+def test_integers_find_the_faces_that_floats_find(shared_data):
+    image = photograph(shared_data, "232194_1.jpg")
+    tensors, config, _ = read_detector_weights(DEFAULT_WEIGHTS_PATH)
+    integers = ConvFaceDetector(tensors, config).detect(image)
+    del tensors["activation_ranges"]
+    floats = ConvFaceDetector(tensors, config).detect(image)
+    assert len(integers) == len(floats) >= 1
+    assert iou(integers.boxes_xyxy_px, floats.boxes_xyxy_px).max(axis=1).min() > 0.95
+    assert not np.array_equal(integers.scores, floats.scores)
 
 
 @pytest.mark.realdata

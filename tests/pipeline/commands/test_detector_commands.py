@@ -9,6 +9,7 @@ import pytest
 from models.detection.detections import Detections
 from models.detection.face_detector import load_face_detector
 from models.detection.training.labelled_images import read_video_frames
+from models.detection.weights_file import read_detector_weights
 from pipeline.commands import evaluate_detector, train_detector
 from pipeline.commands.command_line import parse_command
 from pipeline.commands.evaluate_detector import frames_per_second, judge_images
@@ -114,7 +115,11 @@ def test_training_writes_weights_and_goes_on(small_data, tmp_path, capsys):
     words = ("--data", str(small_data), "--output", str(output), "--epochs", str(4 / 256))
     args = parse("train", *words)
     assert train_detector.run(args) == 0
-    detector = load_face_detector(str(output / "face_detector.safetensors"))
+    weights = output / "face_detector.safetensors"
+    tensors, _, _ = read_detector_weights(weights)
+    low, high = tensors["activation_ranges"].T
+    assert (low <= 0).all() and (high >= 0).all() and (high > low).any()
+    detector = load_face_detector(str(weights))
     frames = list(read_video_frames(small_data / "videos" / "intel_sample_videos__eat.mkv"))
     assert len(detector.detect(frames[0]).scores) >= 0
     assert [p.name for p in (output / "labels").glob("*.npz")] == [
