@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, Final
+
+# Since 1.32, onnxruntime sends usage data to Microsoft and stores it in ~/.cache and the temporary
+# folder. It reads this variable when it is imported.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import onnxruntime
 
+CUDA_PROVIDER: Final = "CUDAExecutionProvider"
 #: Only fatal errors: its exceptions say the rest.
 _FATAL_ONLY: Final = 4
 
@@ -33,5 +39,10 @@ def open_session(
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     providers: list[Any] = ["CPUExecutionProvider"]
     if cuda_device is not None:
-        providers.insert(0, ("CUDAExecutionProvider", {"device_id": cuda_device}))
+        providers.insert(0, (CUDA_PROVIDER, {"device_id": cuda_device}))
     return onnxruntime.InferenceSession(model, options, providers=providers)
+
+
+def onnx_runs_on_cuda() -> bool:
+    """Whether the installed onnxruntime supports CUDA."""
+    return CUDA_PROVIDER in onnxruntime.get_available_providers()

@@ -7,6 +7,7 @@ import dataclasses
 import datetime
 import json
 import resource
+import shutil
 import time
 import uuid
 from collections import Counter
@@ -227,6 +228,8 @@ def _pipeline(
 ) -> RunWave:
     """A pipeline over the rows of manifests and the inputs that each run of it is given."""
     pipeline = beam.Pipeline(options=options)
+    # For transforms in other languages only; a run that is ended by a signal would leave it.
+    shutil.rmtree(pipeline.local_tempdir, ignore_errors=True)
     given, unreadable = WaveInputs(Video), WaveInputs(VideoFailure)
     videos = pipeline | "Videos" >> given
     failures = pipeline | "Unreadable" >> unreadable

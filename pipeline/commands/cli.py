@@ -61,6 +61,8 @@ def _dispatch(arguments: list[str]) -> int:
     from pipeline.commands.command_line import parse_command  # imports numpy
 
     args = parse_command(arguments)
+    # SIGTERM ends a command as Ctrl-C does: temporary files are removed.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     if args.takes_beam_options:
         # Not by KeyboardInterrupt: a runner would wrap it, or catch it in a worker thread.
         for signum in (signal.SIGINT, signal.SIGTERM):

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pipeline.clusters.worker_pool import end_signal
-from tests.engines.jars import JAVA_OPTIONS, gather_jars
+from tests.engines.jars import gather_jars, java_command
 from tests.engines.job_servers import external_workers, start_worker_pool
 from tests.engines.processes import ProcessGroup, answers, free_port
 
@@ -163,7 +163,7 @@ class FlinkCluster:
             return json.loads(answer.read() or b"{}")
 
     def _start_java(self, name: str, heap_mb: int, main_class: str, *arguments: str | Path) -> None:
-        java = ["java", f"-Xmx{heap_mb}m", *JAVA_OPTIONS, "-cp", f"{self._jars}/*", main_class]
+        java = java_command(self._jars, heap_mb, self.group.temporary, main_class)
         self.group.start(name, [*java, *arguments])
 
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from schemas.errors import UsageError
 
-__all__ = ["JAVA_OPTIONS", "cache_folder", "gather_jars", "missing_tools"]
+__all__ = ["cache_folder", "gather_jars", "java_command", "missing_tools"]
 
 _HERE: Final = Path(__file__).parent
 #: Packages that Flink and Spark access by reflection; Java 17 does not open them by default.
@@ -23,9 +23,10 @@ _OPENED: Final = (
     "sun.util.calendar",
 )  # fmt: skip
 #: A local cluster does little work in Java: fast start, small memory.
-JAVA_OPTIONS: Final = (
+_JAVA_OPTIONS: Final = (
     "-XX:+UseSerialGC",
     "-XX:TieredStopAtLevel=1",
+    "-XX:-UsePerfData",  # else a file in /tmp, wherever the temporary folder is
     "--add-exports=java.base/sun.net.util=ALL-UNNAMED",
     *(f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in _OPENED),
 )
@@ -40,6 +41,12 @@ def cache_folder() -> Path:
     """The folder of downloads: $XDG_CACHE_HOME/facetracks, by default ~/.cache/facetracks."""
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "facetracks"
+
+
+def java_command(jars: Path, heap_mb: int, temporary: Path, main_class: str) -> list[str]:
+    """The command of a class in these jars; Java does not follow $TMPDIR."""
+    options = (f"-Xmx{heap_mb}m", f"-Djava.io.tmpdir={temporary}", *_JAVA_OPTIONS)
+    return ["java", *options, "-cp", f"{jars}/*", main_class]
 
 
 def gather_jars(pom: str) -> Path:

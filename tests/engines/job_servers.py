@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from schemas.errors import UsageError
-from tests.engines.jars import JAVA_OPTIONS, cache_folder, gather_jars
+from tests.engines.jars import cache_folder, gather_jars, java_command
 from tests.engines.processes import ProcessGroup, answers, free_port
 from transforms.decoding.safe_python import python_command, python_environment
 
@@ -27,6 +27,7 @@ __all__ = [
 ]
 
 _START_SECONDS: Final = 180.0
+_SPARK_JOB_SERVER: Final = "org.apache.beam.runners.spark.SparkJobServerDriver"
 _PRISM: Final = "github.com/apache/beam/sdks/v2/go/cmd/prism"
 
 
@@ -61,8 +62,7 @@ def start_spark_job_server(group: ProcessGroup, folder: Path, master: str = "loc
     port, jars = free_port(), gather_jars("spark.pom.xml")
     group.start(
         "spark-job-server",
-        ["java", "-Xmx1g", *JAVA_OPTIONS, "-cp", f"{jars}/*",
-         "org.apache.beam.runners.spark.SparkJobServerDriver", "--job-host=localhost",
+        [*java_command(jars, 1024, group.temporary, _SPARK_JOB_SERVER), "--job-host=localhost",
          f"--job-port={port}", f"--artifact-port={free_port()}", "--expansion-port=-1",
          f"--spark-master-url={master}", f"--artifacts-dir={folder}"],
     )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import socket
 import subprocess
 import time
@@ -19,6 +20,8 @@ _LOG_LINES: Final = 20
 class ProcessGroup:
     """Named processes; leaving the `with` block ends them all, last started first.
 
+    Their temporary files are in `temporary`, which is removed with them.
+
     Args:
         logs: folder of NAME.log, the output of each.
     """
@@ -26,7 +29,8 @@ class ProcessGroup:
     def __init__(self, logs: Path) -> None:
         self._logs = logs
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        logs.mkdir(parents=True, exist_ok=True)
+        self.temporary = logs / "tmp"
+        self.temporary.mkdir(parents=True, exist_ok=True)
 
     def __enter__(self) -> Self:
         return self
@@ -36,6 +40,7 @@ class ProcessGroup:
             process.terminate()
         for name in reversed(list(self._processes)):
             self.end(name)
+        shutil.rmtree(self.temporary, ignore_errors=True)
 
     def start(
         self, name: str, command: Sequence[str | Path], environment: Mapping[str, str] | None = None
@@ -47,7 +52,7 @@ class ProcessGroup:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, **(environment or {})},
+                env={**os.environ, **(environment or {}), "TMPDIR": str(self.temporary)},
                 start_new_session=True,  # Ctrl-C in the terminal reaches only the owner
             )
         self._processes[name] = process

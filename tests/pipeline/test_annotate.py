@@ -279,7 +279,13 @@ def test_an_interrupted_run_leaves_no_half_files_and_goes_on(talking_clip, facet
         "--batch-windows", "1", "--device", "cpu", "--output",
     ]  # fmt: skip
     output = tmp_path / "out"
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
+        "TMPDIR": str(temporary),
+    }
+    environment.pop("ORT_DISABLE_TELEMETRY", None)
     process = subprocess.Popen(
         [sys.executable, "-m", "pipeline.commands.cli", *command, str(output)],
         stderr=subprocess.PIPE,
@@ -303,6 +309,7 @@ def test_an_interrupted_run_leaves_no_half_files_and_goes_on(talking_clip, facet
     assert parts
     assert not list(output.rglob(".facetracks-*"))
     assert not list(output.glob("videos/*.parquet"))
+    assert not list(temporary.iterdir())
     saved = {part: part.stat().st_mtime_ns for part in parts}
     ended = facetracks(*command, output)
     assert ended.status == 0, ended.err

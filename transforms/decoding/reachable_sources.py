@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import tempfile
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ import fsspec
 
 from schemas.errors import HostError, SourceError
 from schemas.records import Video
+from transforms.storage.atomic_files import temporary_file
 from transforms.storage.source_files import resolve, retrying
 
 #: Limit on the size of one copy, and of all unused copies together.
@@ -97,7 +97,7 @@ def _download(uri: str, max_bytes: int) -> _Copy:
 
     def read() -> _Copy:
         fs, path = resolve(uri)
-        copy = tempfile.NamedTemporaryFile(prefix="facetracks-")  # noqa: SIM115 - kept
+        copy = temporary_file()
         size = 0
         with contextlib.ExitStack() as on_failure:
             on_failure.enter_context(copy)
@@ -140,12 +140,12 @@ def within_reach(video: Video) -> Iterator[Video]:
                 return url
             suffix = PurePosixPath(path).suffix
             try:
-                copy = stack.enter_context(tempfile.NamedTemporaryFile(suffix=suffix))
+                copy = stack.enter_context(temporary_file(suffix))
                 copy.write(fs.cat_file(path))
                 copy.flush()
             except OSError as error:
                 raise HostError(f"{url} cannot be copied to a temporary file: {error}") from error
-            return copy.name
+            return str(copy.name)
 
         boxes = video.boxes_uri
         yield dataclasses.replace(

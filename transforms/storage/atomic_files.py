@@ -11,6 +11,7 @@ import contextlib
 import errno
 import tempfile
 import uuid
+import weakref
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -72,9 +73,7 @@ def atomic_file(url: str) -> Iterator[Path]:
             raise OutputError(f"{url} cannot be written: {error.strerror}") from error
         raise
     finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        _UNFINISHED.discard(temporary)
+        _remove(temporary)
 
 
 def write_bytes(url: str, content: bytes) -> None:
@@ -83,8 +82,23 @@ def write_bytes(url: str, content: bytes) -> None:
         path.write_bytes(content)
 
 
+def temporary_file(suffix: str = "") -> Any:
+    """A named temporary file, open for writing bytes; removed when nothing refers to it."""
+    file = tempfile.NamedTemporaryFile(prefix="facetracks-", suffix=suffix, delete=False)  # noqa: SIM115
+    path = Path(file.name)
+    _UNFINISHED.add(path)
+    weakref.finalize(file, _remove, path)
+    return file
+
+
+def _remove(temporary: Path) -> None:
+    with contextlib.suppress(OSError):
+        temporary.unlink()
+    _UNFINISHED.discard(temporary)
+
+
 def sweep_temporaries() -> None:
-    """Removes this process's unfinished files, before it exits."""
+    """Removes this process's unfinished and temporary files, before it exits."""
     for temporary in list(_UNFINISHED):
         temporary.unlink(missing_ok=True)
 

@@ -17,7 +17,6 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 import torch
 from torch import Tensor
 
@@ -27,7 +26,7 @@ from models.landmarks.external.card import ExternalCard, read_external_card
 from models.landmarks.external.layouts import LAYOUTS
 from models.landmarks.external.onnx_graph import check_onnx
 from models.landmarks.networks.landmark_network import LandmarkNetwork
-from models.onnx_session import open_session
+from models.onnx_session import CUDA_PROVIDER, onnx_runs_on_cuda, open_session
 from schemas.errors import UsageError, WeightsError
 
 _FLOATS: Final[Mapping[str, type[np.floating[Any]]]] = {
@@ -35,7 +34,6 @@ _FLOATS: Final[Mapping[str, type[np.floating[Any]]]] = {
     "tensor(float)": np.float32,
     "tensor(double)": np.float64,
 }
-_CUDA: Final = "CUDAExecutionProvider"
 
 
 class ExternalNetwork(LandmarkNetwork):
@@ -179,11 +177,6 @@ class ExternalNetwork(LandmarkNetwork):
         return [name for name in (landmarks, spread) if name is not None]
 
 
-def onnx_runs_on_cuda() -> bool:
-    """Whether the installed onnxruntime supports CUDA."""
-    return _CUDA in onnxruntime.get_available_providers()
-
-
 def onnx_device(name: str | torch.device) -> torch.device:
     """Where a network in ONNX runs; `auto` is the CPU unless onnxruntime is its GPU build.
 
@@ -234,7 +227,7 @@ def _session(content: bytes, device: torch.device) -> Any:
         )
     except Exception as error:  # onnxruntime's errors have no common base class
         raise WeightsError(f"onnxruntime cannot load it: {_first_line(error)}") from error
-    if on_cuda and _CUDA not in session.get_providers():
+    if on_cuda and CUDA_PROVIDER not in session.get_providers():
         raise UsageError(
             "onnxruntime could not start CUDA and would run on the CPU: its libraries are missing "
             "or of another version"

@@ -15,6 +15,7 @@ from transforms.storage.atomic_files import (
     file_stem,
     sweep_all_temporaries,
     sweep_temporaries,
+    temporary_file,
     write_bytes,
 )
 
@@ -80,6 +81,19 @@ def test_a_process_about_to_end_sweeps_what_it_did_not_finish(tmp_path):
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(FileNotFoundError):
         writing.__exit__(None, None, None)
+
+
+def test_temporary_files_are_removed_after_use_and_before_the_process_ends():
+    used, left = temporary_file(".csv"), temporary_file()
+    paths = Path(used.name), Path(left.name)
+    assert paths[0].suffix == ".csv"
+    with used:
+        used.write(b"x")
+    del used
+    assert [path.exists() for path in paths] == [False, True]
+    sweep_temporaries()
+    assert not paths[1].exists()
+    left.close()
 
 
 @pytest.mark.parametrize("root", ["memory://test-folder", "local"])

@@ -7,8 +7,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from models.landmarks.external.onnx_network import onnx_runs_on_cuda
 from models.landmarks.model import landmark_device, load_landmark_model
+from models.onnx_session import onnx_runs_on_cuda
 from schemas.errors import UsageError, WeightsError
 from tests.models.landmarks.external.onnx_models import (
     POINTS,
