@@ -23,15 +23,18 @@ class PtsCounter:
     """Turns the pts of decoded frames into strictly increasing ones, in display order.
 
     A pts that is missing, or not above the one before, becomes the one before plus one
-    frame's step; the first one, if missing, is 0.
+    frame's step; where timestamps restart, plus the step that the container has.
 
     Args:
         step: the usual distance of two frames, by which a missing pts follows the one before.
+        start: the pts of the first frame, if it has none.
     """
 
-    def __init__(self, step: int) -> None:
+    def __init__(self, step: int, start: int = 0) -> None:
         self.step = step
+        self.start = start
         self._last: int | None = None
+        self._stored: int | None = None  # of the frame before, as its container has it
         self._inside: set[int] = set()
         self._waiting: list[int] = []
 
@@ -67,9 +70,12 @@ class PtsCounter:
     def next(self, pts: int | None) -> int:
         """The pts to use for the next frame, given the one that its container has."""
         if self._last is None:
-            self._last = pts if pts is not None else 0
-        elif pts is None or pts <= self._last:
-            self._last += self.step
-        else:
+            self._last = pts if pts is not None else self.start
+        elif pts is not None and pts > self._last:
             self._last = pts
+        elif pts is not None and self._stored is not None and pts > self._stored:
+            self._last += pts - self._stored
+        else:
+            self._last += self.step
+        self._stored = pts
         return self._last

@@ -61,7 +61,8 @@ fragment of an MP4 is a pause.
 **Timestamps.** AVI stores when packets are decoded, and tools copy these times into other
 containers. B-frames, packed or not, then have the right set of times in the wrong order. A frame
 therefore waits until no earlier time can follow, and gets the first unused one
-(`models/timestamps.py`).
+(`models/timestamps.py`). FFmpeg drops the negative timestamps of Matroska: they are counted back
+from the first one that it gives.
 
 **Streams and pictures.** A stream of one picture beside sound is a video of one frame, unless
 it is marked as a cover. Frames are used as FFmpeg decodes them: interlaced frames keep both
@@ -91,8 +92,8 @@ are inputs below.
 [design.md](design.md#repeated-frames) |
 | 5 | trust in a single header field | `lies/*`, `test_segment_plan.py` |
 | 6 | ranges | cases, `test_segment_plan.py` |
-| 7 | packets that are not exactly one frame | cases, `times/packed.*`, `times/not-coded.*`, \
-`times/decoding.*`, `codecs/fields.avi`, `test_lost_frames.py` |
+| 7 | packets that are not exactly one frame | cases, chained Ogg, `times/packed.*`, \
+`times/not-coded.*`, `times/decoding.*`, `codecs/fields.avi`, `test_lost_frames.py` |
 | 8 | empty packets | cases |
 | 9 | RIFF sizes | cases, `lies/*.avi`, `codecs/opendml.avi`, `test_container_sizes.py` |
 | 10 | begin in the middle of a group of pictures | `begun/*` |

@@ -40,6 +40,10 @@ def write_odd_containers(folder: Path) -> Iterator[HostileCase]:
     yield _podcast(folder / "streams")
     yield _with_attachment(folder / "streams")
     yield _laced(folder / "codecs")
+    what = "Motion JPEG in GXF, whose end FFmpeg reports as `Operation not permitted`"
+    recipe = Recipe("mjpeg", pixel_format="yuvj422p")
+    clip = encode(folder / "codecs" / "mjpeg.gxf", moving(10, 720, 576), recipe)
+    yield sound_case("codecs/mjpeg.gxf", what, clip)
     yield _fields(folder / "codecs")
     yield from _opendml(folder)
 

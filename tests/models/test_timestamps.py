@@ -49,8 +49,8 @@ def test_sound_times_wait_for_nothing() -> None:
             assert counter.frame_out(frame) == [frame]
 
 
-def test_times_that_start_again_do_not_make_the_frame_before_wait() -> None:
-    assert given_for([500, 1000, 0, 40], [500, 1000, 0, 40]) == [500, 1000, 1001, 1002]
+def test_times_that_start_again_do_not_make_the_frame_before_wait_and_keep_their_steps() -> None:
+    assert given_for([500, 1000, 0, 40], [500, 1000, 0, 40]) == [500, 1000, 1001, 1041]
 
 
 def test_a_frame_without_pts_ends_the_waiting() -> None:

@@ -58,7 +58,11 @@ def run(shared_data, tmp_path_factory) -> Run:
         json.dumps(late | {"video_id": "first second.ts", "stop_seconds": 1})
         + "\n"
         + json.dumps(late | {"video_id": "past.ts", "start_seconds": 60})
+        + "\n"
+        + json.dumps({"uri": "chained.ogv"})
     )
+    part = (shared_data / "cases" / "theora_repeats.ogv").read_bytes()
+    (output.parent / "chained.ogv").write_bytes(part * 2)
     command = [sys.executable, "-m", "pipeline.commands.cli", "annotate"]
     command += [str(shared_data / "cases"), str(ranges)]
     command += ["--output", str(output), "--workers", "1", "--device", "cpu"]
@@ -153,6 +157,16 @@ def test_the_stream_of_the_face_is_chosen(run, name):
 def test_repeats_by_empty_packets(run):
     row = run.row("theora_repeats.ogv")
     assert (row["status"], row["packets_bad"], row["frames_decoded"]) == ("ok", 0, 7)
+
+
+def test_the_headers_within_a_chained_ogg_are_no_pictures(run):
+    """Two Ogg files in one; the second part's times continue from the first, with its pauses."""
+    row = run.row("chained.ogv")
+    assert (row["status"], row["packets_bad"], row["frames_decoded"]) == ("ok", 0, 14)
+    assert row["lost_pts"] == []
+    assert row["duration_seconds"] == pytest.approx(
+        2 * run.row("theora_repeats.ogv")["duration_seconds"]
+    )
 
 
 def test_packed_b_frames_have_the_times_of_their_pictures(run):

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import av
 from av.error import FFmpegError
 
 from models.timestamps import PtsCounter
@@ -14,7 +13,12 @@ from schemas.errors import ContainerError, DecodingError
 from schemas.records import Segment
 from transforms.decoding.lost_frames import LostFrames
 from transforms.decoding.reach import OVERHANG_SECONDS
-from transforms.decoding.video_source import OpenVideo, check_size, first_packet_at
+from transforms.decoding.video_source import (
+    OpenVideo,
+    check_size,
+    first_packet_at,
+    is_read_error,
+)
 
 #: Limits of the search for the first keyframe: some streams have none.
 _MAX_LEADING_PACKETS: Final = 600
@@ -87,7 +91,8 @@ class FrameStream:
 
     def _decoded(self) -> Iterator[tuple[int, Any]]:
         segment = self.segment
-        counter, waiting = PtsCounter(segment.metadata.step_pts), list[Any]()
+        metadata = segment.metadata
+        counter, waiting = PtsCounter(metadata.step_pts, metadata.start_pts), list[Any]()
         start_pts, started = segment.seek_pts or 0, segment.seek_pts is None
         for packet in self._from_first_keyframe():
             self.lost.packet_in(packet)
@@ -145,7 +150,7 @@ class FrameStream:
             except (StopIteration, IndexError):
                 return  # PyAV raises IndexError for a stream that appears midway
             except FFmpegError as error:
-                if isinstance(error, OSError) and not isinstance(error, av.error.EOFError):
+                if is_read_error(error):
                     uri = self.segment.video.uri
                     what = getattr(error, "strerror", None) or error
                     message = f"{uri}: reading stopped midway: {what}"

@@ -33,6 +33,8 @@ _CONTAINERS: Final = ("mov", "matroska", "flv")
 
 #: Shorter MPEG-4 packets hold no picture: they repeat the previous one.
 _MIN_PICTURE_BYTES: Final = 10
+#: The first bit of a Theora packet: a header, as each part of a chained Ogg file has them.
+_THEORA_HEADER: Final = 0x80
 #: A gap is longer than this times the shortest step of the surrounding frames.
 _HOLE_STEPS: Final = 1.5
 #: Frames before and after a gap whose steps are measured.
@@ -75,7 +77,7 @@ class LostFrames:
 
     def packet_rejected(self, packet: Any) -> None:
         """The decoder refused a packet."""
-        if not self._begun:
+        if not self._begun or self._is_header(packet):
             return
         if packet.pts is None:  # counted at the last frame
             at = self._last_place()
@@ -84,6 +86,11 @@ class LostFrames:
         elif self._segment.reports(packet.pts):
             self._bad.append(packet.pts)
             self._lost.append((packet.pts, self._stop(packet)))
+
+    def _is_header(self, packet: Any) -> bool:
+        """Whether a packet holds no picture: decoders refuse Theora's comments."""
+        is_theora = self._segment.metadata.codec == "theora"
+        return is_theora and bool(bytes(packet)[:1] >= bytes([_THEORA_HEADER]))
 
     def reading_failed(self) -> None:
         """Reading the container failed."""

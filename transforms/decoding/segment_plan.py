@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from fractions import Fraction
 from statistics import median
-from typing import Final
+from typing import Any, Final
 
 from av.error import FFmpegError
+from av.format import Flags
 
 from schemas.records import Segment, Video
 from transforms.decoding.reach import OVERHANG_SECONDS
@@ -24,6 +25,11 @@ from transforms.decoding.video_source import OpenVideo, first_packet_at, read_st
 _BISECTED: Final = ("mpegts", "mpeg")
 #: Packets from which the start and the frame step of a stream are measured.
 _TIMED_PACKETS: Final = 24
+#: Limits of the search for a first pts, where a container lacks those of the first packets.
+_MAX_UNTIMED_PACKETS: Final = 600
+_MAX_UNTIMED_BYTES: Final = 32 << 20
+#: No packet after so many with a pts is shown before the first of them.
+_TIMED_RUN: Final = 8
 #: Steps without a new keyframe after which the steps grow.
 _PATIENCE: Final = 8
 
@@ -120,16 +126,32 @@ def _first_times(opened: OpenVideo) -> tuple[int | None, int | None]:
     if opened.container.format.name.startswith("mov") and len(entries) > 1:
         stored = [entries[i].timestamp for i in range(min(_TIMED_PACKETS, len(entries)))]
         return None, _usual_step(stored)
-    times: set[int] = set()
-    lengths: list[int] = []
-    with contextlib.suppress(FFmpegError, IndexError):
-        for packet in itertools.islice(opened.packets(), _TIMED_PACKETS):
-            if packet.pts is not None and not packet.is_discard:
-                times.add(packet.pts)
-            if packet.duration:
-                lengths.append(packet.duration)
+    first = [(p.pts, p.duration, p.size, p.is_discard) for p in _first_packets(opened)]
+    times = {pts for pts, _, _, discarded in first if pts is not None and not discarded}
+    lengths = [duration for _, duration, _, _ in first if duration]
     step = _usual_step(times) or (int(median(lengths)) if lengths else None)
-    return min(times, default=None), step or None
+    if not times:
+        return None, step or None
+    untimed = 0
+    if first[0][0] is None:  # FFmpeg drops negative times of Matroska: frames without come first
+        untimed = sum(pts is None and size > 0 for pts, _, size, _ in first)
+    return min(times) - untimed * (step or 0), step or None
+
+
+def _first_packets(opened: OpenVideo) -> Iterator[Any]:
+    """The first packets of a stream; where the first lacks a pts, up to those that have one."""
+    may_be_timed = not opened.container.format.flags & Flags.no_timestamps.value
+    run = size = 0
+    with contextlib.suppress(FFmpegError, IndexError):
+        for count, packet in enumerate(opened.packets()):
+            if count == 0:
+                may_be_timed &= packet.pts is None
+            searches = may_be_timed and run < _TIMED_RUN and size <= _MAX_UNTIMED_BYTES
+            if count >= (_MAX_UNTIMED_PACKETS if searches else _TIMED_PACKETS):
+                return
+            run = 0 if packet.pts is None else run + 1
+            size += packet.size
+            yield packet
 
 
 def _usual_step(times: Iterable[int]) -> int | None:

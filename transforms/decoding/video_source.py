@@ -6,6 +6,7 @@ Runs in the decoding child only: everything here passes untrusted bytes to a C l
 from __future__ import annotations
 
 import contextlib
+import errno
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -127,9 +128,9 @@ def _open_container(uri: str, source: Any) -> Any:
     options = {"protocol_whitelist": "file", "format_whitelist": _CONTAINERS}
     try:
         return av.open(source, options=options, buffer_size=MIN_READ_BYTES)
-    except (FileNotFoundError, PermissionError) as error:
-        raise SourceError("unreadable", f"{uri}: cannot be read: {error}") from error
     except (FFmpegError, ValueError) as error:
+        if isinstance(error, FileNotFoundError | PermissionError) and is_read_error(error):
+            raise SourceError("unreadable", f"{uri}: cannot be read: {error}") from error
         refused = _refused_format(source, options)
         if refused is not None and not refused.endswith(_STILLS):
             message = f"{uri}: its format, {refused}, is not supported"
@@ -140,6 +141,15 @@ def _open_container(uri: str, source: Any) -> Any:
             what = "it is a media segment (DASH, HLS) without its initialization segment"
         message = f"{uri}: {what}"
         raise ContainerError("not_a_video", message) from error
+
+
+def is_read_error(error: Exception) -> bool:
+    """Whether an error of FFmpeg says that bytes could not be read.
+
+    EPERM (-1) does not: some demuxers return -1 for damaged data, and no read fails with it.
+    """
+    is_other = isinstance(error, av.error.EOFError) or getattr(error, "errno", None) == errno.EPERM
+    return isinstance(error, OSError) and not is_other
 
 
 def read_stream_metadata(
