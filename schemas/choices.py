@@ -51,7 +51,7 @@ EXPORT_FORMATS: Final = (
 )
 
 #: What crops of faces are written as.
-CROP_FORMS: Final = ("mp4", "png", "webdataset")
+CROP_FORMATS: Final = ("mp4", "png", "webdataset")
 
 #: Ways to hide a face.
 REDACTION_STYLES: Final = ("pixelate", "blur", "fill")

@@ -15,7 +15,7 @@ def run(args: argparse.Namespace) -> int:
         args.video,
         read_track_file(find_track_file(args.tracks, args.video)),
         args.to,
-        form=args.form,
+        format=args.format,
         size_px=args.size,
         margin=args.margin,
         keep_rotation=args.keep_rotation,

@@ -28,7 +28,13 @@ from models.stabilization.fitting.metrics import score_tracks
 from models.stabilization.fitting.mode_tuning import run_mode_smoother, run_stabilizer
 from models.stabilization.fitting.track_batch import TrackBatch
 from models.stabilization.mode_smoother import ModeSmoother
-from models.stabilization.stabilizers import Sta, Stabilizer, StaOffline, stabilizers_of
+from models.stabilization.stabilizers import (
+    Sta,
+    Stabilizer,
+    StaOffline,
+    stabilize_track,
+    stabilizers_of,
+)
 from models.stabilization.weights import (
     DEFAULT_STABILIZER_WEIGHTS,
     StabilizerWeights,
@@ -188,11 +194,9 @@ def _cost_us(new: Callable[[], Stabilizer], frames: Array, repeats: int = 5) -> 
     """Microseconds of processor time a frame: the best of several runs over all of them."""
     times = []
     for _ in range(repeats):
-        steady = new()
+        steady, seconds = new(), np.arange(len(frames)) / _COST_FPS
         began = time.process_time()
-        for i, frame in enumerate(frames):
-            steady.push(i / _COST_FPS, frame)
-        steady.flush()
+        stabilize_track(steady, seconds, frames)
         times.append(time.process_time() - began)
     return 1e6 * min(times) / len(frames)
 

@@ -28,12 +28,11 @@ Array = npt.NDArray[np.float64]
 def annotated_tracks(output: Path) -> Iterator[tuple[str, Array, Array]]:
     """Name, seconds (T,) and raw landmarks (T, 68, 2) of every longer face of an output.
 
-    Raises UsageError: the folder holds no tracks, or some without raw landmarks.
+    Raises OutputError if the folder holds no tracks, UsageError if some have no raw landmarks.
     """
     columns = ["video_id", "face_id", "pts_seconds", "x_raw", "y_raw"]
     folder = OutputFolder(str(output))
-    if not folder.has_tracks():
-        raise UsageError(f"{output}: got no tracks/*.parquet, expected what annotate wrote")
+    folder.require_tracks()
     for table in folder.track_tables(columns):
         if table["x_raw"].null_count:
             raise UsageError(

@@ -47,13 +47,13 @@ class ExportedVideo(TrackRows):
     @cached_property
     def score(self) -> Array:
         """(N,), NaN where it is not known."""
-        return self.trust.get("score", np.full(len(self), np.nan))
+        return self.quality.get("score", np.full(len(self), np.nan))
 
     @cached_property
     def pose_deg(self) -> Array:
         """(N, 3): yaw, pitch, roll; NaN where it is not known."""
         unknown = np.full(len(self), np.nan)
-        angles = [self.trust.get(f"{name}_deg", unknown) for name in ("yaw", "pitch", "roll")]
+        angles = [self.quality.get(f"{name}_deg", unknown) for name in ("yaw", "pitch", "roll")]
         return np.stack(angles, axis=-1)
 
     @property
@@ -94,15 +94,13 @@ def exported_videos(
 
     raw: with the network's landmarks instead of the stabilized ones.
 
-    Raises OutputError for a table that cannot be read, UsageError for a video without tracks that
-    was asked for, or where there is no video at all.
+    Raises OutputError if there is no videos table or a table cannot be read, UsageError if a video
+    that was asked for has no tracks.
     """
     folder = OutputFolder(output)
     missing = set(video_ids or ())
-    empty = True
     for status in folder.status_tables(list(_FIELDS)):
         for row in status.to_pylist():
-            empty = False
             if row["width"] is None or (video_ids is not None and row["video_id"] not in video_ids):
                 continue
             tracks = folder.stored_tracks(row["video_id"])
@@ -119,7 +117,5 @@ def exported_videos(
                 video = replace(video, landmarks_px=video.raw_landmarks_px)
             missing.discard(video.video_id)
             yield video
-    if empty:
-        raise UsageError(f"{output}: got no videos/*.parquet, expected the output of annotate")
     if missing:
         raise UsageError(f"{output}: got no tracks of {', '.join(sorted(missing))}")

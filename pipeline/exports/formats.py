@@ -72,7 +72,7 @@ FORMATS: Final[dict[str, _Export]] = {
 def export_tracks(
     output: str,
     to: str,
-    tool: str,
+    format: str,  # noqa: A002
     *,
     video_ids: Collection[str] | None = None,
     raw: bool = False,
@@ -89,17 +89,17 @@ def export_tracks(
     Args:
         output: the output location of a run, a path or any fsspec URL.
         to: the folder to write, a path or any fsspec URL.
-        tool: openface, py-feat, coco, cvat, fiftyone, pts, npz, rerun, webdataset or huggingface.
+        format: openface, py-feat, coco, cvat, fiftyone, pts, npz, rerun, webdataset or huggingface.
         video_ids: only these videos; None is all that have tracks.
         raw: the network's landmarks instead of the stabilized ones.
         progress: whether a bar on stderr counts the videos.
 
     Raises:
-        UsageError: an unknown format, no output there, or a video that has no tracks.
-        OutputError: a table cannot be read, or a file not written.
+        UsageError: an unknown format, or a video that has no tracks.
+        OutputError: there is no output, a table cannot be read, or a file cannot be written.
     """
-    if tool not in FORMATS:
-        raise UsageError(f"format: got {tool!r}, expected one of {', '.join(FORMATS)}")
+    if format not in FORMATS:
+        raise UsageError(f"format: got {format!r}, expected one of {', '.join(FORMATS)}")
     videos = rows = 0
 
     def counted() -> Iterator[ExportedVideo]:
@@ -109,5 +109,5 @@ def export_tracks(
             videos, rows = videos + 1, rows + len(video)
             yield video
 
-    files = FORMATS[tool](counted(), Folder(to))
+    files = FORMATS[format](counted(), Folder(to))
     return ExportSummary(videos, rows, files)

@@ -75,8 +75,7 @@ def compact(
         OutputError: there is no output, a file cannot be read or written, or a run is writing.
     """
     folder = OutputFolder(str(output).rstrip("/"))
-    if not folder.count_videos():
-        raise OutputError(f"{output}: got no videos/*.parquet, expected the output of annotate")
+    folder.count_videos()  # raises if there are none
     with exclusive_run(folder):
         return _compact(folder, file_bytes, on_progress)
 

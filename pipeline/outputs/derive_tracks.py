@@ -100,8 +100,7 @@ def derive_tracks(
         compacted = bool(folder.compacted.names())
         known = folder.count_videos() if compacted else len(folder.track_files())
         files = folder.all_tracks()
-        if not folder.has_tracks():
-            raise OutputError(f"{output}: got no tracks/*.parquet, expected the output of annotate")
+        folder.require_tracks()
     else:
         files = [folder.stored_tracks(video_id) for video_id in dict.fromkeys(video_ids)]
         known = len(files)

@@ -24,7 +24,6 @@ from pipeline.reports.report_page import TrackPicture, json_for_page, write_page
 from pipeline.reports.report_pictures import PICTURE_CHILD, Shot, picture_uri
 from pipeline.reports.timings import STAGES, raw_decode_seconds
 from pipeline.reports.track_quality import QUALITY_COLUMNS, Moment, RowFigures, VideoQuality
-from schemas.errors import OutputError
 from transforms.decoding.child_pool import kept_children
 from transforms.storage.atomic_files import atomic_file
 from transforms.storage.output_tables import OutputFolder, in_parallel
@@ -160,8 +159,6 @@ def report(
     """
     folder = OutputFolder(str(output).rstrip("/"))
     known = folder.count_videos()
-    if not known:
-        raise OutputError(f"{output}: got no videos/*.parquet, expected the output of annotate")
     corpus = _Corpus(max(0, thumbnails))
     target = str(folder.report if to is None else to)
     with tempfile.TemporaryFile("w+", encoding="utf-8") as rows:

@@ -29,7 +29,7 @@ class CropFiles(Protocol):
     """Files that crops are written to, one crop a row of the tracks, in order of pts."""
 
     def write(self, run: int, row: int, image: Image) -> tuple[str, int]:
-        """Writes the crop of a row of a run; returns its file below TO and its place there."""
+        """Writes the crop of a row of a run; returns its file and its index there."""
         ...
 
     def __exit__(self, *error: Any) -> None:
@@ -75,8 +75,8 @@ class ShardFiles:
         }
         sample = [(f"{key}.png", encode_image(image, ".png")), (f"{key}.json", json_text(record))]
         shard = self._shards.add(sample)
-        place = self._in_shard[shard] = self._in_shard.get(shard, -1) + 1
-        return shard, place
+        index = self._in_shard[shard] = self._in_shard.get(shard, -1) + 1
+        return shard, index
 
     def __exit__(self, *error: Any) -> None:
         self._shards.__exit__(*error)
@@ -100,12 +100,12 @@ class ClipFiles:
         name = f"face_{self._tracks.face_id[first]}_{frame:06d}.mp4"
         if run not in self._open:
             self._open[run] = self._start(run, row, name)
-        stack, out, place = self._open[run]
+        stack, out, index = self._open[run]
         out.write(int(self._tracks.pts[row]), image)
-        self._open[run] = stack, out, place + 1
+        self._open[run] = stack, out, index + 1
         if row == self._runs[run][-1]:
             self._open.pop(run)[0].close()
-        return name, place
+        return name, index
 
     def _start(self, run: int, row: int, name: str) -> tuple[ExitStack, VideoWriter, int]:
         whole, pts = self._whole, int(self._tracks.pts[row])

@@ -76,12 +76,12 @@ def kept_rows(tracks: TrackRows, limits: CropFilter) -> npt.NDArray[np.bool_]:
     for name, column in _COLUMNS.items():
         if (limit := getattr(limits, name)) is None:
             continue
-        if column not in tracks.trust:
+        if column not in tracks.quality:
             raise UsageError(
                 f"{name}: got tracks without the column {column}, which a newer version writes; "
                 "annotate again, or leave this limit out"
             )
-        values = tracks.trust[column]
+        values = tracks.quality[column]
         kept &= values >= limit if name.startswith("min_") else np.abs(values) <= limit
     return kept
 

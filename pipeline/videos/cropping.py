@@ -24,7 +24,7 @@ from pipeline.videos.upright_frames import (
     upright_frames,
     whole_video,
 )
-from schemas.choices import CROP_FORMS
+from schemas.choices import CROP_FORMATS
 from schemas.errors import UsageError
 from transforms.decoding.child_pool import kept_children
 from transforms.storage.atomic_files import Folder, file_stem
@@ -54,7 +54,7 @@ def crop(
     tracks: TrackRows,
     to: str,
     *,
-    form: str = "mp4",
+    format: str = "mp4",  # noqa: A002
     size_px: int = 256,
     margin: float = 0.3,
     keep_rotation: bool = False,
@@ -66,15 +66,16 @@ def crop(
 
         crop("talk.mp4", read_track_file("OUT/tracks/talk.mp4.parquet"), "faces")
 
-    Beside the crops, {video}.crops.parquet has a row a crop, `crop_to_image` (2, 3), flat, which
-    maps its pixels to those of the upright frame, and `x`, `y`, its landmarks in the crop. It is
-    written last. What a crop shows beyond the frame repeats the frame's nearest pixel.
+    Beside the crops, {video}.crops.parquet has a row per crop: `file`; `index_in_file`, its frame
+    in the clip or sample in the shard, from 0; `crop_to_image` (2, 3), flat, which maps its pixels
+    to those of the upright frame; and `x`, `y`, its landmarks in the crop. It is written last.
+    What a crop shows beyond the frame repeats the frame's nearest pixel.
 
     Args:
         video: a path or a URL.
         tracks: its tracks.
         to: the folder to write, a path or a URL.
-        form: mp4 (a clip for each stretch of frames without a gap, with its sound), png, or
+        format: mp4 (a clip for each stretch of frames without a gap, with its sound), png, or
             webdataset.
         size_px: the side of a crop, even.
         margin: on each side, as a share of the median longer side of a track's boxes.
@@ -88,7 +89,7 @@ def crop(
         UsageError: sizes or forms that cannot be, a limit of a column that the tracks lack, no row
             within the limits, or most faces of the tracks are at no frame of this video.
     """
-    _check(form, size_px, margin)
+    _check(format, size_px, margin)
     runs = runs_of(tracks, kept_rows(tracks, limits or CropFilter()), min_frames)
     if not runs:
         raise UsageError(f"{video}: got no row of {len(tracks)} within the limits, expected some")
@@ -110,9 +111,9 @@ def crop(
     seen = 0
     with ExitStack() as stack:
         files: CropFiles
-        if form == "mp4":
+        if format == "mp4":
             files = ClipFiles(folder, tracks, whole, runs, size_px)
-        elif form == "png":
+        elif format == "png":
             files = PictureFiles(folder, tracks)
         else:
             files = ShardFiles(folder, tracks, transforms)
@@ -138,7 +139,7 @@ def _table(
     return pa.table(
         {
             "file": pa.array([name for _, name, _ in written], pa.string()),
-            "place": pa.array([place for _, _, place in written], pa.int64()),
+            "index_in_file": pa.array([index for _, _, index in written], pa.int64()),
             "face_id": tracks.face_id[rows],
             "frame_index": tracks.frame_index[rows],
             "pts": tracks.pts[rows],
@@ -150,9 +151,9 @@ def _table(
     )
 
 
-def _check(form: str, size_px: int, margin: float) -> None:
-    if form not in CROP_FORMS:
-        raise UsageError(f"form: got {form!r}, expected one of {', '.join(CROP_FORMS)}")
+def _check(crop_format: str, size_px: int, margin: float) -> None:
+    if crop_format not in CROP_FORMATS:
+        raise UsageError(f"format: got {crop_format!r}, expected one of {', '.join(CROP_FORMATS)}")
     if not _MIN_PX <= size_px <= _MAX_PX or size_px % 2:
         raise UsageError(
             f"size: got {size_px} px, expected an even number from {_MIN_PX} to {_MAX_PX}"

@@ -28,9 +28,9 @@ _COLUMNS: Final = (
     "x", "y",
 )  # fmt: skip
 #: Quality measures of a row.
-_TRUST: Final = ("score", "blur", "cut_off", "yaw_deg", "pitch_deg", "roll_deg")
+_QUALITY: Final = ("score", "blur", "cut_off", "yaw_deg", "pitch_deg", "roll_deg")
 #: Columns that files may lack: those of `--no-raw`, and older ones.
-_OPTIONAL: Final = (*RAW_COLUMNS, "spread_px", *_TRUST)
+_OPTIONAL: Final = (*RAW_COLUMNS, "spread_px", *_QUALITY)
 _LISTED: Final = 10
 
 
@@ -52,7 +52,7 @@ class TrackRows:
     range_seconds: tuple[float | None, float | None] = (None, None)
     #: (N,) each, NaN where it is not known, by the names of their columns: score, blur, cut_off,
     #: yaw_deg, pitch_deg, roll_deg; those that the file has.
-    trust: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
+    quality: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
     has_raw: bool = True  # False for files of `annotate --no-raw`
 
     def __len__(self) -> int:
@@ -68,12 +68,12 @@ class TrackRows:
         Raises ValueError or pyarrow.ArrowException: a column is not of its type.
         """
         columns = set(table.column_names)
-        trust = {
+        quality = {
             name: table[name].cast(pa.float64()).to_numpy(zero_copy_only=False)
-            for name in _TRUST
+            for name in _QUALITY
             if name in columns
         }
-        schema = pa.schema([f for f in TRACK_SCHEMA if f.name in columns.difference(_TRUST)])
+        schema = pa.schema([f for f in TRACK_SCHEMA if f.name in columns.difference(_QUALITY)])
         typed = table.select(schema.names).cast(schema)
         has_raw = columns.issuperset(RAW_COLUMNS)
         unknown = np.broadcast_to(np.nan, (len(table), LANDMARK_COUNT, 2))
@@ -90,7 +90,7 @@ class TrackRows:
             landmarks_px=landmark_rows(typed),
             raw_landmarks_px=landmark_rows(typed, "_raw") if has_raw else unknown,
             spread_px=spread,
-            trust=trust,
+            quality=quality,
             has_raw=has_raw,
             **_provenance(table.schema.metadata),
             **more,
@@ -180,11 +180,6 @@ def find_track_file(tracks: str, video: str, *, complete: bool = False) -> str |
         inputs = [row for row in rows if row["uri"] and row["video_id"]]
     except (OSError, ValueError, ImportError, OutputError) as error:
         raise UsageError(f"--tracks: {tracks} cannot be read: {error}") from error
-    if not inputs:
-        raise UsageError(
-            f"--tracks: got the folder {tracks} without a videos table (videos/*.parquet); "
-            "expected the output folder of `facetracks annotate`"
-        )
     matches = [i for i in inputs if _same_place(i["uri"], video)]
     name = PurePosixPath(video).name
     matches = matches or [i for i in inputs if PurePosixPath(i["uri"]).name == name]

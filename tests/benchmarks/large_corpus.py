@@ -125,7 +125,7 @@ def find(inputs: int, keep: Path | None) -> str:
     """Measures the lookup of one video in the compacted tables."""
     with tempfile.TemporaryDirectory() as temporary:
         output = keep or Path(temporary)
-        if not OutputFolder(str(output)).count_videos():
+        if not OutputFolder(str(output)).videos.exists():
             _write_corpus(output, inputs)
         start, cpu = time.monotonic(), time.process_time()
         done = compact(output)

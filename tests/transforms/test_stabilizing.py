@@ -11,7 +11,7 @@ import pytest
 from segments import box_at, make_segment, split_parts
 from stages import outputs_of
 
-from models.stabilization.stabilizers import stabilizer_factory
+from models.stabilization.stabilizers import stabilize_track, stabilizer_factory
 from schemas.choices import STABILIZERS
 from schemas.records import Video
 from schemas.tracks import TrackFormat
@@ -46,13 +46,10 @@ def cut_into(bounds):
 
 def at_once(name) -> np.ndarray:
     """(FRAMES, 68, 2): each shot through one stabilizer."""
-    settled = []
-    for shot in (range(CUT), range(CUT, FRAMES)):
-        steady = stabilizer_factory(name)()
-        for pts in shot:
-            settled += steady.push(pts / 25, landmarks_at(pts).astype(np.float64))
-        settled += steady.flush()
-    return np.array(settled)
+    frames = np.array([landmarks_at(pts) for pts in range(FRAMES)], np.float64)
+    shots = (slice(CUT), slice(CUT, FRAMES))
+    new, seconds = stabilizer_factory(name), np.arange(FRAMES) / 25
+    return np.concatenate([stabilize_track(new(), seconds[s], frames[s]) for s in shots])
 
 
 def landmarks_of(table: pa.Table) -> np.ndarray:

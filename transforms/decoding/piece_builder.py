@@ -108,7 +108,7 @@ class _Piece:
     repeats: list[tuple[int, int]] = field(default_factory=list)  # (pts, index of its frame)
     cuts: list[int] = field(default_factory=list)
     rows: list[tuple[int, int, int]] = field(default_factory=list)  # frame, track, source
-    trust: list[tuple[float, float, float]] = field(default_factory=list)  # score, blur, cut-off
+    quality: list[tuple[float, float, float]] = field(default_factory=list)  # score, blur, cut-off
     boxes: list[Any] = field(default_factory=list)
     affines: list[Affine] = field(default_factory=list)
     crops: list[Any] = field(default_factory=list)
@@ -116,7 +116,7 @@ class _Piece:
 
     def segment_rows(self, lost_pts: npt.NDArray[np.int64]) -> SegmentRows:
         columns = np.array(self.rows, np.int32).reshape(-1, 3)
-        scores, blur, cut_off = np.array(self.trust, np.float32).reshape(-1, 3).T
+        scores, blur, cut_off = np.array(self.quality, np.float32).reshape(-1, 3).T
         return SegmentRows(
             frame_pts=np.array(self.frame_pts, np.int64),
             frame=columns[:, 0],
@@ -222,7 +222,7 @@ class PieceBuilder:
                 frame = box, sample.pixels.width_px, sample.pixels.height_px
                 blur, cut_off = face_blur(piece.crops[-1], affine, *frame), cut_off_share(*frame)
                 piece.rows.append((row, track, BOX_SOURCES.index(source)))
-                piece.trust.append((float(faces.scores[i]), blur, cut_off))
+                piece.quality.append((float(faces.scores[i]), blur, cut_off))
                 piece.boxes.append(box)
                 piece.affines.append(affine)
                 piece.windows.append(self._window(recent))

@@ -91,14 +91,24 @@ class OutputFolder:
                 lambda stem: f"{stem}{_SUFFIX}" in names or superseded(stem)
             )
 
-    def has_tracks(self) -> bool:
-        """Whether there are any."""
-        return next(self.all_tracks(), None) is not None
+    def require_tracks(self) -> None:
+        """Raises OutputError if there are no tracks."""
+        if next(self.all_tracks(), None) is None:
+            raise self._without("tracks")
 
     def count_videos(self) -> int:
-        """Number of status rows; videos annotated again since `compact` count twice."""
+        """Number of status rows; videos annotated again since `compact` count twice.
+
+        Raises OutputError if there are none.
+        """
         compacted = self.compacted
-        return len(_tables_in(self.videos)) + sum(map(compacted.rows, compacted.names()))
+        count = len(_tables_in(self.videos)) + sum(map(compacted.rows, compacted.names()))
+        if not count:
+            raise self._without("videos")
+        return count
+
+    def _without(self, table: str) -> OutputError:
+        return OutputError(f"{self.url}: got no {table}/*.parquet, expected the output of annotate")
 
     def superseded(self) -> Callable[[str], bool]:
         """Whether a compacted video, by its stem, has a status file of its own by now."""
@@ -163,12 +173,15 @@ class OutputFolder:
     def status_tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """The videos table in pieces, sorted by video name; memory does not grow with it.
 
-        Raises OutputError if a file cannot be read, or lacks a column.
+        Raises OutputError if there is none, or if a file cannot be read or lacks a column.
         """
+        files, compacted = _tables_in(self.videos), self.compacted
+        is_compacted = bool(compacted.names())
+        if not files and not is_compacted:
+            raise self._without("videos")
         read = partial(_read_table, columns=columns, schema=VIDEO_SCHEMA)
-        yield from in_parallel(read, _tables_in(self.videos))
-        compacted = self.compacted
-        if compacted.names():
+        yield from in_parallel(read, files)
+        if is_compacted:
             names = _known(columns, VIDEO_SCHEMA)
             schema = pa.schema([VIDEO_SCHEMA.field(name) for name in names])
             for _, table in compacted.status_tables(self.superseded()):
@@ -187,10 +200,7 @@ def read_videos(output: str | Path) -> pa.Table:
     Raises:
         OutputError: there is no videos table, or a file of it cannot be read.
     """
-    tables = list(OutputFolder(str(output)).status_tables())
-    if not tables:
-        raise OutputError(f"{output}: got no videos/*.parquet, expected the output of annotate")
-    return pa.concat_tables(tables)
+    return pa.concat_tables(OutputFolder(str(output)).status_tables())
 
 
 def read_tracks(
@@ -216,8 +226,7 @@ def read_tracks(
     """
     folder = OutputFolder(str(output))
     if video_ids is None:
-        if not folder.has_tracks():
-            raise OutputError(f"{output}: got no tracks/*.parquet, expected the output of annotate")
+        folder.require_tracks()
         return pa.concat_tables(folder.track_tables(columns))
 
     def read(video_id: str) -> pa.Table:

@@ -6,7 +6,7 @@ import argparse
 
 from pipeline.commands.argument_types import file_name, positive_float, positive_int
 from pipeline.commands.command_parser import Subparsers, examples
-from schemas.choices import CROP_FORMS, REDACTION_STYLES
+from schemas.choices import CROP_FORMATS, REDACTION_STYLES
 
 
 def add_render(subparsers: Subparsers) -> None:
@@ -44,16 +44,16 @@ def add_crop(subparsers: Subparsers) -> None:
         "track, with the transforms that map back in a Parquet beside them.",
         epilog=examples(
             "facetracks crop clip.mp4 --tracks OUT --to faces",
-            "facetracks crop clip.mp4 --tracks OUT --to faces --form png --size 112 --min-face 80",
+            "facetracks crop clip.mp4 --tracks OUT --to faces --format png --size 112",
         ),
     )
     _add_video_and_tracks(parser)
     add = parser.add_argument_group("output").add_argument
     add("--to", required=True, metavar="FOLDER", help="the folder to write: a path or a URL")
     add(
-        "--form",
-        choices=CROP_FORMS,
-        default=CROP_FORMS[0],
+        "--format",
+        choices=CROP_FORMATS,
+        default=CROP_FORMATS[0],
         help="clips with sound, pictures, or shards of pictures",
     )
     add("--size", type=positive_int, default=256, metavar="PX", help="side of a crop, even")

@@ -49,7 +49,7 @@ MISTAKES = {
     "render clip.mp4 --tracks out --to overlay.avi": ["got 'overlay.avi'", ".mp4 or .png"],
     "render clip.mp4 --tracks out --to sheet.png --frames none": ["--frames: got 'none'"],
     "render clip.mp4 other.mp4 --tracks out --to o.mp4": ["got 'other.mp4'", "one argument too"],
-    "crop clip.mp4 --tracks out --to faces --form gif": ["got 'gif', expected one of mp4"],
+    "crop clip.mp4 --tracks out --to faces --format gif": ["got 'gif', expected one of mp4"],
     "crop clip.mp4 --tracks out --to faces --max-yaw 0": ["--max-yaw: got '0'"],
     "export out --format openfaces --to csv": ["got 'openfaces'", "did you mean openface?"],
     "export out --to csv": ["required: --format"],

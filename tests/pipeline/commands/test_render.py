@@ -187,7 +187,7 @@ def test_ambiguous_or_missing_output(clip: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="which is not there"):
         find_track_file(str(tmp_path / "nowhere"), "x.mp4")
     (tmp_path / "bare").mkdir()
-    with pytest.raises(UsageError, match="without a videos table"):
+    with pytest.raises(UsageError, match=r"got no videos/\*\.parquet"):
         find_track_file(str(tmp_path / "bare"), "x.mp4")
 
 

@@ -13,7 +13,7 @@ from pipeline.exports.exported_video import ExportedVideo, exported_videos
 from pipeline.exports.formats import FORMATS, export_tracks
 from pipeline.exports.openface_csv import openface_pose_rad
 from schemas.choices import EXPORT_FORMATS
-from schemas.errors import UsageError
+from schemas.errors import OutputError, UsageError
 
 TOLERANCE_PX = 0.01
 ROWS = 5 + 3 + 8
@@ -292,7 +292,7 @@ def test_what_is_refused(output, tmp_path):
         export_tracks(str(output), str(tmp_path / "to"), "dlib")
     with pytest.raises(UsageError, match=r"got no tracks of bad\.mp4"):
         export_tracks(str(output), str(tmp_path / "to"), "npz", video_ids=["bad.mp4"])
-    with pytest.raises(UsageError, match=r"got no videos/\*\.parquet"):
+    with pytest.raises(OutputError, match=r"got no videos/\*\.parquet"):
         export_tracks(str(tmp_path), str(tmp_path / "to"), "npz")
 
 

@@ -42,7 +42,7 @@ def faces(count: int, *, box: tuple[int, int, int, int] = (20, 10, 60, 60)) -> T
         face_id=np.zeros(count, np.int32), boxes_xyxy_px=np.tile(np.array(box, float), (count, 1)),
         box_source=["detected"] * count, landmarks_px=points, raw_landmarks_px=points,
         spread_px=np.full((count, 68), 1.0),
-        trust={"score": np.linspace(0.5, 0.9, count), "yaw_deg": np.linspace(-40, 20, count)},
+        quality={"score": np.linspace(0.5, 0.9, count), "yaw_deg": np.linspace(-40, 20, count)},
     )  # fmt: skip
 
 
@@ -85,7 +85,7 @@ def test_eyes_are_level_unless_the_rotation_is_kept(angle_deg):
 
 
 def test_landmarks_map_into_the_crop_and_back(clip, truth, tmp_path):
-    done = crop(str(clip), truth, str(tmp_path), form="png", size_px=96)
+    done = crop(str(clip), truth, str(tmp_path), format="png", size_px=96)
     table = pq.ParquetFile(done.table).read()
     assert (done.crops, done.files, table.num_rows) == (10, 10, 10)
     for row in table.to_pylist():
@@ -117,7 +117,7 @@ def test_turned_video_is_cropped_upright(tmp_path):
     tracks = faces(2, box=(0, 0, 20, 28))
     tracks = replace(tracks, landmarks_px=tracks.landmarks_px - [24, 15])  # mean 16, 20
     tracks = replace(tracks, pts=np.array([0, 512]))
-    crop(str(clip), tracks, str(tmp_path / "to"), form="png", size_px=32, margin=0.0)
+    crop(str(clip), tracks, str(tmp_path / "to"), format="png", size_px=32, margin=0.0)
     pictures = sorted((tmp_path / "to" / "face_0").iterdir())
     assert len(pictures) == 2
     assert cv2.imread(str(pictures[0])).min() > 220
@@ -175,8 +175,8 @@ def test_clips_have_their_own_times_and_sound(tmp_path):
             out.mux(sound.encode(frame))
         out.mux(sound.encode(None))
     tracks = replace(faces(50), pts=np.arange(50) * 512)
-    tracks.trust["score"][:] = 0.1
-    tracks.trust["score"][30:45] = 0.9
+    tracks.quality["score"][:] = 0.1
+    tracks.quality["score"][30:45] = 0.9
     done = crop(
         str(loud), tracks, str(tmp_path / "to"), size_px=32, limits=CropFilter(min_score=0.5)
     )
@@ -195,7 +195,7 @@ def test_clips_have_their_own_times_and_sound(tmp_path):
 
 def test_webdataset(clip, truth, tmp_path):
     webdataset = pytest.importorskip("webdataset")
-    done = crop(str(clip), truth, str(tmp_path), form="webdataset", size_px=64)
+    done = crop(str(clip), truth, str(tmp_path), format="webdataset", size_px=64)
     assert (done.crops, done.files) == (10, 1)
     with (tmp_path / "crops-000000.tar").open("rb") as shard:
         names = [sample["fname"] for sample in webdataset.tariterators.tar_file_iterator(shard)]
@@ -205,7 +205,7 @@ def test_webdataset(clip, truth, tmp_path):
 
 def test_what_is_refused(clip, truth, tmp_path):
     for settings, message in (
-        ({"form": "gif"}, "got 'gif', expected one of mp4"),
+        ({"format": "gif"}, "got 'gif', expected one of mp4"),
         ({"size_px": 97}, "got 97 px, expected an even number"),
         ({"margin": -1.0}, "margin: got -1"),
         ({"limits": CropFilter(min_face_px=500)}, "got no row of 10 within the limits"),
