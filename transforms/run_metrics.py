@@ -6,8 +6,9 @@ Counters are named for what they count. Distributions of time are in millisecond
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from apache_beam.metrics import Metrics
 
@@ -21,7 +22,12 @@ STAGED_BYTES: Final = Metrics.counter(NAMESPACE, "staging_bytes")
 
 def count(name: str, number: int = 1) -> None:
     """Adds to a counter of the run."""
-    Metrics.counter(NAMESPACE, name).inc(number)
+    _counter(name).inc(number)
+
+
+@functools.cache
+def _counter(name: str) -> Any:
+    return Metrics.counter(NAMESPACE, name)
 
 
 def record_seconds(stage: str, seconds: float) -> None:
@@ -31,7 +37,7 @@ def record_seconds(stage: str, seconds: float) -> None:
 
 def record_cpu(stage: str, seconds: float) -> None:
     """Records the CPU time of one call of a stage."""
-    Metrics.counter(NAMESPACE, f"{stage}{_CPU_SUFFIX}").inc(round(1e6 * seconds))
+    count(f"{stage}{_CPU_SUFFIX}", round(1e6 * seconds))
 
 
 def cpu_by_stage(counters: Mapping[str, int]) -> dict[str, float]:
