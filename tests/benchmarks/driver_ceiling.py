@@ -131,7 +131,7 @@ def main() -> None:
     parser.add_argument("--copies", type=int, default=5)
     args = parser.parse_args()
     videos = sorted(path for path in args.folder.iterdir() if path.is_file())
-    pipeline.annotate.stage_settings = _replaying
+    pipeline.annotate.stage_settings = _replaying  # type: ignore[assignment,attr-defined]
     out = sys.stdout
     with tempfile.TemporaryDirectory() as recorded:
         os.environ["FACETRACKS_RECORDED"] = recorded

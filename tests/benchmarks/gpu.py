@@ -151,7 +151,7 @@ def _face_crops(count: int, card: LandmarkCard) -> npt.NDArray[np.uint8]:
             angle_deg=rng.normal(0, 15),
         )
         crops.append(sample_plane(photograph, affine, size_px, size_px))
-    return np.stack(crops)  # type: ignore[return-value]
+    return np.stack(crops)
 
 
 def run_rows(video: Path, device: str, workers: list[int], precision: str) -> Iterator[str]:

@@ -70,6 +70,7 @@ def _maps(
     crops, truth = [], []
     for face in faces:
         for box in boxes(face):
+            assert box is not None  # only a detector misses faces
             crop, affine = cut_crop(face, box, crop_scale=card.crop_scale, size_px=size)
             crops.append(crop)
             truth.append(image_to_crop(face.landmarks_px, affine))

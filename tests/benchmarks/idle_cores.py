@@ -55,8 +55,8 @@ def main() -> None:
 def shares(counts: list[int]) -> tuple[str, float, float, float]:
     """The mean, and the shares of none, one and more."""
     of = max(len(counts), 1)
-    few = [counts.count(number) / of for number in (0, 1)]
-    return f"{sum(counts) / of:.2f}", *few, 1 - sum(few)
+    none, one = counts.count(0) / of, counts.count(1) / of
+    return f"{sum(counts) / of:.2f}", none, one, 1 - none - one
 
 
 def ready_threads() -> int:

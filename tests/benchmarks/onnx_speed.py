@@ -74,7 +74,7 @@ def detector_lines(pairs: int) -> Iterator[str]:
     network.load_state_dict(
         {name: torch.from_numpy(tensor).float() for name, tensor in tensors.items()}, strict=False
     )
-    folded = fuse(network).to(memory_format=torch.channels_last)
+    folded = fuse(network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     session = open_session(detector_graph(tensors, config), arena=True)
     most = max(config.strides_px)
     for height, width in ((384, 640), (256, 256)):

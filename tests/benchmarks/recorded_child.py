@@ -18,8 +18,8 @@ import msgspec
 
 from schemas.records import Segment, Video
 from transforms.decoding.child import ChildSettings
-from transforms.decoding.messages import encode_answer
-from transforms.decoding.server import Done, Server, main
+from transforms.decoding.messages import Done, encode_answer
+from transforms.decoding.server import Server, main
 
 
 class _Recording:
@@ -39,7 +39,7 @@ class RecordedChild(Server):
 
     def __init__(self, connection: Connection[Any, Any], settings: ChildSettings) -> None:
         self._recording: Any = _Recording(connection)
-        super().__init__(self._recording, settings)
+        super().__init__(self._recording, settings)  # type: ignore[arg-type]
 
     def load(self, with_detector: bool) -> bytes:
         return encode_answer(Done())  # what decodes loads it then

@@ -104,8 +104,8 @@ def _watch_workers() -> None:
         with _span("lc", tracks):
             return write(tracks, run_output)
 
-    decode_windows._DecodeFn.process = watched_decode
-    stabilize_tracks._Walker.advance = watched_advance
+    decode_windows._DecodeFn.process = watched_decode  # type: ignore[method-assign]
+    stabilize_tracks._Walker.advance = watched_advance  # type: ignore[assignment,method-assign]
     write_tracks.write_video = watched_write
 
 
