@@ -28,8 +28,8 @@ def main() -> None:
     parser.add_argument("output", type=Path, help="output of annotate")
     parser.add_argument("--levels", type=int, nargs="*", default=[16])
     args = parser.parse_args()
-    sizes: dict[int, list[tuple[int, int]]] = defaultdict(list)
-    seconds: dict[int, float] = defaultdict(float)
+    sizes: dict[tuple[bool, int], list[tuple[int, int]]] = defaultdict(list)
+    seconds: dict[tuple[bool, int], float] = defaultdict(float)
     for path in sorted((args.output / "tracks").glob("*.parquet")):
         whole = pq.ParquetFile(path, pre_buffer=False).read(use_threads=False)
         if whole.num_rows < MIN_ROWS:
