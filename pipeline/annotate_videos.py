@@ -74,8 +74,7 @@ def stage_settings(
     Raises UsageError: weights that cannot be loaded, or whose licence the settings refuse.
     """
     try:
-        bfloat16 = settings.precision == "bfloat16"
-        model = load_landmark_model(settings.weights, "cpu", bfloat16=bfloat16)
+        model = load_landmark_model(settings.weights, "cpu", precision=settings.precision)
         detector = load_face_detector(settings.detector)
     except WeightsError as error:
         raise UsageError(str(error)) from error
@@ -100,7 +99,7 @@ def stage_settings(
         device=settings.device,
         batch_windows=settings.batch_windows,
         threads=cores_a_worker if runs_here(runner) else None,
-        bfloat16=bfloat16,
+        precision=settings.precision,
         compiled=settings.compile,
         weights_sha256=model.weights_sha256,
         # A stabilizer looks at the frames in between.

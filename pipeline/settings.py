@@ -43,7 +43,7 @@ class AnnotateSettings:
             torch with its JSON card beside it. None is `fast`.
         detector: `default`, `yunet:ONNX_FILE` or a weights file.
         device: where the landmark network runs: auto, cpu, cuda or cuda:i.
-        precision: float32 or bfloat16, the landmark network's numbers.
+        precision: float32, bfloat16 or int8, the landmark network's numbers.
         compile: compile the landmark network in every worker first.
         batch_windows: frame windows in a call of the landmark network; None is what suits the
             device: for crops of 64 px, 32 on a CPU and 256 on a GPU.

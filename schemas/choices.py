@@ -57,7 +57,7 @@ CROP_FORMATS: Final = ("mp4", "png", "webdataset")
 REDACTION_STYLES: Final = ("pixelate", "blur", "fill")
 
 #: Floating-point formats of the landmark network.
-PRECISIONS: Final = ("float32", "bfloat16")
+PRECISIONS: Final = ("float32", "bfloat16", "int8")
 
 #: Uses of tracks that the licence of weights can be required to allow.
 USES: Final = ("commercial",)

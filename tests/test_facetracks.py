@@ -191,7 +191,10 @@ def test_a_manifest_is_read_in_the_pipeline(tmp_path):
         ({"workers": 0}, "workers: got 0, expected a whole number from 1 up"),
         ({"segment_seconds": float("nan")}, "segment_seconds: got nan, expected a number above 0"),
         ({"device": "gpu"}, "device: got 'gpu', expected auto, cpu, cuda or cuda:i"),
-        ({"precision": "float16"}, "precision: got 'float16', expected one of float32, bfloat16"),
+        (
+            {"precision": "float16"},
+            "precision: got 'float16', expected one of float32, bfloat",
+        ),
         ({"stabilizer": "kalman"}, "stabilizer: .*got 'kalman', expected one of none, "),
         ({"retry": {"bad"}}, "retry: got bad, expected some of no_face, "),
         ({"retry": "bad_packets"}, "retry: got 'bad_packets', expected a set of reasons"),

@@ -110,7 +110,7 @@ class AlignSettings:
     device: auto, cpu, cuda or cuda:i, resolved on the worker.
     batch_windows: windows in a call of the network; None: what suits the device.
     threads: CPU threads of a network call.
-    bfloat16, compiled: see `load_landmark_model`.
+    precision, compiled: see `load_landmark_model`.
     weights_sha256: hex digest that the loaded weights must have, if given.
     fps: only frames of this rate are aligned; None is all.
     """
@@ -119,7 +119,7 @@ class AlignSettings:
     device: str = "auto"
     batch_windows: int | None = None
     threads: int | None = None
-    bfloat16: bool = False
+    precision: str = "float32"
     compiled: bool = False
     weights_sha256: str | None = None
     fps: Fraction | None = None
@@ -136,7 +136,7 @@ class AlignSettings:
         model = load_landmark_model(
             self.weights,
             device,
-            bfloat16=self.bfloat16,
+            precision=self.precision,
             compiled=self.compiled,
             batch_windows=self.batch_windows,
             threads=self.threads,

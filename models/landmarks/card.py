@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from models.landmarks.networks.landmark_network import LandmarkNetwork
 
 WEIGHTS_FORMAT: Final = "facetracks landmark weights 1"
+#: The tensor with the ranges of activations, which int8 needs; not one of the network's.
+ACTIVATION_RANGES: Final = "activation_ranges"
 #: Fields added after the first weights files were written; a file without them gets the defaults.
 _LATER_FIELDS: Final = ("settings", "codec", "sigma_px", "spread_scale")
 _FIXED_FIELDS: Final = ("landmark_layout", "crop_convention", "color")

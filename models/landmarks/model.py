@@ -47,7 +47,7 @@ def load_landmark_model(
     path: str | Path | None = None,
     device: str = "cpu",
     *,
-    bfloat16: bool = False,
+    precision: str = "float32",
     compiled: bool = False,
     batch_windows: int | None = None,
     threads: int | None = None,
@@ -59,7 +59,8 @@ def load_landmark_model(
             NAMED_WEIGHTS; None is the default. Tensors may be stored in half precision;
             the network runs in float32.
         device: where it runs.
-        bfloat16: compute in bfloat16; see `models.landmarks.precision`.
+        precision: float32; bfloat16, which suits GPUs; or int8, half the time on a CPU, for a
+            U-net whose file has ranges of activations, as `train landmarks` writes them.
         compiled: by torch.compile, at the first predictions; needs a C++ compiler. Neither
             applies to external networks.
         batch_windows: windows in a call of the network; None: a size that suits the device.
@@ -68,12 +69,12 @@ def load_landmark_model(
     Raises:
         WeightsError: the file is missing, is not a landmark weights file, or does not hold what
             its card says.
-        UsageError: the device does not exist, or bfloat16 or compilation was requested for an
-            external network.
+        UsageError: the device does not exist, or the network does not run in this precision
+            there, or cannot be compiled.
     """
     file = NAMED_WEIGHTS.get(str(path or "default")) or Path(str(path))
     if _is_onnx(file):
-        if bfloat16 or compiled:
+        if precision != "float32" or compiled:
             raise UsageError(f"{file}: external networks run in the form they were saved in")
         return _load_external(file, device, batch_windows)
     if file.suffix in _TORCH_SUFFIXES:
@@ -83,16 +84,27 @@ def load_landmark_model(
     arrays, card = read_arrays(file)
     sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
     as_trained = card.network == "unet" and card.codec == "soft_argmax"
-    if as_trained and not (bfloat16 or compiled) and device_name(device) == "cpu":
+    on_cpu = device_name(device) == "cpu"
+    if as_trained and on_cpu and precision != "bfloat16" and not compiled:
         from models.landmarks.onnx_model import OnnxLandmarkModel
 
         check_frames(file, card, 1)
         try:
             return OnnxLandmarkModel(
-                arrays, card, sha256, batch_windows=batch_windows, threads=threads
+                arrays,
+                card,
+                sha256,
+                batch_windows=batch_windows,
+                threads=threads,
+                int8=precision == "int8",
             )
-        except WeightsError as error:
-            raise WeightsError(f"{file}: {error}") from error
+        except (UsageError, WeightsError) as error:
+            raise type(error)(f"{file}: {error}") from error
+    if precision == "int8":
+        raise UsageError(
+            f"{file}: int8 is for U-nets read by soft-argmax, on a CPU and not compiled; got "
+            f"{card.network}, {card.codec}, {device_name(device)}" + (", compiled" * compiled)
+        )
     import torch
 
     from models.landmarks.torch_model import TorchLandmarkModel, checked_tensors, loaded_network
@@ -104,7 +116,7 @@ def load_landmark_model(
         card,
         device,
         sha256,
-        bfloat16=bfloat16,
+        bfloat16=precision == "bfloat16",
         compiled=compiled,
         batch_windows=batch_windows,
     )

@@ -1,4 +1,4 @@
-"""The U-net run by onnxruntime on a CPU: four fifths of torch's time, and no torch to import."""
+"""The U-net run by onnxruntime on a CPU, in float32 or int8; it imports no torch."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from models.landmarks.card import LandmarkCard
+from models.landmarks.card import ACTIVATION_RANGES, LandmarkCard
 from models.landmarks.landmark_model import LandmarkModel
 from models.landmarks.networks.unet_graph import unet_graph
+from models.onnx_int8 import activation_ranges, quantized
 from models.onnx_session import open_session
-from schemas.errors import WeightsError
+from schemas.errors import UsageError, WeightsError
 
 #: Pixels of crops that go through the network together: few enough for a core's caches.
 _BATCH_PIXELS: Final = 8 * 128 * 128
+_CALIBRATION_BATCH: Final = 8
 
 
 class OnnxLandmarkModel(LandmarkModel):
@@ -27,9 +29,11 @@ class OnnxLandmarkModel(LandmarkModel):
         weights_sha256: hex digest of the weights file.
         batch_windows: windows in a call of the network; None: what suits a CPU.
         threads: CPU threads of a call; None: OMP_NUM_THREADS, or all cores.
+        int8: compute in 8-bit integers; see `models.onnx_int8`.
 
     Raises:
         WeightsError: the tensors are those of another network. Names no file.
+        UsageError: int8, and the file has no ranges of activations.
     """
 
     def __init__(
@@ -40,6 +44,7 @@ class OnnxLandmarkModel(LandmarkModel):
         *,
         batch_windows: int | None = None,
         threads: int | None = None,
+        int8: bool = False,
     ) -> None:
         super().__init__(
             card,
@@ -48,17 +53,14 @@ class OnnxLandmarkModel(LandmarkModel):
             batch_windows=batch_windows or max(1, _BATCH_PIXELS // card.crop_size_px**2),
             frames_seen=1,
         )
-        self._tensors = tensors
+        self._tensors = {n: tensor for n, tensor in tensors.items() if n != ACTIVATION_RANGES}
+        if int8 and ACTIVATION_RANGES not in tensors:
+            raise UsageError("int8: the weights have no activation ranges; see `train landmarks`")
         size = card.crop_size_px
         try:
-            graph = unet_graph(
-                tensors,
-                blocks=_blocks(card),
-                crop_size_px=size,
-                spread_scale=card.spread_scale,
-                pixel_mean_rgb=card.pixel_mean_rgb,
-                pixel_std_rgb=card.pixel_std_rgb,
-            )
+            graph, _ = _graph(self._tensors, card)
+            if int8:
+                graph = quantized(graph, tensors[ACTIVATION_RANGES])
             self._session = open_session(graph, threads=threads or _cores(), arena=True)
             self._session.run(None, {"crops": np.zeros((1, size, size, 3), np.uint8)})
         except KeyError as error:
@@ -93,6 +95,34 @@ class OnnxLandmarkModel(LandmarkModel):
         ]
         found: npt.NDArray[np.float32] = np.concatenate(parts)
         return found
+
+
+def unet_ranges(
+    tensors: Mapping[str, npt.NDArray[Any]], card: LandmarkCard, crops: npt.NDArray[np.uint8]
+) -> npt.NDArray[np.float32]:
+    """The ranges of a U-net's activations, which a weights file needs for int8.
+
+    Args:
+        tensors: of the network, by the names that `UNet` gives them.
+        crops: (N, S, S, 3) RGB of the training set, N at least 1.
+    """
+    graph, integer_nodes = _graph(tensors, card)
+    calls = (
+        {"crops": crops[i : i + _CALIBRATION_BATCH]}
+        for i in range(0, len(crops), _CALIBRATION_BATCH)
+    )
+    return activation_ranges(graph, calls, integer_nodes)
+
+
+def _graph(tensors: Mapping[str, npt.NDArray[Any]], card: LandmarkCard) -> tuple[bytes, int]:
+    return unet_graph(
+        tensors,
+        blocks=_blocks(card),
+        crop_size_px=card.crop_size_px,
+        spread_scale=card.spread_scale,
+        pixel_mean_rgb=card.pixel_mean_rgb,
+        pixel_std_rgb=card.pixel_std_rgb,
+    )
 
 
 def _blocks(card: LandmarkCard) -> int:

@@ -1,4 +1,4 @@
-"""Whether a network may compute in bfloat16: only if its accuracy does not change."""
+"""Whether a network may compute in bfloat16 or int8: only if its accuracy does not change."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ NRMSE_SHIFT_LIMIT_PERCENT: Final = 0.02
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PrecisionCheck:
-    """Mean NRMSE of one network on a reference set, in percent, by float32 and by bfloat16."""
+    """Mean NRMSE of one network on a reference set, in percent: in float32 and in another one."""
 
     reference_nrmse: float
     candidate_nrmse: float

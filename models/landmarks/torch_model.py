@@ -20,7 +20,13 @@ from torch import Tensor, nn
 
 from models.atomic_write import atomic_write
 from models.devices import resolve_device
-from models.landmarks.card import LandmarkCard, card_metadata, check_frames, read_arrays
+from models.landmarks.card import (
+    ACTIVATION_RANGES,
+    LandmarkCard,
+    card_metadata,
+    check_frames,
+    read_arrays,
+)
 from models.landmarks.external.onnx_network import ExternalNetwork
 from models.landmarks.landmark_model import LandmarkModel
 from models.landmarks.networks.fast_inference import compile_form, fast_form, in_bfloat16
@@ -204,7 +210,9 @@ def checked_tensors(
 
     Raises WeightsError as `read_landmark_weights` does.
     """
-    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    tensors = {
+        name: torch.from_numpy(array) for name, array in arrays.items() if name != ACTIVATION_RANGES
+    }
     try:
         with torch.device("meta"):
             network = card.build_network()
@@ -238,13 +246,20 @@ def loaded_network(card: LandmarkCard, tensors: Mapping[str, Tensor]) -> Landmar
     return network
 
 
-def save_landmark_weights(path: str | Path, network: nn.Module, card: LandmarkCard) -> None:
+def save_landmark_weights(
+    path: str | Path,
+    network: nn.Module,
+    card: LandmarkCard,
+    ranges: npt.NDArray[np.float32] | None = None,
+) -> None:
     """Writes a weights file: matrices in half precision, vectors in float32, the card as metadata.
 
-    The file appears whole or not at all.
+    The file appears whole or not at all. `ranges` of a U-net's activations, from `unet_ranges`,
+    allow int8.
     """
+    stored_ranges = {} if ranges is None else {ACTIVATION_RANGES: torch.from_numpy(ranges)}
     tensors = {}
-    for name, tensor in network.state_dict().items():
+    for name, tensor in [*network.state_dict().items(), *stored_ranges.items()]:
         if tensor.is_floating_point():
             stored = torch.float16 if tensor.ndim >= 2 else torch.float32
             tensors[name] = tensor.detach().cpu().contiguous().to(stored)

@@ -7,7 +7,7 @@ import dataclasses
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 import torch
 from tqdm import tqdm
@@ -43,8 +43,6 @@ from schemas.choices import EVALUATION_SETS
 from schemas.errors import UsageError
 
 _DRAWS_STILL, _DRAWS_VIDEO = 8, 1
-#: Ends the name of a network that computes in bfloat16.
-_SHORTER: Final = ", bfloat16"
 
 
 def run(args: argparse.Namespace) -> int:
@@ -63,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     ]
     rows, scales = list(figure_rows(measured)), scale_rows(measured)
     openings, spreads = opening_rows(measured), spread_rows(measured)
-    checks = _precision_checks(rows)
+    checks = _precision_checks(rows, args.precision)
     left_out = None if skipped is None else list(dict.fromkeys(skipped))
     if args.json:
         figures = {
@@ -78,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
             print(repr(model))
         print(format_tables(rows, scales, openings, spreads))
         for (network, data_set, boxes), check in checks.items():
-            print(f"bfloat16, {network}, {data_set}, {boxes}: {check}")
+            print(f"{args.precision}, {network}, {data_set}, {boxes}: {check}")
         if left_out is not None:
             print("\n".join([f"left out: {len(left_out)} broken annotations", *left_out]))
     if args.plots:
@@ -105,10 +103,10 @@ def _named_models(args: argparse.Namespace) -> dict[str, LandmarkModel]:
         if networks.count(name) > 1:
             name += f" {model.weights_sha256[:8]}"
         named |= _read_in_each_way(name, model, args.codec)
-        if args.precision == "bfloat16":
-            shorter = load_landmark_model(path, args.device, bfloat16=True)
+        if args.precision != "float32":
+            shorter = load_landmark_model(path, args.device, precision=args.precision)
             read = _read_in_each_way(name, shorter, args.codec)
-            named |= {read_name + _SHORTER: model for read_name, model in read.items()}
+            named |= {f"{way}, {args.precision}": model for way, model in read.items()}
     return named
 
 
@@ -121,7 +119,7 @@ def _read_in_each_way(
 
 
 def _precision_checks(
-    rows: Sequence[Mapping[str, Any]],
+    rows: Sequence[Mapping[str, Any]], precision: str
 ) -> dict[tuple[str, str, str], PrecisionCheck]:
     """Of each network, set and kind of boxes that was measured in both precisions.
 
@@ -134,7 +132,7 @@ def _precision_checks(
     return {
         (network, data_set, boxes): PrecisionCheck(mean, shorter)
         for (network, data_set, boxes), mean in means.items()
-        if (shorter := means.get((network + _SHORTER, data_set, boxes))) is not None
+        if (shorter := means.get((f"{network}, {precision}", data_set, boxes))) is not None
     }
 
 
@@ -193,7 +191,7 @@ def _print_json(
         "missed": MISSED_NOTE,
         "left_out": left_out,
         **figures,
-        "bfloat16": [
+        "precision_checks": [
             dict(zip(("network", "set", "boxes"), key, strict=True))
             | dataclasses.asdict(check)
             | {"accepted": check.accepted}

@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Final
 
 import cv2
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from tqdm import tqdm
@@ -25,6 +27,7 @@ from models.landmarks.card import LandmarkCard
 from models.landmarks.evaluation.spread_errors import spread_scale
 from models.landmarks.networks.construction import build_network
 from models.landmarks.networks.inflation import inflate
+from models.landmarks.onnx_model import unet_ranges
 from models.landmarks.torch_model import read_landmark_weights, save_landmark_weights
 from models.landmarks.training.recipes import Recipe, recipe_for
 from models.landmarks.training.trainer import LandmarkTrainer
@@ -118,6 +121,7 @@ def _train(
     trainer: LandmarkTrainer, data: TrainingData, output: Path, args: argparse.Namespace
 ) -> None:
     checkpoint, weights = output / "checkpoint.pt", output / "landmarks.safetensors"
+    crops = trainer.calibration_crops() if trainer.card.network == "unet" else None
     elapsed_s, best = 0.0, math.inf
     if args.resume and checkpoint.exists():
         kept = trainer.load_checkpoint(checkpoint)
@@ -142,7 +146,7 @@ def _train(
         elapsed_s += epoch_s
         if error < best:
             best = error
-            save_landmark_weights(weights, trainer.average, trainer.card)
+            _save(weights, trainer, trainer.card, crops)
         _log_epoch(output, trainer, elapsed_s, loss, {data.validated_on: f"{error:.4f}"})
         trainer.save_checkpoint(checkpoint, elapsed_s=elapsed_s, best=best)
         bar.update()
@@ -151,11 +155,26 @@ def _train(
     last = output / "last.safetensors"
     scale = spread_scale(data.validation_errors(trainer.model()))
     card = dataclasses.replace(trainer.card, spread_scale=scale)
-    save_landmark_weights(last, trainer.average, card)
+    _save(last, trainer, card, crops)
     if trainer.network.makes_spread:
         print(f"{output.name}: predicted spreads are multiplied by {scale:.3f} (last.safetensors)")
     print(f"{output.name}: {trainer.epoch} epochs in {elapsed_s / 60:.1f} min; the last: {last}")
     print(f"{data.validated_on.replace('_', ' ')} {best:.2f}; weights: {weights}")
+
+
+def _save(
+    path: Path, trainer: LandmarkTrainer, card: LandmarkCard, crops: npt.NDArray[np.uint8] | None
+) -> None:
+    """Writes the averaged weights, those of a U-net with the ranges that int8 needs."""
+    ranges = None
+    if crops is not None:
+        tensors = {
+            name: tensor.detach().cpu().numpy()
+            for name, tensor in trainer.average.state_dict().items()
+            if tensor.is_floating_point()
+        }
+        ranges = unet_ranges(tensors, card, crops)
+    save_landmark_weights(path, trainer.average, card, ranges)
 
 
 def _log_epoch(

@@ -127,7 +127,7 @@ def equality_rows(device: torch.device, windows: int) -> Iterator[tuple[str, boo
         crops = _face_crops(windows + _FRAMES - 1, reference.card)
         expected, _ = reference.predict_with_spread(crops, index)
         for kind, tolerance in _TOLERANCE_PX.items():
-            model = load_landmark_model(weights, str(device), bfloat16=kind == "bfloat16")
+            model = load_landmark_model(weights, str(device), precision=kind)
             found, _ = model.predict_with_spread(crops, index)
             worst = float(np.abs(found - expected).max())
             holds = worst <= tolerance

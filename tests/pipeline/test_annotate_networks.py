@@ -55,15 +55,26 @@ def test_networks_of_the_papers(facetracks, boxed, tmp_path, name) -> None:
     assert record["config"]["network"] == name
 
 
-def test_half_precision(facetracks, boxed, tmp_path) -> None:
+@pytest.mark.parametrize("precision", ["bfloat16", "int8"])
+def test_shorter_numbers(facetracks, boxed, tmp_path, precision: str) -> None:
     full = annotated(facetracks, boxed, tmp_path / "full", "default")
-    output = tmp_path / "half"
-    half = annotated(facetracks, boxed, output, "default", "--precision", "bfloat16")
-    assert 0 < np.abs(half - full).mean() < 0.5
-    assert json.loads((output / "run.json").read_text())["config"]["precision"] == "bfloat16"
+    output = tmp_path / "short"
+    short = annotated(facetracks, boxed, output, "default", "--precision", precision)
+    assert 0 < np.abs(short - full).mean() < 0.5
+    assert json.loads((output / "run.json").read_text())["config"]["precision"] == precision
     again = facetracks("annotate", boxed, "--output", output, "--device", "cpu")
     assert again.status == 2
-    assert "precision: 'bfloat16' there, 'float32' now" in again.err
+    assert f"precision: '{precision}' there, 'float32' now" in again.err
+
+
+def test_int8_of_a_network_that_has_none(facetracks, boxed, tmp_path) -> None:
+    weights = tmp_path / "2d.safetensors"
+    card = LandmarkCard(network="2d", window_frames=3)
+    save_landmark_weights(weights, card.build_network(), card)
+    command = ("annotate", boxed, "--output", tmp_path / "out", "--weights", weights)
+    refused = facetracks(*command, "--precision", "int8")
+    assert refused.status == 2
+    assert "2d.safetensors: int8 is for U-nets read by soft-argmax" in refused.err
 
 
 def test_a_network_from_elsewhere(facetracks, boxed, tmp_path) -> None:

@@ -6,7 +6,7 @@ crops (B, S, S, 3) uint8 -> (B, L, 3) float32: x, y, spread
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ import onnx
 
 from models.onnx_builder import GraphBuilder
 
-_HALVINGS = 5
+_HALVINGS: Final = 5
 
 
 def unet_graph(
@@ -25,8 +25,8 @@ def unet_graph(
     spread_scale: float,
     pixel_mean_rgb: Sequence[float],
     pixel_std_rgb: Sequence[float],
-) -> bytes:
-    """The network of these tensors as an ONNX model.
+) -> tuple[bytes, int]:
+    """The network of these tensors as an ONNX model in float32.
 
     Its output is (B, L, 3) float32: x, y in crop pixels by soft-argmax, and the expected
     distance in crop pixels, as `read_places_and_spreads` reads them.
@@ -37,6 +37,9 @@ def unet_graph(
         crop_size_px: S.
         spread_scale: calibration factor of the predicted spreads.
         pixel_mean_rgb, pixel_std_rgb: normalization of pixel values 0..255.
+
+    Returns: the model, and how many of its nodes `quantized` may make integer ones: all before
+        the heatmaps.
 
     Raises:
         KeyError, ValueError: the tensors belong to another network.
@@ -56,8 +59,10 @@ def unet_graph(
         added = graph.apply("Add", graph.enlarged_twice(lateral), skip)
         x = _residual(graph, graph.apply("Relu", added), f"up.{size}")
     count = len(graph.tensor("output.bias")) // 2
+    integer_nodes = graph.node_count
     maps = graph.convolution(x, "output")
-    return graph.model([_read_maps(graph, maps, count, crop_size_px, spread_scale)])
+    output = _read_maps(graph, maps, count, crop_size_px, spread_scale)
+    return graph.model([output]), integer_nodes
 
 
 def _residual(graph: GraphBuilder, x: str, name: str) -> str:

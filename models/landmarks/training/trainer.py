@@ -31,6 +31,7 @@ from models.landmarks.training.recipes import MODERN, Recipe
 
 #: The recipe of checkpoints that do not name theirs.
 _EARLIER_RECIPE: Final = MODERN.name
+_CALIBRATION_CROPS: Final = 256
 
 
 class LandmarkTrainer:
@@ -114,6 +115,12 @@ class LandmarkTrainer:
     def model(self) -> LandmarkModel:
         """The averaged weights, ready to predict."""
         return TorchLandmarkModel(self.average, self.card, self._device)
+
+    def calibration_crops(self) -> npt.NDArray[np.uint8]:
+        """(N, S, S, 3) RGB crops that the run ends with, to measure ranges of activations on."""
+        batches = -(-_CALIBRATION_CROPS // self.recipe.batch_size)
+        drawn = self._loader.load([(step, 1.0) for step in range(batches)])
+        return np.concatenate([crops[:, -1].numpy() for crops, _ in drawn])
 
     def train_epoch(self, progress: float, progress_after: float) -> float:
         """One epoch, from `progress` through the run, 0 to 1, to `progress_after`.

@@ -8,9 +8,9 @@ import torch
 from models.landmarks.card import LandmarkCard
 from models.landmarks.model import load_landmark_model
 from models.landmarks.networks.unet import UNet
-from models.landmarks.onnx_model import OnnxLandmarkModel
+from models.landmarks.onnx_model import OnnxLandmarkModel, unet_ranges
 from models.landmarks.torch_model import TorchLandmarkModel, save_landmark_weights
-from schemas.errors import WeightsError
+from schemas.errors import UsageError, WeightsError
 
 CHANNELS = (8, 8, 16, 16, 24)
 
@@ -66,6 +66,31 @@ def test_a_window_is_predicted_alike_in_any_company():
     together = model.predict(crops, windows)
     alone = np.concatenate([model.predict(crops, windows[i : i + 1]) for i in range(len(windows))])
     np.testing.assert_allclose(alone, together, atol=1e-4)
+
+
+def test_integers_are_near_and_alike_in_any_company():
+    network, card = shaken(1)
+    crops, windows = crops_and_windows()
+    tensors = arrays(network)
+    ranges = unet_ranges(tensors, card, crops)
+    assert (ranges[:, 1] > 0).any()
+    floats = OnnxLandmarkModel(tensors, card).predict(crops, windows)
+    model = OnnxLandmarkModel(tensors | {"activation_ranges": ranges}, card, int8=True)
+    integers = model.predict(crops, windows)
+    assert 0 < np.median(np.abs(integers - floats)) < 0.5  # random weights: some maps are flat
+    alone = np.concatenate([model.predict(crops, windows[i : i + 1]) for i in range(len(windows))])
+    np.testing.assert_allclose(alone, integers, atol=1e-4)
+
+
+def test_int8_needs_ranges_that_fit():
+    network, card = shaken(1)
+    tensors = arrays(network)
+    with pytest.raises(UsageError, match="no activation ranges"):
+        OnnxLandmarkModel(tensors, card, int8=True)
+    wrong = {"activation_ranges": np.array([[1.0, 2.0]])}
+    with pytest.raises(WeightsError, match="does not include 0"):
+        OnnxLandmarkModel(tensors | wrong, card, int8=True)
+    OnnxLandmarkModel(tensors | wrong, card)  # not used in float32
 
 
 def test_the_tensors_of_another_network_are_refused(tmp_path):

@@ -240,18 +240,19 @@ def test_real_stills(shared_data: Path, evaluate: Evaluate) -> None:
     assert all(row["nrmse_mean"] < 8 for row in rows)
 
 
-def test_what_half_precision_costs(data: Path, evaluate: Evaluate) -> None:
-    options = ("--data", data, "--precision", "bfloat16")
+@pytest.mark.parametrize("precision", ["bfloat16", "int8"])
+def test_what_shorter_numbers_cost(data: Path, evaluate: Evaluate, precision: str) -> None:
+    options = ("--data", data, "--precision", precision)
     report = json.loads(evaluate(*options, "--json"))
-    (check,) = (c for c in report["bfloat16"] if c["set"] == "300w/common")
+    (check,) = (c for c in report["precision_checks"] if c["set"] == "300w/common")
     errors = {
         row["network"]: row["nrmse_mean"]
         for row in _rows(report, set="300w/common", normalization="interocular", landmarks=68)
     }
-    assert list(errors) == ["unet", "unet, bfloat16"]
+    assert list(errors) == ["unet", f"unet, {precision}"]
     assert (check["reference_nrmse"], check["candidate_nrmse"]) == tuple(errors.values())
-    assert check["accepted"] is (abs(errors["unet"] - errors["unet, bfloat16"]) < 0.02)
-    assert "bfloat16, unet, ytf68/val, labels, jittered x8: NRMSE " in evaluate(*options)
+    assert check["accepted"] is (abs(errors["unet"] - errors[f"unet, {precision}"]) < 0.02)
+    assert f"{precision}, unet, ytf68/val, labels, jittered x8: NRMSE " in evaluate(*options)
 
 
 def test_faces_that_are_missed_are_left_out_of_what_half_precision_costs() -> None:
@@ -261,5 +262,5 @@ def test_faces_that_are_missed_are_left_out_of_what_half_precision_costs() -> No
         for landmarks, mean in ((68, 5.0), (7, 9.0))
         for network in ("2d", "2d, bfloat16")
     ]
-    checks = evaluate_landmarks._precision_checks(rows)
+    checks = evaluate_landmarks._precision_checks(rows, "bfloat16")
     assert checks == {("2d", "a", "detector yunet"): PrecisionCheck(5.0, 5.0)}

@@ -14,7 +14,7 @@ import torch
 from published_layouts import write_300w
 
 from models.landmarks.datasets.sets import read_evaluation_set, read_training_sets
-from models.landmarks.model import DEFAULT_WEIGHTS
+from models.landmarks.model import DEFAULT_WEIGHTS, load_landmark_model
 from models.landmarks.torch_model import read_landmark_weights
 from pipeline.commands import train_landmarks
 from pipeline.commands.command_line import parse_command
@@ -147,6 +147,19 @@ def test_training_writes_and_resumes_to_the_same_weights(
     _, card = read_landmark_weights(tmp_path / "broken" / "2d" / "landmarks.safetensors")
     assert "14 faces" in card.training
     assert "research use only" in card.licence
+
+
+def test_a_trained_unet_runs_in_int8(data: Path, tmp_path: Path) -> None:
+    sizes = ["--channels", "8", "8", "8", "8", "8", "--blocks", "1", "--crop-size", "64"]
+    options = ["--recipe", "modern", "--epochs", "1"]
+    assert _train(data, tmp_path, "--network", "unet", *sizes, *options) == 0
+    for name in ("landmarks", "last"):
+        weights = tmp_path / "unet" / f"{name}.safetensors"
+        model = load_landmark_model(weights, precision="int8")
+        crops = np.full((1, 64, 64, 3), 90, np.uint8)
+        assert np.isfinite(model.predict(crops, np.zeros((1, 3), np.intp))).all()
+        tensors, _ = read_landmark_weights(weights)  # for `--initial`: those of the network
+        assert "activation_ranges" not in tensors
 
 
 def test_networks_are_trained_one_after_the_other(data: Path, tmp_path: Path) -> None:

@@ -35,7 +35,9 @@ MISTAKES = {
     "annotate clips -o out --weights accurat": ["got 'accurat'", "did you mean accurate?"],
     "annotate clips -o out --weights none.safetensors": ["no such file: none.safetensors"],
     "annotate clips -o out --detector yunet:none.onnx": ["no such file: none.onnx"],
-    "annotate clips -o out --precision fp16": ["got 'fp16', expected one of float32, bfloat16"],
+    "annotate clips -o out --precision fp16": [
+        "got 'fp16', expected one of float32, bfloat16, int8"
+    ],
     "annotate clips -o out --require-licence free": ["got 'free', expected one of commercial"],
     "forget out": ["required: VIDEO_ID"],
     "probe": ["required: INPUT"],

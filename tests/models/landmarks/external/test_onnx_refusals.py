@@ -202,7 +202,7 @@ def test_onnxruntimes_own_format_is_not_read(tmp_path: Path) -> None:
 
 def test_other_forms_are_wrong_usage(tmp_path: Path) -> None:
     path = saved(tmp_path, mean_plus(POINTS))
-    for form in ({"bfloat16": True}, {"compiled": True}):
+    for form in ({"precision": "bfloat16"}, {"precision": "int8"}, {"compiled": True}):
         with pytest.raises(UsageError, match="external networks run in the form"):
             load_landmark_model(path, **form)
 

@@ -130,7 +130,7 @@ def test_half_precision_of_the_weights_that_ship_by_the_errors_it_makes() -> Non
     crops = np.random.default_rng(0).integers(100, 150, (16, size, size, 3), np.uint8)
     windows = np.repeat(np.arange(16)[:, None], 3, axis=1)
     truth = full.predict(crops, windows)
-    half = load_landmark_model(bfloat16=True)
+    half = load_landmark_model(precision="bfloat16")
     # On noise, where maps are wide; the difference is smaller on faces.
     assert 0.01 < nrmse_percent(half.predict(crops, windows), truth).mean() < 5
 
