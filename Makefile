@@ -53,7 +53,7 @@ $(VENV)/.annotate: pyproject.toml constraints.txt
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@echo "Installing facetracks and all that its tests need in $(VENV): up to 7 GB, 4.6 GB of it torch"
-	@echo "with its CUDA libraries (README, Without a GPU). Once; it takes some minutes."
+	@echo "with its CUDA libraries (README says how to go without them). Once; it takes some minutes."
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[demo,dev]'
 	touch $(VENV)/.annotate $@
