@@ -45,6 +45,8 @@ CLIPS: Final = (
     "tpsmm__driving.mp4",
     "video_retalking__2.mp4",
 )
+#: Weights of facetracks with their precision, and other tools.
+_TOOLS: Final = ("fast", "fast-int8", "accurate", "accurate-int8", "mediapipe", "dlib")
 _MIN_PX: Final = 40
 _EVERY: Final = 5
 _DETECTOR_SIDE_PX: Final = 640
@@ -70,7 +72,7 @@ def main() -> None:
     parser.add_argument("--cores", type=int, nargs="+", default=[1])
     parser.add_argument("--seconds", type=float, default=8.0)
     parser.add_argument("--clips", nargs="+", default=CLIPS)
-    parser.add_argument("--tools", nargs="+", default=["fast", "accurate", "mediapipe", "dlib"])
+    parser.add_argument("--tools", nargs="+", default=_TOOLS)
     args = parser.parse_args()
     videos = [args.data / "videos" / name for name in args.clips]
     truth = {video.name: _faces(video, args.seconds, args.data) for video in videos}
@@ -80,7 +82,7 @@ def main() -> None:
     say(f"{'memory MB':>11}{'missed':>8}\n")
     for cores in args.cores:
         for tool in args.tools:
-            if tool in ("fast", "accurate"):
+            if tool.startswith(("fast", "accurate")):
                 cost, centres = _facetracks(tool, videos, args.seconds, cores)
             elif args.peers is None:
                 continue
@@ -180,9 +182,8 @@ class _MemoryMeter:
             self._most = max(self._most, sum(resident.get(pid, 0.0) for pid in tree))
 
 
-def _facetracks(
-    weights: str, videos: list[Path], seconds: float, cores: int
-) -> tuple[Cost, Centres]:
+def _facetracks(tool: str, videos: list[Path], seconds: float, cores: int) -> tuple[Cost, Centres]:
+    weights, _, precision = tool.partition("-")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         rows = [f"{video.resolve()},0,{seconds}" for video in videos]
@@ -190,6 +191,7 @@ def _facetracks(
         manifest.write_text("\n".join(["uri,start_seconds,stop_seconds", *rows]))
         command = [sys.executable, "-m", "pipeline.commands.cli", "annotate", str(manifest)]
         command += ["--output", str(folder / "out"), "--weights", weights, "--workers", str(cores)]
+        command += ["--precision", precision or "float32"]
         cost, _ = _run(command, cores)
         centres: dict[str, list[list[list[float]]]] = {}
         status = pq.read_table(folder / "out" / "videos").to_pylist()
