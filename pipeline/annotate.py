@@ -214,8 +214,8 @@ def _run(found: Inputs, stages: GraphSettings, options: PipelineOptions, runner:
     except Exception as error:
         raised = raised_by_worker(error) or error
         raised.add_note(
-            f"{totals.videos_done} of {len(found)} inputs were done before the run broke; "
-            "the same run, without overwrite, goes on from there"
+            f"{totals.videos_done} of {len(found)} inputs were done before the run failed; "
+            "the same run, without overwrite, resumes there"
         )
         if raised is error:
             raise

@@ -21,12 +21,12 @@ _EXIT_USAGE: Final = 2
 _EXIT_INTERRUPTED: Final = 130
 _NEEDS_TORCH: Final = (
     "this needs torch: install it with pip install 'facetracks[torch]'. Without it, annotate runs "
-    "the weights that ship, and other U-nets, on the CPU"
+    "the shipped weights and other U-nets on the CPU"
 )
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
-    """Runs the command line and exits: 0 ok, 1 broke, 2 wrong usage, 3 not every video ok."""
+    """Runs the command line and exits: 0 ok, 1 failed, 2 usage error, 3 not every video ok."""
     # Processes that libraries start (Beam's workers, data loaders) import nothing of this folder.
     os.environ["PYTHONSAFEPATH"] = "1"
     # Our matrices are small. On many cores OpenBLAS's threads, which spin, take more than the work.
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     try:
         status = _dispatch(arguments)
     except KeyboardInterrupt:
-        _end_interrupted("the same command starts anew")
+        _end_interrupted("the same command starts again")
     except (UsageError, OutputError) as error:
         status = _report(error, str(error), _EXIT_USAGE)
     except FacetracksError as error:
@@ -45,8 +45,8 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     except Exception as error:
         if isinstance(error, ModuleNotFoundError) and error.name == "torch":
             sys.exit(_report(error, _NEEDS_TORCH, _EXIT_USAGE))
-        logging.getLogger(__name__).exception("the run broke")
-        status = _report(error, f"the run broke: {type(error).__name__}: {error}", _EXIT_BROKE)
+        logging.getLogger(__name__).exception("the run failed")
+        status = _report(error, f"the run failed: {type(error).__name__}: {error}", _EXIT_BROKE)
     sys.exit(status)
 
 
@@ -141,7 +141,7 @@ def _stop_annotating(signum: int, frame: Any) -> NoReturn:
 
     kill_all_children()
     sweep_temporaries()
-    _end_interrupted("the same command goes on from here")
+    _end_interrupted("the same command resumes")
 
 
 def _end_interrupted(next_time: str) -> NoReturn:

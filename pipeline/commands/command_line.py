@@ -73,7 +73,7 @@ def command_line() -> CommandParser:
         description="Annotates video corpora with 68-point facial landmark tracks.",
         epilog=examples("facetracks demo", "facetracks annotate FOLDER -o OUT"),
     )
-    parser.add_argument("--version", action=_ShowVersion, nargs=0, help="show the version and end")
+    parser.add_argument("--version", action=_ShowVersion, nargs=0, help="show the version and exit")
     commands: Any = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for add_parser in _COMMANDS:
         add_parser(commands)

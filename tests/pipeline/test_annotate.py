@@ -304,7 +304,7 @@ def test_an_interrupted_run_leaves_no_half_files_and_goes_on(talking_clip, facet
         if process.poll() is None:
             process.kill()
     assert process.returncode == 130, err
-    assert b"interrupted; the same command goes on from here" in err
+    assert b"interrupted; the same command resumes" in err
     parts = list(output.glob(".staging/*/landmarks-*"))
     assert parts
     assert not list(output.rglob(".facetracks-*"))

@@ -134,7 +134,7 @@ def test_a_run_in_waves_adds_up_and_goes_on_after_one_that_broke(facetracks, man
     (in_the_way / "file").touch()
     broke = facetracks(*command)
     assert broke.status == 1
-    assert "16 of 25 inputs were done before the run broke" in broke.err
+    assert "16 of 25 inputs were done before the run failed" in broke.err
     assert len(list((output / "tracks").iterdir())) == 16
     assert not list((output / ".staging").glob("*"))
     assert "finished" not in json.loads((output / "run.json").read_text())

@@ -27,14 +27,13 @@ from schemas.choices import PRECISIONS, STABILIZERS, USES
 #: An unknown option this similar to one of ours is mistyped, not one of Beam.
 _MISTYPED: Final = 0.85
 _DESCRIPTION: Final = """\
-Annotates videos with 68-point facial landmark tracks, in Parquet: one row per face and \
-frame, and one status row per input. The same command, run again, continues where the last run \
-stopped.
+Annotates videos with 68-point facial landmark tracks, in Parquet: one row per face per \
+frame, and one status row per input. The same command, run again, resumes an interrupted run.
 """
 _EPILOG: Final = """
 
-Options of Beam (--runner=... and those with underscores) go to Beam as they are.
-Exit status: 0 all ok, 3 some videos partial or failed, 1 the run broke, 2 wrong usage."""
+Options of Beam (--runner=... and those with underscores) are passed to Beam.
+Exit status: 0 all ok, 3 some videos partial or failed, 1 the run failed, 2 usage error."""
 
 
 def add_annotate(subparsers: Subparsers) -> None:
@@ -71,16 +70,16 @@ def _input(parser: CommandParser) -> None:
         "inputs",
         nargs="+",
         metavar="INPUT",
-        help="a video, folder, pattern or URL, or a manifest (.csv, .jsonl, .parquet) with uri "
-        "and, if wanted, video_id, start_seconds, stop_seconds, boxes",
+        help="a video, folder, pattern or URL, or a manifest (.csv, .jsonl, .parquet) with the "
+        "column uri and, optionally, video_id, start_seconds, stop_seconds and boxes",
     )
     add("--limit", type=positive_int, metavar="N", help="only the first N videos")
     add(
         "--stream",
         type=count,
         metavar="N",
-        help="which stream to annotate, counted as FFmpeg counts those of a file (the videos table "
-        "says which one was); default: the one that a player would show",
+        help="index of the video stream to annotate, as FFmpeg counts (stream_index in the videos "
+        "table); default: the stream that a player would show",
     )
     add(
         "--allow-protocols",
@@ -105,12 +104,12 @@ def _output(parser: CommandParser) -> None:
         metavar="OUTPUT",
         help="folder or URL for tracks/, videos/ and run.json",
     )
-    add("--overwrite", action="store_true", help="annotate all inputs again, also finished ones")
+    add("--overwrite", action="store_true", help="also annotate finished inputs again")
     add(
         "--retry",
         type=reasons,
         metavar="REASON,...",
-        help="annotate again the inputs that ended with these reasons; the others stay",
+        help="annotate the inputs with these reasons again; keep the others",
     )
     add(
         "--no-raw",
@@ -122,7 +121,7 @@ def _output(parser: CommandParser) -> None:
     add(
         "--full-precision",
         action="store_true",
-        help="coordinates as computed, not rounded to 1/64 px; doubles the size of the tracks",
+        help="do not round coordinates to 1/64 px; doubles the size of the tracks",
     )
     add(
         "--compact",
@@ -145,8 +144,8 @@ def _quality(parser: CommandParser) -> None:
         "--weights",
         type=weights,
         metavar="fast|accurate|FILE",
-        help="landmark weights: the ones that ship, by name; a weights file; or an external "
-        "network (.onnx) with its card (.json) beside it (default: fast)",
+        help="landmark weights: shipped ones by name, a weights file, or an external network "
+        "(.onnx) with its card (.json) beside it (default: fast)",
     )
     add(
         "--detector",
@@ -158,16 +157,16 @@ def _quality(parser: CommandParser) -> None:
         "--stabilizer",
         type=stabilizer,
         metavar="|".join([*STABILIZERS, "FILE"]),
-        help="filter for x and y, or weights of `train stabilizer`; x_raw and y_raw stay as they "
-        "are",
+        help="filter for x and y, or FILE with weights from `train stabilizer`; x_raw and y_raw "
+        "are not filtered",
     )
     add(
         "--fps",
         type=frame_rate,
         metavar="N",
-        help="rows of N frames a second only (5, 0.2, 30000/1001): the first of every 1/N s, with "
-        "the values that they have among all; `--stabilizer none` then aligns no others, filters "
-        "look at them",
+        help="rows for N frames per second only (5, 0.2, 30000/1001): the first frame of each 1/N "
+        "s, with the values that it has in a full run; with `--stabilizer none` the other frames "
+        "are not aligned",
     )
     add(
         "--precision",
@@ -179,8 +178,8 @@ def _quality(parser: CommandParser) -> None:
     add(
         "--require-licence",
         choices=USES,
-        help="refuse weights whose cards do not allow commercial use; those that ship are for "
-        "research",
+        help="refuse weights whose cards do not allow this use; the shipped weights are for "
+        "research only",
     )
 
 
@@ -196,13 +195,13 @@ def _machine(parser: CommandParser) -> None:
         "--batch-windows",
         type=positive_int,
         metavar="N",
-        help="frame windows in a call of the landmark network (default: what suits the device, "
-        "for crops of 64 px 32 on a CPU and 256 on a GPU)",
+        help="frame windows per call of the landmark network (default: depends on the device and "
+        "the crop size; for crops of 64 px, 32 on a CPU and 256 on a GPU)",
     )
     add(
         "--compile",
         action="store_true",
-        help="compile the landmark network first, which takes a minute in every worker and a C++ "
+        help="compile the landmark network first; takes a minute in every worker and needs a C++ "
         "compiler",
     )
 
@@ -222,14 +221,14 @@ def _cluster(parser: CommandParser) -> None:
     add(
         "--align-accelerator",
         metavar="SPEC",
-        help="accelerator of the workers that align, for runners that read resource hints, such as "
-        "type:nvidia-l4;count:1;install-nvidia-driver",
+        help="accelerator of the workers that align, such as "
+        "type:nvidia-l4;count:1;install-nvidia-driver; for runners that read resource hints",
     )
     add(
         "--align-ram",
         metavar="SIZE",
-        help="least memory of the workers that align, for runners that read resource hints, "
-        "such as 16GB",
+        help="minimum memory of the workers that align, such as 16GB; for runners that read "
+        "resource hints",
     )
 
 
@@ -244,24 +243,23 @@ def _limits(parser: CommandParser) -> None:
         "--segment-seconds",
         type=positive_float,
         metavar="S",
-        help="videos are cut in pieces at least this long; the tracks do not depend on it",
+        help="minimum length of the segments into which videos are cut; the tracks do not depend "
+        "on it",
     )
     add(
         "--stall-seconds",
         type=positive_float,
         metavar="S",
-        help="a decoder without progress for this many seconds is killed",
+        help="kill a decoding process that makes no progress for this many seconds",
     )
     add(
         "--max-slowness",
         type=positive_float,
         metavar="S",
-        help="most seconds of decoding per second of video",
+        help="maximum seconds of decoding per second of video",
     )
-    add(
-        "--max-memory-mb", type=positive_int, metavar="MB", help="most memory of a decoding process"
-    )
-    add("--max-pixels", type=positive_int, metavar="N", help="most pixels of a frame")
+    add("--max-memory-mb", type=positive_int, metavar="MB", help="maximum memory of a decoder")
+    add("--max-pixels", type=positive_int, metavar="N", help="maximum pixels of a frame")
 
 
 def _check_beam_options(args: argparse.Namespace) -> None:
@@ -297,17 +295,17 @@ def add_probe(subparsers: Subparsers) -> None:
     """Adds `probe` to the commands."""
     parser = subparsers.add_parser(
         "probe",
-        help="look before a run: what the inputs are, how long annotate takes, what it costs",
-        description="Reads the headers of all inputs and decodes a short sample of each (4 % of "
-        "it, at most 2 s), and prints what they are and what annotating them will take. The "
-        "speeds are those of this machine, as busy as it is.",
+        help="report what the inputs are, and estimate the time and cost of annotate",
+        description="Reads the headers of all inputs and decodes a short sample of each (4 %, at "
+        "most 2 s). Prints what they are, and the estimated time of annotate at the speed that "
+        "this machine has now.",
         epilog=examples(
             "facetracks probe FOLDER",
             "facetracks probe corpus.csv --on-workers 40 --price-per-hour 0.05 --to probe.parquet",
         ),
     )
     add = parser.add_argument_group("input").add_argument
-    add("inputs", nargs="+", metavar="INPUT", help="as annotate takes them")
+    add("inputs", nargs="+", metavar="INPUT", help="as in annotate")
     add("--limit", type=positive_int, metavar="N", help="only the first N videos")
     add("--stream", type=count, metavar="N", help="as in annotate")
     add("--allow-protocols", type=words, metavar="NAME,...", help="as in annotate")

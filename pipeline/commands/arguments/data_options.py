@@ -10,9 +10,9 @@ from pipeline.commands.argument_types import count, positive_int
 from schemas.choices import SET_KINDS
 
 SET_HELP: Final = (
-    f"a labelled data set; KIND is one of {', '.join(SET_KINDS)}; SPLIT a part of it, where it "
-    "has parts (a wrong one is an error that lists them); PATH its folder, for dlib the "
-    "XML, for tracks OUTPUT_OR_PARQUET=VIDEO; repeatable"
+    f"a labelled data set, repeatable; KIND is one of {', '.join(SET_KINDS)}; SPLIT is a part of "
+    "it (the error for an unknown one lists them); PATH is its folder, for dlib the XML file, for "
+    "tracks OUTPUT_OR_PARQUET=VIDEO"
 )
 
 
@@ -23,12 +23,12 @@ def add_track_options(parser: argparse.ArgumentParser, *, tracks: int) -> None:
         "--data",
         type=Path,
         metavar="DIR",
-        help="labelled sets (images68, pseudo68, videos); without it only the animated astronaut",
+        help="labelled sets (images68, pseudo68, videos); without it, the animated astronaut only",
     )
     add("--cache", type=Path, metavar="DIR", help="keep the animated clips here (5 s each to make)")
     add("--weights", type=Path, metavar="FILE", help="landmark weights (default: the package's)")
-    add("--tracks", type=positive_int, default=tracks, help="how many tracks")
-    add("--frames", type=positive_int, default=300, help="frames of a track")
+    add("--tracks", type=positive_int, default=tracks, help="number of tracks")
+    add("--frames", type=positive_int, default=300, help="frames per track")
     add(
         "--clips",
         type=positive_int,

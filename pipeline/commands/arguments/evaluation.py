@@ -18,11 +18,11 @@ def add_evaluate_tracks(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser(
         "tracks",
         help="measure finished tracks on labelled videos",
-        description="Errors of the raw and the stabilized landmarks of an output folder on "
-        "labelled videos, as `evaluate landmarks` states them, and their stability: the mean of "
-        "|dx - dp| in percent of the distance of the outer eye corners, video by video. A row "
-        "belongs to a labelled face if their boxes overlap by 0.4 (IoU). A "
-        "missed face counts: as a failure in FR, as 0 in AUC.",
+        description="Prints the errors of the raw and the stabilized landmarks of an output "
+        "folder on labelled videos, as `evaluate landmarks` does, and their stability per video: "
+        "the mean of |dx - dp| in percent of the distance between the outer eye corners. A row "
+        "belongs to a labelled face if their boxes overlap by 0.4 (IoU). A missed face is a "
+        "failure in FR and 0 in AUC.",
         epilog=examples(
             "facetracks evaluate tracks OUT --set 300vw:300VW",
             "facetracks evaluate tracks OUT --set talking-face:TALKING --json",
@@ -35,9 +35,9 @@ def add_evaluate_tracks(subparsers: Subparsers) -> None:
         action="append",
         required=True,
         metavar="KIND[/SPLIT]:PATH",
-        help=SET_HELP + "; its videos are files that were annotated",
+        help=SET_HELP + "; its videos must be those that were annotated",
     )
-    add("--skip-broken", action="store_true", help="leave out broken annotations and count them")
+    add("--skip-broken", action="store_true", help="skip and count broken annotations")
     add("--json", action="store_true", help="print JSON instead of tables")
 
 
@@ -46,12 +46,12 @@ def add_evaluate_landmarks(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser(
         "landmarks",
         help="measure landmark networks on labelled faces",
-        description="Mean and median error, AUC and failure rate at 8 and 4 percent, in percent "
-        "of the distance of the outer eye corners and, apart from that, of the diagonal of the "
-        "ground-truth box; by category, movement and expression, and by size of the face. Boxes "
-        "are those of the labelled landmarks, jittered as the detector scatters, or the "
-        "detector's own. In videos a network sees the frames before; a still is repeated. "
-        "A missed face counts: as a failure in FR, as 0 in AUC.",
+        description="Prints mean and median error, AUC and failure rate at 8 and 4 percent, in "
+        "percent of the distance between the outer eye corners and, separately, of the diagonal "
+        "of the ground-truth box; by category, movement, expression and face size. Boxes are "
+        "those of the labelled landmarks, with jitter like that of the detector, or detected. In "
+        "videos, networks see the previous frames; a still is repeated. A missed face is a "
+        "failure in FR and 0 in AUC.",
         epilog=examples(
             "facetracks evaluate landmarks --set 300w:300W",
             "facetracks evaluate landmarks --set 300vw:300VW --weights A --weights B --plots PLOTS",
@@ -74,26 +74,26 @@ def add_evaluate_landmarks(subparsers: Subparsers) -> None:
     add(
         "--draws",
         type=count,
-        help="jittered boxes for each face; 0: the labels' boxes as they are "
-        "(default: 8 for stills, 1 for videos)",
+        help="jittered boxes per face; 0: the labels' own boxes (default: 8 for stills, 1 for "
+        "videos)",
     )
     add("--seed", type=count, default=0, help="seed of the jitter")
-    add("--skip-broken", action="store_true", help="leave out broken annotations and count them")
+    add("--skip-broken", action="store_true", help="skip and count broken annotations")
     add("--plots", type=Path, metavar="DIR", help="draw error curves; needs facetracks[plots]")
     add(
         "--precision",
         choices=PRECISIONS,
         default=PRECISIONS[0],
-        help="measure every network in float32 and in this, and say whether the shorter one "
-        "moves its mean error by less than 0.02 percent",
+        help="measure every network in float32 and in this, and report whether this changes its "
+        "mean error by less than 0.02 percent",
     )
     add(
         "--codec",
         nargs="+",
         choices=CODECS,
         metavar="NAME",
-        help=f"measure every heatmap network read by each of these, of {', '.join(CODECS)} "
-        "(default: what its card says)",
+        help=f"measure every heatmap network with each of these decoders: {', '.join(CODECS)} "
+        "(default: that of its card)",
     )
     add("--device", type=device, default="cpu", help="auto, cpu, cuda or cuda:i")
     add("--threads", type=positive_int, default=1, help="CPU threads")
@@ -111,9 +111,9 @@ def add_evaluate_detector(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser(
         "detector",
         help="compare a face detector with YuNet",
-        description="Recall, precision and overlap of a face detector against YuNet's boxes of "
-        "40 px and more (in the video's pixels, IoU 0.5), on a frame every 0.2 s of the videos "
-        "that training never saw, and its speed on one thread.",
+        description="Prints recall, precision and overlap of a face detector against YuNet's "
+        "boxes of at least 40 px (in the video's pixels, IoU 0.5), on a frame every 0.2 s of "
+        "videos outside the training set, and its speed on one thread.",
         epilog=examples(
             "facetracks evaluate detector --data DATA",
             "facetracks evaluate detector --data DATA --detector face_detector.safetensors",
@@ -125,7 +125,7 @@ def add_evaluate_detector(subparsers: Subparsers) -> None:
         type=Path,
         required=True,
         metavar="DIR",
-        help="folder with videos/, detectors/yunet/ and, if there, ytf68/val",
+        help="folder with videos/, detectors/yunet/ and, optionally, ytf68/val",
     )
     add(
         "--detector",
@@ -137,7 +137,7 @@ def add_evaluate_detector(subparsers: Subparsers) -> None:
         "--videos",
         choices=["validation", "all"],
         default="validation",
-        help="which videos; 'all' includes those that training saw",
+        help="which videos; 'all' includes those of the training set",
     )
     add("--json", action="store_true", help="print JSON instead of a table")
 
@@ -146,7 +146,7 @@ def add_evaluate_coverage(subparsers: Subparsers) -> None:
     """Adds `coverage` to the `evaluate` commands."""
     parser = subparsers.add_parser(
         "coverage",
-        help="share of a detector's faces that have rows",
+        help="measure which of a detector's faces have rows in the tracks",
         description="Runs a detector on every frame of the videos of an output folder and "
         "counts the frames and faces that have rows in the tracks.",
         epilog=examples(
@@ -162,20 +162,20 @@ def add_evaluate_coverage(subparsers: Subparsers) -> None:
         type=positive_float,
         default=40.0,
         metavar="PX",
-        help="least longer side of a face's box",
+        help="minimum longer side of a face's box",
     )
-    add("--json", action="store_true", help="print JSON")
+    add("--json", action="store_true", help="print JSON instead of a table")
 
 
 def add_evaluate_stabilizers(subparsers: Subparsers) -> None:
     """Adds `stabilizers` to the group of `facetracks evaluate`."""
     parser = subparsers.add_parser(
         "stabilizers",
-        help="measure the stabilizers on tracks with truth",
-        description="Error, stability, lag and cost of every stabilizer on test tracks: other "
-        "people and other motions than those it was fitted on. NRMSE and stability in percent "
-        "of the distance of the outer eye corners; 'unbiased' leaves out each track's constant "
-        "error, which no filter can change.",
+        help="measure the stabilizers on tracks with ground truth",
+        description="Prints error, stability, lag and cost of every stabilizer on test tracks, of "
+        "other people and other motions than those it was fitted on. NRMSE and stability are in "
+        "percent of the distance between the outer eye corners; 'unbiased' leaves out each "
+        "track's constant error, which no filter can change.",
         epilog=examples(
             "facetracks evaluate stabilizers --data DATA --draws 7",
             "facetracks evaluate stabilizers --annotated OUT",
@@ -194,7 +194,7 @@ def add_evaluate_stabilizers(subparsers: Subparsers) -> None:
         type=positive_int,
         default=1,
         metavar="N",
-        help="number of sets of test tracks, with seeds from --seed up, measured as one",
+        help="number of sets of test tracks, with consecutive seeds from --seed, measured as one",
     )
     add(
         "--ablations",
@@ -206,17 +206,17 @@ def add_evaluate_stabilizers(subparsers: Subparsers) -> None:
     add(
         "--settings",
         action="store_true",
-        help="also the simpler filters over the whole range of their parameters (minutes)",
+        help="also sweep the parameters of the simpler filters (minutes)",
     )
-    add("--full", action="store_true", help="also the full covariance (0.6 ms a frame)")
+    add("--full", action="store_true", help="also measure the full covariance (0.6 ms per frame)")
     add("--plots", type=Path, metavar="DIR", help="draw PNG figures; needs facetracks[plots]")
     add("--json", action="store_true", help="print JSON instead of a table")
     add(
         "--annotated",
         type=Path,
         metavar="OUT",
-        help="instead: jitter at rest and lag on the raw landmarks of real video that annotate "
-        "wrote to OUT",
+        help="instead, measure jitter at rest and lag on the raw landmarks of real video, which "
+        "annotate wrote to OUT",
     )
 
 
@@ -226,15 +226,15 @@ def add_evaluate_codecs(subparsers: Subparsers) -> None:
         "codecs",
         aliases=["decoders"],
         help="measure how heatmaps are decoded",
-        description="Mean error in heatmap pixels of each way to decode a heatmap, on Gaussians "
-        "of known centre, 64x64, decoded with sigma 3: with noise (white, blurred by "
-        "0.7 px), of another sigma, and at the edge. Needs no data.",
+        description="Prints the mean error, in heatmap pixels, of each way to decode a heatmap, "
+        "on 64x64 Gaussians with known centres, decoded with sigma 3: with noise (white, blurred "
+        "by 0.7 px), with another sigma, and at the edge. Needs no data.",
         epilog=examples(
             "facetracks evaluate codecs", "facetracks evaluate codecs --maps 500 --json"
         ),
     )
     add = parser.add_argument
-    add("--maps", type=positive_int, default=5000, help="heatmaps a row")
+    add("--maps", type=positive_int, default=5000, help="heatmaps per row")
     add("--seed", type=count, default=0, help="seed of every random choice")
     add("--json", action="store_true", help="print JSON instead of a table")
 
@@ -244,9 +244,9 @@ def add_networks(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser(
         "networks",
         help="list the landmark networks, their size and speed",
-        description="Parameters, size, multiplications and speed of every landmark network on "
-        "this machine, beside Table 7 of the local-motion paper. Speeds are windows a second, "
-        "the best of some repetitions, of windows that follow each other.",
+        description="Prints parameters, size, multiplications and speed of every landmark network "
+        "on this machine, beside Table 7 of the local-motion paper. Speeds are in windows per "
+        "second, for consecutive windows, the best of several repetitions.",
         epilog=examples("facetracks networks", "facetracks networks --network 2d 3d --threads 1"),
     )
     add = parser.add_argument
@@ -264,6 +264,6 @@ def add_networks(subparsers: Subparsers) -> None:
         default=os.cpu_count() or 1,
         help="CPU threads (default: %(default)s, all)",
     )
-    add("--windows", type=positive_int, default=8, help="windows a call")
+    add("--windows", type=positive_int, default=8, help="windows per call")
     add("--seconds", type=positive_float, default=2.0, help="time for each network")
     add("--json", action="store_true", help="print JSON instead of a table")

@@ -11,7 +11,7 @@ def add_report(subparsers: Subparsers) -> None:
     """Adds `report` to the commands."""
     parser = subparsers.add_parser(
         "report",
-        help="show an output as one HTML page: inputs, failures, quality, speed",
+        help="write one HTML page about an output: inputs, failures, quality, speed",
         description="Writes one HTML file that opens offline: one row per input, failures by "
         "reason with advice, histograms over all rows, the worst tracks as pictures, speeds and "
         "provenance. It shows faces: share it as you would the videos.",
@@ -23,13 +23,14 @@ def add_report(subparsers: Subparsers) -> None:
     add = parser.add_argument_group("input").add_argument
     add("output", metavar="OUTPUT", help="the output folder or URL of annotate")
     add = parser.add_argument_group("output").add_argument
-    add("--to", metavar="FILE.html", help="what to write (default: report.html in OUTPUT)")
+    add("--to", metavar="FILE.html", help="file to write (default: report.html in OUTPUT)")
     add(
         "--thumbnails",
         type=count,
         default=200,
         metavar="N",
-        help="inputs that get a picture, at most, spread over all; 0 reads no video for pictures",
+        help="maximum number of inputs with a picture, spread over all inputs; with 0 no video is "
+        "read",
     )
 
 
@@ -69,9 +70,10 @@ def add_derive(subparsers: Subparsers) -> None:
     """Adds `derive` to the commands."""
     parser = subparsers.add_parser(
         "derive",
-        help="eye and mouth opening, blinks, movements and visibility, in tables beside the tracks",
-        description="Writes two tables per video below OUTPUT/derived: rows, one for each row of "
-        "the tracks, and blinks. docs/derived.md defines them. Run again, the command only derives "
+        help="write eye and mouth opening, blinks, movements and visibility, in tables beside the "
+        "tracks",
+        description="Writes two tables per video below OUTPUT/derived: rows, with a row for each "
+        "row of the tracks, and blinks. docs/derived.md defines them. A second run derives only "
         "what is missing or whose tracks have changed.",
         epilog=examples(
             "facetracks derive OUT", "facetracks derive s3://BUCKET/tracks --videos interview.mp4"
@@ -79,7 +81,7 @@ def add_derive(subparsers: Subparsers) -> None:
     )
     add = parser.add_argument
     add("output", metavar="OUTPUT", help="the output folder or URL of annotate")
-    add("--videos", nargs="+", metavar="VIDEO_ID", help="only these; ids of the videos table")
+    add("--videos", nargs="+", metavar="VIDEO_ID", help="only these videos, by their video_id")
     add("--overwrite", action="store_true", help="derive all videos again")
 
 
@@ -88,10 +90,11 @@ def add_compact(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser(
         "compact",
         help="merge the files of many videos into few",
-        description="Puts the tracks and status rows of OUTPUT into Parquet files of about 256 MB "
-        "below OUTPUT/compacted, sorted by video_id. All commands read both layouts; videos "
-        "annotated later have their own files until the next compact. If it is stopped, run the "
-        "same command again. On an object store no run may write to OUTPUT meanwhile.",
+        description="Merges the tracks and status rows of OUTPUT into Parquet files of about 256 "
+        "MB below OUTPUT/compacted, sorted by video_id. All commands read both layouts; videos "
+        "annotated later have their own files until the next compact. If interrupted, run the "
+        "same command again. On an object store, make sure that no run writes to OUTPUT "
+        "meanwhile.",
         epilog=examples("facetracks compact OUT", "facetracks compact s3://BUCKET/tracks"),
     )
     parser.add_argument("output", metavar="OUTPUT", help="the output folder or URL of annotate")
@@ -101,11 +104,11 @@ def add_forget(subparsers: Subparsers) -> None:
     """Adds `forget` to the commands."""
     parser = subparsers.add_parser(
         "forget",
-        help="remove videos from an output: tracks, status, parts, what was derived",
-        description="Removes all that OUTPUT holds of videos: track file, status row, staged "
-        "parts, derived files, and report.html, which may show them. The videos themselves stay. "
-        "If it is stopped, run the same command again. Exit status: 0 removed, 1 OUTPUT "
-        "holds nothing of some id.",
+        help="remove everything that an output holds about some videos",
+        description="Removes everything that OUTPUT holds about these videos: track file, status "
+        "row, staged parts, derived files, and report.html, which may show them. The videos "
+        "themselves are kept. If interrupted, run the same command again. Exit status: 0 removed, "
+        "1 OUTPUT holds nothing about one of the ids.",
         epilog=examples(
             "facetracks forget OUT interview.mp4",
             "facetracks forget s3://BUCKET/tracks day1/a.mp4 day2/b.mp4",
@@ -113,4 +116,4 @@ def add_forget(subparsers: Subparsers) -> None:
     )
     add = parser.add_argument
     add("output", metavar="OUTPUT", help="the output folder or URL of annotate")
-    add("video_ids", nargs="+", metavar="VIDEO_ID", help="as the videos table has it in video_id")
+    add("video_ids", nargs="+", metavar="VIDEO_ID", help="a video_id of the videos table")

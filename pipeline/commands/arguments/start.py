@@ -15,7 +15,7 @@ def add_demo(subparsers: Subparsers) -> None:
     """Adds the command to the `facetracks` parser."""
     parser = subparsers.add_parser(
         "demo",
-        help="annotate the embedded sample, draw it, and compare with its truth",
+        help="annotate the embedded sample, render it, and compare it with the ground truth",
         description="Makes the sample clip, annotates it, renders an overlay video and a "
         "contact sheet, and prints how far the tracks are from the clip's exact landmarks.",
         epilog=examples("facetracks demo", "facetracks demo --output sample"),
@@ -25,7 +25,7 @@ def add_demo(subparsers: Subparsers) -> None:
         type=Path,
         default=Path("facetracks-sample"),
         metavar="DIR",
-        help="folder for all of it",
+        help="folder to write",
     )
 
 

@@ -25,10 +25,11 @@ def add_train_landmarks(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser(
         "landmarks",
         help="train landmark networks on labelled faces",
-        description="Trains landmark networks one after the other, on the same labelled faces: of "
-        "a data folder (--data), of data sets in their published layouts (--set), or of both. Can "
-        "be stopped at any time and resumed. In OUTPUT, for each network: landmarks.safetensors, "
-        "the best epoch by validation; last.safetensors, the last; log.csv, curves.png.",
+        description="Trains landmark networks one after the other on the same labelled faces: "
+        "those of a data folder (--data), of data sets in their published layouts (--set), or of "
+        "both. Training can be interrupted at any time and resumed. Writes for each network, "
+        "below OUTPUT: landmarks.safetensors, the weights with the best validation error; "
+        "last.safetensors, those of the last epoch; log.csv and curves.png.",
         epilog=examples(
             "facetracks train landmarks --set 300vw:300VW --output runs/300vw",
             "facetracks train landmarks --data DATA --recipe modern --network unet --output unet",
@@ -41,7 +42,7 @@ def add_train_landmarks(subparsers: Subparsers) -> None:
         choices=NETWORK_NAMES,
         default=["2d"],
         metavar="NAME",
-        help=f"networks to train, of {', '.join(NETWORK_NAMES)}",
+        help=f"networks to train: {', '.join(NETWORK_NAMES)}",
     )
     add(
         "--recipe",
@@ -52,12 +53,12 @@ def add_train_landmarks(subparsers: Subparsers) -> None:
         "weights, varied boxes, shapes and colours; on a GPU bfloat16)",
     )
     _add_data_options(add)
-    add("--output", type=Path, required=True, help="folder, with one for each network in it")
+    add("--output", type=Path, required=True, help="folder, with a folder per network")
     length = parser.add_mutually_exclusive_group()
     length.add_argument(
         "--minutes",
         type=positive_float,
-        help="train each network for this long, all sessions together (default of --recipe "
+        help="train each network for this long, resumed sessions included (default of --recipe "
         "modern: 60)",
     )
     length.add_argument(
@@ -78,7 +79,7 @@ def add_train_landmarks(subparsers: Subparsers) -> None:
         "--workers",
         type=count,
         default=0,
-        help="processes that make samples, 0: the one that trains",
+        help="processes that prepare samples; 0: the training process itself",
     )
     add("--seed", type=count, default=0, help="seed of every random choice")
     add(
@@ -91,39 +92,41 @@ def add_train_landmarks(subparsers: Subparsers) -> None:
         "--bfloat16",
         action="store_true",
         default=None,
-        help="compute forward passes in half the precision: 1.6 to 1.9 times as fast on CPUs with "
-        "AVX-512 BF16, slower on others (default: with --recipe modern on a GPU)",
+        help="run forward passes in bfloat16: 1.6 to 1.9 times as fast on CPUs with AVX-512 BF16, "
+        "slower on others (default: with --recipe modern on a GPU)",
     )
     add(
         "--channels",
         type=positive_int,
         nargs=5,
         metavar="C",
-        help="unet: widths of its maps, from half of the crop down (default: 16 32 64 96 128)",
+        help="unet: channels of each level, from half the crop size down (default: 16 32 64 96 "
+        "128)",
     )
-    add("--blocks", type=positive_int, help="unet: residual blocks at a size (default: 1)")
-    add("--stacks", type=positive_int, help="hourglass: how many (default: 4)")
-    add("--features", type=positive_int, help="hourglass: its channels (default: 256)")
+    add("--blocks", type=positive_int, help="unet: residual blocks per level (default: 1)")
+    add("--stacks", type=positive_int, help="hourglass: number of stacks (default: 4)")
+    add("--features", type=positive_int, help="hourglass: channels (default: 256)")
     add(
         "--codec",
         choices=CODECS,
         default="taylor",
-        help="how heatmaps become landmarks; soft_argmax is trained by the distance itself, with "
-        "--recipe modern, the others by the squares of heatmaps; the unet has no other",
+        help="how heatmaps are decoded to landmarks; soft_argmax, the only one for the unet, is "
+        "trained on the distance with --recipe modern, the others on the squared error of "
+        "heatmaps",
     )
     add(
         "--heatmap-centres",
         choices=("fractional", "integer"),
         default="fractional",
-        help="centres of the Gaussians that squares are compared with: landmarks, as in FHR, or "
-        "the heatmap pixels that they lie in, as in conventional heatmap regression",
+        help="centres of the target Gaussians: the landmarks, as in FHR, or the heatmap pixels "
+        "that contain them, as in conventional heatmap regression",
     )
     add(
         "--sigma",
         type=positive_float,
         metavar="PX",
-        help="standard deviation of the Gaussians, heatmap pixels (default: 3; soft_argmax: 1); "
-        "FHR has 3 on maps of 64x64",
+        help="standard deviation of the Gaussians in heatmap pixels (default: 3; soft_argmax: 1); "
+        "FHR uses 3 on maps of 64x64",
     )
     add(
         "--crop-scale",
@@ -131,22 +134,20 @@ def add_train_landmarks(subparsers: Subparsers) -> None:
         default=1.1,
         help="side of the crop over the longer side of the face box",
     )
-    add(
-        "--learning-rate", type=positive_float, help="highest learning rate (default: the recipe's)"
-    )
+    add("--learning-rate", type=positive_float, help="peak learning rate (default: the recipe's)")
     add(
         "--initial",
         type=Path,
         metavar="WEIGHTS",
-        help="start from these weights instead of from nothing: of the network itself, or of one "
-        "that it extends (2d for 3d, 2drnn and 3drnn; 2dfcn for 3dfcn, ...), whose layers are "
-        "taken or inflated as far as they have counterparts",
+        help="start from these weights: of the same network, or of one that it extends (2d for "
+        "3d, 2drnn and 3drnn; 2dfcn for 3dfcn, ...), whose layers are copied or inflated where "
+        "they match",
     )
     add(
         "--licence",
         metavar="TEXT",
-        help="what the weights may be used for, for their card: what your data and --initial "
-        "allow (default: what the data sets say)",
+        help="licence of the weights, for their card: what your data and --initial allow "
+        "(default: what the data sets state)",
     )
     add("--resume", action="store_true", help="continue from the checkpoints in OUTPUT")
     parser.set_defaults(check=_check_train_landmarks)
@@ -165,29 +166,30 @@ def _add_data_options(add: Callable[..., argparse.Action]) -> None:
         action="append",
         default=[],
         metavar="KIND[/SPLIT]:PATH",
-        help=SET_HELP + "; where no SPLIT is given, train",
+        help=SET_HELP + "; SPLIT defaults to train",
     )
     add(
         "--validation",
         action="append",
         default=[],
         metavar="KIND[/SPLIT]:PATH",
-        help="validate on this data set; repeatable (default: ytf68/val of --data, else what "
-        "--validation-share holds out; where no SPLIT is given, validation)",
+        help="validate on this data set; repeatable; SPLIT defaults to validation (default: "
+        "ytf68/val of --data, else what --validation-share holds out)",
     )
     add(
         "--validation-share",
         type=float,
         default=0.2,
-        help="how much of each --set is held out: of its videos, of its pictures, by the seed",
+        help="share of the videos and pictures of each --set that is held out for validation, "
+        "drawn by --seed",
     )
     add(
         "--windows-per-video",
         type=count,
         default=80,
         metavar="N",
-        help="of each --set, about this many windows per face and video, evenly spaced; 0: all, as "
-        "in the papers; they are held in memory",
+        help="use about this many windows per face and video of each --set, evenly spaced; 0: "
+        "all, as in the papers; they are kept in memory",
     )
     add(
         "--animated-windows",
@@ -202,9 +204,9 @@ def _add_data_options(add: Callable[..., argparse.Action]) -> None:
         type=count,
         default=0,
         metavar="N",
-        help="add this many stills whose eyes and mouths were animated open and shut, for networks "
-        "that see one frame: each takes about 0.3 s to render at the start; 16 %% of the samples "
-        "are drawn from them",
+        help="add this many stills whose eyes and mouths are opened and closed, for networks that "
+        "see one frame: each takes about 0.3 s to render at the start; 16 %% of the samples are "
+        "drawn from them",
     )
     add(
         "--data-sets",
@@ -212,17 +214,16 @@ def _add_data_options(add: Callable[..., argparse.Action]) -> None:
         choices=TRAINING_SETS,
         default=TRAINING_SETS,
         metavar="NAME",
-        help=f"of --data, train on these only, of {', '.join(TRAINING_SETS)}",
+        help=f"train on these sets of --data only: {', '.join(TRAINING_SETS)}",
     )
     add(
         "--convention",
         type=Path,
         metavar="WEIGHTS",
-        help="move the labels of --data's ytf68 by their median distance from what these weights "
-        "predict, in the frame of the eyes: sets that are trained on together should follow one "
-        "convention",
+        help="shift the labels of ytf68 in --data by their median offset from the predictions of "
+        "these weights, in the frame of the eyes, so that all training sets follow one convention",
     )
-    add("--skip-broken", action="store_true", help="leave out broken annotations and count them")
+    add("--skip-broken", action="store_true", help="skip and count broken annotations")
 
 
 def _check_train_landmarks(args: argparse.Namespace) -> None:
@@ -254,11 +255,11 @@ def add_train_detector(subparsers: Subparsers) -> None:
     """Adds `detector` to the `train` group."""
     parser = subparsers.add_parser(
         "detector",
-        help="train the face detector on what YuNet sees",
-        description="Teaches the package's face detector what YuNet sees: YuNet labels the videos "
-        "and pictures of DIR once (OUTPUT/labels), the network learns from random canvases of "
-        "them (OUTPUT/checkpoint.pt, log.csv), and the running mean of its weights is what is "
-        "kept (OUTPUT/face_detector.safetensors).",
+        help="train the face detector on YuNet's detections",
+        description="Trains the package's face detector on YuNet's detections: YuNet labels the "
+        "videos and pictures of DIR once (OUTPUT/labels), the network is trained on random "
+        "canvases of them (OUTPUT/checkpoint.pt, log.csv), and the moving average of its weights "
+        "is saved (OUTPUT/face_detector.safetensors).",
         epilog=examples(
             "facetracks train detector --data DATA --output runs/detector --minutes 60",
             "facetracks train detector --data DATA --output runs/detector --resume",
@@ -270,29 +271,29 @@ def add_train_detector(subparsers: Subparsers) -> None:
         type=Path,
         required=True,
         metavar="DIR",
-        help="folder with videos/, detectors/yunet/ and, if there, ytf68/ and images68/",
+        help="folder with videos/, detectors/yunet/ and, optionally, ytf68/ and images68/",
     )
     add(
         "--output",
         type=Path,
         required=True,
         metavar="DIR",
-        help="where labels, checkpoint, log and weights go",
+        help="folder to write: labels, checkpoint, log and weights",
     )
     length = parser.add_mutually_exclusive_group()
     length.add_argument(
         "--minutes", type=positive_float, metavar="N", help="train for this long (default: 60)"
     )
     length.add_argument(
-        "--epochs", type=positive_float, metavar="N", help="train for this many times 256 steps"
+        "--epochs", type=positive_float, metavar="N", help="train for this many epochs of 256 steps"
     )
     add("--threads", type=positive_int, default=1, metavar="N", help="CPU threads")
-    add("--seed", type=count, default=0, metavar="N", help="of all randomness")
+    add("--seed", type=count, default=0, metavar="N", help="seed of every random choice")
     add(
         "--licence",
         metavar="TEXT",
-        help="what the weights may be used for, for their file: what your data allows (default: "
-        "research only, as the research data does)",
+        help="licence of the weights, for their file: what your data allows (default: research "
+        "only, as for the research data)",
     )
     add("--resume", action="store_true", help="continue from the checkpoint in --output")
 
@@ -301,7 +302,7 @@ def add_train_stabilizer(subparsers: Subparsers) -> None:
     """Adds `stabilizer` to the group of `facetracks train`."""
     parser = subparsers.add_parser(
         "stabilizer",
-        help="fit the stabilizers on tracks with truth",
+        help="fit the stabilizers on tracks with ground truth",
         description="Fits the Bayesian filter of fractional heatmap regression (loss: Eq. 11-15 "
         "of the paper) by gradient through its recursion on one set of tracks. On another, of "
         "other people, it chooses the weight of smoothness, the share of the fitted noise and "
@@ -315,7 +316,7 @@ def add_train_stabilizer(subparsers: Subparsers) -> None:
     add = parser.add_argument
     add("--output", type=Path, required=True, metavar="FILE", help="weights file to write")
     add_track_options(parser, tracks=50)
-    add("--labelled", type=Path, metavar="DIR", help="training videos of 300VW, to fit on as well")
+    add("--labelled", type=Path, metavar="DIR", help="also fit on these videos of 300VW")
     add("--steps", type=positive_int, default=100, help="gradient steps")
     add("--components", type=positive_int, default=2, metavar="K", help="Gaussians of the prior")
     add(
@@ -332,36 +333,36 @@ def add_train_stabilizer(subparsers: Subparsers) -> None:
         type=float,
         default=1.0,
         metavar="P",
-        help="tracks count by their mean square error to the power -P; 0 is the paper, where the "
-        "noisiest decide",
+        help="weight each track by its mean square error to the power of -P; 0 is the paper, "
+        "where the noisiest tracks dominate",
     )
     add(
         "--covariance",
         choices=("diagonal", "full"),
         default="diagonal",
-        help="reading of Eq. 9 (default: %(default)s; full takes a hundred times as long)",
+        help="interpretation of Eq. 9 (default: %(default)s; full takes a hundred times as long)",
     )
     add(
         "--compare-covariances",
         action="store_true",
-        help="first fit both readings of Eq. 9 on a part of the tracks, and print both",
+        help="first fit both interpretations of Eq. 9 on a part of the tracks, and print both",
     )
     add(
         "--default",
         choices=STABILIZERS[1:],
         metavar="NAME",
-        help="what --stabilizer FILE stands for (default: the best on the held-out tracks)",
+        help="stabilizer that --stabilizer FILE uses (default: the best on the held-out tracks)",
     )
     add(
         "--compare-seconds",
         type=float,
         default=0.0,
         metavar="S",
-        help="also fit by Nelder-Mead for so much processor time, as the paper does, print both",
+        help="also fit by Nelder-Mead, as the paper does, for this much CPU time, and print both",
     )
     add(
         "--licence",
         metavar="TEXT",
-        help="what the weights may be used for, for their card (default: research only, as the "
-        "weights and labels do that shipped ones were fitted on)",
+        help="licence of the weights, for their card (default: research only, as for the data "
+        "that the shipped ones were fitted on)",
     )

@@ -28,11 +28,11 @@ def add_render(subparsers: Subparsers) -> None:
         required=True,
         type=file_name(".mp4", ".png"),
         metavar="FILE.mp4|FILE.png",
-        help="what to write: .mp4 draws every frame, .png a contact sheet of some",
+        help="file to write: .mp4 is a video of all frames, .png a contact sheet of some",
     )
     add("--frames", type=positive_int, default=12, metavar="N", help="tiles of a contact sheet")
-    add("--columns", type=positive_int, default=4, metavar="N", help="of a contact sheet")
-    add("--raw", action="store_true", help="draw raw landmarks also where they hardly differ")
+    add("--columns", type=positive_int, default=4, metavar="N", help="columns of a contact sheet")
+    add("--raw", action="store_true", help="also draw raw landmarks that hardly differ")
 
 
 def add_crop(subparsers: Subparsers) -> None:
@@ -41,7 +41,7 @@ def add_crop(subparsers: Subparsers) -> None:
         "crop",
         help="write the faces of a video as clips or frames",
         description="Writes the faces of a video, each upright and of constant size over its "
-        "track, with the transforms that map back in a Parquet beside them.",
+        "track. A Parquet file beside them has the transforms that map back to the frame.",
         epilog=examples(
             "facetracks crop clip.mp4 --tracks OUT --to faces",
             "facetracks crop clip.mp4 --tracks OUT --to faces --format png --size 112",
@@ -62,22 +62,24 @@ def add_crop(subparsers: Subparsers) -> None:
         type=positive_float,
         default=0.3,
         metavar="SHARE",
-        help="on each side of a face, as a share of its size",
+        help="margin on each side of a face, as a share of its size",
     )
     add("--keep-rotation", action="store_true", help="do not level the eyes")
-    limits = parser.add_argument_group("rows", "limits of the tracks' columns")
+    limits = parser.add_argument_group(
+        "rows", "crop only the rows of the tracks within these limits"
+    )
     add = limits.add_argument
-    add("--min-frames", type=positive_int, default=1, metavar="N", help="of a stretch")
+    add("--min-frames", type=positive_int, default=1, metavar="N", help="consecutive frames")
     add("--min-face", type=positive_float, metavar="PX", help="longer side of the face's box")
-    add("--min-score", type=positive_float, metavar="SCORE", help="the detector's, 0 to 1")
+    add("--min-score", type=positive_float, metavar="SCORE", help="score of the detector, 0 to 1")
     add(
         "--max-spread",
         type=positive_float,
         metavar="SHARE",
         help="median spread of the landmarks, as a share of the face's longer side",
     )
-    add("--max-blur", type=positive_float, metavar="BLUR", help="the tracks' blur")
-    add("--max-cut-off", type=positive_float, metavar="SHARE", help="outside the picture, 0 to 1")
+    add("--max-blur", type=positive_float, metavar="BLUR", help="blur, 0 to 1")
+    add("--max-cut-off", type=positive_float, metavar="SHARE", help="share outside the picture")
     add("--max-yaw", type=positive_float, metavar="DEG", help="turn of the head to either side")
 
 
@@ -85,10 +87,10 @@ def add_redact(subparsers: Subparsers) -> None:
     """Adds `redact` to the commands."""
     parser = subparsers.add_parser(
         "redact",
-        help="hide the faces of a video along their tracks",
-        description="Writes a copy of a video in which the faces of its tracks are hidden, from "
-        "each one's first row to its last, gaps included, and a quarter of a second beyond. Faces "
-        "without rows stay. Sound, metadata and timestamps are kept.",
+        help="hide the tracked faces of a video",
+        description="Writes a copy of a video in which the tracked faces are hidden, each from "
+        "its first row to its last, gaps included, and for a quarter of a second before and "
+        "after. Faces without tracks stay visible. Sound, metadata and timestamps are kept.",
         epilog=examples(
             "facetracks redact clip.mp4 --tracks OUT --to hidden.mp4",
             "facetracks redact clip.mkv --tracks OUT --to hidden.mkv --style fill --margin 0.3",
@@ -101,21 +103,21 @@ def add_redact(subparsers: Subparsers) -> None:
         required=True,
         type=file_name(".mp4", ".mov", ".mkv"),
         metavar="FILE.mp4|FILE.mov|FILE.mkv",
-        help="the copy; .mkv holds sound of any codec",
+        help="file to write; .mkv can hold sound of any codec",
     )
     add(
         "--style",
         choices=REDACTION_STYLES,
         default=REDACTION_STYLES[0],
-        help="a mosaic, a blur, or one colour, which keeps nothing of the face",
+        help="a mosaic, a blur, or one colour, which leaves nothing of the face",
     )
     add(
         "--margin",
         type=positive_float,
         default=0.15,
         metavar="SHARE",
-        help="least margin around a face, as a share of the longer side of its box; it is wider "
-        "where landmarks are unsure",
+        help="minimum margin around a face, as a share of the longer side of its box; wider where "
+        "landmarks are uncertain",
     )
 
 

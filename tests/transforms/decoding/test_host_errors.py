@@ -81,7 +81,7 @@ def test_the_run_ends_with_one_message_and_goes_on_when_all_is_well(
     ended = facetracks("annotate", faceless_clip, "--output", output)
     assert ended.status == 1
     assert "HostError: a decoding process cannot be started: exit status 1" in ended.err
-    assert "0 of 1 inputs were done before the run broke" in ended.err
+    assert "0 of 1 inputs were done before the run failed" in ended.err
     assert not list(output.glob("videos/*"))
     monkeypatch.delenv("PYTHONHOME")
     assert facetracks("annotate", faceless_clip, "--output", output).status == 0
@@ -105,6 +105,6 @@ def test_what_is_printed_is_the_message(faceless_clip, tmp_path, workers):
     ended = subprocess.run(command, env=python_environment(), capture_output=True, text=True)
     assert ended.returncode == 1
     done, why = ended.stderr.splitlines()
-    assert done.startswith("facetracks: 0 of 2 inputs were done before the run broke")
+    assert done.startswith("facetracks: 0 of 2 inputs were done before the run failed")
     assert why.startswith("facetracks: HostError: a decoding process cannot be started: FileNot")
     assert not list((tmp_path / "out").glob("videos/*"))
