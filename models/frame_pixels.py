@@ -13,13 +13,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from models.crops import Affine, compose_affines, sample_plane
+
+#: The clockwise turn that makes a stored frame upright, and whether a mirroring follows it.
+Orientation: TypeAlias = tuple[int, bool]
+_AS_STORED: Final = (0, False)
 
 #: Pixel format -> (log2 of the chroma step in x, in y). None: luma only.
 _PLANAR: Final[dict[str, tuple[int, int] | None]] = {
@@ -104,7 +108,7 @@ def upright_affine(
     return compose_affines(to_stored, np.array([[-1.0, 0.0, upright_width - 1.0], [0.0, 1.0, 0.0]]))
 
 
-def orientation_of(display_matrix: Sequence[int]) -> tuple[int, bool]:
+def orientation_of(display_matrix: Sequence[int]) -> Orientation:
     """The clockwise turn in degrees (0, 90, 180, 270) and whether a mirroring follows it.
 
     Args:
@@ -121,15 +125,15 @@ def orientation_of(display_matrix: Sequence[int]) -> tuple[int, bool]:
     return round(turn_deg / 90) * 90 % 360, mirrored
 
 
-def frame_orientation(frame: Any) -> tuple[int, bool]:
-    """`orientation_of` the display matrix of an av.VideoFrame; (0, False) without one."""
+def frame_orientation(frame: Any) -> Orientation | None:
+    """`orientation_of` the display matrix of an av.VideoFrame; None without one."""
     from av.sidedata.sidedata import SideDataContainer  # already imported: the frame comes from it
 
     # Not frame.side_data, which the frame would keep: each would refer to the other, and the
     # pixels stay until the garbage collector finds the two.
     held = SideDataContainer(frame)  # type: ignore[call-arg]  # its stub has no __init__
     matrix = held.get("DISPLAYMATRIX")
-    return (0, False) if matrix is None else orientation_of(np.frombuffer(matrix, "<i4").tolist())
+    return None if matrix is None else orientation_of(np.frombuffer(matrix, "<i4").tolist())
 
 
 def upright_picture(
@@ -161,9 +165,12 @@ class StoredPlanes:
     to_rgb: npt.NDArray[np.float32] | None
 
     @classmethod
-    def of(cls, frame: Any) -> StoredPlanes:
-        """The stored pixels of an av.VideoFrame, as views where possible."""
-        orientation = frame_orientation(frame)
+    def of(cls, frame: Any, orientation: Orientation | None = None) -> StoredPlanes:
+        """The stored pixels of an av.VideoFrame, as views where possible.
+
+        orientation: (rotation_deg, mirrored); None is the frame's own.
+        """
+        orientation = orientation or frame_orientation(frame) or _AS_STORED
         base, bits = _split_depth(frame.format.name)
         if base not in _PLANAR:
             return cls(*orientation, 8, None, [frame.to_ndarray(format="rgb24")], None)

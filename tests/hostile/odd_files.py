@@ -15,6 +15,7 @@ import numpy as np
 from models.synthesis.astronaut import load_astronaut
 from tests.hostile.case import HostileCase
 from tests.hostile.encoding import Clip, Recipe, encode, flat, moving
+from tests.hostile.packed_frames import remux
 
 __all__ = ["sound_case", "write_odd_files"]
 
@@ -153,6 +154,17 @@ def _faces(folder: Path) -> Iterator[HostileCase]:
         yield sound_case(
             f"faces/{name}", what, clip, rotation_deg=turn, upright_size_px=(160, 120), faces=1
         )
+    stored = [np.ascontiguousarray(np.rot90(f, 3)) for f in upright]
+    recipe = Recipe(gop=5, options={"x264-params": "aud=1:repeat-headers=1"})
+    clip = encode(folder / "turned.ts", stored, recipe)
+    message = "h264_metadata=display_orientation=insert:rotate=90"
+    path = remux(clip.path, folder / "turned-first-frame.mp4", message)
+    clip.path.unlink()
+    what = "a face, to be rotated by 270 degrees, as a message in the first frame says"
+    yield sound_case(
+        "faces/turned-first-frame.mp4", what, replace(clip, path=path),
+        rotation_deg=270, upright_size_px=(160, 120), faces=1,
+    )  # fmt: skip
     for turn in (0, 90, 180, 270):
         stored = [np.ascontiguousarray(np.rot90(f[:, ::-1], turn // 90)) for f in upright]
         name = f"mirrored-{turn}.mp4"

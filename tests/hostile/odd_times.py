@@ -142,6 +142,9 @@ def write_lying_headers(folder: Path) -> Iterator[HostileCase]:
     path, case = lie("rate.flv", "header claims 1000 frames a second")
     overwrite(path, b"framerate\x00", 10, struct.pack(">d", 1000.0))
     yield case
+    path, case = lie("key-frames.mp4", "the table of key frames lacks the first one")
+    overwrite(path, b"stss", 8, struct.pack(">II", 1, 26))
+    yield case
     path, case = lie("moov.mov", "states another kind of MP4")
     patch_all(path, b"ftypqt  ", b"ftypXXXX")
     yield case

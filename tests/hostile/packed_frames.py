@@ -6,12 +6,14 @@ packed    I  PB n  PB n       B is packed with P, and an uncoded picture takes i
 
 from __future__ import annotations
 
+import io
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
 import av
 import numpy as np
+from av.bitstream import BitStreamFilterContext
 
 __all__ = ["remux", "write_packed"]
 
@@ -21,14 +23,16 @@ _PACKED: Final = b"\x00\x00\x01\xb2DivX503b1393p\x00"
 _RATE: Final = 25
 
 
-def remux(source: Path, path: Path) -> Path:
+def remux(source: Path, path: Path, bitstream_filter: str = "null") -> Path:
     """The packets of a video in the container of `path`, with their times as read."""
-    with av.open(str(source)) as clip, av.open(str(path), "w") as out:
-        copy = out.add_stream_from_template(clip.streams.video[0])
-        for packet in clip.demux(clip.streams.video[0]):
-            if packet.size:
-                packet.stream = copy
-                out.mux_one(packet)
+    with av.open(io.BytesIO(source.read_bytes())) as clip, av.open(str(path), "w") as out:
+        stream = clip.streams.video[0]
+        copy = out.add_stream_from_template(stream)
+        change = BitStreamFilterContext(bitstream_filter, stream)
+        for packet in filter(lambda packet: packet.size, clip.demux(stream)):
+            for changed in change.filter(packet):
+                changed.stream = copy
+                out.mux_one(changed)
     return path
 
 

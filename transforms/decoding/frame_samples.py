@@ -71,7 +71,7 @@ def frame_samples(
 ) -> Iterator[Sample]:
     """Yields the samples of a frame sequence; each when the next one is known.
 
-    frames: (pts, av.VideoFrame) in display order.
+    frames: (pts, av.VideoFrame or StoredPlanes) in display order.
     same_boxes: whether two frames have the same given boxes, by number and pts of each.
     on_progress: called with the number of frames decoded so far.
     """

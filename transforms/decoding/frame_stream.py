@@ -8,10 +8,12 @@ from typing import Any, Final
 
 from av.error import FFmpegError
 
+from models.frame_pixels import Orientation, StoredPlanes, frame_orientation
 from models.timestamps import PtsCounter
 from schemas.errors import ContainerError, DecodingError
 from schemas.records import Segment
 from transforms.decoding.lost_frames import LostFrames
+from transforms.decoding.packet_content import starts_decoding
 from transforms.decoding.reach import OVERHANG_SECONDS
 from transforms.decoding.video_source import (
     OpenVideo,
@@ -35,6 +37,7 @@ class FrameStream:
     Frames before the keyframe of the seek, or outside the video's [start_seconds, stop_seconds),
     are left out. So are those more than OVERHANG_SECONDS before the segment's own, except the last:
     no own frame depends on them, unless boxes are given, possibly by frame number.
+    An orientation holds until another one: H.264 and HEVC may state it with some frames only.
     `lost` tells which frames are missing.
     """
 
@@ -46,8 +49,8 @@ class FrameStream:
     def __post_init__(self) -> None:
         self.lost = LostFrames(self.segment, self.opened.container.format.name)
 
-    def __iter__(self) -> Iterator[tuple[int, Any]]:
-        """Yields (pts, av.VideoFrame).
+    def __iter__(self) -> Iterator[tuple[int, StoredPlanes]]:
+        """Yields (pts, StoredPlanes).
 
         Raises DecodingError if reading the source fails.
         """
@@ -57,27 +60,30 @@ class FrameStream:
         last_pts = warm_up_pts = None
         if segment.own_start_pts is not None and segment.video.boxes_uri is None:
             warm_up_pts = segment.own_start_pts - int(OVERHANG_SECONDS / metadata.time_base)
-        before: tuple[int, Any] | None = None
+        before: tuple[int, Any, Orientation] | None = None
+        orientation: Orientation = (0, False)
         in_range = False
         for pts, frame in self._decoded():
             last_pts = pts
             self.lost.frame_shown(pts, frame)
+            stored = frame_orientation(frame)
+            orientation = orientation if stored is None else stored
             if high_pts is not None and pts >= high_pts:
                 break
             if low_pts is not None and pts < low_pts:
                 continue
             in_range = True
             if warm_up_pts is not None and pts <= warm_up_pts:
-                before = pts, frame
+                before = pts, frame, orientation
                 continue
             if before is not None:
-                yield before
+                yield before[0], StoredPlanes.of(*before[1:])
                 before = None
-            yield pts, frame
+            yield pts, StoredPlanes.of(frame, orientation)
         else:
             self.lost.end(None if last_pts is None else last_pts + metadata.step_pts)
         if before is not None:
-            yield before
+            yield before[0], StoredPlanes.of(*before[1:])
         if last_pts is not None and not in_range and segment.own_start_pts is None:
             raise ContainerError("empty_range", self._outside(last_pts))
 
@@ -121,11 +127,11 @@ class FrameStream:
         packets = (p for p in self._packets() if p.size or p.pts is None)
         leading: list[Any] = []
         if self.segment.seek_pts is None:
-            size = 0
+            codec, size = self.segment.metadata.codec, 0
             for packet in packets:
                 leading.append(packet)
                 size += packet.size
-                if packet.is_keyframe:
+                if packet.is_keyframe or starts_decoding(codec, bytes(packet)):
                     leading = [packet]
                     break
                 if len(leading) > _MAX_LEADING_PACKETS or size > _MAX_LEADING_BYTES:

@@ -25,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.records import Segment
+from transforms.decoding.packet_content import has_no_picture
 
 #: Codecs of which every packet is a shown frame (VP8 and VP9 have hidden ones) ...
 _CODECS: Final = ("h264", "hevc", "mpeg4", "mjpeg", "mpeg1video", "mpeg2video", "av1", "libdav1d")
@@ -33,8 +34,6 @@ _CONTAINERS: Final = ("mov", "matroska", "flv")
 
 #: Shorter MPEG-4 packets hold no picture: they repeat the previous one.
 _MIN_PICTURE_BYTES: Final = 10
-#: The first bit of a Theora packet: a header, as each part of a chained Ogg file has them.
-_THEORA_HEADER: Final = 0x80
 #: A gap is longer than this times the shortest step of the surrounding frames.
 _HOLE_STEPS: Final = 1.5
 #: Frames before and after a gap whose steps are measured.
@@ -77,7 +76,11 @@ class LostFrames:
 
     def packet_rejected(self, packet: Any) -> None:
         """The decoder refused a packet."""
-        if not self._begun or self._is_header(packet):
+        if not self._begun:
+            return
+        if has_no_picture(self._segment.metadata.codec, bytes(packet)):
+            self._inside = [inside for inside in self._inside if inside[0] != packet.pts]
+            heapq.heapify(self._inside)
             return
         if packet.pts is None:  # counted at the last frame
             at = self._last_place()
@@ -86,11 +89,6 @@ class LostFrames:
         elif self._segment.reports(packet.pts):
             self._bad.append(packet.pts)
             self._lost.append((packet.pts, self._stop(packet)))
-
-    def _is_header(self, packet: Any) -> bool:
-        """Whether a packet holds no picture: decoders refuse Theora's comments."""
-        is_theora = self._segment.metadata.codec == "theora"
-        return is_theora and bool(bytes(packet)[:1] >= bytes([_THEORA_HEADER]))
 
     def reading_failed(self) -> None:
         """Reading the container failed."""

@@ -23,7 +23,6 @@ import av
 import cv2
 from av.error import FFmpegError
 
-from models.frame_pixels import StoredPlanes
 from schemas.errors import FacetracksError, VideoError
 from schemas.records import Segment, Video
 from transforms.decoding.child import ChildSettings
@@ -150,8 +149,8 @@ class Server:
         """The planes of every frame of a segment; sent one by one."""
         uri, pixels = segment.video.uri, self._settings.max_pixels
         with open_video(uri, max_pixels=pixels, segment=segment) as opened:
-            for pts, picture in FrameStream(segment, opened, pixels):
-                frame, body = Frame.of(pts, StoredPlanes.of(picture))
+            for pts, planes in FrameStream(segment, opened, pixels):
+                frame, body = Frame.of(pts, planes)
                 self._connection.send_bytes(encode_answer(Frames(frame), body))
         return encode_answer(Frames(None))
 

@@ -50,7 +50,7 @@ def decode_windows(
     The `segment` of a piece owns from where the piece before it ended to its seam; the
     last one owns the rest.
 
-    frames: (pts, av.VideoFrame) in display order, from the segment's keyframe on.
+    frames: (pts, av.VideoFrame or StoredPlanes) in display order, from the segment's keyframe on.
     take_losses: what is known to be lost before a pts, as `LostFrames.take`.
     on_progress: called with the number of frames decoded so far.
     piece_bytes: a piece ends with the frame whose crops fill this many bytes.

@@ -183,9 +183,8 @@ def read_video_frames(
                 continue
             for frame in frames_of_packet:
                 if count % step == 0:
-                    yield upright_picture(
-                        frame.to_ndarray(format="rgb24"), *frame_orientation(frame)
-                    )
+                    orientation = frame_orientation(frame) or (0, False)
+                    yield upright_picture(frame.to_ndarray(format="rgb24"), *orientation)
                 count += 1
 
 

@@ -12,9 +12,16 @@ from transforms.decoding.lost_frames import LostFrames
 from transforms.decoding.video_source import open_video
 
 
-def packet(pts, *, dts=None, size=500, key=False):
-    return SimpleNamespace(
-        pts=pts, dts=dts, size=size, is_keyframe=key, is_discard=False, duration=1
+class Packet(SimpleNamespace):
+    """What LostFrames reads of an av.packet.Packet."""
+
+    def __bytes__(self):
+        return self.data
+
+
+def packet(pts, *, dts=None, size=500, key=False, data=b""):
+    return Packet(
+        pts=pts, dts=dts, size=size, is_keyframe=key, is_discard=False, duration=1, data=data
     )
 
 
@@ -55,6 +62,25 @@ def test_the_last_frames_may_be_lost():
 def test_reordered_frames_are_there():
     packets = [packet(p, key=p == 0) for p in (0, 3, 1, 2, 6, 4, 5, 9, 7, 8)]
     assert lost_after(packets, range(10)) == []
+
+
+@pytest.mark.parametrize(
+    ("data", "bad"),
+    [("0000000209f0 00000007062f0308000980", 0), ("00000007062f0308000980 00000002419a", 1)],
+)
+def test_a_refused_packet_without_a_picture_is_no_loss(data, bad):
+    segment = make_segment()
+    segment = replace(segment, metadata=replace(segment.metadata, codec="h264"))
+    losses = LostFrames(segment, "mov,mp4")
+    for sent in in_order(range(10)):
+        losses.packet_in(sent)
+        show(losses, sent.pts)
+    refused = packet(10, data=bytes.fromhex(data))
+    losses.packet_in(refused)
+    losses.packet_rejected(refused)
+    losses.end(None)
+    packets_bad, lost = losses.take()
+    assert (packets_bad, len(lost)) == (bad, bad)
 
 
 def test_a_packet_may_hold_two_pictures():

@@ -21,7 +21,12 @@ def taken(path, stream_index=None):
     whole = whole_video(str(path), stream_index)
     with open_video(str(path), segment=whole) as opened:
         frames = [frame for _, frame in FrameStream(whole, opened)]
-    return whole.metadata.stream_index, whole.metadata.streams, len(frames), frames[0].width
+    return (
+        whole.metadata.stream_index,
+        whole.metadata.streams,
+        len(frames),
+        frames[0].planes[0].shape[1],
+    )
 
 
 def test_a_still_picture_before_the_video(tmp_path):
