@@ -3,8 +3,16 @@
 A mode has a position and a speed; white acceleration changes the speed. Lengths are such
 that the measurement's variance is 1: what comes out does not depend on that unit.
 
+The backward pass is Bierman's form of it (Int. J. Control 18, 1973), which inverts no covariance.
+m is the filtered position minus the measurement z, p its variance, b its covariance with the speed;
+u and v are 0 at the last frame:
+
+    smooth_t - z_t = m_t - p_t u_t - b_t v_t
+    u_t-1 = u_t + smooth_t - z_t
+    v_t-1 = v_t + step_t u_t-1
+
 The loops over frames are sequential, so the time of a frame is that of its NumPy calls. Terms that
-do not depend on the frame before are computed for all frames at once.
+do not depend on the frame before are computed for several frames at once.
 """
 
 from __future__ import annotations
@@ -42,8 +50,8 @@ class Moments:
 
 def smooth_modes(
     modes: Array, steps: Array, agility: Array, before: Moments | None, count: int
-) -> tuple[Array, Array, Moments]:
-    """Smoothed positions and speeds of (T, D) measurements, and the state after `count` frames.
+) -> tuple[Array, Moments]:
+    """Smoothed positions of (T, D) measurements, and the state after `count` frames.
 
     Args:
         modes: (T, D).
@@ -54,74 +62,74 @@ def smooth_modes(
         count: number of frames after which the state is returned.
     """
     steps = np.clip(steps, *_STEP_SECONDS)
-    predicted, filtered = _room(len(modes), modes.shape[1])
-    _forward(modes, steps, agility, before, predicted, filtered)
-    smooth = np.empty((len(modes), 2, modes.shape[1]))
-    smooth[-1] = state = filtered[-1, :2]
-    parts = np.empty((2, 2, modes.shape[1]))
-    for stop in range(len(modes) - 1, 0, -_BLOCK):
-        start = max(0, stop - _BLOCK)
-        after = slice(start + 1, stop + 1)
-        gain, rest = _backward_terms(predicted[after], filtered[start:stop], steps[after])
-        block = smooth[start:stop]
-        for gain_t, rest_t, smooth_t in zip(gain[::-1], rest[::-1], block[::-1], strict=True):
-            np.multiply(gain_t, state, out=parts)
-            np.add(parts[:, 0], parts[:, 1], out=smooth_t)
-            smooth_t += rest_t
-            state = smooth_t
-    means = filtered[count - 1, :2].copy()
+    filtered = _room(*modes.shape)
+    _forward(modes, steps, agility, before, filtered)
+    smooth = np.empty_like(modes)
+    adjoint, part = np.zeros((2, modes.shape[1])), np.empty((2, modes.shape[1]))
+    u, v = adjoint
+    for step, position, variances, smooth_t in zip(
+        steps[::-1].tolist(),
+        filtered[::-1, 0],
+        filtered[::-1, 4:1:-2],
+        smooth[::-1],
+        strict=True,
+    ):
+        np.multiply(variances, adjoint, out=part)
+        np.subtract(position, part[0], out=smooth_t)
+        smooth_t -= part[1]
+        u += smooth_t
+        np.multiply(u, step, out=part[0])
+        v += part[0]
+    smooth += modes
+    state = filtered[count - 1]
+    means = state[:2].copy()
     means[0] += modes[count - 1]
-    smooth[:, 0] += modes
-    return smooth[:, 0], smooth[:, 1], Moments(means, filtered[count - 1, 2:].copy())
+    return smooth, Moments(means, state[[4, 2, 3]])
 
 
-def _room(frames: int, count: int) -> tuple[Array, Array]:
-    """Two (T, 5, D) buffers that the thread reuses: allocating pages costs more than the steps."""
+def _room(frames: int, count: int) -> Array:
+    """A (T, 5, D) buffer that the thread reuses: allocating pages costs more than the steps."""
     room: Array | None = getattr(_ROOM, "room", None)
-    if room is None or room.shape[1] < frames or room.shape[3] != count:
-        room = np.empty((2, frames, 5, count))
+    if room is None or len(room) < frames or room.shape[2] != count:
+        room = np.empty((frames, 5, count))
         if frames <= _KEPT_FRAMES:
             _ROOM.room = room
-    return room[0, :frames], room[1, :frames]
+    return room[:frames]
 
 
 def _forward(
-    modes: Array,
-    steps: Array,
-    agility: Array,
-    before: Moments | None,
-    predicted: Array,
-    filtered: Array,
+    modes: Array, steps: Array, agility: Array, before: Moments | None, filtered: Array
 ) -> None:
-    """Computes the (T, 5, D) predicted and filtered state of each frame.
+    """Computes the (T, 5, D) filtered state of each frame.
 
-    Of the five, the first is the position minus the frame's measurement, the second the speed,
-    the rest their covariances.
+    Of the five, the first is the position minus the frame's measurement, the second the speed;
+    then the covariance of both, the speed's variance and the position's variance.
     """
     frames, count = modes.shape
-    state = np.empty((5, count))
     if before is None:
-        filtered[0, :2], filtered[0, 2:] = 0.0, [[1.0], [0.0], [_START_SPEED]]
-        predicted[0] = state = filtered[0]
+        filtered[0] = [[0.0], [0.0], [0.0], [_START_SPEED], [1.0]]
+        state = filtered[0]
     else:
-        state[:2], state[2:] = before.means, before.covariances
+        state = np.concatenate([before.means, before.covariances[[1, 2, 0]]])
         state[0] -= modes[0]
-    total, gains = np.empty(count), np.empty((2, count))
+    ahead, total, gained = np.empty((5, count)), np.empty(count), np.empty((2, 2, count))
+    pairs, covariances = ahead[:4].reshape(gained.shape), ahead[4:1:-2]
+    firsts = pairs[:, :1]  # (2, 1, D) position, and its covariance with the speed
     for start in range(before is None, frames, _BLOCK):
         block = slice(start, min(start + _BLOCK, frames))
         turns, added = _forward_terms(modes, steps, agility, block)
-        for turn, more, ahead, now in zip(
-            turns, added, predicted[block], filtered[block], strict=True
+        now = filtered[block]
+        now_pairs = now[:, :4].reshape(len(now), *gained.shape)
+        for turn, more, now_t, gain, pairs_t in zip(
+            turns, added, now, now[:, 4:1:-2], now_pairs, strict=True
         ):
             np.dot(turn, state, out=ahead)
             ahead += more
-            np.add(ahead[2], 1.0, out=total)
-            np.divide(ahead[2:4], total, out=now[2:4])
-            np.multiply(now[2:4], ahead[0], out=gains)
-            np.subtract(ahead[:2], gains, out=now[:2])
-            np.multiply(now[3], ahead[3], out=total)
-            np.subtract(ahead[4], total, out=now[4])
-            state = now
+            np.add(ahead[4], 1.0, out=total)
+            np.divide(covariances, total, out=gain)  # is the filtered covariance, too
+            np.multiply(gain, firsts, out=gained)
+            np.subtract(pairs, gained, out=pairs_t)
+            state = now_t
 
 
 def _forward_terms(modes: Array, steps: Array, agility: Array, block: slice) -> tuple[Array, Array]:
@@ -131,42 +139,14 @@ def _forward_terms(modes: Array, steps: Array, agility: Array, block: slice) -> 
     first = block.start == 0  # whose measurement the state before it has already
     added[first:, 0] = modes[block.start + first - 1 : block.stop - 1]
     added[first:, 0] -= modes[block.start + first : block.stop]
-    np.multiply(agility[block], step[:, None], out=added[:, 4])
-    np.multiply(added[:, 4], step[:, None] / 2, out=added[:, 3])
-    np.multiply(added[:, 3], step[:, None] / 1.5, out=added[:, 2])
+    np.multiply(agility[block], step[:, None], out=added[:, 3])
+    np.multiply(added[:, 3], step[:, None] / 2, out=added[:, 2])
+    np.multiply(added[:, 2], step[:, None] / 1.5, out=added[:, 4])
     turns = np.tile(np.eye(5), (len(step), 1, 1))
-    turns[:, 0, 1] = turns[:, 3, 4] = step
-    turns[:, 2, 3] = 2 * step
-    turns[:, 2, 4] = step**2
+    turns[:, 0, 1] = turns[:, 2, 3] = step
+    turns[:, 4, 2] = 2 * step
+    turns[:, 4, 3] = step**2
     return turns, added
-
-
-def _backward_terms(predicted: Array, filtered: Array, steps: Array) -> tuple[Array, Array]:
-    """G (B, 2, 2, D) and b (B, 2, D) of  smooth_t = G_t smooth_t+1 + b_t.
-
-    `predicted` and `steps` are of the frames after those of `filtered`.
-    """
-    _, _, positions, both, speeds = np.moveaxis(predicted, 1, 0)
-    # G = P F^T (P ahead)^-1, of 2x2 matrices.
-    of = filtered[:, 2:5]
-    now = np.empty((len(steps), 2, 2, filtered.shape[2]))
-    np.multiply(of[:, 1:], steps[:, None, None], out=now[:, :, 0])
-    now[:, :, 0] += of[:, :2]
-    now[:, :, 1] = of[:, 1:]
-    scale = positions * speeds
-    scale -= both * both
-    np.divide(1.0, scale, out=scale)
-    inverse = np.stack([speeds * scale, both * -scale, positions * scale], axis=1)
-    gain = np.empty_like(now)
-    part = np.empty((len(steps), 2, filtered.shape[2]))
-    rest = filtered[:, :2].copy()
-    for column in (0, 1):
-        np.multiply(now[:, :, 0], inverse[:, None, column], out=gain[:, :, column])
-        np.multiply(now[:, :, 1], inverse[:, None, column + 1], out=part)
-        gain[:, :, column] += part
-        np.multiply(gain[:, :, column], predicted[:, None, column], out=part)
-        rest -= part
-    return gain, rest
 
 
 def smooth_speeds(
@@ -177,7 +157,7 @@ def smooth_speeds(
     All modes have the same covariances then, so the gains are numbers.
     """
     steps = np.clip(steps, *_STEP_SECONDS)
-    turn, gain, back, covariances = _shared_gains(steps, agility, before)
+    turn, gain, covariances = _shared_gains(steps, agility, before)
     filtered = gain[:, :, None] * modes[:, None]
     if before is None:
         filtered[0, 0], filtered[0, 1] = modes[0], 0.0
@@ -187,21 +167,24 @@ def smooth_speeds(
     for turn_t, before_t, now in zip(turn[1:], filtered[:-1], filtered[1:], strict=True):
         np.dot(turn_t, before_t, out=part)
         now += part
-    ahead = np.tile(np.eye(2), (len(steps) - 1, 1, 1))
-    ahead[:, 0, 1] = steps[1:]
-    smooth = filtered.copy()
-    smooth[:-1] -= back @ (ahead @ filtered[:-1])
-    for back_t, after, now in zip(back[::-1], smooth[:0:-1], smooth[-2::-1], strict=True):
-        np.dot(back_t, after, out=part)
+    adjoint = np.empty_like(filtered)
+    adjoint[-1] = 0.0
+    np.subtract(filtered[1:, 0], modes[1:], out=adjoint[:-1, 0])
+    np.multiply(adjoint[:-1, 0], steps[1:, None], out=adjoint[:-1, 1])
+    for turn_t, after, now in zip(turn[:0:-1], adjoint[:0:-1], adjoint[-2::-1], strict=True):
+        np.dot(turn_t.T, after, out=part)
         now += part
-    return smooth[:, 1], Moments(filtered[count - 1].copy(), covariances[count - 1].copy())
+    adjoint *= covariances[:, 1:, None]
+    smooth = filtered[:, 1] - adjoint[:, 0]
+    smooth -= adjoint[:, 1]
+    return smooth, Moments(filtered[count - 1].copy(), covariances[count - 1].copy())
 
 
 def _shared_gains(
     steps: Array, agility: float, before: Moments | None
-) -> tuple[Array, Array, Array, Array]:
-    """(T, 2, 2) and (T, 2) of  m_t = A_t m_t-1 + K_t z_t,  (T-1, 2, 2) G, (T, 3) covariances."""
-    turns, gains, backs, covariances = [], [], [], []
+) -> tuple[Array, Array, Array]:
+    """(T, 2, 2) and (T, 2) of  m_t = A_t m_t-1 + K_t z_t,  and (T, 3) covariances."""
+    turns, gains, covariances = [], [], []
     if before is None:
         positions, both, speeds = 1.0, 0.0, _START_SPEED
         turns.append(((0.0, 0.0), (0.0, 0.0)))
@@ -211,22 +194,13 @@ def _shared_gains(
     else:
         positions, both, speeds = before.covariances.tolist()
     for step in steps.tolist():
-        first, second = positions + step * both, both + step * speeds  # P F^T, one column
-        p = first + step * second + step**3 / 3 * agility
+        second = both + step * speeds
+        p = positions + step * (both + second) + step**3 / 3 * agility
         b = second + step**2 / 2 * agility
         s = speeds + step * agility
-        scale = 1.0 / (p * s - b * b)
-        backs.append(
-            (
-                ((first * s - both * b) * scale, (both * p - first * b) * scale),
-                ((second * s - speeds * b) * scale, (speeds * p - second * b) * scale),
-            )
-        )
         gain, speed_gain = p / (p + 1.0), b / (p + 1.0)
         turns.append(((1.0 - gain, (1.0 - gain) * step), (-speed_gain, 1.0 - speed_gain * step)))
         gains.append((gain, speed_gain))
         positions, both, speeds = gain, speed_gain, s - speed_gain * b
         covariances.append((positions, both, speeds))
-    within = backs if before is None else backs[1:]  # none of them leads out of the frames
-    back = np.array(within).reshape(-1, 2, 2)
-    return np.array(turns), np.array(gains), back, np.array(covariances)
+    return np.array(turns), np.array(gains), np.array(covariances)

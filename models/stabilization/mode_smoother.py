@@ -176,7 +176,7 @@ def _smooth(
     around = window @ speeds2 / window.sum(1, keepdims=True)
     moving = np.maximum(around - parameters.rest_speed2, 0.0)
     agility = parameters.rest_agility + parameters.agility_gain * moving
-    smooth, _, second = smooth_modes(modes, steps, agility, past.second, count)
+    smooth, second = smooth_modes(modes, steps, agility, past.second, count)
     done = len(past.seconds) + count
     reached = known[done - 1] - _WINDOW_REACH * parameters.window_seconds
     near = int(np.argmax(known[:done] > reached))

@@ -6,7 +6,7 @@ from stabilizer_cases import make_face, make_smoother, make_track
 
 from models.stabilization.fitting.metrics import score_tracks
 from models.stabilization.fitting.track_batch import TrackBatch
-from models.stabilization.mode_passes import smooth_modes
+from models.stabilization.mode_passes import smooth_modes, smooth_speeds
 from models.stabilization.mode_smoother import ModeSmoother, SmootherParameters
 from models.stabilization.stabilizers import stabilize_track
 from models.synthesis.motion_tracks import MotionTrack
@@ -22,11 +22,8 @@ def smooth_whole(track, seconds, parameters):
     return stabilize_track(smoother, seconds, track)
 
 
-def test_both_passes_are_the_posterior_of_the_whole_model():
-    """Compared with one linear system for all positions and speeds of a mode."""
-    rng = np.random.default_rng(0)
-    steps = np.array([0.0, 0.04, 0.04, 0.08, 0.02, 0.04])
-    z, agility = rng.normal(size=(6, 1)), rng.uniform(100, 9000, (6, 1))
+def posterior(z, steps, agility):
+    """(6, 2) positions and speeds of one mode, by one linear system for all of them."""
     precision, target = np.zeros((12, 12)), np.zeros(12)
     precision[1, 1] = 1 / 2500
     for t, step in enumerate(steps):
@@ -37,11 +34,33 @@ def test_both_passes_are_the_posterior_of_the_whole_model():
             turn = np.hstack([np.array([[-1.0, -step], [0.0, -1.0]]), np.eye(2)])
             part = slice(2 * t - 2, 2 * t + 2)
             precision[part, part] += turn.T @ np.linalg.inv(model) @ turn
-    whole = np.linalg.solve(precision, target).reshape(6, 2)
-    positions, speeds, after = smooth_modes(z, steps, agility, None, 6)
+    return np.linalg.solve(precision, target).reshape(6, 2)
+
+
+def test_both_passes_are_the_posterior_of_the_whole_model():
+    rng = np.random.default_rng(0)
+    steps = np.array([0.0, 0.04, 0.04, 0.08, 0.02, 0.04])
+    z, agility = rng.normal(size=(6, 1)), rng.uniform(100, 9000, (6, 1))
+    whole = posterior(z, steps, agility)
+    positions, after = smooth_modes(z, steps, agility, None, 6)
     assert positions[:, 0] == pytest.approx(whole[:, 0])
+    assert after.means[:, 0] == pytest.approx(whole[-1])
+    whole = posterior(z, steps, np.full((6, 1), 900.0))
+    speeds, after = smooth_speeds(z, steps, 900.0, None, 6)
     assert speeds[:, 0] == pytest.approx(whole[:, 1])
-    assert after.means[0, 0] == pytest.approx(whole[-1, 0])
+    assert after.means[:, 0] == pytest.approx(whole[-1])
+
+
+@pytest.mark.parametrize("smooth", [smooth_modes, smooth_speeds])
+def test_a_pass_that_goes_on_returns_what_one_over_all_frames_does(smooth):
+    rng = np.random.default_rng(1)
+    steps, z = rng.uniform(0.02, 0.08, 40), rng.normal(size=(40, 3))
+    agility = 900.0 if smooth is smooth_speeds else rng.uniform(100, 9000, (40, 3))
+    whole, _ = smooth(z, steps, agility, None, 40)
+    _, after = smooth(z, steps, agility, None, 20)
+    later = agility if smooth is smooth_speeds else agility[20:]
+    rest, _ = smooth(z[20:], steps[20:], later, after, 20)
+    assert rest == pytest.approx(whole[20:])
 
 
 @pytest.mark.parametrize("fps", [15, 25, 60])
