@@ -14,7 +14,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -24,7 +23,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from models.landmarks.model import landmark_device
 from pipeline.annotate_videos import stage_settings
 from pipeline.graph import AnnotateGraph, GraphSettings
-from pipeline.inputs import DistinctVideos, Inputs, find_inputs
+from pipeline.inputs import DistinctVideos, Inputs, find_inputs, texts_of
 from pipeline.manifests import ReadManifests
 from pipeline.output_lock import exclusive_run
 from pipeline.outputs.compact_output import compact
@@ -122,7 +121,7 @@ def annotate(
         AccountingError: an input ended without a status row.
     """
     settings = settings or AnnotateSettings()
-    given = [inputs] if isinstance(inputs, str | Path) else inputs
+    given = texts_of(inputs)
     options, runner = runner_options(beam_options, settings.workers)
     here = runs_here(runner)
     location = _location(output)
@@ -132,14 +131,14 @@ def annotate(
     OutputFolder(location).check_writable()
     # On this machine the run goes in waves of known videos; a cluster reads manifests itself.
     found = find_inputs(
-        [str(text) for text in given],
+        given,
         settings.limit,
         settings.allow_protocols,
         open_manifests=here or settings.limit is not None,
     )
     record = {
         "started": _now(),
-        "inputs_given": [str(text) for text in islice(given, _MAX_INPUTS_RECORDED)],
+        "inputs_given": given[:_MAX_INPUTS_RECORDED],
         "settings": _plain(settings),
         "beam_options": list(beam_options),
         "config": dict(stages.run_output.config),

@@ -52,29 +52,29 @@ class AnnotateGraph(beam.PTransform):  # type: ignore[misc]
     ) -> beam.PCollection[dict[str, Any]]:
         """Builds the graph; every input gives one row, read back from OUTPUT."""
         (videos, unreadable), stages, settings = inputs, self.stages, self.stages.settings
-        place, child = stages.run_output, stages.child
+        output, child = stages.run_output, stages.child
         selected = videos | "SelectVideos" >> SelectVideos(
-            place, settings.overwrite, frozenset(settings.retry)
+            output, settings.overwrite, frozenset(settings.retry)
         )
         planned = selected.videos | "PlanSegments" >> PlanSegments(child, stages.threads)
-        decoded = planned["segments"] | "DecodeWindows" >> DecodeWindows(child, place)
+        decoded = planned["segments"] | "DecodeWindows" >> DecodeWindows(child, output)
         windows = decoded.windows
         if settings.separate_decode:
             windows = windows | "SeparateDecode" >> SeparateDecode()
         align = AlignFaces(stages.align).with_resource_hints(**settings.align_hints)
         aligned = windows | "AlignFaces" >> align
-        parts = aligned | "SaveParts" >> SaveParts(place)
+        parts = aligned | "SaveParts" >> SaveParts(output)
         outcomes = (parts, decoded.saved, decoded.failed) | "Outcomes" >> beam.Flatten()
         stabilize = StabilizeTracks(
-            place,
+            output,
             settings.stabilizer,
             settings.frame_rate,
-            place.config.get("stabilizer_sha256"),
+            output.config.get("stabilizer_sha256"),
             grouped=stages.threads > 0,
         )
         tracks = outcomes | "StabilizeTracks" >> stabilize
         failed = (selected.failed, planned["failed"], unreadable) | "Failures" >> beam.Flatten()
-        written = (tracks, failed) | "WriteTracks" >> WriteTracks(place)
+        written = (tracks, failed) | "WriteTracks" >> WriteTracks(output)
         ended = (written, selected.done) | "Ended" >> beam.Flatten()
         accounted = ((videos, unreadable), selected.videos, ended)
-        return accounted | "AccountVideos" >> AccountVideos(place)
+        return accounted | "AccountVideos" >> AccountVideos(output)

@@ -49,6 +49,11 @@ class Inputs:
         return len(self.videos) + len(self.failures)
 
 
+def texts_of(inputs: str | Path | Iterable[str | Path]) -> list[str]:
+    """One INPUT argument or several, as text."""
+    return [str(text) for text in ([inputs] if isinstance(inputs, str | Path) else inputs)]
+
+
 def find_inputs(
     inputs: Sequence[str],
     limit: int | None = None,

@@ -11,7 +11,6 @@ from pipeline.progress import ProgressDisplay
 from pipeline.reports.timings import timings_table
 from pipeline.settings import AnnotateSettings
 from transforms.decoding.child import ChildSettings
-from transforms.decoding.piece_builder import CropSpec
 
 #: Exit status of a run that ended, with some videos partial or failed.
 EXIT_INCOMPLETE: Final = 3
@@ -29,7 +28,6 @@ def run(args: argparse.Namespace) -> int:
     print(summary_lines(summary))
     if args.timings:
         child = ChildSettings(
-            CropSpec(1, 1.0, 1),  # nothing is cropped
             stall_seconds=args.stall_seconds,
             max_slowness=args.max_slowness,
             memory_mb=args.max_memory_mb,

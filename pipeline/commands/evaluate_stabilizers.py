@@ -15,7 +15,6 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from models.stabilization.bayesian_filter import BayesianFilter
-from models.stabilization.filter_parameters import FilterParameters
 from models.stabilization.fitting.baseline_smoothers import (
     BASELINES,
     BaselineKind,
@@ -100,7 +99,8 @@ def run(args: argparse.Namespace) -> int:
         print(f"{batch!r}, stabilizer weights {fitted.sha256[:12]}")
         print(_table(rows))
         frames = np.repeat(_cost_track(tracks)[:, None], _SIDE_BY_SIDE, axis=1)
-        batched = _cost_us(lambda: _SideBySide(fitted.filter), frames) / _SIDE_BY_SIDE
+        new = functools.partial(BayesianFilter, fitted.filter, _SIDE_BY_SIDE)
+        batched = _cost_us(lambda: _Stepwise(new().step), frames) / _SIDE_BY_SIDE
         print(f"sta, {_SIDE_BY_SIDE} tracks side by side: {batched:.1f} us a frame")
         if swept:
             print(_compare_settings(rows, swept))
@@ -164,30 +164,22 @@ def _compare_settings(rows: list[dict[str, Any]], settings: list[dict[str, Any]]
     return "\n".join(lines)
 
 
-class _Streamed:
-    """A baseline as a stabilizer of one track, to time it."""
+@dataclasses.dataclass(frozen=True)
+class _Stepwise:
+    """A filter without delay as a stabilizer, to time it."""
 
-    def __init__(self, kind: BaselineKind, parameters: Mapping[str, float]) -> None:
-        self._smoother = kind.new(**parameters)
+    step: Callable[[Array], Array]
 
     def push(self, seconds: float, landmarks: Array) -> list[Array]:
-        return [self._smoother.step(landmarks[None], _COST_STEP)[0]]
+        return [self.step(landmarks)]
 
     def flush(self) -> list[Array]:
         return []
 
 
-class _SideBySide:
-    """The Bayesian filter of many tracks as one stabilizer, to time it."""
-
-    def __init__(self, parameters: FilterParameters) -> None:
-        self._filter = BayesianFilter(parameters, _SIDE_BY_SIDE)
-
-    def push(self, seconds: float, landmarks: Array) -> list[Array]:
-        return [self._filter.step(landmarks)]
-
-    def flush(self) -> list[Array]:
-        return []
+def _baseline(kind: BaselineKind, parameters: Mapping[str, float]) -> Stabilizer:
+    smoother = kind.new(**parameters)
+    return _Stepwise(lambda landmarks: smoother.step(landmarks[None], _COST_STEP)[0])
 
 
 def _cost_us(new: Callable[[], Stabilizer], frames: Array, repeats: int = 5) -> float:
@@ -209,7 +201,7 @@ def _cost_track(tracks: list[MotionTrack]) -> Array:
 def _costs(tracks: list[MotionTrack], fitted: StabilizerWeights, full: bool) -> dict[str, float]:
     track = _cost_track(tracks)
     kinds: dict[str, Callable[[], Stabilizer]] = {
-        name: functools.partial(_Streamed, kind, fitted.baselines[name])
+        name: functools.partial(_baseline, kind, fitted.baselines[name])
         for name, kind in BASELINES.items()
     }
     kinds["sta"] = lambda: Sta(fitted.filter, fitted.covariance)

@@ -31,7 +31,7 @@ def annotated_tracks(output: Path) -> Iterator[tuple[str, Array, Array]]:
     Raises OutputError if the folder holds no tracks, UsageError if some have no raw landmarks.
     """
     columns = ["video_id", "face_id", "pts_seconds", "x_raw", "y_raw"]
-    folder = OutputFolder(str(output))
+    folder = OutputFolder(output)
     folder.require_tracks()
     for table in folder.track_tables(columns):
         if table["x_raw"].null_count:

@@ -74,7 +74,7 @@ def compact(
     Raises:
         OutputError: there is no output, a file cannot be read or written, or a run is writing.
     """
-    folder = OutputFolder(str(output).rstrip("/"))
+    folder = OutputFolder(output)
     folder.count_videos()  # raises if there are none
     with exclusive_run(folder):
         return _compact(folder, file_bytes, on_progress)
@@ -87,7 +87,7 @@ def _compact(
     _remove_what_was_compacted(folder)
     # Listed once: on an object store another call may be removing them. A video must not be
     # superseded by its own file in one place and no longer have it in the next.
-    stems = {n.removesuffix(".parquet") for n in folder.videos.names() if n.endswith(".parquet")}
+    stems = set(folder.videos.stems())
     old = _to_rewrite(compacted, stems, file_bytes)
     kept = _entries_in(old, compacted.status_tables(stems.__contains__))
     own = list(in_parallel(partial(_own_entry, folder), sorted(stems)))
@@ -274,7 +274,7 @@ def _read_entry(
         row = status.read(use_threads=False).to_pylist()[0]
         note = json.loads((status.schema_arrow.metadata or {}).get(METADATA_KEY, b"{}"))
         row |= {"stem": stem, "work_key": str(note.get("work_key", ""))}
-        tracks = folder.tracks / f"{stem}.parquet"
+        tracks = folder.track_file(stem)
         if not tracks.exists():
             return row, (stem, None), None
         seen = _fingerprint(tracks)
@@ -291,7 +291,7 @@ def _remove_own(folder: OutputFolder, own: list[tuple[str, str | None]]) -> None
 
     def remove(video: tuple[str, str | None]) -> None:
         stem, seen = video
-        tracks = folder.tracks / f"{stem}.parquet"
+        tracks = folder.track_file(stem)
         if _fingerprint(tracks) not in (seen, None):
             return
         folder.status_file(stem).remove()
@@ -305,10 +305,9 @@ def _remove_what_was_compacted(folder: OutputFolder) -> None:
     """Removes track files whose status rows an interrupted call has removed already."""
     if not folder.compacted.names():
         return
-    own = set(folder.videos.names())
+    own = set(folder.videos.stems())
     for file in folder.track_files():
-        name = str(file).rpartition("/")[2]
-        if name in own:
+        if file.stem in own:
             continue
         try:
             with file.open() as content:

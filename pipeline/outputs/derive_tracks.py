@@ -94,7 +94,7 @@ def derive_tracks(
         OutputError: there are no tracks, none of a video that was asked for, or a file cannot be
             read or written.
     """
-    folder = OutputFolder(str(output).rstrip("/"))
+    folder = OutputFolder(output)
     files: Iterable[TrackSource]
     if video_ids is None:
         compacted = bool(folder.compacted.names())
@@ -121,7 +121,7 @@ def _derive_video(folder: OutputFolder, tracks: TrackSource, overwrite: bool) ->
             stem, status = str(tracks.row["stem"]), tracks.row
             source = status["track_fingerprint"].encode()
         else:
-            stem = str(tracks).rpartition("/")[2].removesuffix(".parquet")
+            stem = tracks.stem
             status = _status_row(folder.status_file(stem))
             source = fingerprint(look_up(str(tracks))[2]).encode()
         places = [folder.derived / kind / f"{stem}.parquet" for kind in ("blinks", "rows")]

@@ -53,7 +53,7 @@ def forget(
     Raises:
         OutputError: there is no output of annotate, or a run is writing there.
     """
-    folder = OutputFolder(str(output).rstrip("/"))
+    folder = OutputFolder(output)
     places = (folder.run_record, folder.videos, folder.tracks, folder.compacted.videos)
     if not any(place.exists() for place in places):
         raise OutputError(

@@ -25,7 +25,7 @@ from tqdm import tqdm
 from models.landmarks.landmark_model import LandmarkModel
 from pipeline.annotate_videos import stage_settings
 from pipeline.graph import GraphSettings
-from pipeline.inputs import find_inputs
+from pipeline.inputs import find_inputs, texts_of
 from pipeline.probing.probe_costs import CostModel, Sample
 from pipeline.settings import AnnotateSettings
 from schemas.errors import VideoError
@@ -121,8 +121,7 @@ def probe(
     """
     begin = time.perf_counter()
     settings = settings or AnnotateSettings()
-    given = [inputs] if isinstance(inputs, str | Path) else inputs
-    found = find_inputs([str(text) for text in given], settings.limit, settings.allow_protocols)
+    found = find_inputs(texts_of(inputs), settings.limit, settings.allow_protocols)
     with tempfile.TemporaryDirectory(prefix="facetracks-probe-") as folder, kept_children():
         stages = stage_settings(folder, settings, "FnApiRunner")
         model = stages.align.load_model()

@@ -157,7 +157,7 @@ def report(
         OutputError: there is no videos table, a file of it cannot be read, or `to` cannot be
             written.
     """
-    folder = OutputFolder(str(output).rstrip("/"))
+    folder = OutputFolder(output)
     known = folder.count_videos()
     corpus = _Corpus(max(0, thumbnails))
     target = str(folder.report if to is None else to)

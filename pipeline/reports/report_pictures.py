@@ -18,10 +18,9 @@ from schemas.records import Video
 from transforms.decoding.child import ChildSettings
 from transforms.decoding.child_pool import lent_child
 from transforms.decoding.pictures import PictureRequest, VideoPicture
-from transforms.decoding.piece_builder import CropSpec
 
 #: Children that take pictures: they crop nothing, and give a video less time than a run does.
-PICTURE_CHILD: Final = ChildSettings(CropSpec(1, 1.0, 1), stall_seconds=30.0)
+PICTURE_CHILD: Final = ChildSettings(stall_seconds=30.0)
 _JPEG_QUALITY: Final = 78
 #: Side of the square around a face, in longer sides of its box.
 _AROUND: Final = 1.5

@@ -21,12 +21,11 @@ from schemas.errors import ContainerError, UsageError
 from schemas.records import Segment, StreamMetadata, Video
 from transforms.decoding.child import ChildSettings
 from transforms.decoding.child_pool import lent_child
-from transforms.decoding.piece_builder import CropSpec
 from transforms.decoding.reachable_sources import within_reach
 from transforms.decoding.video_source import OpenVideo, open_video
 
-#: Children that crop nothing, and do not cut.
-_CHILD: Final = ChildSettings(CropSpec(1, 1.0, 1), segment_seconds=math.inf)
+#: Children that do not cut videos into segments.
+_CHILD: Final = ChildSettings(segment_seconds=math.inf)
 
 #: (pts, pixels) of frame after frame.
 Frames: TypeAlias = Iterator[tuple[int, FramePixels]]

@@ -60,6 +60,7 @@ _UNKNOWN_SECONDS: Final = 3600.0
 #: Minimum silence allowed while a child loads its libraries.
 _START_SECONDS: Final = 300.0
 _STARTS: Final = 2
+_NO_CROPS: Final = CropSpec(1, 1.0, 1)
 
 _Asked: TypeAlias = Video | Segment | PictureRequest
 _Expected = TypeVar("_Expected", bound=Answer)
@@ -69,6 +70,7 @@ _Expected = TypeVar("_Expected", bound=Answer)
 class ChildSettings:
     """Settings that a decoding child is started with.
 
+    crop: the input of the landmark network; the default is for requests that crop nothing.
     detector: `default`, `yunet:PATH`, or a weights file.
     detector_sha256: hex digest that the detector's weights must have, if given.
     stall_seconds: a child silent for longer is killed.
@@ -79,7 +81,7 @@ class ChildSettings:
     module: what the child runs; tests put a misbehaving one here.
     """
 
-    crop: CropSpec
+    crop: CropSpec = _NO_CROPS
     detector: str = "default"
     detector_sha256: str | None = None
     segment_seconds: float = 10.0

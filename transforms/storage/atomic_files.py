@@ -34,6 +34,7 @@ _NO_ROOM = (
     errno.EPERM,
     errno.EIO,
 )
+_PARQUET = ".parquet"
 _STEM_BYTES = 112
 _HASH_DIGITS = 16
 
@@ -121,6 +122,15 @@ class Folder:
 
     def __str__(self) -> str:
         return self.url
+
+    @property
+    def stem(self) -> str:
+        """The name of the Parquet file, without its ending."""
+        return self.url.rpartition("/")[2].removesuffix(_PARQUET)
+
+    def stems(self) -> list[str]:
+        """The stems of the finished Parquet files in it."""
+        return [n.removesuffix(_PARQUET) for n in self.names() if n.endswith(_PARQUET)]
 
     def exists(self) -> bool:
         """Whether there is a file or folder now; bypasses cached listings."""

@@ -56,8 +56,7 @@ class CompactedTables:
 
     def names(self) -> list[str]:
         """The names of the files that are complete, the newest first."""
-        found = (n.removesuffix(_SUFFIX) for n in self.videos.names() if n.endswith(_SUFFIX))
-        names = sorted(found, reverse=True)
+        names = sorted(self.videos.stems(), reverse=True)
         _LISTINGS[str(self.videos)] = (time.monotonic(), names)
         return names
 

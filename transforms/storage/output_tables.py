@@ -50,9 +50,9 @@ _Out = TypeVar("_Out")
 class OutputFolder:
     """The layout of OUTPUT, a path or any fsspec URL: its files and folders by name."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url
-        root = Folder(url)
+    def __init__(self, output: str | Path) -> None:
+        root = Folder(str(output))
+        self.url = root.url
         self.tracks, self.videos = root / "tracks", root / "videos"
         self.compacted = CompactedTables(root / "compacted")
         self.derived = root / "derived"
@@ -85,11 +85,9 @@ class OutputFolder:
         yield from own
         if self.compacted.names():
             # An interrupted `compact` may have left a track file without a status file.
-            names = {str(file).rpartition("/")[2] for file in own}
+            stems = {file.stem for file in own}
             superseded = self.superseded()
-            yield from self.compacted.with_tracks(
-                lambda stem: f"{stem}{_SUFFIX}" in names or superseded(stem)
-            )
+            yield from self.compacted.with_tracks(lambda stem: stem in stems or superseded(stem))
 
     def require_tracks(self) -> None:
         """Raises OutputError if there are no tracks."""
@@ -102,7 +100,7 @@ class OutputFolder:
         Raises OutputError if there are none.
         """
         compacted = self.compacted
-        count = len(_tables_in(self.videos)) + sum(map(compacted.rows, compacted.names()))
+        count = len(self.videos.stems()) + sum(map(compacted.rows, compacted.names()))
         if not count:
             raise self._without("videos")
         return count
@@ -112,12 +110,15 @@ class OutputFolder:
 
     def superseded(self) -> Callable[[str], bool]:
         """Whether a compacted video, by its stem, has a status file of its own by now."""
-        own = set(self.videos.names())
-        return lambda stem: f"{stem}{_SUFFIX}" in own
+        return set(self.videos.stems()).__contains__
 
     def tracks_of(self, video_id: str) -> Folder:
         """A video's track file, as a run writes it."""
-        return self.tracks / f"{file_stem(video_id)}{_SUFFIX}"
+        return self.track_file(file_stem(video_id))
+
+    def track_file(self, stem: str) -> Folder:
+        """The track file of the video with this `file_stem`."""
+        return self.tracks / f"{stem}{_SUFFIX}"
 
     def status_of(self, video_id: str) -> Folder:
         """The file of a video's status row."""
@@ -144,7 +145,7 @@ class OutputFolder:
 
     def track_files(self) -> list[Folder]:
         """All track files, by name."""
-        return _tables_in(self.tracks)
+        return [self.track_file(stem) for stem in self.tracks.stems()]
 
     def track_tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """The tracks table in pieces, a video each; raises OutputError as `status_tables`."""
@@ -175,7 +176,7 @@ class OutputFolder:
 
         Raises OutputError if there is none, or if a file cannot be read or lacks a column.
         """
-        files, compacted = _tables_in(self.videos), self.compacted
+        files, compacted = list(map(self.status_file, self.videos.stems())), self.compacted
         is_compacted = bool(compacted.names())
         if not files and not is_compacted:
             raise self._without("videos")
@@ -200,7 +201,7 @@ def read_videos(output: str | Path) -> pa.Table:
     Raises:
         OutputError: there is no videos table, or a file of it cannot be read.
     """
-    return pa.concat_tables(OutputFolder(str(output)).status_tables())
+    return pa.concat_tables(OutputFolder(output).status_tables())
 
 
 def read_tracks(
@@ -224,7 +225,7 @@ def read_tracks(
         OutputError: there are no tracks, none of a video that was asked for, or a file cannot
             be read.
     """
-    folder = OutputFolder(str(output))
+    folder = OutputFolder(output)
     if video_ids is None:
         folder.require_tracks()
         return pa.concat_tables(folder.track_tables(columns))
@@ -247,10 +248,6 @@ def _named(folder: Folder, stem: str) -> list[Folder]:
         elif is_folder:
             found += _named(folder / name, stem)
     return found
-
-
-def _tables_in(folder: Folder) -> list[Folder]:
-    return [folder / name for name in folder.names() if name.endswith(_SUFFIX)]
 
 
 def _known(columns: Sequence[str] | None, schema: pa.Schema) -> list[str]:

@@ -19,7 +19,7 @@ from transforms.write_tracks import failure_row
 @pytest.fixture(scope="module")
 def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("exports") / "OUT"
-    folder = OutputFolder(str(root))
+    folder = OutputFolder(root)
     for name in ("tracks", "videos"):
         (root / name).mkdir(parents=True)
     for video_id, (width, height, turn, times, _) in VIDEOS.items():

@@ -9,12 +9,11 @@ from schemas.records import Video
 from transforms.decoding.child import ChildSettings, DecodingChild
 from transforms.decoding.messages import Picture, decode_answer, encode_answer
 from transforms.decoding.pictures import PictureRequest
-from transforms.decoding.piece_builder import CropSpec
 
 
 @pytest.fixture(scope="module")
 def child():
-    child = DecodingChild(ChildSettings(CropSpec(1, 1.0, 1), max_pixels=20_000))
+    child = DecodingChild(ChildSettings(max_pixels=20_000))
     yield child
     child.close()
 
