@@ -216,7 +216,7 @@ def _is_hidden(path: str, pattern: str) -> bool:
 def _folder(fs: Any, path: str, text: str) -> list[Video]:
     videos, left_out = [], 0
     for file in sorted(files_below(path) if is_local(fs) else filter(_is_object, fs.find(path))):
-        inside = posixpath.relpath(file, path)
+        inside = posixpath.relpath(file, path) if file != path else posixpath.basename(path)
         hidden = any(part.startswith(".") for part in inside.split("/"))
         if hidden or posixpath.splitext(file)[1].lower() in _NOT_VIDEOS:
             left_out += 1

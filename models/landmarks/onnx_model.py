@@ -65,8 +65,10 @@ class OnnxLandmarkModel(LandmarkModel):
             self._session.run(None, {"crops": np.zeros((1, size, size, 3), np.uint8)})
         except KeyError as error:
             raise WeightsError(f"tensors of another network: missing {error}") from error
+        except MemoryError:
+            raise
         except Exception as error:  # onnxruntime's errors have no common base class
-            raise WeightsError(str(error)) from error
+            raise WeightsError(str(error) or type(error).__name__) from error
 
     @property
     def makes_heatmaps(self) -> bool:

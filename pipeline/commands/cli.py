@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import io
 import logging
@@ -19,6 +20,13 @@ from schemas.errors import FacetracksError, OutputError, UsageError
 _EXIT_BROKE: Final = 1
 _EXIT_USAGE: Final = 2
 _EXIT_INTERRUPTED: Final = 130
+#: Errors that disks and limits cause.
+_MACHINE_ERRORS: Final = frozenset(
+    (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO)
+    + (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
+)
+#: Python's message where the limit on threads, or on memory for their stacks, is reached.
+_NO_THREAD: Final = "can't start new thread"
 _NEEDS_TORCH: Final = (
     "this needs torch: install it with pip install 'facetracks[torch]'. Without it, annotate runs "
     "the shipped weights and other U-nets on the CPU"
@@ -32,6 +40,9 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     # Our matrices are small. On many cores OpenBLAS's threads, which spin, take more than the work.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     _open_standard_streams()
+    if sys.flags.optimize > 1:
+        print("facetracks: Apache Beam needs docstrings: run without -OO", file=sys.stderr)
+        sys.exit(_EXIT_USAGE)
     _quiet_libraries()
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
@@ -45,9 +56,23 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     except Exception as error:
         if isinstance(error, ModuleNotFoundError) and error.name == "torch":
             sys.exit(_report(error, _NEEDS_TORCH, _EXIT_USAGE))
+        if (fault := _fault_of_machine(error)) is not None:
+            sys.exit(_report(error, fault, _EXIT_BROKE))
         logging.getLogger(__name__).exception("the run failed")
         status = _report(error, f"the run failed: {type(error).__name__}: {error}", _EXIT_BROKE)
     sys.exit(status)
+
+
+def _fault_of_machine(error: Exception) -> str | None:
+    """A message for an error that a disk, a limit or a folder causes; None for any other."""
+    if isinstance(error, MemoryError):
+        return "the run failed: memory ran out, or a limit on it (ulimit) was reached"
+    if isinstance(error, FileNotFoundError) and error.filename is None:  # by os.getcwd
+        return "the working folder does not exist any more"
+    is_limit = isinstance(error, OSError) and error.errno in _MACHINE_ERRORS
+    if is_limit or (isinstance(error, RuntimeError) and str(error) == _NO_THREAD):
+        return f"the run failed: {error}"
+    return None
 
 
 def _report(error: Exception, message: str, status: int) -> int:

@@ -1,4 +1,6 @@
 import logging
+import os
+from pathlib import Path
 from typing import ClassVar
 
 import fsspec
@@ -8,9 +10,10 @@ from manifest_files import mixed_folder, write_manifest
 
 from pipeline.inputs import find_inputs
 from pipeline.manifests import read_manifest
-from schemas.errors import HostError, UsageError
+from schemas.errors import HostError, SourceError, UsageError
 from schemas.records import Video
 from transforms.select_videos import inspect_video
+from transforms.storage.source_files import look_up
 
 
 @pytest.fixture()
@@ -134,6 +137,23 @@ def test_linked_folders_are_followed_and_loops_end(linked):
     assert ids(linked) == expected
     assert ids(linked.parent / "disk") == ["a.mp4", *(f"back/{x}" for x in (
         "c.mp4", "gone.mp4", "itself", "own.mp4")), "deep/b.mp4"]  # fmt: skip
+
+
+def test_a_folder_that_cannot_be_listed_is_an_input_that_fails(linked, monkeypatch):
+    locked = linked.parent / "disk" / "deep"
+    monkeypatch.setattr("os.access", lambda path, mode: Path(path) != locked)
+    assert ids(linked.parent / "disk")[-2:] == ["back/own.mp4", "deep"]
+    assert ids(locked) == ["deep"]
+    with pytest.raises(SourceError, match="no permission to list this folder"):
+        look_up(str(locked))
+
+
+@pytest.mark.parametrize("name", ["pipe.mp4", "link-to-pipe.mp4"])
+def test_pipes_and_devices_are_not_called_empty(tmp_path, name):
+    os.mkfifo(tmp_path / "pipe.mp4")
+    (tmp_path / "link-to-pipe.mp4").symlink_to(tmp_path / "pipe.mp4")
+    with pytest.raises(SourceError, match="is a pipe, socket or device; expected a file"):
+        look_up(str(tmp_path / name))
 
 
 def test_patterns_go_into_linked_folders(linked):

@@ -19,8 +19,14 @@ _Identity = tuple[int, int]
 
 
 def files_below(folder: str) -> Iterator[str]:
-    """Every file below a folder, through links too; a dangling link counts as a file."""
+    """Every file below a folder, through links too.
+
+    A dangling link counts as a file, and so does a folder that cannot be listed.
+    """
     for inside in _folders_below(folder, ()):
+        if not os.access(inside, os.R_OK | os.X_OK):
+            yield inside
+            continue
         paths = (os.path.join(inside, name) for name in _names(inside))
         yield from (path for path in paths if not os.path.isdir(path))
 

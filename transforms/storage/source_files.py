@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import io
 import logging
+import os
 import time
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
@@ -110,7 +111,7 @@ def give_up_within(stall_seconds: float) -> None:
 def look_up(uri: str) -> tuple[Any, str, dict[str, Any]]:
     """(file system, path, info) of a source; `info` has `size` where it is known.
 
-    Raises SourceError: not_found, or unreadable for everything else, folders too.
+    Raises SourceError: not_found, or unreadable for everything else, folders and pipes too.
     """
 
     def ask() -> tuple[Any, str, dict[str, Any]]:
@@ -119,7 +120,11 @@ def look_up(uri: str) -> tuple[Any, str, dict[str, Any]]:
 
     fs, path, info = retrying(ask, uri, "cannot be reached")
     if info.get("type") == "directory":
+        if is_local(fs) and not os.access(path, os.R_OK | os.X_OK):
+            raise SourceError("unreadable", f"{uri}: no permission to list this folder")
         raise SourceError("unreadable", f"{uri}: is a folder, expected a video file")
+    if is_local(fs) and info.get("type") == "other":
+        raise SourceError("unreadable", f"{uri}: is a pipe, socket or device; expected a file")
     return fs, path, info
 
 
@@ -168,7 +173,7 @@ def retrying(action: Callable[[], _Result], uri: str, what: str) -> _Result:
                 message = f"{uri}: no such file or object"
                 raise SourceError("not_found", message) from raised
             if left == 0 or _is_final(error):
-                message = f"{uri}: {what}: {type(error).__name__}: {error}"
+                message = f"{uri}: {what}: {type(error).__name__}: {error}".removesuffix(": ")
                 raise SourceError("unreadable", message) from raised
             _LOGGER.info("%s: %s: %s; retrying", uri, what, error)
         time.sleep(pause)
@@ -305,6 +310,9 @@ class SourceFile(io.RawIOBase):
             if self.seekable():
                 self._file.seek(self._position)
             content = bytes(self._file.read(size))
+            if not content and self._size is not None and self._position < self._size:
+                what = f"reading stopped midway: got nothing at byte {self._position}"
+                raise SourceError("unreadable", f"{self._uri}: {what} of {self._size}")
         except Exception as error:
             self._file = None  # the next try starts from a new connection
             if isinstance(error, ValueError) and _NO_RANGES in str(error):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -9,6 +10,7 @@ import subprocess
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.commands.cli import _fault_of_machine
 from transforms.decoding.safe_python import python_command, python_environment
 
 
@@ -37,3 +39,30 @@ def test_an_output_may_have_a_name_that_is_no_utf8(facetracks, talking_clip, tmp
         assert pq.read_table(file).num_rows > 150
     assert json.loads((output / "run.json").read_bytes())["statuses"] == {"ok": 1}
     assert facetracks("annotate", talking_clip, "--output", output).status == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (MemoryError(), "memory ran out, or a limit on it"),
+        (OSError(errno.ENOSPC, "No space left on device"), "No space left on device"),
+        (OSError(errno.EMFILE, "Too many open files"), "Too many open files"),
+        (RuntimeError("can't start new thread"), "can't start new thread"),
+        (FileNotFoundError(errno.ENOENT, "No such file"), "working folder does not exist"),
+    ],
+)
+def test_what_a_disk_or_a_limit_causes_is_told_without_a_traceback(error, message):
+    assert message in str(_fault_of_machine(error))
+
+
+@pytest.mark.parametrize("error", [ValueError("x"), FileNotFoundError(2, "gone", "a.txt")])
+def test_other_errors_are_bugs(error):
+    assert _fault_of_machine(error) is None
+
+
+def test_python_without_docstrings_is_refused(tmp_path):
+    command = [*python_command("pipeline.commands.cli"), "annotate", "a.mp4", "-o", "out"]
+    environment = python_environment() | {"PYTHONOPTIMIZE": "2"}
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=tmp_path)
+    assert ended.returncode == 2
+    assert ended.stderr == "facetracks: Apache Beam needs docstrings: run without -OO\n"

@@ -104,6 +104,17 @@ def test_reading_goes_on_at_the_right_byte_after_a_break():
     assert fs.opened >= 2
 
 
+def test_a_source_that_ends_early_is_no_shorter_video():
+    """As from a server that answers 416, or an object that was replaced by a shorter one."""
+    stated = len(CONTENT) + 7
+    with SourceFile(Shaky(10**9), "v", "shaky://v", {"size": stated}) as file:
+        assert file.read(stated) == CONTENT
+        with pytest.raises(SourceError, match=f"got nothing at byte {len(CONTENT)} of {stated}"):
+            file.read(1)
+        file.seek(stated)
+        assert file.read(1) == b""
+
+
 def test_seeking_and_telling():
     with SourceFile(Shaky(10**9), "v", "shaky://v", {"size": len(CONTENT)}) as file:
         assert file.seek(100) == 100
