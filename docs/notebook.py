@@ -21,7 +21,7 @@ from facetracks import LANDMARKS, AnnotateSettings, AnnotateVideos
 # %%
 settings = AnnotateSettings(device="auto", stabilizer="rts")
 summary = facetracks.annotate("videos", "out", settings)
-print(summary.statuses, f"{summary.frames} frames, {summary.face_frames} faces on them")
+print(summary.statuses, f"{summary.frames} frames, {summary.face_frames} rows of tracks")
 
 # %% [markdown]
 # ## The status of every input

@@ -21,7 +21,7 @@ from schemas.errors import WeightsError
 
 _FORMAT: Final = "facetracks-face-detector-1"
 #: The licence of detectors trained on the research data.
-_LICENCE: Final = "research use only: so is the footage it was trained on"
+_LICENCE: Final = "research use only, like the footage it was trained on"
 #: Subtracted from pixels 0..255, and the divisor after that.
 NEUTRAL_GREY: Final = 114.0
 PIXEL_SCALE: Final = 64.0

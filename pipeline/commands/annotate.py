@@ -47,17 +47,17 @@ def summary_lines(summary: RunSummary) -> str:
         lines.append(f"... and {incomplete - len(lines)} more, in {summary.output}/videos")
     counts = ", ".join(f"{count} {status}" for status, count in sorted(summary.statuses.items()))
     lines.append(
-        f"{summary.videos} videos: {counts}; {summary.frames} frames, {summary.face_frames} faces "
-        f"on them, in {summary.wall_seconds:.1f} s"
+        f"{summary.videos} videos: {counts}; {summary.frames} frames, {summary.face_frames} rows "
+        f"of tracks, in {summary.wall_seconds:.1f} s"
     )
     if summary.predicted_seconds is not None:
         expected, took = summary.predicted_seconds, summary.wall_seconds
         lines.append(
             f"probe estimated {expected:.0f} s, the run took {took:.0f} s: "
-            f"{took / expected:.2f} times that"
+            f"{took / expected:.2f} times the estimate"
         )
     if before := summary.done_before:
-        lines.append(f"{summary.videos - before} done now, {before} before")
+        lines.append(f"{summary.videos - before} annotated now, {before} before")
     lines += [f"tracks: {summary.output}/tracks", f"videos: {summary.output}/videos"]
     by_licence: dict[str, list[str]] = {}
     for kind, licence in summary.licences.items():

@@ -10,7 +10,8 @@ from pipeline.outputs.compact_output import compact
 def run(args: argparse.Namespace) -> int:
     """Compacts, prints the result; returns the exit status."""
     done = compact(
-        args.output, on_progress=lambda videos: print(f"a file of {videos} videos", flush=True)
+        args.output,
+        on_progress=lambda videos: print(f"a file of {videos} videos", flush=True),
     )
     if done.files:
         print(f"{done.videos} videos in {done.files} files, {done.bytes} bytes")

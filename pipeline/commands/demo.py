@@ -32,16 +32,16 @@ def run(args: argparse.Namespace) -> int:
     found = compare_with_truth(str(track_file), truth)
     print(
         f"\nclip            {clip}\n"
-        f"truth           {truth}\n"
+        f"ground truth    {truth}\n"
         f"tracks          {track_file}\n"
         f"overlay video   {overlay}\n"
         f"contact sheet   {sheet}\n\n"
-        f"frames with the face found  {found.frames_found} of {found.frames_truth}\n"
-        "distance to the truth, % of the distance between the outer eye corners:"
+        f"frames with a detected face  {found.frames_found} of {found.frames_truth}\n"
+        "error in % of the distance between the outer eye corners:"
     )
     for name, errors in (("raw", found.raw), ("stabilized", found.stabilized)):
         print(
             f"  {name:10}  {errors.nrmse_percent_mean:.2f} mean, {errors.nrmse_percent_max:.2f} "
-            f"worst frame; jitter {errors.stability_percent:.2f} a frame"
+            f"worst frame; jitter {errors.stability_percent:.2f} per frame"
         )
     return 0

@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
         for (network, data_set, boxes), check in checks.items():
             print(f"{args.precision}, {network}, {data_set}, {boxes}: {check}")
         if left_out is not None:
-            print("\n".join([f"left out: {len(left_out)} broken annotations", *left_out]))
+            print("\n".join([f"skipped: {len(left_out)} broken annotations", *left_out]))
     if args.plots:
         for path in draw_error_curves(args.plots, measured):
             print(path, file=sys.stderr)

@@ -101,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
         frames = np.repeat(_cost_track(tracks)[:, None], _SIDE_BY_SIDE, axis=1)
         new = functools.partial(BayesianFilter, fitted.filter, _SIDE_BY_SIDE)
         batched = _cost_us(lambda: _Stepwise(new().step), frames) / _SIDE_BY_SIDE
-        print(f"sta, {_SIDE_BY_SIDE} tracks side by side: {batched:.1f} us a frame")
+        print(f"sta, {_SIDE_BY_SIDE} tracks side by side: {batched:.1f} us per frame")
         if swept:
             print(_compare_settings(rows, swept))
     if args.plots:

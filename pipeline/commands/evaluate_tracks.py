@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     print(format_tables(rows, scales))
     print("\n".join(_stability_lines(stability)))
     if skipped is not None:
-        print("\n".join([f"left out: {len(skipped)} broken annotations", *skipped]))
+        print("\n".join([f"skipped: {len(skipped)} broken annotations", *skipped]))
     return 0
 
 

@@ -21,13 +21,13 @@ def run(args: argparse.Namespace) -> int:
     print(f"{known} videos removed from {args.output}, {total} bytes")
     if known:
         print(
-            "their own files and what was exported elsewhere are still there; the next `annotate` "
-            "of a corpus that has them does them again"
+            "the videos themselves and exports are kept; the next `annotate` of a corpus that "
+            "contains the videos annotates them again"
         )
     if unknown:
         print(
-            f"facetracks: {args.output} holds nothing of {', '.join(map(repr, unknown))}; ids are "
-            "those of the column video_id of its videos table",
+            f"facetracks: {args.output} holds nothing about {', '.join(map(repr, unknown))}; "
+            "expected values of the column video_id of its videos table",
             file=sys.stderr,
         )
     return EXIT_UNKNOWN if unknown else 0

@@ -41,8 +41,8 @@ def run(args: argparse.Namespace) -> int:
     else:
         print(_table(measured, devices))
         print(
-            f"\nwindows/s on {args.threads} CPU threads, {args.windows} windows a call; load of "
-            f"the machine before: {load:.1f}.\nfast: batch norms folded, channels-last, frames "
+            f"\nwindows/s on {args.threads} CPU threads, {args.windows} windows per call; load "
+            f"average before: {load:.1f}.\nfast: batch norms folded, channels-last, frames "
             "read once for all their windows; taps: fast, with\nthree 2D convolutions for each "
             "3D one. Table 7: frames/s on a Xeon E5 at 3.5 GHz / a GTX 1080 Ti."
         )

@@ -83,28 +83,26 @@ def summary_text(sums: dict[str, Any]) -> str:
         *(
             f"{name}: {_listed(sums[key])}"
             for name, key in (
-                ("codecs", "codecs"), ("sizes", "sizes"), ("turned by degrees", "rotations"),
-                ("frames a second", "frame_rates"),
+                ("codecs", "codecs"), ("sizes", "sizes"), ("rotation in degrees", "rotations"),
+                ("frames per second", "frame_rates"),
             )
             if sums[key]
         ),
         f"variable rate: {sums['variable_rate']}; repeats: {sums['repeats_share']:.0%} of frames",
-        f"faces a frame: {sums['faces_per_frame']:.2f}, of {sums['sampled_seconds']:.1f} s sampled",
+        f"faces per frame: {sums['faces_per_frame']:.2f} in {sums['sampled_seconds']:.1f} s sampled",
     ]  # fmt: skip
     if sums["unknown_length"]:
-        lines.append(f"of unknown length, and not counted: {sums['unknown_length']}")
+        lines.append(f"of unknown length, not included: {sums['unknown_length']}")
     lines.append(
-        f"annotate has {_duration(sums['work_seconds'])} of work: "
-        f"{_duration(sums['seconds_here'])} here, with {sums['workers_here']} workers busy all "
-        "the time, as fast as this machine is now; where that is a minute or two, starting takes "
-        "as long again"
+        f"estimated work of annotate: {_duration(sums['work_seconds'])}; "
+        f"{_duration(sums['seconds_here'])} here with {sums['workers_here']} busy workers, at the "
+        "current speed of this machine; the start can double the time of a run of a minute"
     )
     if sums["workers"] != sums["workers_here"] or "cost_on_workers" in sums:
         cost = sums.get("cost_on_workers")
         costs = "" if cost is None else f", which costs {cost:,.2f}"
-        lines.append(
-            f"on {sums['workers']} such workers {_duration(sums['seconds_on_workers'])}{costs}"
-        )
+        seconds = _duration(sums["seconds_on_workers"])
+        lines.append(f"on {sums['workers']} workers like these: {seconds}{costs}")
     return "\n".join(lines)
 
 

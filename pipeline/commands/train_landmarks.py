@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     initial = _initial(args.initial, cards) if args.initial else None
     data = read_training_data(settings_of(TrainingSources, args), cards.values())
     if data.skipped:
-        print("\n".join([f"left out: {len(data.skipped)} broken annotations", *data.skipped]))
+        print("\n".join([f"skipped: {len(data.skipped)} broken annotations", *data.skipped]))
     if not can_draw():
         print("no curves.png: needs matplotlib (pip install 'facetracks[plots]')", file=sys.stderr)
     for name, card in cards.items():

@@ -47,7 +47,7 @@ _COMPARED_TRACKS, _COMPARED_FRAMES, _COMPARED_STEPS = 12, 60, 40
 #: those of the noisiest tracks, so a fit takes others to be noisier than they are.
 _NOISE_SHARES: Final = (1.0, 0.85, 0.7, 0.6, 0.5, 0.4, 0.35, 0.3, 0.25, 0.2, 0.15)
 _LICENCE: Final = (
-    "research use only: fitted on tracks of weights and on motion of labels that are, too"
+    "research use only, like the landmark weights and the labels that it was fitted with"
 )
 
 

@@ -38,7 +38,7 @@ from pipeline.reports.training_log import ERROR_SUFFIX
 from schemas.errors import UsageError
 from schemas.landmarks import COMMON_LANDMARKS
 
-_DATA_LICENCE = "research use only: so are 300-W's labels and pictures, and what taught on videos"
+_DATA_LICENCE = "research use only, like the data of 300-W and the labels of the videos"
 #: Of all samples, how many are stills with other expressions, where there are some.
 _EXPRESSIVE_SHARE = 0.16
 

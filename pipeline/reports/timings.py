@@ -58,12 +58,12 @@ def timings_table(summary: RunSummary, workers: int, child: ChildSettings) -> st
         wall, cores = max(summary.wall_seconds, 1e-9), min(workers, os.cpu_count() or 1)
         most = frames * cores / work
         lines.append(
-            f"stages alone on {cores} cores: {most:.0f} frames/s at most; the run had "
-            f"{frames / wall:.0f}: {frames / wall / most:.0%} of it"
+            f"upper bound of the stages on {cores} cores: {most:.0f} frames/s; the run reached "
+            f"{frames / wall:.0f}, {frames / wall / most:.0%} of it"
         )
         waited = 1 - work / (workers * wall)
-        lines.append(f"each of {workers} workers waited {waited:.0%} of the time, on average")
-    lines.append(f"{sums['frames_decoded']} frames, {sums['face_frames']} faces on them")
+        lines.append(f"mean idle time of the {workers} workers: {waited:.0%}")
+    lines.append(f"{sums['frames_decoded']} frames, {sums['face_frames']} rows of tracks")
     return "\n".join(lines)
 
 

@@ -71,7 +71,7 @@ def _turn(videos: list[SegmentLandmarks]) -> dict[str, float]:
         for number, video in enumerate(videos):
             walk = TrackAssembler(f"v{number}", video.segment.metadata.time_base)
             tables = timed("join", walk.add, video, Timed), timed("join", walk.finish)
-            urls = []
+            urls: list[str] = []
             for table in tables:
                 if table.num_rows:
                     urls.append(f"{folder}/{number}-{len(urls)}.parquet")

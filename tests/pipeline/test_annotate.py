@@ -171,7 +171,7 @@ def test_done_work_is_left_alone_until_told_otherwise(facetracks, boxed, tmp_pat
     ended = facetracks(*command)
     assert ended.status == 0
     assert "1 videos: 1 ok" in ended.out
-    assert "0 done now, 1 before" in ended.out
+    assert "0 annotated now, 1 before" in ended.out
     assert (track.stat().st_mtime_ns, files_of(output)) == before
 
     refused = facetracks(*command, "--stabilizer", "none")

@@ -154,9 +154,9 @@ def test_a_table_of_timings_by_hand(tmp_path):
     assert words["whole run"] == ["4.00", "2.00", "5"]
     assert float(words["raw PyAV decode"][2]) > 0
     assert lines[-3:] == [
-        "stages alone on 1 cores: 10 frames/s at most; the run had 2: 25% of it",
-        "each of 1 workers waited 75% of the time, on average",
-        "10 frames, 20 faces on them",
+        "upper bound of the stages on 1 cores: 10 frames/s; the run reached 2, 25% of it",
+        "mean idle time of the 1 workers: 75%",
+        "10 frames, 20 rows of tracks",
     ]
     went_on = timings_table(replace(summary, done_before=1), 1, CHILD).splitlines()
     assert went_on[2].split() == ["decode", "0.50", "0.25", "-"]  # CPU of fewer frames

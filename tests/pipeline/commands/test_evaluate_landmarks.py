@@ -216,7 +216,7 @@ def test_broken_annotations_are_counted_when_asked(tmp_path: Path, evaluate: Eva
     with pytest.raises(UsageError, match=r"a\.pts: got no block of points"):
         evaluate("--set", f"300w:{tmp_path}")
     out = evaluate("--set", f"300w:{tmp_path}", "--skip-broken")
-    assert "left out: 1 broken annotations" in out
+    assert "skipped: 1 broken annotations" in out
     report = json.loads(evaluate("--set", f"300w:{tmp_path}", "--skip-broken", "--json"))
     assert len(report["left_out"]) == 1
 

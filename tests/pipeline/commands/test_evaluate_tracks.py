@@ -129,6 +129,6 @@ def test_a_missing_annotation(
         with pytest.raises(UsageError, match="114: frame 1 has no label"):
             evaluate(output, "--set", f"300vw/1:{videos}")
         out = evaluate(output, "--set", f"300vw/1:{videos}", "--skip-broken")
-        assert "left out: 1 broken annotations" in out
+        assert "skipped: 1 broken annotations" in out
     finally:
         path.write_text(text)

@@ -89,7 +89,7 @@ def test_a_removal_that_was_killed_is_finished_by_the_same_call(output, removed)
 def test_unknown_ids_are_told_and_the_others_removed(facetracks, output):
     ended = facetracks("forget", output, "none.mp4", "b/with space.mp4", "../run.json")
     assert ended.status == 1
-    assert "holds nothing of 'none.mp4', '../run.json'; ids are those" in ended.err
+    assert "holds nothing about 'none.mp4', '../run.json'; expected values" in ended.err
     stem = file_stem("b/with space.mp4")
     assert f"b/with space.mp4: removed tracks/{stem}.parquet\n" in ended.out
     assert f"1 videos removed from {output}" in ended.out

@@ -63,7 +63,7 @@ def test_the_sum_of_all(found):
     assert told["seconds_on_workers"] == found.start_seconds + found.work_seconds / 10
     assert told["cost_on_workers"] == pytest.approx(told["seconds_on_workers"] * 10 / 1000)
     words = summary_text(told)
-    for part in ("6 inputs, 4 of them broken", "h264 (2)", "text.mp4", "on 10 such workers"):
+    for part in ("6 inputs, 4 of them broken", "h264 (2)", "text.mp4", "on 10 workers like these"):
         assert part in words
     json.dumps(told)
 
