@@ -89,7 +89,7 @@ def summary_text(sums: dict[str, Any]) -> str:
             if sums[key]
         ),
         f"variable rate: {sums['variable_rate']}; repeats: {sums['repeats_share']:.0%} of frames",
-        f"faces per frame: {sums['faces_per_frame']:.2f} in {sums['sampled_seconds']:.1f} s sampled",
+        f"faces per frame: {sums['faces_per_frame']:.2f} (sample: {sums['sampled_seconds']:.1f} s)",
     ]  # fmt: skip
     if sums["unknown_length"]:
         lines.append(f"of unknown length, not included: {sums['unknown_length']}")
