@@ -15,6 +15,10 @@ from typing import Final, Self
 _TERMINATE_SECONDS: Final = 10.0
 _POLL_SECONDS: Final = 0.2
 _LOG_LINES: Final = 20
+#: A process ends with its owner even if that is killed. Nothing where util-linux is missing.
+_ENDED_WITH_OWNER: Final = (
+    ("setpriv", "--pdeathsig", "KILL", "--") if shutil.which("setpriv") else ()
+)
 
 
 class ProcessGroup:
@@ -48,7 +52,7 @@ class ProcessGroup:
         """Starts a process, or restarts one that has ended; returns its id."""
         with self.log(name).open("ab") as log:
             process = subprocess.Popen(
-                list(map(str, command)),
+                [*_ENDED_WITH_OWNER, *map(str, command)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+import shutil
+import signal
 import socket
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from tests.engines.processes import ProcessGroup, answers, free_port
 
+ROOT = Path(__file__).parents[2]
 SLEEPS = (sys.executable, "-c", "import time; print('up', flush=True); time.sleep(600)")
 
 
@@ -21,6 +26,24 @@ def test_all_end_with_the_block(tmp_path):
         assert all(map(alive, pids))
         assert group.pid("other") == pids[1]
     assert not any(map(alive, pids))
+
+
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="needs setpriv (util-linux)")
+def test_processes_end_with_an_owner_that_is_killed(tmp_path):
+    owner = """
+import os, signal, sys
+from pathlib import Path
+from tests.engines.processes import ProcessGroup
+print(ProcessGroup(Path(sys.argv[1])).start("one", sys.argv[2:]), flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    command = [sys.executable, "-c", owner, str(tmp_path), *SLEEPS]
+    told = subprocess.run(command, stdout=subprocess.PIPE, cwd=ROOT, check=False)
+    assert told.returncode == -signal.SIGKILL
+    end = time.monotonic() + 30
+    while alive(int(told.stdout)):
+        assert time.monotonic() < end, "still alive"
+        time.sleep(0.05)
 
 
 def test_killed_and_started_again(tmp_path):
