@@ -60,6 +60,8 @@ TRACK_SCHEMA: Final = to_schema(TRACK_COLUMNS).with_metadata(
 
 #: The network's landmarks, which `--no-raw` leaves out.
 RAW_COLUMNS: Final = ("x_raw", "y_raw")
+#: Measures of a row, by which rows are judged and selected.
+QUALITY_COLUMNS: Final = ("score", "blur", "cut_off", "yaw_deg", "pitch_deg", "roll_deg")
 #: Columns that a track file may lack; read_tracks has nulls for them.
 OPTIONAL_COLUMNS: Final = frozenset({*RAW_COLUMNS, *ADDED_SINCE})
 

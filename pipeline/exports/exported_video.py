@@ -81,11 +81,6 @@ class ExportedVideo(TrackRows):
         rows = np.split(np.arange(len(self)), starts[1:]) if len(frames) else []
         yield from zip(frames.tolist(), rows, strict=True)
 
-    def by_face(self) -> Iterator[tuple[int, npt.NDArray[np.intp]]]:
-        """(face_id, rows by time) of every face."""
-        for face in np.unique(self.face_id).tolist():
-            yield face, np.flatnonzero(self.face_id == face)
-
 
 def exported_videos(
     output: str, video_ids: Collection[str] | None = None, *, raw: bool = False

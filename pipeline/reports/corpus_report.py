@@ -23,7 +23,7 @@ from pipeline.reports.reason_advice import ADVICE
 from pipeline.reports.report_page import TrackPicture, json_for_page, write_page
 from pipeline.reports.report_pictures import PICTURE_CHILD, Shot, picture_uri
 from pipeline.reports.timings import STAGES, raw_decode_seconds
-from pipeline.reports.track_quality import QUALITY_COLUMNS, Moment, RowFigures, VideoQuality
+from pipeline.reports.track_quality import READ_COLUMNS, Moment, RowFigures, VideoQuality
 from transforms.decoding.child_pool import kept_children
 from transforms.storage.atomic_files import atomic_file
 from transforms.storage.output_tables import OutputFolder, in_parallel
@@ -186,7 +186,7 @@ def _videos(
     def read(row: dict[str, Any]) -> tuple[dict[str, Any], VideoQuality, list[RowFigures]]:
         quality, figures = VideoQuality(), []
         if row["face_frames"]:
-            for table in folder.track_groups(row["video_id"], QUALITY_COLUMNS):
+            for table in folder.track_groups(row["video_id"], READ_COLUMNS):
                 figures.append(quality.add(table))
         return row, quality, figures
 

@@ -19,15 +19,15 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from models.face_size import face_size_px
-from pipeline.arrow_tables import list_rows
+from pipeline.arrow_tables import landmark_rows, list_rows
 from schemas.landmarks import LANDMARK_COUNT
+from schemas.tracks import QUALITY_COLUMNS
 
-#: Columns that are read; of those of files from before they were there, none.
-QUALITY_COLUMNS: Final = (
-    "face_id", "frame_index", "pts", "pts_seconds", "box_xyxy_px", "score", "x", "y", "spread_px",
-    "blur", "cut_off", "yaw_deg", "pitch_deg", "roll_deg",
+#: Columns that are read, where a file has them.
+READ_COLUMNS: Final = (
+    "face_id", "frame_index", "pts", "pts_seconds", "box_xyxy_px", "x", "y", "spread_px",
+    *QUALITY_COLUMNS,
 )  # fmt: skip
-_SCALARS: Final = ("score", "blur", "cut_off", "yaw_deg", "pitch_deg", "roll_deg")
 
 Array = npt.NDArray[np.float64]
 
@@ -85,12 +85,11 @@ class VideoQuality:
 
     def add(self, table: pa.Table) -> RowFigures:
         """Takes rows sorted by face_id, then frame_index; gives back their figures."""
-        points = np.stack([list_rows(table, n, LANDMARK_COUNT) for n in ("x", "y")], axis=-1)
+        points = landmark_rows(table)
         size_px = face_size_px(points)
         names = table.schema.names
-        scalars = {
-            name: table[name].to_numpy().astype(np.float64) for name in _SCALARS if name in names
-        }
+        known = [name for name in QUALITY_COLUMNS if name in names]
+        scalars = {name: table[name].to_numpy().astype(np.float64) for name in known}
         if "spread_px" in names:
             spread_px = list_rows(table, "spread_px", LANDMARK_COUNT).mean(-1)
         else:

@@ -125,8 +125,7 @@ def crop_transforms(
     )
     across = (left - right) * [pixel_aspect, 1.0]
     transforms = np.empty((len(tracks), 2, 3))
-    for face in np.unique(tracks.face_id):
-        rows = np.flatnonzero(tracks.face_id == face)
+    for _, rows in tracks.by_face():
         half = float(np.median(sizes[rows])) * (0.5 + margin)
         reach = np.array([half / pixel_aspect, half])
         for row in rows:

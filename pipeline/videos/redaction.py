@@ -79,9 +79,7 @@ def face_covers(
     boxes = _covered_boxes(tracks, margin)
     hold_pts = round(Fraction(HOLD_SECONDS) / time_base)
     covers = []
-    for face in np.unique(tracks.face_id):
-        rows = np.flatnonzero(tracks.face_id == face)
-        rows = rows[np.argsort(tracks.pts[rows], kind="stable")]
+    for _, rows in tracks.by_face():
         covers.append(FaceCover(tracks.pts[rows], boxes[rows], hold_pts))
     return covers
 

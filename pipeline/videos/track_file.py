@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, Self
@@ -16,7 +16,7 @@ import pyarrow as pa
 from pipeline.arrow_tables import landmark_rows, list_rows
 from schemas.errors import OutputError, UsageError
 from schemas.landmarks import LANDMARK_COUNT
-from schemas.tracks import RAW_COLUMNS, TRACK_SCHEMA
+from schemas.tracks import QUALITY_COLUMNS, RAW_COLUMNS, TRACK_SCHEMA
 from transforms.storage.atomic_files import Folder
 from transforms.storage.compacted_tables import CompactedVideo
 from transforms.storage.output_tables import OutputFolder
@@ -24,13 +24,10 @@ from transforms.storage.table_reading import open_parquet, read_columns
 from transforms.storage.track_files import METADATA_KEY
 
 _COLUMNS: Final = (
-    "face_id", "frame_index", "pts", "pts_seconds", "box_xyxy_px", "box_source",
-    "x", "y",
+    "face_id", "frame_index", "pts", "pts_seconds", "box_xyxy_px", "box_source", "x", "y",
 )  # fmt: skip
-#: Quality measures of a row.
-_QUALITY: Final = ("score", "blur", "cut_off", "yaw_deg", "pitch_deg", "roll_deg")
 #: Columns that files may lack: those of `--no-raw`, and older ones.
-_OPTIONAL: Final = (*RAW_COLUMNS, "spread_px", *_QUALITY)
+_OPTIONAL: Final = (*RAW_COLUMNS, "spread_px", *QUALITY_COLUMNS)
 _LISTED: Final = 10
 
 
@@ -70,10 +67,10 @@ class TrackRows:
         columns = set(table.column_names)
         quality = {
             name: table[name].cast(pa.float64()).to_numpy(zero_copy_only=False)
-            for name in _QUALITY
+            for name in QUALITY_COLUMNS
             if name in columns
         }
-        schema = pa.schema([f for f in TRACK_SCHEMA if f.name in columns.difference(_QUALITY)])
+        schema = pa.schema([f for f in TRACK_SCHEMA if f.name in columns.difference(quality)])
         typed = table.select(schema.names).cast(schema)
         has_raw = columns.issuperset(RAW_COLUMNS)
         unknown = np.broadcast_to(np.nan, (len(table), LANDMARK_COUNT, 2))
@@ -103,6 +100,12 @@ class TrackRows:
                 f"{what} needs the columns x_raw and y_raw; got tracks of `annotate --no-raw`, "
                 "expected tracks annotated without that option"
             )
+
+    def by_face(self) -> Iterator[tuple[int, npt.NDArray[np.intp]]]:
+        """(face_id, rows by pts) of every face."""
+        for face in np.unique(self.face_id).tolist():
+            rows = np.flatnonzero(self.face_id == face)
+            yield face, rows[np.argsort(self.pts[rows], kind="stable")]
 
     def by_pts(self) -> dict[int, list[int]]:
         """The rows of every frame that has faces, in the order of face_id."""
