@@ -44,6 +44,8 @@ _WINDOW_REACH: Final = 3.0
 #: Frames of the past that are kept for that window, whatever the frame rate.
 _PAST_FRAMES: Final = 60
 
+_ONES: Final = np.ones(LANDMARK_COUNT)
+
 Array = npt.NDArray[np.float64]
 
 
@@ -123,7 +125,7 @@ class ModeSmoother:
             moved = landmarks_px - self._last
             if is_jump(float(np.vdot(moved, moved)) / LANDMARK_COUNT, self._last_size_px):
                 ended = self.flush()
-        x, y = np.add.reduce(landmarks_px, axis=0).tolist()
+        x, y = (_ONES @ landmarks_px).tolist()  # the sums
         self._last = landmarks_px
         self._last_size_px = size_of_moments_px(square, x, y, LANDMARK_COUNT)
         size = max(self._last_size_px, SMALLEST_SIZE_PX)
