@@ -71,6 +71,9 @@ class _ReadFn(CallsInParallel):
     def __init__(self, run_output: RunOutput) -> None:
         self._run_output = run_output
 
+    def is_remote(self, keyed: Any) -> bool:
+        return self._run_output.is_remote
+
     def process(self, keyed: tuple[str, dict[str, Iterable[Any]]]) -> Iterator[Any]:
         # The joined iterables may be lazy and belong to the runner's thread: they are read here.
         yield from super().process((keyed[0], {k: list(v) for k, v in keyed[1].items()}))

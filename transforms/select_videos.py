@@ -45,6 +45,10 @@ class _InspectFn(CallsInParallel):
         self._retry = retry
         self._overwrite = overwrite
 
+    def is_remote(self, video: Video) -> bool:
+        uris = video.uri, video.boxes_uri or ""
+        return self._run_output.is_remote or any("://" in uri for uri in uris)
+
     def call(self, video: Video) -> tuple[Video, VideoFailure | None, bool]:
         """The video with its fingerprint, why it cannot be read, and whether it is done."""
         try:

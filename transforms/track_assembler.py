@@ -156,9 +156,8 @@ class TrackAssembler:
             column.tolist()
             for column in (rows.track, rows.box_source, rows.scores, rows.blur, rows.cut_off)
         )
-        boxes, points, spread_px, spreads = map(
-            list, (rows.boxes_xyxy_px, part.landmarks_px, part.spread_px, _relative_spread(part))
-        )
+        boxes, points = list(rows.boxes_xyxy_px), list(part.landmarks_px)
+        spread_px, spreads = list(part.spread_px), _relative_spread(part).tolist()
         for i, pts in enumerate(rows.frame_pts.tolist()):
             seconds = self._seconds_of(pts)
             self._step_to(seconds)

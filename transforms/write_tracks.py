@@ -167,6 +167,9 @@ class _OutputCalls(CallsInParallel):
     def __init__(self, run_output: RunOutput) -> None:
         self._run_output = run_output
 
+    def is_remote(self, element: Any) -> bool:
+        return self._run_output.is_remote
+
 
 class _WriteFailureFn(_OutputCalls):
     def call(self, failure: VideoFailure) -> tuple[Video, dict[str, Any]]:

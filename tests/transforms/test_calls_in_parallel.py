@@ -28,6 +28,16 @@ class Meeting(CallsInParallel):
         return [beam.pvalue.TaggedOutput("odd", number) if number % 2 else number]
 
 
+class Sorted(CallsInParallel):
+    """Odd numbers are local; emits the name of the thread pool."""
+
+    def is_remote(self, number):
+        return number % 2 == 0
+
+    def call(self, number):
+        return number, threading.current_thread().name.rpartition("_")[0]
+
+
 class Failing(CallsInParallel):
     def call(self, number):
         raise ValueError(f"no {number}")
@@ -49,6 +59,13 @@ def test_calls_are_made_together_and_every_result_comes_once():
             told = outputs[name] | f"Time{name}" >> beam.Map(with_time)
             expected = [(n, True, "GlobalWindow") for n in range(first, 50 * TOGETHER, 2)]
             assert_that(told, equal_to(expected), label=name)
+
+
+def test_local_calls_have_few_threads_of_their_own():
+    with beam.Pipeline(runner="FnApiRunner") as pipeline:
+        pools = pipeline | beam.Create(list(range(4))) | beam.ParDo(Sorted())
+        remote, local = "facetracks-calls", "facetracks-local-calls"
+        assert_that(pools, equal_to([(0, remote), (1, local), (2, remote), (3, local)]))
 
 
 def test_what_a_call_raises_breaks_the_bundle():

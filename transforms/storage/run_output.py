@@ -63,6 +63,11 @@ class RunOutput:
         """The layout of the output location."""
         return OutputFolder(self.output)
 
+    @cached_property
+    def is_remote(self) -> bool:
+        """Whether the output is not on this machine's disk."""
+        return self.folder.videos.local_path() is None
+
     def staging(self, video: Video) -> Folder:
         """The folder of a video's parts."""
         return self.folder.staging / f"{file_stem(video.video_id)}.{self.work_key(video)}"
