@@ -48,7 +48,7 @@ FIELDS: Final = (
     Field("jitter", "jitter, % of the face", "n extra"),
     Field("size", "size of the face, px"),
     Field("seconds", "seconds of video"),
-    Field("fps", "frames a second"),
+    Field("fps", "frames per second"),
     Field("width", "width, px"),
     Field("height", "height, px"),
     Field("codec", "codec"),

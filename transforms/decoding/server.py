@@ -45,7 +45,7 @@ from transforms.decoding.messages import (
     encode_answer,
 )
 from transforms.decoding.segment_plan import plan_segments
-from transforms.decoding.video_source import open_video
+from transforms.decoding.video_source import OpenVideo, open_video
 from transforms.storage.record_codec import pack_windows
 from transforms.storage.source_files import NoRangesError, give_up_within
 
@@ -81,11 +81,8 @@ class Server:
 
     def plan(self, video: Video) -> bytes:
         """The plan of a video."""
-        settings = self._settings
-        with open_video(
-            video.uri, max_pixels=settings.max_pixels, stream_index=settings.stream
-        ) as opened:
-            segments = plan_segments(video, opened, settings.segment_seconds)
+        with self._opened(video) as opened:
+            segments = plan_segments(video, opened, self._settings.segment_seconds)
             refuse_encrypted(video.uri, opened.container, opened.stream)  # reads packets
             given = None if video.boxes_uri is None else self._given_boxes(segments[0])
             if given is not None and given.by == "frame_index":
@@ -98,20 +95,18 @@ class Server:
         from transforms.decoding.box_sources import BoxSource, DetectedBoxes
         from transforms.decoding.window_builder import decode_windows
 
-        settings = self._settings
         boxes: BoxSource
         if segment.video.boxes_uri is not None:
             boxes = self._given_boxes(segment)
         else:
             boxes = DetectedBoxes(self._loaded_detector(), segment.metadata.time_base)
-        uri, pixels = segment.video.uri, settings.max_pixels
-        with open_video(uri, max_pixels=pixels, segment=segment) as opened:
-            frames = FrameStream(segment, opened, pixels)
+        with self._opened(segment.video, segment) as opened:
+            frames = FrameStream(segment, opened, self._settings.max_pixels)
             for piece in decode_windows(
                 segment,
                 frames,
                 boxes,
-                settings.crop,
+                self._settings.crop,
                 take_losses=frames.lost.take,
                 on_progress=self._progress,
             ):
@@ -123,10 +118,8 @@ class Server:
 
     def measure(self, video: Video) -> bytes:
         """Decodes a whole video in a bare PyAV loop; answers with frames and seconds."""
-        settings, frames = self._settings, 0
-        with open_video(
-            video.uri, max_pixels=settings.max_pixels, stream_index=settings.stream
-        ) as opened:
+        frames = 0
+        with self._opened(video) as opened:
             opened.stream.codec_context.thread_count = 1
             start = time.perf_counter()
             with contextlib.suppress(FFmpegError):  # as far as a plain decode gets
@@ -147,9 +140,8 @@ class Server:
 
     def frames(self, segment: Segment) -> bytes:
         """The planes of every frame of a segment; sent one by one."""
-        uri, pixels = segment.video.uri, self._settings.max_pixels
-        with open_video(uri, max_pixels=pixels, segment=segment) as opened:
-            for pts, planes in FrameStream(segment, opened, pixels):
+        with self._opened(segment.video, segment) as opened:
+            for pts, planes in FrameStream(segment, opened, self._settings.max_pixels):
                 frame, body = Frame.of(pts, planes)
                 self._connection.send_bytes(encode_answer(Frames(frame), body))
         return encode_answer(Frames(None))
@@ -163,6 +155,12 @@ class Server:
             for count, _ in enumerate(opened.container.demux(opened.container.streams.audio)):
                 self._progress(count)
         return encode_answer(Done())
+
+    def _opened(
+        self, video: Video, segment: Segment | None = None
+    ) -> contextlib.AbstractContextManager[OpenVideo]:
+        pixels, stream = self._settings.max_pixels, self._settings.stream
+        return open_video(video.uri, max_pixels=pixels, segment=segment, stream_index=stream)
 
     def _given_boxes(self, segment: Segment) -> GivenBoxes:
         """The boxes given for a segment's video; read once for all its segments."""

@@ -35,7 +35,7 @@ def add_sample(subparsers: Subparsers) -> None:
         "sample",
         help="write a sample clip of a talking face with its exact landmarks",
         description="Writes OUT.mp4, a photograph animated by known head motion and "
-        "expressions (H.264, 25 frames a second), and OUT.truth.parquet, the exact 68 "
+        "expressions (H.264, 25 frames per second), and OUT.truth.parquet, the exact 68 "
         "landmarks of every frame in the schema of a track. Needs facetracks[demo].",
         epilog=examples(
             "facetracks sample talking.mp4", "facetracks sample talking.mp4 --seconds 3 --size 256"
