@@ -236,7 +236,7 @@ def _seconds(where: str, row: _Row, column: str) -> float | None:
     if _missing(value):
         return None
     if not isinstance(value, bool):
-        with contextlib.suppress(TypeError, ValueError):
+        with contextlib.suppress(TypeError, ValueError, OverflowError):
             value = float(value)  # type: ignore[arg-type]
     if not isinstance(value, float) or not math.isfinite(value) or value < 0:
         raise ManifestError(f"{where}: {column} is {value!r}, expected seconds >= 0")

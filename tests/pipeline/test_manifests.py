@@ -102,6 +102,9 @@ BAD = {
         r"row 1: stop_seconds 4 .*after start_seconds 5",
     ),
     "before zero": ("m.csv", "uri,start_seconds\na,-1\n", r"start_seconds is -1.*expected seconds"),
+    "beyond a float": (
+        "m.jsonl", '{"uri": "a", "stop_seconds": ' + "9" * 400 + "}", "expected seconds >= 0"
+    ),
     "infinite": ("m.csv", "uri,stop_seconds\na,inf\n", r"stop_seconds is inf, expected seconds"),
     "words": ("m.csv", "uri,stop_seconds\na,soon\n", r"row 1: stop_seconds is 'soon', exp"),
     "a column twice": ("m.csv", "uri,uri\na,b\n", r"got several columns uri, expected one"),

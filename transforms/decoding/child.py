@@ -93,6 +93,10 @@ class ChildSettings:
     module: str = f"{__package__}.server"
 
 
+class _KilledError(DecodingError):
+    """Something other than this worker killed the child; the request is repeated once."""
+
+
 class DecodingChild:
     """A handle on the child; start is lazy, restart after a failure automatic."""
 
@@ -124,6 +128,7 @@ class DecodingChild:
         self._on_frames = on_frames or ignore_frames
         seconds = (segment.metadata.duration_seconds or _UNKNOWN_SECONDS) / segment.count
         rest: Segment | None = segment
+        was_killed = False
         while rest is not None:
             try:
                 with within_reach(segment.video) as reachable:
@@ -136,6 +141,11 @@ class DecodingChild:
             except NoRangesError:
                 if not copy_from_now_on(segment.video):
                     raise
+            except _KilledError:
+                if was_killed:
+                    raise
+                was_killed = True
+                self._prepare(segment.video)
 
     def measure(self, video: Video) -> tuple[int, float]:
         """Frames and seconds of a plain decode of the whole video; raises as `plan` does."""
@@ -214,8 +224,9 @@ class DecodingChild:
     def _all_answers(
         self, request: Request, argument: _Asked, video_seconds: float, expected: type[_Expected]
     ) -> Generator[tuple[_Expected, memoryview]]:
-        """The answers to a request about a video; all again from a copy, if it must be copied."""
+        """The answers to a request about a video; all again if it must be copied, or was killed."""
         video = argument if isinstance(argument, Video) else argument.video
+        was_killed = False
         while True:
             try:
                 with within_reach(video) as reachable:
@@ -227,6 +238,10 @@ class DecodingChild:
             except NoRangesError:
                 if not copy_from_now_on(video):
                     raise
+            except _KilledError:
+                if was_killed:
+                    raise
+                was_killed = True
 
     def _answers(
         self,
@@ -260,6 +275,9 @@ class DecodingChild:
             self.close()
             if code == -signal.SIGXCPU:
                 raise HostError(f"a decoding process ran out of CPU time: {words}") from error
+            if code == -signal.SIGKILL:
+                what = "the decoder was killed twice, by the system for lack of memory or by a user"
+                raise _KilledError("decoder_crashed", f"{video.uri}: {what} ({words})") from error
             message = f"{video.uri}: the decoder crashed ({words})"
             raise DecodingError("decoder_crashed", message) from error
 

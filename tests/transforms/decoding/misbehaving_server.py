@@ -4,6 +4,7 @@ The prefix of the video's uri selects the behaviour.
 """
 
 import os
+import signal
 import sys
 import time
 from multiprocessing.connection import Connection
@@ -42,6 +43,8 @@ def misbehave(connection: Connection) -> None:
         elif what.startswith("exit"):
             sys.stderr.write("out of registers\n")
             sys.exit(7)
+        elif what.startswith("killed"):
+            os.kill(os.getpid(), signal.SIGKILL)
         elif what.startswith("cut off"):
             os.write(connection.fileno(), (100).to_bytes(4, "big") + b"x" * 10)
             sys.exit(8)
