@@ -47,7 +47,8 @@ class VideoWriter:
         sound: an open file, nothing of it read, whose audio packets are copied as they are,
             with its title and other metadata; not its other streams (pictures, data).
         range_pts: [start, stop) of the video's stream to which the sound is cut, or None.
-        shift_pts: what is taken from the timestamps of frames and sound.
+        shift_pts: what is taken from the timestamps of frames and sound; None: nothing, but a video
+            that starts before 0 starts at 0, because players leave out what comes before.
 
     Raises UsageError: the container cannot hold the sound.
     """
@@ -63,9 +64,10 @@ class VideoWriter:
         pixel_aspect: Fraction = Fraction(1),
         sound: OpenVideo | None = None,
         range_pts: tuple[int | None, int | None] = (None, None),
-        shift_pts: int = 0,
+        shift_pts: int | None = None,
     ) -> None:
-        self._source, self._suffix, self._shift_pts = source, suffix, shift_pts
+        self._source, self._suffix = source, suffix
+        self._shift_pts = min(0, source.start_pts) if shift_pts is None else shift_pts
         # Sound may begin before 0; by default everything would be shifted until it does not.
         options = {"avoid_negative_ts": "disabled"}
         self._out: Any = av.open(str(path), "w", format=CONTAINERS[suffix], options=options)

@@ -13,6 +13,7 @@ from pipeline.commands.sample import write_sample
 from pipeline.videos.redaction import face_covers, hide_face, redact
 from pipeline.videos.track_file import TrackRows, read_track_file
 from schemas.errors import UsageError
+from tests.hostile.encoding import Recipe, encode, moving
 
 MILLISECOND = Fraction(1, 1000)
 
@@ -124,6 +125,16 @@ def test_rotation_variable_rate_odd_sides_and_shape_of_pixels(tmp_path):
         assert image[:10, :10].min() > 220
         assert image[:10, 26:].max() < 70
         assert image[30:, :10].max() < 70
+
+
+def test_a_video_that_starts_before_zero_keeps_all_its_frames(tmp_path):
+    """Players leave out what comes before 0, so the copy starts there."""
+    shown = Recipe(at=range(-10, 5), mux={"avoid_negative_ts": "disabled"})
+    clip = encode(tmp_path / "negative.mkv", moving(15), shown)
+    tracks = rows(list(clip.pts), [[18, 30, 30, 44]] * 15)
+    assert redact(str(clip.path), tracks, tmp_path / "hidden.mp4") == 15
+    times = [seconds for seconds, _ in frames_of(tmp_path / "hidden.mp4")]
+    assert times == pytest.approx([0.04 * frame for frame in range(15)])
 
 
 def test_sound_and_metadata_are_copied_and_pictures_are_not(clip, truth, tmp_path):
