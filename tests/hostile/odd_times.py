@@ -39,6 +39,10 @@ def write_odd_times(folder: Path) -> Iterator[HostileCase]:
     shown = Recipe(at=range(-30, 20), mux={"avoid_negative_ts": "disabled"})
     clip = encode(folder / "negative.mkv", moving(50), shown)
     yield sound_case("times/negative.mkv", "the first 30 pts are negative, in Matroska", clip)
+    clip = encode(folder / "twice.flv", moving(50))
+    retime_flv(clip.path, dict.fromkeys(range(1, 50, 2), -40))
+    what = "every timestamp twice; the second frame comes a step after the first"
+    yield sound_case("times/twice.flv", what, clip)
     yield _unordered(folder)
     yield _restarting(folder)
     yield from _edit_lists(folder)

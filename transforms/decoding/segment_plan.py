@@ -127,9 +127,12 @@ def _first_times(opened: OpenVideo) -> tuple[int | None, int | None]:
         stored = [entries[i].timestamp for i in range(min(_TIMED_PACKETS, len(entries)))]
         return None, _usual_step(stored)
     first = [(p.pts, p.duration, p.size, p.is_discard) for p in _first_packets(opened)]
-    times = {pts for pts, _, _, discarded in first if pts is not None and not discarded}
+    stored = [pts for pts, _, _, discarded in first if pts is not None and not discarded]
+    times = set(stored)
     lengths = [duration for _, duration, _, _ in first if duration]
     step = _usual_step(times) or (int(median(lengths)) if lengths else None)
+    if step is not None and len(stored) >= 2 * len(times) > 2:  # several frames have each time
+        step = step * len(times) // len(stored)
     if not times:
         return None, step or None
     untimed = 0
