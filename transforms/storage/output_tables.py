@@ -213,7 +213,7 @@ def read_tracks(
 
     Args:
         output: the output location of a run, a path or any fsspec URL.
-        video_ids: only these videos, in this order; None is all that have tracks.
+        video_ids: only these videos, in this order, or one; None is all that have tracks.
         columns: only these columns; None is all.
 
     Returns: a pyarrow.Table with the columns of the README. `x`, `y`, `x_raw`, `y_raw` are
@@ -229,6 +229,7 @@ def read_tracks(
     if video_ids is None:
         folder.require_tracks()
         return pa.concat_tables(folder.track_tables(columns))
+    video_ids = [video_ids] if isinstance(video_ids, str) else video_ids
 
     def read(video_id: str) -> pa.Table:
         return _read_table(folder.stored_tracks(video_id), columns, TRACK_SCHEMA)

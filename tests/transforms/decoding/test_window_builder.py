@@ -1,3 +1,4 @@
+from dataclasses import replace
 from fractions import Fraction
 
 import av
@@ -7,7 +8,7 @@ from segments import make_segment
 
 from schemas.records import BOX_SOURCES, Segment, StreamMetadata, Video
 from transforms.decoding.piece_builder import CropSpec
-from transforms.decoding.reach import WINDOW_SECONDS
+from transforms.decoding.reach import OVERHANG_SECONDS, WINDOW_SECONDS
 from transforms.decoding.window_builder import decode_windows
 
 SPEC = CropSpec(size_px=8, scale=1.0, window_frames=3)
@@ -257,3 +258,28 @@ def test_segments_give_the_rows_and_windows_of_one_pass(keyframes, shots):
     assert found["cuts"] == whole.rows.cuts_pts.tolist() == [*shots]
     assert found["boxes"] == whole.rows.boxes_xyxy_px.tolist()
     assert row == len(whole.windows)
+
+
+def rows_from(windows, pts):
+    """(pts, box, source) of every row from a pts on."""
+    rows = windows.rows
+    at = rows.frame_pts[rows.frame]
+    boxes = rows.boxes_xyxy_px.round(4).tolist()
+    rows_of_all = zip(at.tolist(), boxes, rows.box_source.tolist(), strict=True)
+    return [row for row in rows_of_all if row[0] >= pts]
+
+
+def test_segments_before_in_and_after_a_pause_have_the_rows_of_the_whole():
+    """Every frame as a segment's key frame; the detector misses the face at every third look."""
+    pts = [*range(25), *range(60, 140)]
+
+    def faces(at):
+        return [] if at % 15 == 5 else [[8 + at / 20, 8, 28 + at / 20, 32]]
+
+    whole = decode(Boxes(faces), pts)
+    assert [at for at, *_ in rows_from(whole, 0)] == pts
+    overhang = int(OVERHANG_SECONDS / whole.segment.metadata.time_base)
+    for number, key in enumerate(pts):
+        segment = replace(make_segment(), own_start_pts=key + overhang)
+        part = decode(Boxes(faces), pts[number:], segment)
+        assert rows_from(part, 0) == rows_from(whole, key + overhang)

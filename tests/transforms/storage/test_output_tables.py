@@ -47,6 +47,7 @@ def test_the_tracks_of_all_videos_of_some_and_by_columns(output):
     assert some["video_id"].to_pylist() == ["c.mp4"] * 5 + ["a/with space.mp4"] * 4
     assert np.stack(some["x"].to_numpy()).shape == (9, 68)
     assert read_tracks(output, [], ["pts"]).schema.names == ["pts"]
+    assert read_tracks(output, "c.mp4").equals(read_tracks(output, ["c.mp4"]))
 
 
 def test_tables_become_data_frames(output):
