@@ -8,6 +8,9 @@ from typing import Final
 _THEORA_HEADER: Final = 0x80
 #: Types of NAL units without a picture: parameters, messages, delimiters, ends, padding.
 _OTHER_UNITS: Final = {"h264": range(6, 14), "hevc": range(32, 41)}
+#: Types of NAL units of messages (SEI) before a picture, and the bytes of their headers.
+_MESSAGE_UNITS: Final = {"h264": (6, 1), "hevc": (39, 2)}
+_DISPLAY_ORIENTATION: Final = 47
 #: Types of NAL units of pictures at which decoding can start.
 _START_UNITS: Final = {"h264": range(5, 6), "hevc": range(16, 22)}
 
@@ -26,14 +29,49 @@ def starts_decoding(codec: str, packet: bytes) -> bool:
 
 
 def _unit_types(codec: str, packet: bytes) -> list[int]:
-    """The types of a packet's NAL units, which follow their length (4 bytes) or a start code."""
+    """The types of a packet's NAL units."""
+    return [_unit_type(codec, unit) for unit in _units(codec, packet)]
+
+
+def _unit_type(codec: str, unit: bytes) -> int:
+    return unit[0] & 31 if codec == "h264" else unit[0] >> 1 & 63
+
+
+def _units(codec: str, packet: bytes) -> list[bytes]:
+    """A packet's NAL units, which follow their length (4 bytes) or a start code."""
     if codec not in _OTHER_UNITS:
         return []
-    headers, at, length = [], 0, 1
+    units, at, length = [], 0, 1
     while at + 4 < len(packet) and length:
-        headers.append(packet[at + 4])
         length = int.from_bytes(packet[at : at + 4], "big")
+        units.append(packet[at + 4 : at + 4 + length])
         at += 4 + length
-    if at != len(packet) or not length:
-        headers = [unit[0] for unit in packet.split(b"\0\0\1")[1:] if unit]
-    return [byte & 31 if codec == "h264" else byte >> 1 & 63 for byte in headers]
+    if at == len(packet) and length:
+        return units
+    return [unit for unit in packet.split(b"\0\0\1")[1:] if unit]
+
+
+def orients_frames(codec: str, packet: bytes) -> bool:
+    """Whether a message of H.264 or HEVC in it tells how frames are to be turned."""
+    if codec not in _MESSAGE_UNITS:
+        return False
+    kind, header_bytes = _MESSAGE_UNITS[codec]
+    messages = [unit for unit in _units(codec, packet) if _unit_type(codec, unit) == kind]
+    return any(_DISPLAY_ORIENTATION in _message_types(unit[header_bytes:]) for unit in messages)
+
+
+def _message_types(messages: bytes) -> list[int]:
+    """The types of the messages in a unit: each has its type and size, in bytes up to 255."""
+    messages = messages.replace(b"\0\0\3", b"\0\0")
+    types, at = [], 0
+    while at + 1 < len(messages):
+        numbers = []
+        for _ in range(2):
+            number = 0
+            while at < len(messages) and messages[at] == 255:
+                number, at = number + 255, at + 1
+            numbers.append(number + (messages[at] if at < len(messages) else 0))
+            at += 1
+        types.append(numbers[0])
+        at += numbers[1]
+    return types

@@ -17,12 +17,13 @@ from typing import Any, Final
 from av.error import FFmpegError
 from av.format import Flags
 
-from schemas.records import Segment, Video
+from schemas.records import Segment, StreamMetadata, Video
+from transforms.decoding.packet_content import orients_frames
 from transforms.decoding.reach import OVERHANG_SECONDS
 from transforms.decoding.video_source import OpenVideo, first_packet_at, read_stream_metadata
 
 #: Containers without an index.
-_BISECTED: Final = ("mpegts", "mpeg")
+_BISECTED: Final = ("mpegts", "mpeg", "ogg")
 #: Packets from which the start and the frame step of a stream are measured.
 _TIMED_PACKETS: Final = 24
 #: Limits of the search for a first pts, where a container lacks those of the first packets.
@@ -57,7 +58,7 @@ def plan_segments(video: Video, opened: OpenVideo, segment_seconds: float) -> li
     sound = _times_rise(opened, places)
     keyframes: list[int] = []
     is_long = end_pts is not None and segment_seconds < (end_pts - start_pts) * time_base
-    if end_pts is not None and is_long and sound:
+    if end_pts is not None and is_long and sound and _may_be_cut(opened, metadata):
         least_pts = max(1, round(Fraction(segment_seconds) / time_base))
         keyframes = _keyframes(opened, start_pts, end_pts, least_pts)
     overhang = int(OVERHANG_SECONDS / time_base)
@@ -155,6 +156,19 @@ def _first_packets(opened: OpenVideo) -> Iterator[Any]:
             run = 0 if packet.pts is None else run + 1
             size += packet.size
             yield packet
+
+
+def _may_be_cut(opened: OpenVideo, metadata: StreamMetadata) -> bool:
+    """Whether frames have times of their own, and no message at the start orients all of them."""
+    count = 1 if opened.container.format.name.startswith("mov") else _TIMED_PACKETS
+    times: list[int] = []
+    with contextlib.suppress(FFmpegError, IndexError):
+        opened.container.seek(metadata.start_pts, stream=opened.stream, backward=True)
+        for number, packet in enumerate(itertools.islice(opened.packets(), count)):
+            if number == 0 and orients_frames(metadata.codec, bytes(packet)):
+                return False
+            times += [] if packet.pts is None else [packet.pts]
+    return len(set(times)) == len(times)
 
 
 def _usual_step(times: Iterable[int]) -> int | None:

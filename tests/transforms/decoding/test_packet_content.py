@@ -2,7 +2,7 @@
 
 import pytest
 
-from transforms.decoding.packet_content import has_no_picture, starts_decoding
+from transforms.decoding.packet_content import has_no_picture, orients_frames, starts_decoding
 
 
 @pytest.mark.parametrize(
@@ -29,3 +29,19 @@ def test_pictures_in_packets(codec, data, none, starts):
     packet = bytes.fromhex(data)
     assert has_no_picture(codec, packet) == none
     assert starts_decoding(codec, packet) == starts
+
+
+@pytest.mark.parametrize(
+    ("codec", "data", "orients"),
+    [
+        ("h264", "00000007062f0308000980", True),
+        ("h264", "0000000a0605020a0b2f03080009", True),  # after another message
+        ("h264", "00000007060503082f0980", False),  # 47 inside another message
+        ("h264", "000001062f0308000980", True),
+        ("h264", "0000000265b8", False),
+        ("hevc", "000000084e012f0308000980", True),
+        ("mpeg4", "000001062f03", False),
+    ],
+)
+def test_messages_that_turn_frames(codec, data, orients):
+    assert orients_frames(codec, bytes.fromhex(data)) == orients
