@@ -19,6 +19,9 @@ from clips import write_clip
 
 import facetracks
 from schemas.landmarks import FLIP_PERMUTATION, OUTER_EYE_CORNERS
+from schemas.records import Video
+from transforms.decoding.segment_plan import plan_segments
+from transforms.decoding.video_source import open_video
 from transforms.storage.atomic_files import file_stem
 
 pytestmark = pytest.mark.realdata
@@ -167,6 +170,18 @@ def test_the_headers_within_a_chained_ogg_are_no_pictures(run):
     assert row["duration_seconds"] == pytest.approx(
         2 * run.row("theora_repeats.ogv")["duration_seconds"]
     )
+
+
+def test_a_chained_ogg_is_not_cut(shared_data, tmp_path):
+    """A seek could lead into either part."""
+    part = (shared_data / "cases" / "theora_repeats.ogv").read_bytes()
+    counts = []
+    for name, content in (("one.ogv", part), ("two.ogv", part * 2)):
+        (tmp_path / name).write_bytes(content)
+        with open_video(str(tmp_path / name)) as opened:
+            counts.append(len(plan_segments(Video(name, ""), opened, 0.3)))
+    assert counts[0] > 1
+    assert counts[1] == 1
 
 
 def test_packed_b_frames_have_the_times_of_their_pictures(run):

@@ -7,8 +7,9 @@ import pytest
 from clips import drifting, whole_video, write_clip
 
 from schemas.records import Video
-from tests.hostile.damage import overwrite
+from tests.hostile.damage import overwrite, retime_flv
 from tests.hostile.encoding import Recipe, encode, moving
+from tests.hostile.packed_frames import remux
 from transforms.decoding.box_files import read_boxes
 from transforms.decoding.frame_stream import FrameStream
 from transforms.decoding.segment_plan import plan_segments
@@ -116,3 +117,24 @@ def test_dv_says_60000_frames_a_second(tmp_path):
     video = Video("tape", str(clip.path), boxes_uri=str(tmp_path / "boxes.csv"))
     boxes = read_boxes(video, metadata.time_base, metadata.step_pts)
     assert [boxes.is_key(i, 2400 * i + 100, None) for i in range(9)] == [True] * 8 + [False]
+
+
+def test_a_video_with_frames_that_a_message_at_its_start_turns_is_not_cut(tmp_path):
+    """A later segment would not know it."""
+    recipe = Recipe(gop=10, options={"x264-params": "aud=1:repeat-headers=1"})
+    plain = encode(tmp_path / "plain.ts", moving(50), recipe).path
+    message = "h264_metadata=display_orientation=insert:rotate=90"
+    turned = remux(plain, tmp_path / "turned.mp4", message)
+    for path, count in ((remux(plain, tmp_path / "plain.mp4"), 5), (turned, 1)):
+        with open_video(str(path)) as opened:
+            assert len(plan_segments(Video(path.name, str(path)), opened, 0.4)) == count
+
+
+def test_a_video_with_frames_that_share_timestamps_is_not_cut(tmp_path):
+    path = encode(tmp_path / "twice.flv", moving(50), Recipe(gop=10)).path
+    counts = []
+    for shift in (0, -40):
+        retime_flv(path, dict.fromkeys(range(1, 50, 2), shift))
+        with open_video(str(path)) as opened:
+            counts.append(len(plan_segments(Video(path.name, str(path)), opened, 0.4)))
+    assert counts == [5, 1]
