@@ -34,6 +34,8 @@ _CONTAINERS: Final = ("mov", "matroska", "flv")
 
 #: Shorter MPEG-4 packets hold no picture: they repeat the previous one.
 _MIN_PICTURE_BYTES: Final = 10
+#: A rejected packet that is further ahead has no time, but garbage: so ends an IVF before another.
+_MAX_JUMP_SECONDS: Final = 86_400
 #: A gap is longer than this times the shortest step of the surrounding frames.
 _HOLE_STEPS: Final = 1.5
 #: Frames before and after a gap whose steps are measured.
@@ -82,7 +84,8 @@ class LostFrames:
             self._inside = [inside for inside in self._inside if inside[0] != packet.pts]
             heapq.heapify(self._inside)
             return
-        if packet.pts is None:  # counted at the last frame
+        far_pts = self._last_place() + int(_MAX_JUMP_SECONDS / self._segment.metadata.time_base)
+        if packet.pts is None or packet.pts > far_pts:  # counted at the last frame
             at = self._last_place()
             if self._segment.reports(at):
                 self._bad.append(at)
