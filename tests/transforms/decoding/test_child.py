@@ -1,3 +1,4 @@
+import contextlib
 import os
 import signal
 import subprocess
@@ -175,23 +176,9 @@ def test_a_child_that_dies_between_requests_costs_none(boxed, number):
     assert children_of(os.getpid()) == before
 
 
-def test_a_child_that_is_killed_while_it_works_costs_nothing(boxed):
-    """As the system does when memory runs out: the request is repeated once."""
-    before = children_of(os.getpid())
-    child = DecodingChild(settings())
-    try:
-        (segment,) = child.plan(boxed)
-        list(child.decode(segment))
-        pid = new_child(before)
-        os.kill(pid, signal.SIGSTOP)  # so that it cannot finish before it is killed
-        threading.Timer(0.3, kill_stopped, (pid, signal.SIGKILL)).start()
-        assert [len(piece.windows) for piece in child.decode(segment)] == [FRAMES - 1]
-    finally:
-        child.close()
-
-
-def test_a_child_that_dies_while_it_works_costs_one_request(boxed):
-    number = signal.SIGSEGV
+@contextlib.contextmanager
+def signalled_while_it_works(number, boxed):
+    """A child and a segment whose next decoding the signal ends."""
     before = children_of(os.getpid())
     child = DecodingChild(settings())
     try:
@@ -200,13 +187,25 @@ def test_a_child_that_dies_while_it_works_costs_one_request(boxed):
         pid = new_child(before)
         os.kill(pid, signal.SIGSTOP)  # so that it cannot finish before it is killed
         threading.Timer(0.3, kill_stopped, (pid, number)).start()
+        yield child, segment
+        assert [len(piece.windows) for piece in child.decode(segment)] == [FRAMES - 1]
+    finally:
+        child.close()
+
+
+def test_a_child_that_is_killed_while_it_works_costs_nothing(boxed):
+    """As the system does when memory runs out: the request is repeated once."""
+    with signalled_while_it_works(signal.SIGKILL, boxed) as (child, segment):
+        assert [len(piece.windows) for piece in child.decode(segment)] == [FRAMES - 1]
+
+
+def test_a_child_that_dies_while_it_works_costs_one_request(boxed):
+    number = signal.SIGSEGV
+    with signalled_while_it_works(number, boxed) as (child, segment):
         with pytest.raises(DecodingError, match=signal.Signals(number).name) as told:
             list(child.decode(segment))
         assert told.value.reason == "decoder_crashed"
         assert boxed.uri in str(told.value)
-        assert [len(piece.windows) for piece in child.decode(segment)] == [FRAMES - 1]
-    finally:
-        child.close()
 
 
 def misbehaving(**limits) -> DecodingChild:
