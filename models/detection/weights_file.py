@@ -56,15 +56,11 @@ class DetectorConfig:
 def save_detector_weights(
     tensors: Tensors, config: DetectorConfig, path: Path, *, licence: str | None = None
 ) -> None:
-    """Writes the tensors in half precision, by the names that `DetectorNetwork` gives them.
+    """Writes float tensors in half precision, by the names that `DetectorNetwork` gives them.
 
     Config and licence are in the file's header. Without `licence`, they are for research only.
     """
-    halves = {
-        name: np.ascontiguousarray(tensor, np.float16)
-        for name, tensor in tensors.items()
-        if np.issubdtype(tensor.dtype, np.floating)
-    }
+    halves = {name: np.ascontiguousarray(tensor, np.float16) for name, tensor in tensors.items()}
     metadata = {
         "format": _FORMAT,
         "config": json.dumps(asdict(config)),
