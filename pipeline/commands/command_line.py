@@ -4,60 +4,42 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from pipeline.commands.arguments import annotate, evaluation, outputs, start, training, videos
-from pipeline.commands.command_parser import CommandParser, Subparsers, examples
+from pipeline.commands.command_parser import CommandParser, add_command
 
-_AddParser: TypeAlias = Callable[[Subparsers], None]
-
-
-def _group(name: str, text: str, *members: _AddParser) -> _AddParser:
-    """A function that adds a command with subcommands."""
-
-    def add_parser(subparsers: Subparsers) -> None:
-        group = subparsers.add_parser(name, help=text, description=f"{text}.".capitalize())
-        kinds: Any = group.add_subparsers(title="what", metavar="WHAT", required=True)
-        for member in members:
-            member(kinds)
-
-    return add_parser
-
-
-#: The commands, in the order in which a newcomer meets them.
-_COMMANDS: Final[tuple[_AddParser, ...]] = (
-    start.add_demo,
-    annotate.add_annotate,
-    videos.add_render,
-    videos.add_crop,
-    annotate.add_probe,
-    videos.add_redact,
-    outputs.add_report,
-    outputs.add_export,
-    outputs.add_derive,
-    outputs.add_compact,
-    outputs.add_forget,
-    start.add_sample,
-    _group(
-        "evaluate",
-        "measure tracks, networks, a detector or the stabilizers",
-        evaluation.add_evaluate_tracks,
-        evaluation.add_evaluate_landmarks,
-        evaluation.add_evaluate_detector,
-        evaluation.add_evaluate_coverage,
-        evaluation.add_evaluate_stabilizers,
-        evaluation.add_evaluate_codecs,
-    ),
-    evaluation.add_networks,
-    _group(
-        "train",
-        "train a network, or fit the stabilizers",
-        training.add_train_landmarks,
-        training.add_train_detector,
-        training.add_train_stabilizer,
-    ),
-    start.add_completion,
-)
+#: What adds the options of each command, in the order in which a newcomer meets them.
+_COMMANDS: Final[dict[str, Callable[[CommandParser], None]]] = {
+    "demo": start.add_demo,
+    "annotate": annotate.add_annotate,
+    "render": videos.add_render,
+    "crop": videos.add_crop,
+    "probe": annotate.add_probe,
+    "redact": videos.add_redact,
+    "report": outputs.add_report,
+    "export": outputs.add_export,
+    "derive": outputs.add_derive,
+    "compact": outputs.add_compact,
+    "forget": outputs.add_forget,
+    "sample": start.add_sample,
+    "evaluate tracks": evaluation.add_evaluate_tracks,
+    "evaluate landmarks": evaluation.add_evaluate_landmarks,
+    "evaluate detector": evaluation.add_evaluate_detector,
+    "evaluate coverage": evaluation.add_evaluate_coverage,
+    "evaluate stabilizers": evaluation.add_evaluate_stabilizers,
+    "evaluate codecs": evaluation.add_evaluate_codecs,
+    "networks": evaluation.add_networks,
+    "train landmarks": training.add_train_landmarks,
+    "train detector": training.add_train_detector,
+    "train stabilizer": training.add_train_stabilizer,
+    "completion": start.add_completion,
+}
+_GROUPS: Final = {
+    "evaluate": "measure tracks, networks, a detector or the stabilizers",
+    "train": "train a network, or fit the stabilizers",
+}
+_ALIASES: Final = {"evaluate codecs": ("decoders",)}
 
 #: What commands were called in 0.1.0.
 _OLD_NAMES: Final = {
@@ -71,12 +53,18 @@ def command_line() -> CommandParser:
     parser = CommandParser(
         prog="facetracks",
         description="Annotates video corpora with 68-point facial landmark tracks.",
-        epilog=examples("facetracks demo", "facetracks annotate FOLDER -o OUT"),
+        epilog="examples:\n    facetracks demo\n    facetracks annotate FOLDER -o OUT",
     )
     parser.add_argument("--version", action=_ShowVersion, nargs=0, help="show the version and exit")
     commands: Any = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add_parser in _COMMANDS:
-        add_parser(commands)
+    groups = {"": commands}
+    for name, add_options in _COMMANDS.items():
+        group, _, command = name.rpartition(" ")
+        if group not in groups:
+            title = _GROUPS[group]
+            members = commands.add_parser(group, help=title, description=f"{title}.".capitalize())
+            groups[group] = members.add_subparsers(title="what", metavar="WHAT", required=True)
+        add_command(groups[group], command, add_options, _ALIASES.get(name, ()))
     return parser
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import difflib
+import inspect
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, TypeAlias, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 _Settings = TypeVar("_Settings")
 _EXIT_USAGE = 2
@@ -61,19 +62,31 @@ def _accept(args: argparse.Namespace) -> None:
     """The default check: accepts any combination of options."""
 
 
-#: What `add_subparsers` of a CommandParser gives.
-Subparsers: TypeAlias = "argparse._SubParsersAction[CommandParser]"
-
-
 def settings_of(kind: type[_Settings], args: argparse.Namespace) -> _Settings:
     """The options as a `kind`: a dataclass each of whose fields is named like an option."""
     fields: Any = dataclasses.fields(kind)  # type: ignore[arg-type]
     return kind(**{field.name: getattr(args, field.name) for field in fields})
 
 
-def examples(*commands: str) -> str:
-    """The end of a command's help: the lines that show how it is used."""
-    return "\n".join(["examples:", *(f"    {command}" for command in commands)])
+def add_command(
+    subparsers: Any,
+    name: str,
+    add_options: Callable[[CommandParser], None],
+    aliases: Sequence[str] = (),
+) -> None:
+    """Adds a command and its options to `subparsers`, the result of `add_subparsers`.
+
+    Its help is the docstring of `add_options`, in paragraphs: title, description, examples.
+    """
+    title, description, *rest = inspect.cleandoc(add_options.__doc__ or "").split("\n\n")
+    parser = subparsers.add_parser(
+        name,
+        aliases=aliases,
+        help=title,
+        description=" ".join(description.split()),
+        epilog="\n\n".join(rest),
+    )
+    add_options(parser)
 
 
 def nearest(word: str, known: Iterable[str], alike: float = _ALIKE) -> str | None:

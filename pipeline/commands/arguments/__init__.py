@@ -1,5 +1,5 @@
 """The options of the commands, in modules by theme, which load nothing heavy.
 
-`facetracks --help` and wrong usage are answered from here. `pipeline/commands/NAME.py` has
-`run`, which does the work; the command's name joins the two.
+A function adds the options of a command to its parser; its docstring is the command's help: title,
+description, examples. `pipeline/commands/NAME.py` has `run`, which does the work.
 """

@@ -20,35 +20,28 @@ from pipeline.commands.argument_types import (
     weights,
     words,
 )
-from pipeline.commands.command_parser import CommandParser, Subparsers, examples, nearest
+from pipeline.commands.command_parser import CommandParser, nearest
 from pipeline.settings import ALLOWED_PROTOCOLS, AnnotateSettings
 from schemas.choices import PRECISIONS, STABILIZERS, USES
 
 #: An unknown option this similar to one of ours is mistyped, not one of Beam.
 _MISTYPED: Final = 0.85
-_DESCRIPTION: Final = """\
-Annotates videos with 68-point facial landmark tracks, in Parquet: one row per face per \
-frame, and one status row per input. The same command, run again, resumes an interrupted run.
-"""
-_EPILOG: Final = """
-
-Options of Beam (--runner=... and those with underscores) are passed to Beam.
-Exit status: 0 all ok, 3 some videos partial or failed, 1 the run failed, 2 usage error."""
 
 
-def add_annotate(subparsers: Subparsers) -> None:
-    """Adds `annotate` to the commands."""
-    parser = subparsers.add_parser(
-        "annotate",
-        help="annotate videos with landmark tracks",
-        usage="facetracks annotate INPUT... -o OUTPUT [options]",
-        description=_DESCRIPTION,
-        epilog=examples(
-            "facetracks annotate FOLDER -o OUT",
-            "facetracks annotate 'clips/*.mp4' https://HOST/video.webm -o s3://BUCKET/tracks",
-        )
-        + _EPILOG,
-    )
+def add_annotate(parser: CommandParser) -> None:
+    """annotate videos with landmark tracks
+
+    Annotates videos with 68-point facial landmark tracks, in Parquet: one row per face per frame,
+    and one status row per input. The same command, run again, resumes an interrupted run.
+
+    examples:
+        facetracks annotate FOLDER -o OUT
+        facetracks annotate 'clips/*.mp4' https://HOST/video.webm -o s3://BUCKET/tracks
+
+    Options of Beam (--runner=... and those with underscores) are passed to Beam.
+    Exit status: 0 all ok, 3 some videos partial or failed, 1 the run failed, 2 usage error.
+    """
+    parser.usage = "facetracks annotate INPUT... -o OUTPUT [options]"
     for add_group in (_input, _output, _quality, _machine, _cluster, _limits):
         add_group(parser)
     parser.set_defaults(**dataclasses.asdict(AnnotateSettings()))
@@ -291,19 +284,16 @@ def _add_workers_and_device(add: Callable[..., argparse.Action]) -> None:
     )
 
 
-def add_probe(subparsers: Subparsers) -> None:
-    """Adds `probe` to the commands."""
-    parser = subparsers.add_parser(
-        "probe",
-        help="report what the inputs are, and estimate the time and cost of annotate",
-        description="Reads the headers of all inputs and decodes a short sample of each (4 %, at "
-        "most 2 s). Prints what they are, and the estimated time of annotate at the speed that "
-        "this machine has now.",
-        epilog=examples(
-            "facetracks probe FOLDER",
-            "facetracks probe corpus.csv --on-workers 40 --price-per-hour 0.05 --to probe.parquet",
-        ),
-    )
+def add_probe(parser: CommandParser) -> None:
+    """report what the inputs are, and estimate the time and cost of annotate
+
+    Reads the headers of all inputs and decodes a short sample of each (4 %, at most 2 s). Prints
+    what they are, and the estimated time of annotate at the speed that this machine has now.
+
+    examples:
+        facetracks probe FOLDER
+        facetracks probe corpus.csv --on-workers 40 --price-per-hour 0.05 --to probe.parquet
+    """
     add = parser.add_argument_group("input").add_argument
     add("inputs", nargs="+", metavar="INPUT", help="as in annotate")
     add("--limit", type=positive_int, metavar="N", help="only the first N videos")

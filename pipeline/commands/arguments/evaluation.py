@@ -8,26 +8,23 @@ from pathlib import Path
 
 from pipeline.commands.argument_types import count, device, positive_float, positive_int
 from pipeline.commands.arguments.data_options import SET_HELP, add_track_options
-from pipeline.commands.command_parser import Subparsers, examples
+from pipeline.commands.command_parser import CommandParser
 from schemas.choices import CODECS, EVALUATION_SETS, NETWORK_NAMES, PRECISIONS
 from schemas.errors import UsageError
 
 
-def add_evaluate_tracks(subparsers: Subparsers) -> None:
-    """Adds `tracks` to the group of `facetracks evaluate`."""
-    parser = subparsers.add_parser(
-        "tracks",
-        help="measure finished tracks on labelled videos",
-        description="Prints the errors of the raw and the stabilized landmarks of an output "
-        "folder on labelled videos, as `evaluate landmarks` does, and their stability per video: "
-        "the mean of |dx - dp| in percent of the distance between the outer eye corners. A row "
-        "belongs to a labelled face if their boxes overlap by 0.4 (IoU). A missed face is a "
-        "failure in FR and 0 in AUC.",
-        epilog=examples(
-            "facetracks evaluate tracks OUT --set 300vw:300VW",
-            "facetracks evaluate tracks OUT --set talking-face:TALKING --json",
-        ),
-    )
+def add_evaluate_tracks(parser: CommandParser) -> None:
+    """measure finished tracks on labelled videos
+
+    Prints the errors of the raw and the stabilized landmarks of an output folder on labelled
+    videos, as `evaluate landmarks` does, and their stability per video: the mean of |dx - dp| in
+    percent of the distance between the outer eye corners. A row belongs to a labelled face if their
+    boxes overlap by 0.4 (IoU). A missed face is a failure in FR and 0 in AUC.
+
+    examples:
+        facetracks evaluate tracks OUT --set 300vw:300VW
+        facetracks evaluate tracks OUT --set talking-face:TALKING --json
+    """
     add = parser.add_argument
     add("output", metavar="OUTPUT", help="the output folder of `facetracks annotate`")
     add(
@@ -41,22 +38,19 @@ def add_evaluate_tracks(subparsers: Subparsers) -> None:
     add("--json", action="store_true", help="print JSON instead of tables")
 
 
-def add_evaluate_landmarks(subparsers: Subparsers) -> None:
-    """Adds `landmarks` to the group of `facetracks evaluate`."""
-    parser = subparsers.add_parser(
-        "landmarks",
-        help="measure landmark networks on labelled faces",
-        description="Prints mean and median error, AUC and failure rate at 8 and 4 percent, in "
-        "percent of the distance between the outer eye corners and, separately, of the diagonal "
-        "of the ground-truth box; by category, movement, expression and face size. Boxes are "
-        "those of the labelled landmarks, with jitter like that of the detector, or detected. In "
-        "videos, networks see the previous frames; a still is repeated. A missed face is a "
-        "failure in FR and 0 in AUC.",
-        epilog=examples(
-            "facetracks evaluate landmarks --set 300w:300W",
-            "facetracks evaluate landmarks --set 300vw:300VW --weights A --weights B --plots PLOTS",
-        ),
-    )
+def add_evaluate_landmarks(parser: CommandParser) -> None:
+    """measure landmark networks on labelled faces
+
+    Prints mean and median error, AUC and failure rate at 8 and 4 percent, in percent of the
+    distance between the outer eye corners and, separately, of the diagonal of the ground-truth box;
+    by category, movement, expression and face size. Boxes are those of the labelled landmarks, with
+    jitter like that of the detector, or detected. In videos, networks see the previous frames; a
+    still is repeated. A missed face is a failure in FR and 0 in AUC.
+
+    examples:
+        facetracks evaluate landmarks --set 300w:300W
+        facetracks evaluate landmarks --set 300vw:300VW --weights A --weights B --plots PLOTS
+    """
     add = parser.add_argument
     add("--data", type=Path, metavar="DIR", help=f"folder with {', '.join(EVALUATION_SETS)}")
     add("--set", action="append", default=[], metavar="KIND[/SPLIT]:PATH", help=SET_HELP)
@@ -106,19 +100,17 @@ def _check_evaluate_landmarks(args: argparse.Namespace) -> None:
         raise UsageError("got no data set, expected --data or --set")
 
 
-def add_evaluate_detector(subparsers: Subparsers) -> None:
-    """Adds `detector` to the `evaluate` group."""
-    parser = subparsers.add_parser(
-        "detector",
-        help="compare a face detector with YuNet",
-        description="Prints recall, precision and overlap of a face detector against YuNet's "
-        "boxes of at least 40 px (in the video's pixels, IoU 0.5), on a frame every 0.2 s of "
-        "videos outside the training set, and its speed on one thread.",
-        epilog=examples(
-            "facetracks evaluate detector --data DATA",
-            "facetracks evaluate detector --data DATA --detector face_detector.safetensors",
-        ),
-    )
+def add_evaluate_detector(parser: CommandParser) -> None:
+    """compare a face detector with YuNet
+
+    Prints recall, precision and overlap of a face detector against YuNet's boxes of at least 40 px
+    (in the video's pixels, IoU 0.5), on a frame every 0.2 s of videos outside the training set, and
+    its speed on one thread.
+
+    examples:
+        facetracks evaluate detector --data DATA
+        facetracks evaluate detector --data DATA --detector face_detector.safetensors
+    """
     add = parser.add_argument
     add(
         "--data",
@@ -142,18 +134,16 @@ def add_evaluate_detector(subparsers: Subparsers) -> None:
     add("--json", action="store_true", help="print JSON instead of a table")
 
 
-def add_evaluate_coverage(subparsers: Subparsers) -> None:
-    """Adds `coverage` to the `evaluate` commands."""
-    parser = subparsers.add_parser(
-        "coverage",
-        help="measure which of a detector's faces have rows in the tracks",
-        description="Runs a detector on every frame of the videos of an output folder and "
-        "counts the frames and faces that have rows in the tracks.",
-        epilog=examples(
-            "facetracks evaluate coverage OUT --detector yunet:yunet.onnx",
-            "facetracks evaluate coverage OUT --detector yunet:yunet.onnx --min-size 80 --json",
-        ),
-    )
+def add_evaluate_coverage(parser: CommandParser) -> None:
+    """measure which of a detector's faces have rows in the tracks
+
+    Runs a detector on every frame of the videos of an output folder and counts the frames and faces
+    that have rows in the tracks.
+
+    examples:
+        facetracks evaluate coverage OUT --detector yunet:yunet.onnx
+        facetracks evaluate coverage OUT --detector yunet:yunet.onnx --min-size 80 --json
+    """
     add = parser.add_argument
     add("output", metavar="OUTPUT", help="output folder of `facetracks annotate`")
     add("--detector", required=True, metavar="SPEC", help="such as yunet:ONNX_FILE")
@@ -167,20 +157,18 @@ def add_evaluate_coverage(subparsers: Subparsers) -> None:
     add("--json", action="store_true", help="print JSON instead of a table")
 
 
-def add_evaluate_stabilizers(subparsers: Subparsers) -> None:
-    """Adds `stabilizers` to the group of `facetracks evaluate`."""
-    parser = subparsers.add_parser(
-        "stabilizers",
-        help="measure the stabilizers on tracks with ground truth",
-        description="Prints error, stability, lag and cost of every stabilizer on test tracks, of "
-        "other people and other motions than those it was fitted on. NRMSE and stability are in "
-        "percent of the distance between the outer eye corners; 'unbiased' leaves out each "
-        "track's constant error, which no filter can change.",
-        epilog=examples(
-            "facetracks evaluate stabilizers --data DATA --draws 7",
-            "facetracks evaluate stabilizers --annotated OUT",
-        ),
-    )
+def add_evaluate_stabilizers(parser: CommandParser) -> None:
+    """measure the stabilizers on tracks with ground truth
+
+    Prints error, stability, lag and cost of every stabilizer on test tracks, of other people and
+    other motions than those it was fitted on. NRMSE and stability are in percent of the distance
+    between the outer eye corners; 'unbiased' leaves out each track's constant error, which no
+    filter can change.
+
+    examples:
+        facetracks evaluate stabilizers --data DATA --draws 7
+        facetracks evaluate stabilizers --annotated OUT
+    """
     add_track_options(parser, tracks=40)
     add = parser.add_argument
     add(
@@ -220,35 +208,34 @@ def add_evaluate_stabilizers(subparsers: Subparsers) -> None:
     )
 
 
-def add_evaluate_codecs(subparsers: Subparsers) -> None:
-    """Adds `codecs` to the group of `facetracks evaluate`."""
-    parser = subparsers.add_parser(
-        "codecs",
-        aliases=["decoders"],
-        help="measure how heatmaps are decoded",
-        description="Prints the mean error, in heatmap pixels, of each way to decode a heatmap, "
-        "on 64x64 Gaussians with known centres, decoded with sigma 3: with noise (white, blurred "
-        "by 0.7 px), with another sigma, and at the edge. Needs no data.",
-        epilog=examples(
-            "facetracks evaluate codecs", "facetracks evaluate codecs --maps 500 --json"
-        ),
-    )
+def add_evaluate_codecs(parser: CommandParser) -> None:
+    """measure how heatmaps are decoded
+
+    Prints the mean error, in heatmap pixels, of each way to decode a heatmap, on 64x64 Gaussians
+    with known centres, decoded with sigma 3: with noise (white, blurred by 0.7 px), with another
+    sigma, and at the edge. Needs no data.
+
+    examples:
+        facetracks evaluate codecs
+        facetracks evaluate codecs --maps 500 --json
+    """
     add = parser.add_argument
     add("--maps", type=positive_int, default=5000, help="heatmaps per row")
     add("--seed", type=count, default=0, help="seed of every random choice")
     add("--json", action="store_true", help="print JSON instead of a table")
 
 
-def add_networks(subparsers: Subparsers) -> None:
-    """Adds the command to the `facetracks` parser."""
-    parser = subparsers.add_parser(
-        "networks",
-        help="list the landmark networks, their size and speed",
-        description="Prints parameters, size, multiplications and speed of every landmark network "
-        "on this machine, beside Table 7 of the local-motion paper. Speeds are in windows per "
-        "second, for consecutive windows, the best of several repetitions.",
-        epilog=examples("facetracks networks", "facetracks networks --network 2d 3d --threads 1"),
-    )
+def add_networks(parser: CommandParser) -> None:
+    """list the landmark networks, their size and speed
+
+    Prints parameters, size, multiplications and speed of every landmark network on this machine,
+    beside Table 7 of the local-motion paper. Speeds are in windows per second, for consecutive
+    windows, the best of several repetitions.
+
+    examples:
+        facetracks networks
+        facetracks networks --network 2d 3d --threads 1
+    """
     add = parser.add_argument
     add(
         "--network",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipeline.commands.argument_types import count, device, positive_float, positive_int
 from pipeline.commands.arguments.data_options import SET_HELP, add_track_options
-from pipeline.commands.command_parser import Subparsers, examples
+from pipeline.commands.command_parser import CommandParser
 from schemas.choices import (
     CODECS,
     NETWORK_NAMES,
@@ -20,21 +20,19 @@ from schemas.choices import (
 from schemas.errors import UsageError
 
 
-def add_train_landmarks(subparsers: Subparsers) -> None:
-    """Adds `landmarks` to the group of `facetracks train`."""
-    parser = subparsers.add_parser(
-        "landmarks",
-        help="train landmark networks on labelled faces",
-        description="Trains landmark networks one after the other on the same labelled faces: "
-        "those of a data folder (--data), of data sets in their published layouts (--set), or of "
-        "both. Training can be interrupted at any time and resumed. Writes for each network, "
-        "below OUTPUT: landmarks.safetensors, the weights with the best validation error; "
-        "last.safetensors, those of the last epoch; log.csv and curves.png.",
-        epilog=examples(
-            "facetracks train landmarks --set 300vw:300VW --output runs/300vw",
-            "facetracks train landmarks --data DATA --recipe modern --network unet --output unet",
-        ),
-    )
+def add_train_landmarks(parser: CommandParser) -> None:
+    """train landmark networks on labelled faces
+
+    Trains landmark networks one after the other on the same labelled faces: those of a data folder
+    (--data), of data sets in their published layouts (--set), or of both. Training can be
+    interrupted at any time and resumed. Writes for each network, below OUTPUT:
+    landmarks.safetensors, the weights with the best validation error; last.safetensors, those of
+    the last epoch; log.csv and curves.png.
+
+    examples:
+        facetracks train landmarks --set 300vw:300VW --output runs/300vw
+        facetracks train landmarks --data DATA --recipe modern --network unet --output unet
+    """
     add = parser.add_argument
     add(
         "--network",
@@ -251,20 +249,18 @@ def _check_train_landmarks(args: argparse.Namespace) -> None:
         raise UsageError(f"{there[0]} exists: add --resume to go on, or choose another OUTPUT")
 
 
-def add_train_detector(subparsers: Subparsers) -> None:
-    """Adds `detector` to the `train` group."""
-    parser = subparsers.add_parser(
-        "detector",
-        help="train the face detector on YuNet's detections",
-        description="Trains the package's face detector on YuNet's detections: YuNet labels the "
-        "videos and pictures of DIR once (OUTPUT/labels), the network is trained on random "
-        "canvases of them (OUTPUT/checkpoint.pt, log.csv), and the moving average of its weights "
-        "is saved (OUTPUT/face_detector.safetensors).",
-        epilog=examples(
-            "facetracks train detector --data DATA --output runs/detector --minutes 60",
-            "facetracks train detector --data DATA --output runs/detector --resume",
-        ),
-    )
+def add_train_detector(parser: CommandParser) -> None:
+    """train the face detector on YuNet's detections
+
+    Trains the package's face detector on YuNet's detections: YuNet labels the videos and pictures
+    of DIR once (OUTPUT/labels), the network is trained on random canvases of them
+    (OUTPUT/checkpoint.pt, log.csv), and the moving average of its weights is saved
+    (OUTPUT/face_detector.safetensors).
+
+    examples:
+        facetracks train detector --data DATA --output runs/detector --minutes 60
+        facetracks train detector --data DATA --output runs/detector --resume
+    """
     add = parser.add_argument
     add(
         "--data",
@@ -298,21 +294,19 @@ def add_train_detector(subparsers: Subparsers) -> None:
     add("--resume", action="store_true", help="continue from the checkpoint in --output")
 
 
-def add_train_stabilizer(subparsers: Subparsers) -> None:
-    """Adds `stabilizer` to the group of `facetracks train`."""
-    parser = subparsers.add_parser(
-        "stabilizer",
-        help="fit the stabilizers on tracks with ground truth",
-        description="Fits the Bayesian filter of fractional heatmap regression (loss: Eq. 11-15 "
-        "of the paper) by gradient through its recursion on one set of tracks. On another, of "
-        "other people, it chooses the weight of smoothness, the share of the fitted noise and "
-        "the parameters of the offline smoother and the simpler filters, all by one criterion: "
-        "the steadiest whose NRMSE is not above that of the raw tracks.",
-        epilog=examples(
-            "facetracks train stabilizer --data DATA --output FILE",
-            "facetracks train stabilizer --labelled 300VW --output FILE --licence MIT",
-        ),
-    )
+def add_train_stabilizer(parser: CommandParser) -> None:
+    """fit the stabilizers on tracks with ground truth
+
+    Fits the Bayesian filter of fractional heatmap regression (loss: Eq. 11-15 of the paper) by
+    gradient through its recursion on one set of tracks. On another, of other people, it chooses the
+    weight of smoothness, the share of the fitted noise and the parameters of the offline smoother
+    and the simpler filters, all by one criterion: the steadiest whose NRMSE is not above that of
+    the raw tracks.
+
+    examples:
+        facetracks train stabilizer --data DATA --output FILE
+        facetracks train stabilizer --labelled 300VW --output FILE --licence MIT
+    """
     add = parser.add_argument
     add("--output", type=Path, required=True, metavar="FILE", help="weights file to write")
     add_track_options(parser, tracks=50)

@@ -5,22 +5,20 @@ from __future__ import annotations
 import argparse
 
 from pipeline.commands.argument_types import file_name, positive_float, positive_int
-from pipeline.commands.command_parser import Subparsers, examples
+from pipeline.commands.command_parser import CommandParser
 from schemas.choices import CROP_FORMATS, REDACTION_STYLES
 
 
-def add_render(subparsers: Subparsers) -> None:
-    """Adds `render` to the commands."""
-    parser = subparsers.add_parser(
-        "render",
-        help="draw tracks over their video, as a video or a contact sheet",
-        description="Draws tracks over their video: stabilized landmarks green, raw ones "
-        "orange, boxes blue (dashed where interpolated between detections).",
-        epilog=examples(
-            "facetracks render clip.mp4 --tracks OUT --to overlay.mp4",
-            "facetracks render clip.mp4 --tracks OUT --to sheet.png --frames 20 --columns 5",
-        ),
-    )
+def add_render(parser: CommandParser) -> None:
+    """draw tracks over their video, as a video or a contact sheet
+
+    Draws tracks over their video: stabilized landmarks green, raw ones orange, boxes blue (dashed
+    where interpolated between detections).
+
+    examples:
+        facetracks render clip.mp4 --tracks OUT --to overlay.mp4
+        facetracks render clip.mp4 --tracks OUT --to sheet.png --frames 20 --columns 5
+    """
     _add_video_and_tracks(parser)
     add = parser.add_argument_group("output").add_argument
     add(
@@ -35,18 +33,16 @@ def add_render(subparsers: Subparsers) -> None:
     add("--raw", action="store_true", help="also draw raw landmarks that hardly differ")
 
 
-def add_crop(subparsers: Subparsers) -> None:
-    """Adds `crop` to the commands."""
-    parser = subparsers.add_parser(
-        "crop",
-        help="write the faces of a video as clips or frames",
-        description="Writes the faces of a video, each upright and of constant size over its "
-        "track. A Parquet file beside them has the transforms that map back to the frame.",
-        epilog=examples(
-            "facetracks crop clip.mp4 --tracks OUT --to faces",
-            "facetracks crop clip.mp4 --tracks OUT --to faces --format png --size 112",
-        ),
-    )
+def add_crop(parser: CommandParser) -> None:
+    """write the faces of a video as clips or frames
+
+    Writes the faces of a video, each upright and of constant size over its track. A Parquet file
+    beside them has the transforms that map back to the frame.
+
+    examples:
+        facetracks crop clip.mp4 --tracks OUT --to faces
+        facetracks crop clip.mp4 --tracks OUT --to faces --format png --size 112
+    """
     _add_video_and_tracks(parser)
     add = parser.add_argument_group("output").add_argument
     add("--to", required=True, metavar="FOLDER", help="the folder to write: a path or a URL")
@@ -83,19 +79,17 @@ def add_crop(subparsers: Subparsers) -> None:
     add("--max-yaw", type=positive_float, metavar="DEG", help="turn of the head to either side")
 
 
-def add_redact(subparsers: Subparsers) -> None:
-    """Adds `redact` to the commands."""
-    parser = subparsers.add_parser(
-        "redact",
-        help="hide the tracked faces of a video",
-        description="Writes a copy of a video in which the tracked faces are hidden, each from "
-        "its first row to its last, gaps included, and for a quarter of a second before and "
-        "after. Faces without tracks stay visible. Sound, metadata and timestamps are kept.",
-        epilog=examples(
-            "facetracks redact clip.mp4 --tracks OUT --to hidden.mp4",
-            "facetracks redact clip.mkv --tracks OUT --to hidden.mkv --style fill --margin 0.3",
-        ),
-    )
+def add_redact(parser: CommandParser) -> None:
+    """hide the tracked faces of a video
+
+    Writes a copy of a video in which the tracked faces are hidden, each from its first row to its
+    last, gaps included, and for a quarter of a second before and after. Faces without tracks stay
+    visible. Sound, metadata and timestamps are kept.
+
+    examples:
+        facetracks redact clip.mp4 --tracks OUT --to hidden.mp4
+        facetracks redact clip.mkv --tracks OUT --to hidden.mkv --style fill --margin 0.3
+    """
     _add_video_and_tracks(parser)
     add = parser.add_argument_group("output").add_argument
     add(
