@@ -146,10 +146,8 @@ class PieceBuilder:
     clock: WorkClock
     take_losses: TakeLosses
     piece_bytes: int
-    complete: bool = False
     _piece: _Piece = field(default_factory=_Piece)
     _geometry: FrameGeometry | None = None
-    _seam: Seam | None = None
     _recent: dict[int, deque[_Crop]] = field(default_factory=dict)
 
     def add(self, sample: Sample, faces: FrameFaces) -> SegmentWindows | None:
@@ -171,13 +169,9 @@ class PieceBuilder:
                 self._crop(sample, faces)
         return ended
 
-    def close(self, seam: Seam) -> None:
-        """The segment's own samples are all there; `seam` is the first after them."""
-        self._seam, self.complete = seam, True
-
-    def last_piece(self) -> SegmentWindows:
-        """The last piece, after all samples were added."""
-        return self._built(self.segment, self._seam, None)
+    def last_piece(self, seam: Seam | None) -> SegmentWindows:
+        """The last piece, after all samples were added; `seam` is the first after them."""
+        return self._built(self.segment, seam, None)
 
     def _built(self, segment: Segment, seam: Seam | None, before: int | None) -> SegmentWindows:
         size, window, piece = self.spec.size_px, self.spec.window_frames, self._piece

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from models.face_tracking import FaceTracker, FrameFaces
@@ -59,68 +58,42 @@ def decode_windows(
     """
     clock = WorkClock()
     pieces = PieceBuilder(segment, boxes.source, spec, clock, take_losses, piece_bytes)
-    faces = _FacePlacement(segment, boxes, clock)
     samples = frame_samples(
         clock.timed(frames),
         segment.metadata.time_base,
         same_boxes=boxes.same_boxes,
         on_progress=on_progress,
     )
-    for sample in samples:
-        yield from _built(pieces, faces.take(sample))
-        if pieces.complete:
+    seam = None
+    for sample, faces in _placed_faces(segment, samples, boxes, clock):
+        if segment.own_stop_pts is not None and sample.pts >= segment.own_stop_pts:
+            seam = Seam(sample.pts, faces.track, faces.boxes_xyxy_px)
             break
-    if not pieces.complete:
-        yield from _built(pieces, faces.rest())
-    yield pieces.last_piece()
-
-
-def _built(
-    pieces: PieceBuilder, settled: Iterable[tuple[Sample, FrameFaces]]
-) -> Iterator[SegmentWindows]:
-    """The pieces that end with some samples; those past the segment's end are left."""
-    for sample, faces in settled:
-        stop_pts = pieces.segment.own_stop_pts
-        if pieces.complete or (stop_pts is not None and sample.pts >= stop_pts):
-            if not pieces.complete:
-                pieces.close(Seam(sample.pts, faces.track, faces.boxes_xyxy_px))
-            continue
         piece = pieces.add(sample, faces)
         if piece is not None:
             yield piece
+    yield pieces.last_piece(seam)
 
 
-@dataclass(slots=True)
-class _FacePlacement:
-    """Finds faces on key frames, and holds every sample until its boxes are final."""
-
-    segment: Segment
-    boxes: BoxSource
-    clock: WorkClock
-    _tracker: FaceTracker = field(default_factory=FaceTracker)
-    _waiting: deque[Sample] = field(default_factory=deque)
-
-    def take(self, sample: Sample) -> Iterator[tuple[Sample, FrameFaces]]:
-        """Takes the next sample; yields those whose faces are now final."""
+def _placed_faces(
+    segment: Segment, samples: Iterable[Sample], boxes: BoxSource, clock: WorkClock
+) -> Iterator[tuple[Sample, FrameFaces]]:
+    """Finds faces on key frames; yields every sample with its faces once they are final."""
+    tracker, waiting = FaceTracker(), deque[Sample]()
+    for sample in samples:
         # A later segment does not know what came before its first frame: not a key frame.
-        known = self.segment.own_start_pts is None or sample.previous_pts is not None
+        known = segment.own_start_pts is None or sample.previous_pts is not None
         key = sample.cut or sample.ends
-        key |= known and self.boxes.is_key(sample.frame, sample.pts, sample.previous_pts)
+        key |= known and boxes.is_key(sample.frame, sample.pts, sample.previous_pts)
         found = None
         if key:
-            stored = self.segment.metadata.sample_aspect_ratio
+            stored = segment.metadata.sample_aspect_ratio
             aspect = float(upright_aspect(stored, sample.pixels.rotation_deg))
-            with self.clock.spends("detect"):
-                found = self.boxes.find(sample.frame, sample.pts, sample.pixels, aspect)
-        self._waiting.append(sample)
-        seconds = float(sample.pts * self.segment.metadata.time_base)
-        settled = self._tracker.push(sample.number, seconds, found, cut=sample.cut)
-        return self._paired(settled)
-
-    def rest(self) -> Iterator[tuple[Sample, FrameFaces]]:
-        """The samples that still waited for the tracker, at the end of the stream."""
-        return self._paired(self._tracker.flush())
-
-    def _paired(self, settled: list[FrameFaces]) -> Iterator[tuple[Sample, FrameFaces]]:
-        for faces in settled:
-            yield self._waiting.popleft(), faces
+            with clock.spends("detect"):
+                found = boxes.find(sample.frame, sample.pts, sample.pixels, aspect)
+        waiting.append(sample)
+        seconds = float(sample.pts * segment.metadata.time_base)
+        for faces in tracker.push(sample.number, seconds, found, cut=sample.cut):
+            yield waiting.popleft(), faces
+    for faces in tracker.flush():
+        yield waiting.popleft(), faces
