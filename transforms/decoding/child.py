@@ -21,7 +21,7 @@ import logging
 import signal
 import time
 from collections.abc import Callable, Generator, Iterator
-from typing import Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -47,7 +47,7 @@ from transforms.decoding.messages import (
 )
 from transforms.decoding.pictures import PictureRequest, VideoPicture
 from transforms.decoding.piece_builder import CropSpec
-from transforms.decoding.reachable_sources import copy_from_now_on, within_reach
+from transforms.decoding.reachable_sources import COPIES, within_reach
 from transforms.decoding.watchdog import Breach, Watchdog
 from transforms.storage.record_codec import unpack_windows
 from transforms.storage.source_files import NoRangesError
@@ -64,6 +64,7 @@ _NO_CROPS: Final = CropSpec(1, 1.0, 1)
 
 _Asked: TypeAlias = Video | Segment | PictureRequest
 _Expected = TypeVar("_Expected", bound=Answer)
+_Result = TypeVar("_Result")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,28 +125,22 @@ class DecodingChild:
         The child works at most one piece ahead of the caller. `on_frames` is called now and then
         with the number of frames of the segment that are decoded so far.
         """
-        self._prepare(segment.video)
         self._on_frames = on_frames or ignore_frames
+        video, rest = segment.video, segment
         seconds = (segment.metadata.duration_seconds or _UNKNOWN_SECONDS) / segment.count
-        rest: Segment | None = segment
-        was_killed = False
-        while rest is not None:
-            try:
-                with within_reach(segment.video) as reachable:
-                    request = dataclasses.replace(rest, video=reachable)
-                    asked = Request.DECODE, request, segment.video, seconds
-                    for answer, body in self._answers(*asked, Windows):
-                        with self._refusing_garbage(segment.video):
-                            windows, rest = self._piece(body, rest, last=answer.last)
-                        yield windows
-            except NoRangesError:
-                if not copy_from_now_on(segment.video):
-                    raise
-            except _KilledError:
-                if was_killed:
-                    raise
-                was_killed = True
-                self._prepare(segment.video)
+
+        def attempt(reachable: Video) -> Iterator[SegmentWindows]:
+            nonlocal rest
+            self._prepare(video)
+            asked = dataclasses.replace(rest, video=reachable)
+            for answer, body in self._answers(Request.DECODE, asked, video, seconds, Windows):
+                with self._refusing_garbage(video):
+                    windows = self._piece(body, rest, last=answer.last)
+                if not answer.last:
+                    rest = rest.after(windows.segment.own_stop_pts)
+                yield windows
+
+        return self._repeated(video, attempt)
 
     def measure(self, video: Video) -> tuple[int, float]:
         """Frames and seconds of a plain decode of the whole video; raises as `plan` does."""
@@ -184,12 +179,8 @@ class DecodingChild:
         self._busy = self._has_opened_a_video = False
         self._prepared.clear()
 
-    def _piece(
-        self, body: memoryview, whole: Segment | None, *, last: bool
-    ) -> tuple[SegmentWindows, Segment | None]:
-        """A piece of `whole` with the range it owns, and the rest after it; raises ValueError."""
-        if whole is None:
-            raise ValueError("a piece after the last one")
+    def _piece(self, body: memoryview, whole: Segment, *, last: bool) -> SegmentWindows:
+        """A piece of `whole`, the range that is left, with the range it owns; raises ValueError."""
         windows = unpack_windows(body, whole)
         crop, geometry = self._settings.crop, windows.geometry
         size, frames = (crop.size_px, crop.size_px), crop.window_frames
@@ -202,15 +193,14 @@ class DecodingChild:
         if last:
             if seam is not None and whole.owns(seam.pts):
                 raise ValueError(f"the last piece up to {whole.own_stop_pts} ends at {seam.pts}")
-            return windows, None
+            return windows
         if seam is None or not whole.owns(seam.pts) or seam.pts == whole.own_start_pts:
             bounds = f"{whole.own_start_pts} to {whole.own_stop_pts}"
             raise ValueError(f"a piece of {bounds} ends at {seam and seam.pts}")
         pts = windows.rows.frame_pts
         if len(pts) and pts[-1] >= seam.pts:
             raise ValueError(f"a piece that ends at {seam.pts} has a frame at {pts[-1]}")
-        own = dataclasses.replace(windows, segment=whole.until(seam.pts))
-        return own, whole.after(seam.pts)
+        return dataclasses.replace(windows, segment=whole.until(seam.pts))
 
     def _answer(
         self, request: Request, argument: _Asked, video_seconds: float, expected: type[_Expected]
@@ -226,17 +216,30 @@ class DecodingChild:
     ) -> Generator[tuple[_Expected, memoryview]]:
         """The answers to a request about a video; all again if it must be copied, or was killed."""
         video = argument if isinstance(argument, Video) else argument.video
+
+        def attempt(reachable: Video) -> Iterator[tuple[_Expected, memoryview]]:
+            asked: _Asked = reachable
+            if not isinstance(argument, Video):
+                asked = dataclasses.replace(argument, video=reachable)
+            return self._answers(request, asked, video, video_seconds, expected)
+
+        return self._repeated(video, attempt)
+
+    def _repeated(
+        self, video: Video, attempt: Callable[[Video], Iterator[_Result]]
+    ) -> Generator[_Result]:
+        """The results of an attempt at the video where a child can open it.
+
+        Repeated from a copy if the source has no random access, and once if the child was killed.
+        """
         was_killed = False
         while True:
             try:
                 with within_reach(video) as reachable:
-                    asked: _Asked = reachable
-                    if not isinstance(argument, Video):
-                        asked = dataclasses.replace(argument, video=reachable)
-                    yield from self._answers(request, asked, video, video_seconds, expected)
+                    yield from attempt(reachable)
                 return
             except NoRangesError:
-                if not copy_from_now_on(video):
+                if not COPIES.want(video.uri):
                     raise
             except _KilledError:
                 if was_killed:
@@ -326,11 +329,7 @@ class DecodingChild:
         with_detector = video.boxes_uri is None
         while with_detector not in self._prepared:
             process, is_new = self._started(), not self._has_opened_a_video
-            try:
-                process.connection.send((Request.LOAD, with_detector))
-                failure = self._waited_for(process, Done)
-            except (EOFError, OSError):
-                failure = process.last_words()
+            failure = self._failure_of(process, (Request.LOAD, with_detector), Done)
             if failure is None:
                 self._prepared.add(with_detector)
                 continue
@@ -351,23 +350,24 @@ class DecodingChild:
             except OSError as error:
                 failure = f"{type(error).__name__}: {error}"
                 continue
-            try:
-                process.connection.send(self._settings)
-                failure = self._waited_for(process, Ready)
-            except (EOFError, OSError):
-                failure = process.last_words()
+            failure = self._failure_of(process, self._settings, Ready)
             if failure is None:
                 return process
             self.close()
         raise HostError(f"a decoding process cannot be started: {failure}")
 
-    def _waited_for(self, process: ChildProcess, expected: type[Answer]) -> str | None:
-        """Waits until the child is ready; returns the failure, if any."""
+    def _failure_of(
+        self, process: ChildProcess, message: Any, expected: type[Answer]
+    ) -> str | None:
+        """Sends a message about no video and waits for its answer; returns the failure, if any."""
         settings = self._settings
         stall_seconds = max(settings.stall_seconds, _START_SECONDS)
         watchdog = Watchdog(settings.memory_mb, stall_seconds)
         try:
+            process.connection.send(message)
             received = wait_for_answer(process, watchdog)
+        except (EOFError, OSError):
+            return process.last_words()
         except ValueError as error:
             return f"it answered with garbage: {error}"
         if not isinstance(received, Breach):

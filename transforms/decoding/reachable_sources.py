@@ -115,12 +115,8 @@ def _download(uri: str, max_bytes: int) -> _Copy:
     return retrying(read, uri, "cannot be copied to a temporary file")
 
 
-_COPIES: Final = Copies()
-
-
-def copy_from_now_on(video: Video) -> bool:
-    """Marks a source without random access; returns whether that is new."""
-    return _COPIES.want(video.uri)
+#: The copies of this process.
+COPIES: Final = Copies()
 
 
 @contextlib.contextmanager
@@ -134,7 +130,7 @@ def within_reach(video: Video) -> Iterator[Video]:
 
         def reachable(url: str) -> str:
             if not url.startswith("memory://"):
-                return stack.enter_context(_COPIES.lent(url)) or url
+                return stack.enter_context(COPIES.lent(url)) or url
             fs, path = fsspec.core.url_to_fs(url)
             if not fs.exists(path):
                 return url
