@@ -89,7 +89,7 @@ def _compact(
     # superseded by its own file in one place and no longer have it in the next.
     stems = set(folder.videos.stems())
     old = _to_rewrite(compacted, stems, file_bytes)
-    kept = _entries_in(old, compacted.status_tables(stems.__contains__))
+    kept = _entries_in(old, compacted.status_tables(stems))
     own = list(in_parallel(partial(_own_entry, folder), sorted(stems)))
     videos = files = written_bytes = 0
     if own or len(old) > 1 or len(kept) < sum(map(compacted.rows, old)):
@@ -107,11 +107,11 @@ def _compact(
 def _to_rewrite(compacted: CompactedTables, own: Collection[str], file_bytes: int) -> list[str]:
     """Files that are small, or hold rows that are no longer valid, as of videos of `own` stems."""
     valid = dict.fromkeys(compacted.names(), 0)
-    for name, table in compacted.status_tables(own.__contains__):
+    for name, table in compacted.status_tables(own):
         valid[name] = valid.get(name, 0) + table.num_rows
     small = []
     for name, rows in valid.items():
-        tracks = compacted.tracks_file(name)
+        tracks = compacted.tracks.table(name)
         size = tracks.size_bytes() if tracks.exists() else 0
         full = size >= file_bytes // 2 or rows >= _FILE_VIDEOS // 2
         if rows < compacted.rows(name) or not full:
@@ -126,7 +126,7 @@ def rewrite_without(folder: OutputFolder, video_id: str) -> dict[Folder, int]:
     """
     compacted, removed = folder.compacted, dict[Folder, int]()
     while (found := compacted.find(video_id)) is not None:
-        entries = _entries_in([found.name], compacted.status_tables(lambda _: False))
+        entries = _entries_in([found.name], compacted.status_tables(frozenset()))
         others = sorted(entry for entry in entries if entry[0] != found.video_id)
         for _ in _written_pairs(folder, others, _FILE_BYTES):
             pass
@@ -198,9 +198,9 @@ class _Pair:
         if tracks is not None:
             self.bytes += tracks.tell()
             tracks.seek(0)
-            with atomic_file(str(compacted.tracks_file(name))) as path, path.open("wb") as target:
+            with atomic_file(str(compacted.tracks.table(name))) as path, path.open("wb") as target:
                 shutil.copyfileobj(tracks, target, _COPY_BYTES)
-        write_bytes(str(compacted.videos_file(name)), status.to_pybytes())
+        write_bytes(str(compacted.videos.table(name)), status.to_pybytes())
         self.bytes += status.size
         compacted.names()  # lists them anew for this process
 
@@ -248,7 +248,7 @@ def _track_writer(file: Any, columns: list[str], row: dict[str, Any]) -> pq.Parq
 def _own_entry(folder: OutputFolder, stem: str) -> _Entry:
     """The video of a status file of its own."""
     try:
-        content = folder.status_file(stem).read_bytes()
+        content = folder.videos.table(stem).read_bytes()
     except FileNotFoundError as error:
         raise _is_gone(folder, stem) from error
     table = open_parquet(pa.BufferReader(content)).read(["video_id"], use_threads=False)
@@ -270,11 +270,11 @@ def _read_entry(
             raise _is_gone(folder, video_id)
         return found.row, None, found.open() if found.exists() else None
     try:
-        status = open_parquet(pa.BufferReader(folder.status_file(stem).read_bytes()))
+        status = open_parquet(pa.BufferReader(folder.videos.table(stem).read_bytes()))
         row = status.read(use_threads=False).to_pylist()[0]
         note = json.loads((status.schema_arrow.metadata or {}).get(METADATA_KEY, b"{}"))
         row |= {"stem": stem, "work_key": str(note.get("work_key", ""))}
-        tracks = folder.track_file(stem)
+        tracks = folder.tracks.table(stem)
         if not tracks.exists():
             return row, (stem, None), None
         seen = _fingerprint(tracks)
@@ -291,10 +291,10 @@ def _remove_own(folder: OutputFolder, own: list[tuple[str, str | None]]) -> None
 
     def remove(video: tuple[str, str | None]) -> None:
         stem, seen = video
-        tracks = folder.track_file(stem)
+        tracks = folder.tracks.table(stem)
         if _fingerprint(tracks) not in (seen, None):
             return
-        folder.status_file(stem).remove()
+        folder.videos.table(stem).remove()
         tracks.remove()
 
     for _ in in_parallel(remove, own):
@@ -306,9 +306,10 @@ def _remove_what_was_compacted(folder: OutputFolder) -> None:
     if not folder.compacted.names():
         return
     own = set(folder.videos.stems())
-    for file in folder.track_files():
-        if file.stem in own:
+    for stem in folder.tracks.stems():
+        if stem in own:
             continue
+        file = folder.tracks.table(stem)
         try:
             with file.open() as content:
                 ids = open_parquet(content).read(["video_id"], use_threads=False)["video_id"]
@@ -330,7 +331,7 @@ def _fingerprint(file: Folder) -> str | None:
 
 
 def _remove_pair(folder: OutputFolder, name: str) -> dict[Folder, int]:
-    files = [folder.compacted.videos_file(name), folder.compacted.tracks_file(name)]
+    files = [folder.compacted.videos.table(name), folder.compacted.tracks.table(name)]
     removed = {file: file.size_bytes() for file in files if file.exists()}
     for file in removed:
         file.remove()

@@ -98,7 +98,7 @@ def derive_tracks(
     files: Iterable[TrackSource]
     if video_ids is None:
         compacted = bool(folder.compacted.names())
-        known = folder.count_videos() if compacted else len(folder.track_files())
+        known = folder.count_videos() if compacted else len(folder.tracks.stems())
         files = folder.all_tracks()
         folder.require_tracks()
     else:
@@ -122,9 +122,9 @@ def _derive_video(folder: OutputFolder, tracks: TrackSource, overwrite: bool) ->
             source = status["track_fingerprint"].encode()
         else:
             stem = tracks.stem
-            status = _status_row(folder.status_file(stem))
+            status = _status_row(folder.videos.table(stem))
             source = fingerprint(look_up(str(tracks))[2]).encode()
-        places = [folder.derived / kind / f"{stem}.parquet" for kind in ("blinks", "rows")]
+        places = [(folder.derived / kind).table(stem) for kind in ("blinks", "rows")]
         if not overwrite and all(_is_made_of(place, source) for place in places):
             return DerivedVideo(stem, 0, 0, done_before=True)
         size_px, pixel_aspect = _frame_shape(status)

@@ -123,6 +123,10 @@ class Folder:
     def __str__(self) -> str:
         return self.url
 
+    def table(self, stem: str) -> Folder:
+        """The Parquet file of this name without its ending."""
+        return self / f"{stem}{_PARQUET}"
+
     @property
     def stem(self) -> str:
         """The name of the Parquet file, without its ending."""

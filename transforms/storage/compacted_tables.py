@@ -15,7 +15,7 @@ import functools
 import math
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -40,7 +40,6 @@ COMPACTED_SCHEMA: Final = to_schema(
         Column("track_fingerprint", pa.string(), "", "of its track file before", True),
     ]
 )
-_SUFFIX: Final = ".parquet"
 _ID: Final = "video_id"
 #: How long a listing of an object store is reused.
 _LISTING_SECONDS: Final = 5.0
@@ -67,14 +66,6 @@ class CompactedTables:
         listed, names = _LISTINGS.get(str(self.videos), (-math.inf, []))
         return names if time.monotonic() - listed < _LISTING_SECONDS else self.names()
 
-    def videos_file(self, name: str) -> Folder:
-        """The status rows of a name."""
-        return self.videos / f"{name}{_SUFFIX}"
-
-    def tracks_file(self, name: str) -> Folder:
-        """The rows of tracks of a name."""
-        return self.tracks / f"{name}{_SUFFIX}"
-
     def find(self, video_id: str) -> CompactedVideo | None:
         """A video, from the newest file that has it; None if there is none.
 
@@ -87,7 +78,7 @@ class CompactedTables:
 
     def _find(self, video_id: str, names: list[str]) -> CompactedVideo | None:
         for name in names:
-            file = self.videos_file(name)
+            file = self.videos.table(name)
             try:
                 for group in _groups_of(file, video_id):
                     table = _row_group(str(file), group)
@@ -101,24 +92,24 @@ class CompactedTables:
 
     def rows(self, name: str) -> int:
         """Number of videos in a file."""
-        return int(_footer(str(self.videos_file(name))).num_rows)
+        return int(_footer(str(self.videos.table(name))).num_rows)
 
-    def status_tables(self, superseded: Callable[[str], bool]) -> Iterator[tuple[str, pa.Table]]:
+    def status_tables(self, superseded: Collection[str]) -> Iterator[tuple[str, pa.Table]]:
         """(name, status rows in COMPACTED_SCHEMA) in pieces, each video once, by video_id.
 
-        superseded: whether a video, by its stem, has newer files of its own.
+        superseded: stems of videos that have newer files of their own.
         """
         names = self.names()
         seen: set[int] | None = set() if len(names) > 1 else None
         for name in names:
-            file = self.videos_file(name)
+            file = self.videos.table(name)
             try:
                 groups = range(_footer(str(file)).num_row_groups)
                 for group in groups:
                     table = _row_group(str(file), group)
                     ids, stems = table[_ID].to_pylist(), table["stem"].to_pylist()
                     kept = [
-                        not superseded(stem) and (not seen or hash(i) not in seen)
+                        stem not in superseded and (not seen or hash(i) not in seen)
                         for i, stem in zip(ids, stems, strict=True)
                     ]
                     if seen is not None:
@@ -127,7 +118,7 @@ class CompactedTables:
             except (OSError, ValueError, pa.ArrowException) as error:
                 raise OutputError(f"{file}: cannot be read: {error}") from error
 
-    def with_tracks(self, superseded: Callable[[str], bool]) -> Iterator[CompactedVideo]:
+    def with_tracks(self, superseded: Collection[str]) -> Iterator[CompactedVideo]:
         """The videos that have tracks, each once."""
         for name, table in self.status_tables(superseded):
             for row in table.to_pylist():
@@ -145,7 +136,7 @@ class CompactedVideo:
     row: dict[str, Any]  # in COMPACTED_SCHEMA
 
     def __str__(self) -> str:
-        return f"{self.tables.tracks_file(self.name)} ({self.video_id})"
+        return f"{self.tables.tracks.table(self.name)} ({self.video_id})"
 
     def __repr__(self) -> str:
         return f"CompactedVideo({str(self)!r})"
@@ -162,7 +153,7 @@ class CompactedVideo:
 
     def groups(self) -> Iterator[pa.Table]:
         """The rows of the video in pieces, in file order, with the columns of the file."""
-        file = self.tables.tracks_file(self.name)
+        file = self.tables.tracks.table(self.name)
         for group in _groups_of(file, self.video_id):
             table = _row_group(str(file), group)
             mine = table.filter(pc.equal(table[_ID], self.video_id))
@@ -176,7 +167,7 @@ class CompactedVideo:
         """
         if not self.exists():
             raise FileNotFoundError(str(self))
-        schema = _footer(str(self.tables.tracks_file(self.name))).schema.to_arrow_schema()
+        schema = _footer(str(self.tables.tracks.table(self.name))).schema.to_arrow_schema()
         own = {METADATA_KEY: self.row["track_metadata"].encode()}
         schema = schema.with_metadata({**(schema.metadata or {}), **own})
         file = tempfile.SpooledTemporaryFile(_SPILL_BYTES)  # noqa: SIM115 - the caller closes it

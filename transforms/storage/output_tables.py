@@ -37,7 +37,6 @@ from transforms.storage.table_reading import open_parquet, read_columns
 #: Concurrent requests: object stores have high latency.
 _READERS: Final = 16
 _READ_AHEAD: Final = 64
-_SUFFIX: Final = ".parquet"
 _WORK_KEY: Final = re.compile("[0-9a-f]{16}")
 
 #: Where a video's tracks are read: a file of their own, or one that is made of compacted rows.
@@ -81,13 +80,12 @@ class OutputFolder:
 
     def all_tracks(self) -> Iterator[TrackSource]:
         """The tracks of all videos, those with a file of their own first, by its name."""
-        own = self.track_files()
-        yield from own
+        own = self.tracks.stems()
+        yield from map(self.tracks.table, own)
         if self.compacted.names():
             # An interrupted `compact` may have left a track file without a status file.
-            stems = {file.stem for file in own}
-            superseded = self.superseded()
-            yield from self.compacted.with_tracks(lambda stem: stem in stems or superseded(stem))
+            superseded = {*own, *self.videos.stems()}
+            yield from self.compacted.with_tracks(superseded)
 
     def require_tracks(self) -> None:
         """Raises OutputError if there are no tracks."""
@@ -108,25 +106,13 @@ class OutputFolder:
     def _without(self, table: str) -> OutputError:
         return OutputError(f"{self.url}: got no {table}/*.parquet, expected the output of annotate")
 
-    def superseded(self) -> Callable[[str], bool]:
-        """Whether a compacted video, by its stem, has a status file of its own by now."""
-        return set(self.videos.stems()).__contains__
-
     def tracks_of(self, video_id: str) -> Folder:
         """A video's track file, as a run writes it."""
-        return self.track_file(file_stem(video_id))
-
-    def track_file(self, stem: str) -> Folder:
-        """The track file of the video with this `file_stem`."""
-        return self.tracks / f"{stem}{_SUFFIX}"
+        return self.tracks.table(file_stem(video_id))
 
     def status_of(self, video_id: str) -> Folder:
         """The file of a video's status row."""
-        return self.status_file(file_stem(video_id))
-
-    def status_file(self, stem: str) -> Folder:
-        """The file of the status row of the video with this `file_stem`."""
-        return self.videos / f"{stem}{_SUFFIX}"
+        return self.videos.table(file_stem(video_id))
 
     def files_of(self, video_id: str) -> list[Folder]:
         """All files and folders of a video, the status row first.
@@ -142,10 +128,6 @@ class OutputFolder:
             if name.rpartition(".")[0] == stem and _WORK_KEY.fullmatch(name.rpartition(".")[2])
         ]
         return found + _named(self.derived, stem)
-
-    def track_files(self) -> list[Folder]:
-        """All track files, by name."""
-        return [self.track_file(stem) for stem in self.tracks.stems()]
 
     def track_tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """The tracks table in pieces, a video each; raises OutputError as `status_tables`."""
@@ -176,7 +158,7 @@ class OutputFolder:
 
         Raises OutputError if there is none, or if a file cannot be read or lacks a column.
         """
-        files, compacted = list(map(self.status_file, self.videos.stems())), self.compacted
+        files, compacted = list(map(self.videos.table, self.videos.stems())), self.compacted
         is_compacted = bool(compacted.names())
         if not files and not is_compacted:
             raise self._without("videos")
@@ -185,7 +167,7 @@ class OutputFolder:
         if is_compacted:
             names = _known(columns, VIDEO_SCHEMA)
             schema = pa.schema([VIDEO_SCHEMA.field(name) for name in names])
-            for _, table in compacted.status_tables(self.superseded()):
+            for _, table in compacted.status_tables(set(self.videos.stems())):
                 yield table.select(names).cast(schema)
 
 

@@ -50,12 +50,9 @@ class RunOutput:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     track_format: TrackFormat = field(default_factory=TrackFormat)
 
+    @cached_property
     def config_hash(self) -> str:
         """The hash of the configuration, 16 hex digits, as written in every row and file."""
-        return self._config_hash
-
-    @cached_property
-    def _config_hash(self) -> str:
         return sha256(json.dumps(dict(self.config), sort_keys=True).encode()).hexdigest()[:16]
 
     @cached_property
@@ -79,8 +76,8 @@ class RunOutput:
             staging.remove()
             return
         for name in staging.names():
-            status = self._read_status(self.folder.status_file(name.rpartition(".")[0]))
-            if status is not None and status[0]["config_hash"] == self.config_hash():
+            status = self._read_status(self.folder.videos.table(name.rpartition(".")[0]))
+            if status is not None and status[0]["config_hash"] == self.config_hash:
                 (staging / name).remove()
 
     def work_key(self, video: Video) -> str:
@@ -91,7 +88,7 @@ class RunOutput:
         """
         place = repr((video.uri, video.boxes_uri))
         parts = [
-            self.config_hash(),
+            self.config_hash,
             video.video_id,
             repr((video.start_seconds, video.stop_seconds)),
             video.fingerprint or place,
@@ -147,7 +144,7 @@ class RunOutput:
         if status is None:
             return False
         row = status[0]
-        same = row["uri"] == video.uri and row["config_hash"] == self.config_hash()
+        same = row["uri"] == video.uri and row["config_hash"] == self.config_hash
         return same and row["status"] in ("ok", "partial")
 
     def read_status(self, video: Video) -> tuple[dict[str, Any], str] | None:

@@ -58,7 +58,7 @@ def annotate(url: str, names=NAMES, frames: int = 3) -> RunOutput:
         write_video(stabilize_segments(saved, run_output, "none"), run_output)
         run_output.staging(video).remove()
     failure = VideoFailure(Video(MISSING, f"/in/{MISSING}"), "empty", "no bytes")
-    run_output.write_status(failure.video, failure_row(failure, run_output.config_hash()))
+    run_output.write_status(failure.video, failure_row(failure, run_output.config_hash))
     return run_output
 
 
@@ -140,7 +140,7 @@ def test_small_files_and_row_groups_hold_whole_videos(output):
     assert same(tables(output), before)
     folder = OutputFolder(output).compacted
     for name in folder.names():
-        parquet = pq.ParquetFile(io.BytesIO(folder.tracks_file(name).read_bytes()))
+        parquet = pq.ParquetFile(io.BytesIO(folder.tracks.table(name).read_bytes()))
         assert parquet.num_row_groups == 1
         ids = parquet.read(["video_id"])["video_id"].to_pylist()
         assert ids == sorted(ids)
