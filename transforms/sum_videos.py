@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from bisect import insort
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import apache_beam as beam
+import msgspec
 
 from transforms.storage.atomic_files import Folder, write_bytes
 
@@ -102,18 +102,12 @@ class SumVideos(beam.PTransform):  # type: ignore[misc]
 
 
 def _write(totals: VideoTotals, url: str) -> VideoTotals:
-    content = {field.name: getattr(totals, field.name) for field in fields(totals)}
-    write_bytes(url, json.dumps(content, default=asdict).encode())  # asdict of an IncompleteVideo
+    write_bytes(url, msgspec.json.encode(totals))
     return totals
 
 
 def read_totals(url: str) -> VideoTotals:
     """Reads totals that SumVideos wrote."""
-    content = json.loads(Folder(url).read_bytes())
-    return VideoTotals(
-        Counter(content["statuses"]),
-        Counter(content["reasons"]),
-        content["frames"],
-        content["face_frames"],
-        [IncompleteVideo(**video) for video in content["incomplete"]],
+    return msgspec.json.decode(
+        Folder(url).read_bytes(), type=VideoTotals, dec_hook=lambda kind, counts: kind(counts)
     )
