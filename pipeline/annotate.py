@@ -142,7 +142,7 @@ def annotate(
         "settings": _plain(settings),
         "beam_options": list(beam_options),
         "config": dict(stages.run_output.config),
-        "config_hash": stages.run_output.config_hash(),
+        "config_hash": stages.run_output.config_hash,
         **stages.run_output.provenance,
     }
     with exclusive_run(stages.run_output.folder):

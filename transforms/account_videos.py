@@ -10,7 +10,7 @@ import apache_beam as beam
 
 from schemas.errors import AccountingError
 from schemas.records import Video, VideoFailure
-from transforms.calls_in_parallel import CallsInParallel
+from transforms.calls_in_parallel import OutputCalls
 from transforms.storage.run_output import RunOutput
 
 _Inputs: TypeAlias = tuple[beam.PCollection[Video], beam.PCollection[VideoFailure]]
@@ -67,13 +67,7 @@ def _end_by_id(video_id: str) -> _Ended:
     return video_id, None
 
 
-class _ReadFn(CallsInParallel):
-    def __init__(self, run_output: RunOutput) -> None:
-        self._run_output = run_output
-
-    def is_remote(self, keyed: Any) -> bool:
-        return self._run_output.is_remote
-
+class _ReadFn(OutputCalls):
     def process(self, keyed: tuple[str, dict[str, Iterable[Any]]]) -> Iterator[Any]:
         # The joined iterables may be lazy and belong to the runner's thread: they are read here.
         yield from super().process((keyed[0], {k: list(v) for k, v in keyed[1].items()}))

@@ -13,6 +13,8 @@ from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.timestamp import MIN_TIMESTAMP
 from apache_beam.utils.windowed_value import WindowedValue
 
+from transforms.storage.run_output import RunOutput
+
 #: Concurrent calls of all stages of a process: to other machines, ...
 _POOL: Final = ThreadPoolExecutor(32, "facetracks-calls")
 #: ... and to the disk. Its calls hardly wait, so more threads only pass on Python's lock, which
@@ -60,6 +62,17 @@ class CallsInParallel(beam.DoFn):  # type: ignore[misc]
                     yield TaggedOutput(result.tag, _windowed(result.value))
                 else:
                     yield _windowed(result)
+
+
+class OutputCalls(CallsInParallel):
+    """Calls that wait for OUTPUT."""
+
+    def __init__(self, run_output: RunOutput) -> None:
+        self._run_output = run_output
+
+    def is_remote(self, element: Any) -> bool:
+        """Whether OUTPUT is on another machine."""
+        return self._run_output.is_remote
 
 
 def _windowed(value: Any) -> WindowedValue:

@@ -9,7 +9,7 @@ import apache_beam as beam
 
 from schemas.errors import SourceError, VideoError
 from schemas.records import Video, VideoFailure
-from transforms.calls_in_parallel import CallsInParallel
+from transforms.calls_in_parallel import OutputCalls
 from transforms.progress_board import BOARD
 from transforms.run_metrics import count
 from transforms.storage.run_output import RunOutput
@@ -37,17 +37,17 @@ def _identity(uri: str) -> str:
     return identity if has_version else f"{identity} at {uri}"
 
 
-class _InspectFn(CallsInParallel):
+class _InspectFn(OutputCalls):
     """Looks videos up; emits those that can be read and are not done."""
 
     def __init__(self, run_output: RunOutput, overwrite: bool, retry: frozenset[str]) -> None:
-        self._run_output = run_output
+        super().__init__(run_output)
         self._retry = retry
         self._overwrite = overwrite
 
     def is_remote(self, video: Video) -> bool:
         uris = video.uri, video.boxes_uri or ""
-        return self._run_output.is_remote or any("://" in uri for uri in uris)
+        return super().is_remote(video) or any("://" in uri for uri in uris)
 
     def call(self, video: Video) -> tuple[Video, VideoFailure | None, bool]:
         """The video with its fingerprint, why it cannot be read, and whether it is done."""

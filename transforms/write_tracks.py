@@ -11,7 +11,7 @@ import apache_beam as beam
 
 from schemas.records import Video, VideoFailure, VideoTracks
 from schemas.videos import VIDEO_SCHEMA
-from transforms.calls_in_parallel import CallsInParallel
+from transforms.calls_in_parallel import OutputCalls
 from transforms.run_metrics import count, record_cpu, record_seconds
 from transforms.storage.run_output import RunOutput
 from transforms.storage.track_files import merge_track_parts
@@ -30,13 +30,13 @@ def write_video(tracks: VideoTracks, run_output: RunOutput) -> dict[str, Any]:
     A video without frames gets a row and no track file.
     """
     start = time.perf_counter()
-    row = status_row(tracks, run_output.config_hash())
+    row = status_row(tracks, run_output.config_hash)
     if row["status"] == "failed":
         run_output.remove_tracks(tracks.video)
     else:
         metadata = dict(run_output.provenance) | {
             "config": dict(run_output.config),
-            "config_hash": run_output.config_hash(),
+            "config_hash": run_output.config_hash,
             "video": asdict(tracks.video),
             "time_base": str(tracks.metadata.time_base),
             "stream_index": tracks.metadata.stream_index,
@@ -163,18 +163,10 @@ class _WriteFn(beam.DoFn):  # type: ignore[misc]
         yield tracks.video
 
 
-class _OutputCalls(CallsInParallel):
-    def __init__(self, run_output: RunOutput) -> None:
-        self._run_output = run_output
-
-    def is_remote(self, element: Any) -> bool:
-        return self._run_output.is_remote
-
-
-class _WriteFailureFn(_OutputCalls):
+class _WriteFailureFn(OutputCalls):
     def call(self, failure: VideoFailure) -> tuple[Video, dict[str, Any]]:
         self._run_output.remove_tracks(failure.video)
-        row = failure_row(failure, self._run_output.config_hash())
+        row = failure_row(failure, self._run_output.config_hash)
         self._run_output.write_status(failure.video, row)
         return failure.video, row
 
@@ -184,7 +176,7 @@ class _WriteFailureFn(_OutputCalls):
         return [video]
 
 
-class _CleanUpFn(_OutputCalls):
+class _CleanUpFn(OutputCalls):
     def call(self, video: Video) -> str:
         self._run_output.staging(video).remove()
         return video.video_id

@@ -173,7 +173,7 @@ def _write_corpus(output: Path, inputs: int) -> None:
         buffer = io.BytesIO()
         pq.write_table(table.replace_schema_metadata(metadata), buffer)
         Path(file).write_bytes(buffer.getvalue())
-        row = failure_row(VideoFailure(video, "empty", ""), run_output.config_hash())
+        row = failure_row(VideoFailure(video, "empty", ""), run_output.config_hash)
         run_output.write_status(video, row | {"status": "ok", "face_frames": _ROWS})
     OutputFolder(str(output)).staging.remove()
 

@@ -33,7 +33,7 @@ def finish(
 ) -> None:
     """Writes a status row, as a run does at the end of a video."""
     failure = VideoFailure(video, reason, message)
-    run_output.write_status(video, failure_row(failure, run_output.config_hash()))
+    run_output.write_status(video, failure_row(failure, run_output.config_hash))
 
 
 def test_what_is_done_stays_done_when_the_corpus_moves(corpus, tmp_path):

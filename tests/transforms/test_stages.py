@@ -142,7 +142,7 @@ def test_a_video_becomes_a_track_file_and_a_row(run_output):
     assert table.num_rows == row["face_frames"] == 16
     about = json.loads(table.schema.metadata[METADATA_KEY])
     same_config = RunOutput("elsewhere", {"stabilizer": "none"})
-    assert about["config_hash"] == run_output.config_hash() == same_config.config_hash()
+    assert about["config_hash"] == run_output.config_hash == same_config.config_hash
     assert about["config"] == {"stabilizer": "none"}
     assert about["runner"] == "FnApiRunner"
     assert about["time_base"] == "1/25"
