@@ -9,24 +9,21 @@ hands them to another. Everything else that crosses a shuffle is a few hundred b
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from typing import Final
+from typing import Annotated, Final, TypeAlias
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
+
+from schemas.bounds import Count, Pts, Seconds, Side, Step, Streams
 
 #: Where a row's box comes from.
 BOX_SOURCES: Final = ("detected", "interpolated", "given")
 
-#: Upper bounds that records from a decoding child are checked against.
-_MAX_COUNT: Final = 2**53
-_MAX_PTS: Final = 2**63 - 1
-_MAX_SECONDS: Final = 1e12
-_MAX_SIDE_PX: Final = 2**24
-_MAX_STREAMS: Final = 2**31 - 1
 _MAX_SCORE: Final = 1.0 + 1e-5
-_NAME_CHARACTERS: Final = 200
+_Name: TypeAlias = Annotated[str, msgspec.Meta(max_length=200)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,51 +52,38 @@ class Video:
 class StreamMetadata:
     """Metadata of a container's video stream, before anything is decoded."""
 
-    codec: str
-    pixel_format: str
+    codec: _Name
+    pixel_format: _Name
     time_base: Fraction
     average_fps: Fraction | None
-    frames_expected: int | None
-    duration_seconds: float | None  # of the range to annotate, by the headers
+    frames_expected: Count | None
+    duration_seconds: Seconds | None  # of the range to annotate, by the headers
     sample_aspect_ratio: Fraction  # of a stored pixel
-    start_pts: int = 0
-    end_pts: int | None = None  # where the container says the frames end
-    bytes_missing: int = 0  # by which the file is shorter than its headers say: it is truncated
-    step_pts: int = 1  # the usual time between two frames, by the first packets
-    stream_index: int = 0  # of the stream that was chosen, among all of the container
-    streams: int = 1  # video streams that the container has, pictures among them
+    start_pts: Pts = 0
+    end_pts: Pts | None = None  # where the container says the frames end
+    bytes_missing: Count = 0  # by which the file is shorter than its headers say: it is truncated
+    step_pts: Step = 1  # the usual time between two frames, by the first packets
+    stream_index: Streams = 0  # of the stream that was chosen, among all of the container
+    streams: Streams = 1  # video streams that the container has, pictures among them
 
     def __post_init__(self) -> None:
-        for name in ("codec", "pixel_format"):
-            if len(getattr(self, name)) > _NAME_CHARACTERS:
-                raise ValueError(f"{name}: got {getattr(self, name)[:80]!r}, expected a short name")
         for name in ("time_base", "average_fps", "sample_aspect_ratio"):
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise ValueError(f"{name}: got {value}, expected more than 0")
-        _check_range("frames_expected", self.frames_expected, 0, _MAX_COUNT)
-        _check_range("duration_seconds", self.duration_seconds, 0, _MAX_SECONDS)
-        _check_range("start_pts", self.start_pts, -_MAX_PTS, _MAX_PTS)
-        _check_range("end_pts", self.end_pts, -_MAX_PTS, _MAX_PTS)
-        _check_range("bytes_missing", self.bytes_missing, 0, _MAX_COUNT)
-        _check_range("step_pts", self.step_pts, 1, _MAX_PTS)
-        _check_range("stream_index", self.stream_index, 0, _MAX_STREAMS)
-        _check_range("streams", self.streams, 1, _MAX_STREAMS)
 
 
 @dataclass(frozen=True, slots=True)
 class FrameGeometry:
     """How stored frames become upright ones; of the first frame of a segment."""
 
-    width_px: int  # of the upright frame
-    height_px: int
+    width_px: Side  # of the upright frame
+    height_px: Side
     rotation_deg: int  # clockwise, 0 | 90 | 180 | 270
     sample_aspect_ratio: Fraction  # of an upright pixel
     mirrored: bool = False  # left to right, after the turn
 
     def __post_init__(self) -> None:
-        for name in ("width_px", "height_px"):
-            _check_range(name, getattr(self, name), 1, _MAX_SIDE_PX)
         if self.rotation_deg not in (0, 90, 180, 270):
             raise ValueError(f"rotation_deg: got {self.rotation_deg}, expected a quarter turn")
         if self.sample_aspect_ratio <= 0:
@@ -181,19 +165,14 @@ class Seam:
 class SegmentStats:
     """Seconds of work, by the clock and of CPU, and rejected packets."""
 
-    decode_seconds: float = 0.0
-    detect_seconds: float = 0.0
-    crop_seconds: float = 0.0
-    align_seconds: float = 0.0
-    packets_bad: int = 0
-    decode_cpu_seconds: float = 0.0
-    detect_cpu_seconds: float = 0.0
-    crop_cpu_seconds: float = 0.0
-
-    def __post_init__(self) -> None:
-        for name in (f.name for f in fields(self) if f.name.endswith("_seconds")):
-            _check_range(name, getattr(self, name), 0, _MAX_SECONDS)
-        _check_range("packets_bad", self.packets_bad, 0, _MAX_COUNT)
+    decode_seconds: Seconds = 0.0
+    detect_seconds: Seconds = 0.0
+    crop_seconds: Seconds = 0.0
+    align_seconds: Seconds = 0.0
+    packets_bad: Count = 0
+    decode_cpu_seconds: Seconds = 0.0
+    detect_cpu_seconds: Seconds = 0.0
+    crop_cpu_seconds: Seconds = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -365,8 +344,3 @@ class VideoTracks:
     lost_pts: tuple[tuple[int, int], ...]  # [start, stop) of missing frames, in order
     repeats: int  # frames that repeat the previous one
     face_ids: tuple[int, ...]  # the faces to keep
-
-
-def _check_range(name: str, value: float | None, low: float, high: float) -> None:
-    if value is not None and not low <= value <= high:  # nan is in no range
-        raise ValueError(f"{name}: got {value}, expected {low:g} to {high:g}")

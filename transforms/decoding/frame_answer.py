@@ -7,38 +7,33 @@ worker    frame.planes(body)     --->  StoredPlanes, checked against their bytes
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 import numpy as np
 
 from models.frame_pixels import StoredPlanes
+from schemas.bounds import Coefficient, Pts, Side
 
-_MAX_SIDE_PX: Final = 2**20
-_Side: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=_MAX_SIDE_PX)]
-_Number: TypeAlias = Annotated[float, msgspec.Meta(ge=-1e9, le=1e9)]
 _ChromaStep: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2)]
-_Pts: TypeAlias = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
 
 class Frame(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A frame without its pixels: `StoredPlanes`, of which `sides_px` are (height, width)."""
 
-    pts: _Pts
+    pts: Pts
     rotation_deg: Literal[0, 90, 180, 270]
     mirrored: bool
     bits: Literal[8, 9, 10, 12, 14, 16]
     chroma: tuple[_ChromaStep, _ChromaStep] | None
-    sides_px: Annotated[list[tuple[_Side, _Side]], msgspec.Meta(min_length=1, max_length=3)]
-    to_rgb: Annotated[list[_Number], msgspec.Meta(min_length=12, max_length=12)] | None
+    sides_px: Annotated[list[tuple[Side, Side]], msgspec.Meta(min_length=1, max_length=3)]
+    to_rgb: Annotated[list[Coefficient], msgspec.Meta(min_length=12, max_length=12)] | None
 
     def __post_init__(self) -> None:
         if self.to_rgb is None and (self.bits, self.chroma) != (8, None):
             raise ValueError(f"to_rgb: got none for {self.bits} bits and {self.chroma}")
         if len(self.sides_px) != (1 if self.chroma is None else 3):
             raise ValueError(f"sides_px: got {self.sides_px} with chroma {self.chroma}")
-        if not all(map(math.isfinite, self.to_rgb or ())):
-            raise ValueError(f"to_rgb: got {self.to_rgb}, expected finite numbers")
 
     @classmethod
     def of(cls, pts: int, stored: StoredPlanes) -> tuple[Frame, bytes]:

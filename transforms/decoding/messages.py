@@ -12,13 +12,13 @@ is a ValueError.
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated, Final, TypeAlias
 
 import msgspec
 
+from schemas.bounds import Coefficient, Count, Pts, Seconds
 from schemas.reasons import REASONS
 from schemas.records import Segment, StreamMetadata, Video
 from transforms.decoding.frame_answer import Frames
@@ -51,13 +51,10 @@ class Request(StrEnum):
     SOUND = "sound"  # of a Segment: answers Done when all of its sound could be read
 
 
-_Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
-_Pts: TypeAlias = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 _Text: TypeAlias = Annotated[str, msgspec.Meta(max_length=_TEXT_CHARACTERS)]
 _Side: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=MAX_SIDE_PX)]
-_Number: TypeAlias = Annotated[float, msgspec.Meta(ge=-1e9, le=1e9)]
 #: seek_pts, own_start_pts, own_stop_pts of a segment.
-_Cut: TypeAlias = tuple[_Pts | None, _Pts | None, _Pts | None]
+_Cut: TypeAlias = tuple[Pts | None, Pts | None, Pts | None]
 
 
 class Ready(msgspec.Struct, frozen=True, tag="ready", forbid_unknown_fields=True):
@@ -67,7 +64,7 @@ class Ready(msgspec.Struct, frozen=True, tag="ready", forbid_unknown_fields=True
 class Progress(msgspec.Struct, frozen=True, tag="progress", forbid_unknown_fields=True):
     """The child is alive; the number of frames decoded so far."""
 
-    frames: _Count
+    frames: Count
 
 
 class Done(msgspec.Struct, frozen=True, tag="done", forbid_unknown_fields=True):
@@ -125,30 +122,25 @@ class Refusal(msgspec.Struct, frozen=True, tag="refusal", forbid_unknown_fields=
         if self.reason not in REASONS:
             raise ValueError(f"reason: got {self.reason[:40]!r}, expected one of {list(REASONS)}")
 
-    @classmethod
-    def of(cls, reason: str, message: str) -> Refusal:
-        """One whose message fits; text that is not UTF-8 is escaped."""
-        return cls(reason, _fitting(message[:_TEXT_CHARACTERS]))
-
 
 class Measured(msgspec.Struct, frozen=True, tag="measured", forbid_unknown_fields=True):
     """Frames and seconds of a plain decode of a whole video."""
 
-    frames: _Count
-    seconds: Annotated[float, msgspec.Meta(ge=0, le=1e12)]
+    frames: Count
+    seconds: Seconds
 
 
 class Picture(msgspec.Struct, frozen=True, tag="picture", forbid_unknown_fields=True):
     """A picture of a frame: its RGB bytes are the body; `affine` maps to the upright frame."""
 
-    pts: _Pts
+    pts: Pts
     width_px: _Side
     height_px: _Side
-    affine: tuple[_Number, _Number, _Number, _Number, _Number, _Number]
+    affine: tuple[Coefficient, Coefficient, Coefficient, Coefficient, Coefficient, Coefficient]
 
     def __post_init__(self) -> None:
         a, b, _, c, d, _ = self.affine
-        if not all(map(math.isfinite, self.affine)) or abs(a * d - b * c) < _MIN_AREA:
+        if abs(a * d - b * c) < _MIN_AREA:
             raise ValueError(f"affine: got {self.affine}, expected a map that can be inverted")
 
 
@@ -161,11 +153,6 @@ class Raised(msgspec.Struct, frozen=True, tag="raised", forbid_unknown_fields=Tr
 
     trace: _Text
 
-    @classmethod
-    def of(cls, trace: str) -> Raised:
-        """One whose trace fits: its end."""
-        return cls(_fitting(trace[-_TEXT_CHARACTERS:]))
-
     @property
     def last_line(self) -> str:
         """The exception itself."""
@@ -176,11 +163,6 @@ class Fault(msgspec.Struct, frozen=True, tag="fault", forbid_unknown_fields=True
     """A fault of this machine or installation, not of the video."""
 
     message: _Text
-
-    @classmethod
-    def of(cls, message: str) -> Fault:
-        """One whose message fits."""
-        return cls(_fitting(message[-_TEXT_CHARACTERS:]))
 
 
 Answer: TypeAlias = (
@@ -218,8 +200,14 @@ def decode_answer(content: bytes | memoryview) -> tuple[Answer, memoryview]:
     return answer, body
 
 
-def _fitting(text: str) -> str:
+def fitting_text(text: str) -> str:
+    """The start of a text, as much as an answer may have; what is not UTF-8 is escaped."""
     return text.encode("utf-8", "backslashreplace").decode()[:_TEXT_CHARACTERS]
+
+
+def fitting_end(text: str) -> str:
+    """The end of a text, likewise."""
+    return text.encode("utf-8", "backslashreplace").decode()[-_TEXT_CHARACTERS:]
 
 
 _DECODER: Final = msgspec.msgpack.Decoder(Answer, dec_hook=decode_fraction)

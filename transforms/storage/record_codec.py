@@ -10,13 +10,14 @@ import json
 import math
 from collections.abc import Mapping
 from fractions import Fraction
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias, get_args, get_type_hints
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 import safetensors.numpy
 
+from schemas.bounds import Pts
 from schemas.landmarks import LANDMARK_COUNT
 from schemas.records import (
     FrameGeometry,
@@ -41,20 +42,10 @@ _ARRAY_TYPES: Final[dict[str, npt.DTypeLike]] = {
     "F32": np.float32,
     "F64": np.float64,
 }
-#: Arrays of a SegmentRows with the type each must have.
+#: Arrays of a SegmentRows with the type each must have: that of its annotation.
 _ROW_ARRAYS: Final[dict[str, npt.DTypeLike]] = {
-    "frame_pts": np.int64,
-    "frame": np.int32,
-    "track": np.int32,
-    "boxes_xyxy_px": np.float32,
-    "box_source": np.uint8,
-    "scores": np.float32,
-    "blur": np.float32,
-    "cut_off": np.float32,
-    "cuts_pts": np.int64,
-    "lost_pts": np.int64,
-    "repeat_pts": np.int64,
-    "repeat_of": np.int32,
+    name: get_args(get_args(array)[1])[0]  # of NDArray[type], an ndarray[shape, dtype[type]]
+    for name, array in get_type_hints(SegmentRows).items()
 }
 #: Arrays of a SegmentLandmarks with the shape of each row.
 _POINT_ARRAYS: Final[dict[str, tuple[int, ...]]] = {
@@ -82,7 +73,7 @@ class _Fields(msgspec.Struct, frozen=True):
 
     stats: SegmentStats
     geometry: FrameGeometry | None = None
-    seam_pts: Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | None = None
+    seam_pts: Pts | None = None
 
 
 def encode_fraction(value: Any) -> str:

@@ -32,6 +32,8 @@ from transforms.decoding.messages import (
     Windows,
     decode_answer,
     encode_answer,
+    fitting_end,
+    fitting_text,
 )
 
 PLAN = Plan.of([make_segment(0, 2, own=(None, 18)), make_segment(1, 2, seek=0, own=(18, None))])
@@ -219,10 +221,10 @@ def test_a_plan_whose_segments_do_not_meet_is_refused(cuts):
 
 
 def test_what_is_told_has_an_end_and_is_text():
-    told = Refusal.of("no_frames", "caf\udce9 " + "x" * 100_000)
+    told = Refusal("no_frames", fitting_text("caf\udce9 " + "x" * 100_000))
     assert told.message.startswith("caf\\udce9 x")
     answer, _ = decode_answer(encode_answer(told))
     assert answer == told
     assert len(answer.message) <= 8_000
-    assert Raised.of("x" * 100_000 + "\nKeyError: 1").last_line == "KeyError: 1"
+    assert Raised(fitting_end("x" * 100_000 + "\nKeyError: 1")).last_line == "KeyError: 1"
     assert Raised("").last_line == "nothing"
