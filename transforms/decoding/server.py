@@ -43,6 +43,8 @@ from transforms.decoding.messages import (
     Request,
     Windows,
     encode_answer,
+    fitting_end,
+    fitting_text,
 )
 from transforms.decoding.segment_plan import plan_segments
 from transforms.decoding.video_source import OpenVideo, open_video
@@ -219,17 +221,17 @@ def _answer(server: Server, request: Request, argument: Any, settings: ChildSett
     except NoRangesError:
         return encode_answer(NeedsCopy())
     except VideoError as error:
-        return encode_answer(Refusal.of(error.reason, str(error)))
+        return encode_answer(Refusal(error.reason, fitting_text(str(error))))
     except FacetracksError as error:
-        return encode_answer(Fault.of(str(error)))
+        return encode_answer(Fault(fitting_text(str(error))))
     except Exception as error:
         if request == Request.LOAD:
-            return encode_answer(Fault.of(f"{type(error).__name__}: {error}"))
+            return encode_answer(Fault(fitting_text(f"{type(error).__name__}: {error}")))
         if isinstance(error, MemoryError):
             uri = argument.uri if isinstance(argument, Video) else argument.video.uri
             message = f"{uri}: the decoder needed more than {settings.memory_mb} MB"
-            return encode_answer(Refusal.of("memory_limit", message))
-        return encode_answer(Raised.of(traceback.format_exc()))
+            return encode_answer(Refusal("memory_limit", fitting_text(message)))
+        return encode_answer(Raised(fitting_end(traceback.format_exc())))
 
 
 def _limit_memory(limit_bytes: int) -> None:
