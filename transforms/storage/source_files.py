@@ -221,14 +221,14 @@ class SourceFile(io.RawIOBase):
     Args:
         fs: a file system of fsspec, and `path` in it.
         uri: what errors call it.
-        info: the info of `look_up`; without a size the source is read sequentially.
+        info: the info of `look_up`, with a size.
     """
 
     def __init__(
         self, fs: Any, path: str, uri: str, info: dict[str, Any], recent: ReadCache = RECENT
     ) -> None:
         self._fs, self._path, self._uri = fs, path, uri
-        self._size: int | None = info.get("size")
+        self._size: int = info["size"]
         self._recent, self._key = recent, f"{uri}\n{fingerprint(info)}"
         self._position = 0
         self._file: Any = None
@@ -241,14 +241,16 @@ class SourceFile(io.RawIOBase):
         self._stop = position
 
     def read(self, size: int = -1) -> bytes:
-        """Up to `size` bytes; b"" at the end."""
+        """Up to `size` bytes, all that are left by default; b"" at the end."""
+        if size < 0:
+            return self.readall()
         content = retrying(lambda: self._read(size), self._uri, "reading stopped midway")
         self._position += len(content)
         return content
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Moves to an offset; nothing is read yet."""
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size or 0}[whence]
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
         self._position = max(0, base + offset)
         return self._position
 
@@ -261,8 +263,8 @@ class SourceFile(io.RawIOBase):
         return True
 
     def seekable(self) -> bool:
-        """Whether the size is known; otherwise the source is read sequentially."""
-        return self._size is not None
+        """True."""
+        return True
 
     def close(self) -> None:
         """Closes the source."""
@@ -273,18 +275,15 @@ class SourceFile(io.RawIOBase):
 
     def _read(self, size: int) -> bytes:
         at = self._position - self._ahead_start
-        if not 0 <= at < len(self._ahead) or size < 0:
+        if not 0 <= at < len(self._ahead):
             self._look_ahead(size, sought=at != len(self._ahead))
             at = self._position - self._ahead_start
-        return self._ahead[at:] if size < 0 else self._ahead[at : at + size]
+        return self._ahead[at : at + size]
 
     def _look_ahead(self, size: int, *, sought: bool) -> None:
         """Loads the byte at the position into `_ahead`, unless the file ends before it."""
         if sought:
             self._run_bytes = 0
-        if size < 0 or not self.seekable():
-            self._fill(size if size < 0 else max(size, self._ahead_bytes()))
-            return
         known = self._recent.at(self._key, self._position)
         if known is not None:
             self._ahead_start, self._ahead = known
@@ -307,10 +306,9 @@ class SourceFile(io.RawIOBase):
         try:
             if self._file is None:
                 self._file = self._fs.open(self._path, "rb", cache_type="none")
-            if self.seekable():
-                self._file.seek(self._position)
+            self._file.seek(self._position)
             content = bytes(self._file.read(size))
-            if not content and self._size is not None and self._position < self._size:
+            if not content and self._position < self._size:
                 what = f"reading stopped midway: got nothing at byte {self._position}"
                 raise SourceError("unreadable", f"{self._uri}: {what} of {self._size}")
         except Exception as error:

@@ -126,7 +126,6 @@ def test_seeking_and_telling():
         assert file.read(5) == b""
         assert file.readable()
         assert file.seekable()
-    assert not SourceFile(Shaky(1), "v", "shaky://v", {}).seekable()
 
 
 def test_a_look_tells_size_and_what_is_no_file(tmp_path):
