@@ -124,11 +124,6 @@ class AlignSettings:
     weights_sha256: str | None = None
     fps: Fraction | None = None
 
-    @property
-    def gathered_windows(self) -> int:
-        """Windows that segments are gathered to before the network is called."""
-        return self.batch_windows or _GATHERED_WINDOWS
-
     def load_model(self) -> LandmarkModel:
         """The network; raises WeightsError where it is another one."""
         device = landmark_device(self.weights, self.device)
@@ -184,7 +179,7 @@ class AlignFaces(beam.PTransform):  # type: ignore[misc]
         self, windows: beam.PCollection[SegmentWindows]
     ) -> beam.PCollection[SegmentLandmarks]:
         """Runs the network over batches of windows."""
-        gathered = self.settings.gathered_windows
+        gathered = self.settings.batch_windows or _GATHERED_WINDOWS
         batches = windows | "Gather" >> beam.BatchElements(
             min_batch_size=gathered, max_batch_size=gathered, element_size_fn=_window_count
         )

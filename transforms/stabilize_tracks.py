@@ -150,7 +150,7 @@ class _Walker:
         return progress.next_pts is None
 
     def _complete(self, progress: _Progress) -> VideoTracks:
-        self._write(progress, "end", progress.walk.finish())
+        self._write(progress, "end", progress.walk.skip())
         progress.done = True
         walk = progress.walk
         sure = walk.sure_faces()

@@ -117,7 +117,7 @@ class _FaceTotals:
 class TrackAssembler:
     """Assembles one video's segments, in order, into tracks.
 
-    `add` and `skip` take the next segment, `finish` ends the video; each returns the rows
+    `add` takes the next segment, `skip` ends its faces where none follows; each returns the rows
     that became final, in TRACK_SCHEMA, sorted by face_id, then frame_index. With `ticks`, only
     rows of these frames are returned, with the same values.
     """
@@ -168,7 +168,7 @@ class TrackAssembler:
             here = range(bounds[i], bounds[i + 1])
             tracks = {local[r] for r in here}
             for track in [t for t in self._active if t not in tracks]:
-                self._lose(track, final)
+                self._end(self._active.pop(track), final)
             self._start_tracks(
                 [r for r in here if local[r] not in self._active], part, seconds, new_stabilizer
             )
@@ -197,15 +197,11 @@ class TrackAssembler:
         return final.table()
 
     def skip(self) -> pa.Table:
-        """Skips a segment without results: every face ends before the gap."""
+        """Ends every face: at a segment without results, and at the end of the video."""
         final = self._new_table()
         self._lose_all(final)
         self._seam = None
         return final.table()
-
-    def finish(self) -> pa.Table:
-        """Ends the video."""
-        return self.skip()
 
     def sure_faces(self) -> tuple[int, ...]:
         """The ids of faces to keep: a high score at least once, and a low mean spread."""
@@ -298,10 +294,7 @@ class TrackAssembler:
 
     def _lose_all(self, final: _RowTable) -> None:
         for track in list(self._active):
-            self._lose(track, final)
-
-    def _lose(self, track: int, final: _RowTable) -> None:
-        self._end(self._active.pop(track), final)
+            self._end(self._active.pop(track), final)
 
     def _end(self, face: _Face, final: _RowTable) -> None:
         for settled in face.stabilizer.flush():

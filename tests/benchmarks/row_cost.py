@@ -70,7 +70,7 @@ def _turn(videos: list[SegmentLandmarks]) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         for number, video in enumerate(videos):
             walk = TrackAssembler(f"v{number}", video.segment.metadata.time_base)
-            tables = timed("join", walk.add, video, Timed), timed("join", walk.finish)
+            tables = timed("join", walk.add, video, Timed), timed("join", walk.skip)
             urls: list[str] = []
             for table in tables:
                 if table.num_rows:

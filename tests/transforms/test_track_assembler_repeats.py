@@ -31,7 +31,7 @@ def tracks(parts, stabilizer=PassThrough, time_base=METADATA.time_base):
     """The table of a video, and its walker."""
     walker = TrackAssembler("clip.mp4", time_base)
     tables = [walker.add(part, stabilizer) for part in parts]
-    table = pa.concat_tables([*tables, walker.finish()])
+    table = pa.concat_tables([*tables, walker.skip()])
     return table.sort_by([("face_id", "ascending"), ("frame_index", "ascending")]), walker
 
 

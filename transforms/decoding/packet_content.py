@@ -19,26 +19,17 @@ def has_no_picture(codec: str, packet: bytes) -> bool:
     """Whether a packet that a decoder refused consists of headers or messages only."""
     if codec == "theora":
         return packet[:1] >= bytes([_THEORA_HEADER])
-    types = _unit_types(codec, packet)
-    return bool(types) and all(kind in _OTHER_UNITS[codec] for kind in types)
+    units = _units(codec, packet)
+    return bool(units) and all(kind in _OTHER_UNITS[codec] for kind, _ in units)
 
 
 def starts_decoding(codec: str, packet: bytes) -> bool:
     """Whether it is a key frame of H.264 or HEVC, however the container marks it."""
-    return any(kind in _START_UNITS[codec] for kind in _unit_types(codec, packet))
+    return any(kind in _START_UNITS[codec] for kind, _ in _units(codec, packet))
 
 
-def _unit_types(codec: str, packet: bytes) -> list[int]:
-    """The types of a packet's NAL units."""
-    return [_unit_type(codec, unit) for unit in _units(codec, packet)]
-
-
-def _unit_type(codec: str, unit: bytes) -> int:
-    return unit[0] & 31 if codec == "h264" else unit[0] >> 1 & 63
-
-
-def _units(codec: str, packet: bytes) -> list[bytes]:
-    """A packet's NAL units, which follow their length (4 bytes) or a start code."""
+def _units(codec: str, packet: bytes) -> list[tuple[int, bytes]]:
+    """A packet's NAL units, with their types; a length (4 bytes) or start code precedes each."""
     if codec not in _OTHER_UNITS:
         return []
     units, at, length = [], 0, 1
@@ -46,18 +37,20 @@ def _units(codec: str, packet: bytes) -> list[bytes]:
         length = int.from_bytes(packet[at : at + 4], "big")
         units.append(packet[at + 4 : at + 4 + length])
         at += 4 + length
-    if at == len(packet) and length:
-        return units
-    return [unit for unit in packet.split(b"\0\0\1")[1:] if unit]
+    if at != len(packet) or not length:
+        units = [unit for unit in packet.split(b"\0\0\1")[1:] if unit]
+    return [(unit[0] & 31 if codec == "h264" else unit[0] >> 1 & 63, unit) for unit in units]
 
 
 def orients_frames(codec: str, packet: bytes) -> bool:
     """Whether a message of H.264 or HEVC in it tells how frames are to be turned."""
     if codec not in _MESSAGE_UNITS:
         return False
-    kind, header_bytes = _MESSAGE_UNITS[codec]
-    messages = [unit for unit in _units(codec, packet) if _unit_type(codec, unit) == kind]
-    return any(_DISPLAY_ORIENTATION in _message_types(unit[header_bytes:]) for unit in messages)
+    message, header_bytes = _MESSAGE_UNITS[codec]
+    return any(
+        kind == message and _DISPLAY_ORIENTATION in _message_types(unit[header_bytes:])
+        for kind, unit in _units(codec, packet)
+    )
 
 
 def _message_types(messages: bytes) -> list[int]:

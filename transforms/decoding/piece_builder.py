@@ -107,22 +107,23 @@ class _Piece:
     frame_pts: list[int] = field(default_factory=list)
     repeats: list[tuple[int, int]] = field(default_factory=list)  # (pts, index of its frame)
     cuts: list[int] = field(default_factory=list)
-    rows: list[tuple[int, int, int]] = field(default_factory=list)  # frame, track, source
-    quality: list[tuple[float, float, float]] = field(default_factory=list)  # score, blur, cut-off
+    #: Frame, track, source, score, blur, share that is cut off.
+    rows: list[tuple[int, int, int, float, float, float]] = field(default_factory=list)
     boxes: list[Any] = field(default_factory=list)
     affines: list[Affine] = field(default_factory=list)
     crops: list[Any] = field(default_factory=list)
     windows: list[list[int]] = field(default_factory=list)
 
     def segment_rows(self, lost_pts: npt.NDArray[np.int64]) -> SegmentRows:
-        columns = np.array(self.rows, np.int32).reshape(-1, 3)
-        scores, blur, cut_off = np.array(self.quality, np.float32).reshape(-1, 3).T
+        columns = np.array(self.rows, np.float64).reshape(-1, 6).T
+        frame, track, source = columns[:3].astype(np.int32)
+        scores, blur, cut_off = columns[3:].astype(np.float32)
         return SegmentRows(
             frame_pts=np.array(self.frame_pts, np.int64),
-            frame=columns[:, 0],
-            track=columns[:, 1],
+            frame=frame,
+            track=track,
             boxes_xyxy_px=np.array(self.boxes, np.float32).reshape(-1, 4),
-            box_source=columns[:, 2].astype(np.uint8),
+            box_source=source.astype(np.uint8),
             scores=scores,
             blur=blur,
             cut_off=cut_off,
@@ -215,8 +216,8 @@ class PieceBuilder:
                 row = len(piece.frame_pts) - 1
                 frame = box, sample.pixels.width_px, sample.pixels.height_px
                 blur, cut_off = face_blur(piece.crops[-1], affine, *frame), cut_off_share(*frame)
-                piece.rows.append((row, track, BOX_SOURCES.index(source)))
-                piece.quality.append((float(faces.scores[i]), blur, cut_off))
+                quality = float(faces.scores[i]), blur, cut_off
+                piece.rows.append((row, track, BOX_SOURCES.index(source), *quality))
                 piece.boxes.append(box)
                 piece.affines.append(affine)
                 piece.windows.append(self._window(recent))

@@ -6,6 +6,7 @@ never sent. With more than one stream, the first packets show which of them are 
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from typing import Any, Final
 
@@ -79,7 +80,8 @@ def _packets_seen(container: Any, streams: list[Any]) -> Counter[int]:
     """
     seen: Counter[int] = Counter()
     size = 0
-    try:
+    # IndexError: a stream that appears midway
+    with contextlib.suppress(FFmpegError, IndexError):
         for count, packet in enumerate(container.demux(streams)):
             if packet.size:
                 seen[packet.stream_index] += 1
@@ -87,6 +89,4 @@ def _packets_seen(container: Any, streams: list[Any]) -> Counter[int]:
             all_move = all(seen[s.index] >= _MOVING_PACKETS for s in streams)
             if all_move or count >= _MAX_PACKETS or size >= _MAX_BYTES:
                 break
-    except (FFmpegError, IndexError):  # IndexError: a stream that appears midway
-        pass
     return seen

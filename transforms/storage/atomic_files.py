@@ -58,11 +58,9 @@ def atomic_file(url: str) -> Iterator[Path]:
     """Yields a local path to write to; publishes it under `url` if the block does not raise."""
     fs, path = resolve(url)
     local = is_local(fs)
-    folder = str(Path(path).parent) if local else None
-    if folder:
-        fs.makedirs(folder, exist_ok=True)
-    folder = folder or tempfile.gettempdir()
-    temporary = Path(folder) / f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}"
+    folder = Path(path).parent if local else Path(tempfile.gettempdir())
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}"
     _UNFINISHED.add(temporary)
     try:
         yield temporary

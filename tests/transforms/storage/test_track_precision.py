@@ -18,7 +18,7 @@ def table() -> pa.Table:
     frames = {pts: {0: box_at(5 + 1.37 * pts)} for pts in range(200)}
     (part,) = split_parts(frames, [])
     walk = TrackAssembler("clip.mp4", part.segment.metadata.time_base)
-    rows = pa.concat_tables([walk.add(part, PassThrough), walk.finish()])
+    rows = pa.concat_tables([walk.add(part, PassThrough), walk.skip()])
     spread = np.geomspace(0.01, 300, 200 * 68, dtype=np.float32)
     spread[:68] = np.nan
     place = TRACK_SCHEMA.get_field_index("spread_px")
