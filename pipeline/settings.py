@@ -41,36 +41,44 @@ class AnnotateSettings:
     Attributes:
         weights: landmark weights: `fast`, `accurate`, a weights file, or a network exported by
             torch with its JSON card beside it. None is `fast`.
-        detector: `default`, `yunet:ONNX_FILE` or a weights file.
+        detector: face detector: default, yunet:ONNX_FILE, or a weights file.
         device: where the landmark network runs: auto, cpu, cuda or cuda:i.
-        precision: float32, bfloat16 or int8, the landmark network's numbers.
-        compile: compile the landmark network in every worker first.
-        batch_windows: frame windows in a call of the landmark network; None is what suits the
-            device: for crops of 64 px, 32 on a CPU and 256 on a GPU.
-        separate_decode: decode and align on different workers; crops cross a shuffle.
-        align_accelerator: Beam's resource hint `accelerator` for the workers that align.
-        align_ram: Beam's resource hint `min_ram` for the workers that align.
-        segment_seconds: videos are cut in segments at least this long, in seconds.
+        precision: number format of the landmark network: bfloat16 is for GPUs; int8 takes half the
+            time on a CPU and moves landmarks by 0.2 percent of the interocular distance; `evaluate
+            landmarks --precision` measures the loss of accuracy.
+        compile: compile the landmark network first; takes a minute in every worker and needs a C++
+            compiler.
+        batch_windows: frame windows per call of the landmark network (default: depends on the
+            device and the crop size; for crops of 64 px, 32 on a CPU and 256 on a GPU).
+        separate_decode: decode and align on different workers, with a shuffle of the crops in
+            between.
+        align_accelerator: accelerator of the workers that align, such as
+            type:nvidia-l4;count:1;install-nvidia-driver; for runners that read resource hints.
+        align_ram: minimum memory of the workers that align, such as 16GB; for runners that read
+            resource hints.
+        segment_seconds: minimum length of the segments into which videos are cut; the tracks do not
+            depend on it.
         stabilizer: one of `STABILIZERS`, or a weights file of `train stabilizer`.
         workers: parallel workers on this machine; by default its cores, up to 8.
-        stall_seconds: a decoder that reports no progress for so long is killed.
-        overwrite: annotate again what is done.
-        retry: reasons; videos that ended for one of them are annotated again.
-        max_slowness: seconds that decoding may take a second of video.
-        max_memory_mb: memory that a decoding process may take, in MB.
-        max_pixels: pixels that a frame may have.
-        stream: index of the stream to annotate, as FFmpeg counts the streams of a file; None is
-            the one that a player would show.
-        fps: rows of the first frame of every 1/fps seconds only, counted from the video's first
-            pts; a number, or a text like "30000/1001". None is of every frame.
-        full_precision: coordinates as they were computed; otherwise they are rounded to 1/64 px,
-            and track files take half the room.
+        stall_seconds: kill a decoding process that makes no progress for this many seconds.
+        overwrite: also annotate finished inputs again.
+        retry: annotate the inputs with these reasons again; keep the others.
+        max_slowness: maximum seconds of decoding per second of video.
+        max_memory_mb: maximum memory of a decoder.
+        max_pixels: maximum pixels of a frame.
+        stream: index of the video stream to annotate, as FFmpeg counts (stream_index in the videos
+            table); default: the stream that a player would show.
+        fps: rows for N frames per second only (5, 0.2, 30000/1001): the first frame of each 1/N s,
+            with the values that it has in a full run; with `--stabilizer none` the other frames are
+            not aligned.
+        full_precision: do not round coordinates to 1/64 px; doubles the size of the tracks.
         raw: whether tracks have the network's own landmarks, `x_raw` and `y_raw`.
-        compact: put the files of many videos into few when the run has ended, as `compact` does.
+        compact: after the run, merge the files of many videos into few, as `facetracks compact`
+            does.
         allow_protocols: URL protocols that inputs may use; `chain` allows chained URLs.
-        limit: only the first `limit` videos; None is all.
-        require_licence: `commercial` refuses weights whose cards do not allow commercial use; None
-            takes any.
+        limit: only the first N videos.
+        require_licence: refuse weights whose cards do not allow this use; the shipped weights are
+            for research only.
 
     Raises:
         UsageError: a value that the option of that name would refuse.

@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import difflib
 import inspect
+import re
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -87,6 +88,29 @@ def add_command(
         epilog="\n\n".join(rest),
     )
     add_options(parser)
+
+
+def add_setting(
+    kind: type[Any],
+    group: argparse._ActionsContainer,
+    field: str,
+    parse: Callable[[str], Any] | None = None,
+    metavar: str | None = None,
+    **more: Any,
+) -> None:
+    """Adds the option of a field of `kind`, a dataclass of settings; that of a bool is a flag.
+
+    Its help is what the docstring of `kind` says of the field, unless `more`, which is for
+    `add_argument`, has one.
+    """
+    if kind.__dataclass_fields__[field].type == "bool":
+        more["action"] = "store_true"
+    else:
+        more |= {"type": parse, "metavar": metavar}
+    text = re.search(rf"^    {field}: (.+(\n {{8}}.+)*)", inspect.getdoc(kind) or "", re.MULTILINE)
+    if text:
+        more.setdefault("help", " ".join(text[1].split()).removesuffix(".").replace("%", "%%"))
+    group.add_argument(f"--{field.replace('_', '-')}", **more)
 
 
 def nearest(word: str, known: Iterable[str], alike: float = _ALIKE) -> str | None:

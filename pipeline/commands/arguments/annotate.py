@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from collections.abc import Callable
+import functools
 from typing import Final
 
 from pipeline.commands.argument_types import (
@@ -20,12 +20,13 @@ from pipeline.commands.argument_types import (
     weights,
     words,
 )
-from pipeline.commands.command_parser import CommandParser, nearest
+from pipeline.commands.command_parser import CommandParser, add_setting, nearest
 from pipeline.settings import ALLOWED_PROTOCOLS, AnnotateSettings
 from schemas.choices import PRECISIONS, STABILIZERS, USES
 
 #: An unknown option this similar to one of ours is mistyped, not one of Beam.
 _MISTYPED: Final = 0.85
+_add: Final = functools.partial(add_setting, AnnotateSettings)
 
 
 def add_annotate(parser: CommandParser) -> None:
@@ -53,206 +54,117 @@ def _group(parser: CommandParser, title: str, *commands: str) -> argparse._Argum
 
 
 def _input(parser: CommandParser) -> None:
-    add = _group(
+    group = _group(
         parser,
         "input",
         "facetracks annotate corpus.csv -o OUT",
         "facetracks annotate s3://BUCKET/videos -o OUT --limit 10",
-    ).add_argument
-    add(
+    )
+    group.add_argument(
         "inputs",
         nargs="+",
         metavar="INPUT",
         help="a video, folder, pattern or URL, or a manifest (.csv, .jsonl, .parquet) with the "
         "column uri and, optionally, video_id, start_seconds, stop_seconds and boxes",
     )
-    add("--limit", type=positive_int, metavar="N", help="only the first N videos")
-    add(
-        "--stream",
-        type=count,
-        metavar="N",
-        help="index of the video stream to annotate, as FFmpeg counts (stream_index in the videos "
-        "table); default: the stream that a player would show",
+    _add(group, "limit", positive_int, "N")
+    _add(group, "stream", count, "N")
+    protocols = (
+        "protocols that inputs may use; `chain` allows chained URLs (default: "
+        f"{','.join(ALLOWED_PROTOCOLS)})"
     )
-    add(
-        "--allow-protocols",
-        type=words,
-        metavar="NAME,...",
-        help="protocols that inputs may use; `chain` allows chained URLs (default: "
-        f"{','.join(ALLOWED_PROTOCOLS)})",
-    )
+    _add(group, "allow_protocols", words, "NAME,...", help=protocols)
 
 
 def _output(parser: CommandParser) -> None:
-    add = _group(
+    group = _group(
         parser,
         "output",
         "facetracks annotate FOLDER -o OUT --overwrite",
         "facetracks annotate FOLDER -o OUT --retry decoder_hung,time_limit",
-    ).add_argument
-    add(
+    )
+    group.add_argument(
         "-o",
         "--output",
         required=True,
         metavar="OUTPUT",
         help="folder or URL for tracks/, videos/ and run.json",
     )
-    add("--overwrite", action="store_true", help="also annotate finished inputs again")
-    add(
-        "--retry",
-        type=reasons,
-        metavar="REASON,...",
-        help="annotate the inputs with these reasons again; keep the others",
-    )
-    add(
+    _add(group, "overwrite")
+    _add(group, "retry", reasons, "REASON,...")
+    group.add_argument(
         "--no-raw",
         dest="raw",
         action="store_false",
         help="leave x_raw and y_raw out of the tracks, which halves their size; `derive` and "
         "`evaluate` need them",
     )
-    add(
-        "--full-precision",
-        action="store_true",
-        help="do not round coordinates to 1/64 px; doubles the size of the tracks",
-    )
-    add(
-        "--compact",
-        action="store_true",
-        help="after the run, merge the files of many videos into few, as `facetracks compact` does",
-    )
-    add(
+    _add(group, "full_precision")
+    _add(group, "compact")
+    group.add_argument(
         "--timings", action="store_true", help="print the speed of each stage and of a plain decode"
     )
 
 
 def _quality(parser: CommandParser) -> None:
-    add = _group(
+    group = _group(
         parser,
         "quality",
         "facetracks annotate FOLDER -o OUT --weights accurate",
         "facetracks annotate FOLDER -o OUT --detector yunet:FILE.onnx --stabilizer sta",
-    ).add_argument
-    add(
-        "--weights",
-        type=weights,
-        metavar="fast|accurate|FILE",
-        help="landmark weights: shipped ones by name, a weights file, or an external network "
-        "(.onnx) with its card (.json) beside it (default: fast)",
     )
-    add(
-        "--detector",
-        type=detector,
-        metavar="SPEC",
-        help="face detector: default, yunet:ONNX_FILE, or a weights file",
+    network = (
+        "landmark weights: shipped ones by name, a weights file, or an external network "
+        "(.onnx) with its card (.json) beside it (default: fast)"
     )
-    add(
-        "--stabilizer",
-        type=stabilizer,
-        metavar="|".join([*STABILIZERS, "FILE"]),
-        help="filter for x and y, or FILE with weights from `train stabilizer`; x_raw and y_raw "
-        "are not filtered",
+    _add(group, "weights", weights, "fast|accurate|FILE", help=network)
+    _add(group, "detector", detector, "SPEC")
+    filters = (
+        "filter for x and y, or FILE with weights from `train stabilizer`; x_raw and y_raw "
+        "are not filtered"
     )
-    add(
-        "--fps",
-        type=frame_rate,
-        metavar="N",
-        help="rows for N frames per second only (5, 0.2, 30000/1001): the first frame of each 1/N "
-        "s, with the values that it has in a full run; with `--stabilizer none` the other frames "
-        "are not aligned",
-    )
-    add(
-        "--precision",
-        choices=PRECISIONS,
-        help="number format of the landmark network: bfloat16 is for GPUs; int8 takes half the "
-        "time on a CPU and moves landmarks by 0.2 percent of the interocular distance; `evaluate "
-        "landmarks --precision` measures the loss of accuracy",
-    )
-    add(
-        "--require-licence",
-        choices=USES,
-        help="refuse weights whose cards do not allow this use; the shipped weights are for "
-        "research only",
-    )
+    _add(group, "stabilizer", stabilizer, "|".join([*STABILIZERS, "FILE"]), help=filters)
+    _add(group, "fps", frame_rate, "N")
+    _add(group, "precision", choices=PRECISIONS)
+    _add(group, "require_licence", choices=USES)
 
 
 def _machine(parser: CommandParser) -> None:
-    add = _group(
+    group = _group(
         parser,
         "this machine",
         "facetracks annotate FOLDER -o OUT --workers 4",
         "facetracks annotate FOLDER -o OUT --device cuda --precision bfloat16 --compile",
-    ).add_argument
-    _add_workers_and_device(add)
-    add(
-        "--batch-windows",
-        type=positive_int,
-        metavar="N",
-        help="frame windows per call of the landmark network (default: depends on the device and "
-        "the crop size; for crops of 64 px, 32 on a CPU and 256 on a GPU)",
     )
-    add(
-        "--compile",
-        action="store_true",
-        help="compile the landmark network first; takes a minute in every worker and needs a C++ "
-        "compiler",
-    )
+    _add_workers_and_device(group)
+    _add(group, "batch_windows", positive_int, "N")
+    _add(group, "compile")
 
 
 def _cluster(parser: CommandParser) -> None:
-    add = _group(
+    group = _group(
         parser,
         "cluster",
         "facetracks annotate INPUT -o OUT --runner=FlinkRunner --job_endpoint=HOST:8099 ...",
         "facetracks annotate INPUT -o OUT --runner=DataflowRunner --separate-decode ...",
-    ).add_argument
-    add(
-        "--separate-decode",
-        action="store_true",
-        help="decode and align on different workers, with a shuffle of the crops in between",
     )
-    add(
-        "--align-accelerator",
-        metavar="SPEC",
-        help="accelerator of the workers that align, such as "
-        "type:nvidia-l4;count:1;install-nvidia-driver; for runners that read resource hints",
-    )
-    add(
-        "--align-ram",
-        metavar="SIZE",
-        help="minimum memory of the workers that align, such as 16GB; for runners that read "
-        "resource hints",
-    )
+    _add(group, "separate_decode")
+    _add(group, "align_accelerator", str, "SPEC")
+    _add(group, "align_ram", str, "SIZE")
 
 
 def _limits(parser: CommandParser) -> None:
-    add = _group(
+    group = _group(
         parser,
         "limits",
         "facetracks annotate FOLDER -o OUT --max-memory-mb 2048 --stall-seconds 20",
         "facetracks annotate FOLDER -o OUT --segment-seconds 60",
-    ).add_argument
-    add(
-        "--segment-seconds",
-        type=positive_float,
-        metavar="S",
-        help="minimum length of the segments into which videos are cut; the tracks do not depend "
-        "on it",
     )
-    add(
-        "--stall-seconds",
-        type=positive_float,
-        metavar="S",
-        help="kill a decoding process that makes no progress for this many seconds",
-    )
-    add(
-        "--max-slowness",
-        type=positive_float,
-        metavar="S",
-        help="maximum seconds of decoding per second of video",
-    )
-    add("--max-memory-mb", type=positive_int, metavar="MB", help="maximum memory of a decoder")
-    add("--max-pixels", type=positive_int, metavar="N", help="maximum pixels of a frame")
+    _add(group, "segment_seconds", positive_float, "S")
+    _add(group, "stall_seconds", positive_float, "S")
+    _add(group, "max_slowness", positive_float, "S")
+    _add(group, "max_memory_mb", positive_int, "MB")
+    _add(group, "max_pixels", positive_int, "N")
 
 
 def _check_beam_options(args: argparse.Namespace) -> None:
@@ -272,16 +184,10 @@ def _check_beam_options(args: argparse.Namespace) -> None:
             parser.refuse_options([name])
 
 
-def _add_workers_and_device(add: Callable[..., argparse.Action]) -> None:
-    add(
-        "--workers",
-        type=positive_int,
-        metavar="N",
-        help="parallel workers (default: %(default)s, the cores up to 8)",
-    )
-    add(
-        "--device", type=device, metavar="auto|cpu|cuda[:i]", help="where the landmark network runs"
-    )
+def _add_workers_and_device(group: argparse._ArgumentGroup) -> None:
+    cores = "parallel workers (default: %(default)s, the cores up to 8)"
+    _add(group, "workers", positive_int, "N", help=cores)
+    _add(group, "device", device, "auto|cpu|cuda[:i]", help="where the landmark network runs")
 
 
 def add_probe(parser: CommandParser) -> None:
@@ -294,11 +200,11 @@ def add_probe(parser: CommandParser) -> None:
         facetracks probe FOLDER
         facetracks probe corpus.csv --on-workers 40 --price-per-hour 0.05 --to probe.parquet
     """
-    add = parser.add_argument_group("input").add_argument
-    add("inputs", nargs="+", metavar="INPUT", help="as in annotate")
-    add("--limit", type=positive_int, metavar="N", help="only the first N videos")
-    add("--stream", type=count, metavar="N", help="as in annotate")
-    add("--allow-protocols", type=words, metavar="NAME,...", help="as in annotate")
+    group = parser.add_argument_group("input")
+    group.add_argument("inputs", nargs="+", metavar="INPUT", help="as in annotate")
+    _add(group, "limit", positive_int, "N")
+    _add(group, "stream", count, "N", help="as in annotate")
+    _add(group, "allow_protocols", words, "NAME,...", help="as in annotate")
     add = parser.add_argument_group("output").add_argument
     add(
         "-o",
@@ -314,10 +220,10 @@ def add_probe(parser: CommandParser) -> None:
         metavar="FILE.parquet",
         help="also write one row per input",
     )
-    add = parser.add_argument_group("quality").add_argument
-    add("--weights", type=weights, metavar="fast|accurate|FILE", help="as in annotate")
-    add("--detector", type=detector, metavar="SPEC", help="as in annotate")
-    _add_workers_and_device(parser.add_argument_group("this machine").add_argument)
+    group = parser.add_argument_group("quality")
+    _add(group, "weights", weights, "fast|accurate|FILE", help="as in annotate")
+    _add(group, "detector", detector, "SPEC", help="as in annotate")
+    _add_workers_and_device(parser.add_argument_group("this machine"))
     add = parser.add_argument_group("cluster").add_argument
     add(
         "--on-workers",
