@@ -42,7 +42,8 @@ from models.stabilization.weights import (
 from models.synthesis.motion_tracks import MotionTrack
 from pipeline.commands.command_parser import settings_of
 from pipeline.data.annotated_tracks import rest_table
-from pipeline.data.stabilizer_tracks import TrackSettings, make_tracks
+from pipeline.data.data_settings import TrackSettings
+from pipeline.data.stabilizer_tracks import make_tracks
 from pipeline.reports.stabilizer_plots import check_plots, draw_plots
 from pipeline.reports.text_tables import text_table
 

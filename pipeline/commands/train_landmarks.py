@@ -32,7 +32,8 @@ from models.landmarks.torch_model import read_landmark_weights, save_landmark_we
 from models.landmarks.training.recipes import Recipe, recipe_for
 from models.landmarks.training.trainer import LandmarkTrainer
 from pipeline.commands.command_parser import settings_of
-from pipeline.data.training_data import TrainingData, TrainingSources, read_training_data
+from pipeline.data.data_settings import TrainingSources
+from pipeline.data.training_data import TrainingData, read_training_data
 from pipeline.reports.training_log import add_epoch, can_draw, draw_training_curves, read_log
 from schemas.choices import NETWORK_SETTINGS, SIGMA_PX
 from schemas.errors import UsageError

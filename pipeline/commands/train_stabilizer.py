@@ -35,7 +35,8 @@ from models.stabilization.weights import (
 from models.synthesis.motion_tracks import MotionTrack
 from pipeline.commands.command_parser import settings_of
 from pipeline.commands.evaluate_stabilizers import stabilize_batch
-from pipeline.data.stabilizer_tracks import TrackSettings, make_tracks
+from pipeline.data.data_settings import TrackSettings
+from pipeline.data.stabilizer_tracks import make_tracks
 from pipeline.reports.text_tables import text_table
 from schemas.choices import STABILIZERS
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -16,39 +15,7 @@ from models.landmarks.model import load_landmark_model
 from models.synthesis.face_clips import FaceClip, labelled_video_clips, load_clip, save_clip
 from models.synthesis.motion_tracks import MotionTrack
 from models.synthesis.track_sets import CLIP_FRAMES, CLIPS, Split, animate_split, mix_split
-from schemas.errors import UsageError
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrackSettings:
-    """Which tracks to make.
-
-    Attributes:
-        data: folder of labelled sets (images68, pseudo68, videos); None: the photograph only.
-        cache: folder that keeps the animated clips.
-        weights: landmark weights; None is the default.
-        tracks: how many tracks. frames: frames of each.
-        clips: animated clips; None is what the split has by default.
-        seed: of every random choice.
-
-    Raises UsageError: a number that is too small.
-    """
-
-    data: Path | None = None
-    cache: Path | None = None
-    weights: Path | None = None
-    tracks: int = 50
-    frames: int = 300
-    clips: int | None = None
-    seed: int = 0
-    threads: int = 1
-
-    def __post_init__(self) -> None:
-        for name in ("tracks", "clips", "frames", "threads"):
-            value = getattr(self, name)
-            least = 3 if name == "frames" else 1
-            if value is not None and value < least:
-                raise UsageError(f"--{name}: got {value}, expected {least} or more")
+from pipeline.data.data_settings import TrackSettings
 
 
 def make_tracks(

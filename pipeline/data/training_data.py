@@ -33,6 +33,7 @@ from models.landmarks.training.augmentation import cut_patch
 from models.landmarks.training.label_convention import convention_offsets, moved_to_convention
 from models.landmarks.training.labelled_windows import hold_out, windows_of_video
 from models.synthesis.animated_faces import animated_windows, can_be_animated, expressive_stills
+from pipeline.data.data_settings import TrainingSources
 from pipeline.data.labelled_sets import read_labelled_sets
 from pipeline.reports.training_log import ERROR_SUFFIX
 from schemas.errors import UsageError
@@ -73,37 +74,6 @@ class TrainingData:
         if np.isnan(percent).any():
             percent = errors.percent("interocular", len(COMMON_LANDMARKS))
         return float(percent.mean())
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class TrainingSources:
-    """What to train on; the names are those of the options of `train landmarks`.
-
-    Attributes:
-        data: folder of labelled sets; None: only `set`.
-        set: data sets in their published layouts, KIND[/SPLIT]:PATH each.
-        validation: those that choose the epoch; none: ytf68/val of `data`, or a part of `set`.
-        validation_share: that part, of its videos and of its pictures.
-        windows_per_video: of a face of a video of `set`, about so many; 0: all.
-        animated_windows: how many windows of animated stills are added.
-        expressive_stills: how many stills of other expressions are added.
-        data_sets: which sets of `data`.
-        convention: weights whose predictions say how far the labels of ytf68 are moved.
-        skip_broken: whether broken annotations are left out and counted.
-        seed: of every random choice.
-    """
-
-    data: Path | None
-    set: Sequence[str]
-    validation: Sequence[str]
-    validation_share: float
-    windows_per_video: int
-    animated_windows: int
-    expressive_stills: int
-    data_sets: Sequence[str]
-    convention: Path | None
-    skip_broken: bool
-    seed: int
 
 
 def read_training_data(sources: TrainingSources, cards: Collection[LandmarkCard]) -> TrainingData:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
+import dataclasses
+import functools
 from pathlib import Path
 from typing import Final
 
 from pipeline.commands.argument_types import count, positive_int
+from pipeline.commands.command_parser import CommandParser, add_setting
+from pipeline.data.data_settings import TrackSettings
 from schemas.choices import SET_KINDS
 
 SET_HELP: Final = (
@@ -16,23 +19,15 @@ SET_HELP: Final = (
 )
 
 
-def add_track_options(parser: argparse.ArgumentParser, *, tracks: int) -> None:
-    """The options that say which tracks."""
-    add = parser.add_argument
-    add(
-        "--data",
-        type=Path,
-        metavar="DIR",
-        help="labelled sets (images68, pseudo68, videos); without it, the animated astronaut only",
-    )
-    add("--cache", type=Path, metavar="DIR", help="keep the animated clips here (5 s each to make)")
-    add("--weights", type=Path, metavar="FILE", help="landmark weights (default: the package's)")
-    add("--tracks", type=positive_int, default=tracks, help="number of tracks")
-    add("--frames", type=positive_int, default=300, help="frames per track")
-    add(
-        "--clips",
-        type=positive_int,
-        help="animated clips (default: 14 to fit, 12 held out, 9 to test)",
-    )
-    add("--seed", type=count, default=0, help="seed of every random choice")
-    add("--threads", type=positive_int, default=1, help="CPU threads")
+def add_track_options(parser: CommandParser) -> None:
+    """Adds the options of `TrackSettings`."""
+    add = functools.partial(add_setting, TrackSettings, parser)
+    add("data", Path, "DIR")
+    add("cache", Path, "DIR")
+    add("weights", Path, "FILE")
+    add("tracks", positive_int)
+    add("frames", positive_int)
+    add("clips", positive_int)
+    add("seed", count)
+    add("threads", positive_int)
+    parser.set_defaults(**dataclasses.asdict(TrackSettings()))

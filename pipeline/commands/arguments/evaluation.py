@@ -169,7 +169,8 @@ def add_evaluate_stabilizers(parser: CommandParser) -> None:
         facetracks evaluate stabilizers --data DATA --draws 7
         facetracks evaluate stabilizers --annotated OUT
     """
-    add_track_options(parser, tracks=40)
+    add_track_options(parser)
+    parser.set_defaults(tracks=40)
     add = parser.add_argument
     add(
         "--stabilizer-weights",

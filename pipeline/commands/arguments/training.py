@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import dataclasses
+import functools
 from pathlib import Path
 
 from pipeline.commands.argument_types import count, device, positive_float, positive_int
 from pipeline.commands.arguments.data_options import SET_HELP, add_track_options
-from pipeline.commands.command_parser import CommandParser
+from pipeline.commands.command_parser import CommandParser, add_setting
+from pipeline.data.data_settings import TrainingSources
 from schemas.choices import (
     CODECS,
     NETWORK_NAMES,
@@ -50,7 +52,7 @@ def add_train_landmarks(parser: CommandParser) -> None:
         "reduced on plateaus; 100 epochs). modern: stronger (AdamW, cosine, distance, averaged "
         "weights, varied boxes, shapes and colours; on a GPU bfloat16)",
     )
-    _add_data_options(add)
+    _add_data_options(parser)
     add("--output", type=Path, required=True, help="folder, with a folder per network")
     length = parser.add_mutually_exclusive_group()
     length.add_argument(
@@ -151,77 +153,22 @@ def add_train_landmarks(parser: CommandParser) -> None:
     parser.set_defaults(check=_check_train_landmarks)
 
 
-def _add_data_options(add: Callable[..., argparse.Action]) -> None:
-    """Adds the options that `read_training_data` reads."""
-    add(
-        "--data",
-        type=Path,
-        metavar="DIR",
-        help="folder with faces68, pseudo68, videos and ytf68; validated on its ytf68/val",
-    )
-    add(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KIND[/SPLIT]:PATH",
-        help=SET_HELP + "; SPLIT defaults to train",
-    )
-    add(
-        "--validation",
-        action="append",
-        default=[],
-        metavar="KIND[/SPLIT]:PATH",
-        help="validate on this data set; repeatable; SPLIT defaults to validation (default: "
-        "ytf68/val of --data, else what --validation-share holds out)",
-    )
-    add(
-        "--validation-share",
-        type=float,
-        default=0.2,
-        help="share of the videos and pictures of each --set that is held out for validation, "
-        "drawn by --seed",
-    )
-    add(
-        "--windows-per-video",
-        type=count,
-        default=80,
-        metavar="N",
-        help="use about this many windows per face and video of each --set, evenly spaced; 0: "
-        "all, as in the papers; they are kept in memory",
-    )
-    add(
-        "--animated-windows",
-        type=count,
-        default=0,
-        metavar="N",
-        help="add this many windows of animated stills, for networks that see several frames: each "
-        "takes about 0.3 s to render at the start, and 0.4 MB for crops of 64 px",
-    )
-    add(
-        "--expressive-stills",
-        type=count,
-        default=0,
-        metavar="N",
-        help="add this many stills whose eyes and mouths are opened and closed, for networks that "
-        "see one frame: each takes about 0.3 s to render at the start; 16 %% of the samples are "
-        "drawn from them",
-    )
-    add(
-        "--data-sets",
-        nargs="+",
-        choices=TRAINING_SETS,
-        default=TRAINING_SETS,
-        metavar="NAME",
-        help=f"train on these sets of --data only: {', '.join(TRAINING_SETS)}",
-    )
-    add(
-        "--convention",
-        type=Path,
-        metavar="WEIGHTS",
-        help="shift the labels of ytf68 in --data by their median offset from the predictions of "
-        "these weights, in the frame of the eyes, so that all training sets follow one convention",
-    )
-    add("--skip-broken", action="store_true", help="skip and count broken annotations")
+def _add_data_options(parser: CommandParser) -> None:
+    """Adds the options of `TrainingSources`, but for --seed."""
+    add = functools.partial(add_setting, TrainingSources, parser)
+    add("data", Path, "DIR")
+    spec = "KIND[/SPLIT]:PATH"
+    add("set", metavar=spec, action="append", help=SET_HELP + "; SPLIT defaults to train")
+    add("validation", metavar=spec, action="append")
+    add("validation_share", float)
+    add("windows_per_video", count, "N")
+    add("animated_windows", count, "N")
+    add("expressive_stills", count, "N")
+    chosen = f"train on these sets of --data only: {', '.join(TRAINING_SETS)}"
+    add("data_sets", metavar="NAME", nargs="+", choices=TRAINING_SETS, help=chosen)
+    add("convention", Path, "WEIGHTS")
+    add("skip_broken")
+    parser.set_defaults(**dataclasses.asdict(TrainingSources()))
 
 
 def _check_train_landmarks(args: argparse.Namespace) -> None:
@@ -309,7 +256,7 @@ def add_train_stabilizer(parser: CommandParser) -> None:
     """
     add = parser.add_argument
     add("--output", type=Path, required=True, metavar="FILE", help="weights file to write")
-    add_track_options(parser, tracks=50)
+    add_track_options(parser)
     add("--labelled", type=Path, metavar="DIR", help="also fit on these videos of 300VW")
     add("--steps", type=positive_int, default=100, help="gradient steps")
     add("--components", type=positive_int, default=2, metavar="K", help="Gaussians of the prior")

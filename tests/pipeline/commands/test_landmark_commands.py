@@ -19,7 +19,8 @@ from models.landmarks.torch_model import read_landmark_weights
 from pipeline.commands import train_landmarks
 from pipeline.commands.command_line import parse_command
 from pipeline.commands.command_parser import settings_of
-from pipeline.data.training_data import TrainingSources, read_training_data
+from pipeline.data.data_settings import TrainingSources
+from pipeline.data.training_data import read_training_data
 from schemas.errors import UsageError, WeightsError
 from schemas.landmarks import FLIP_PERMUTATION
 

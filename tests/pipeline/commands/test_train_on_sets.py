@@ -19,7 +19,8 @@ from models.synthesis.astronaut import ASTRONAUT_LANDMARKS_PX
 from pipeline.commands import train_landmarks
 from pipeline.commands.command_line import parse_command
 from pipeline.commands.command_parser import settings_of
-from pipeline.data.training_data import TrainingData, TrainingSources, read_training_data
+from pipeline.data.data_settings import TrainingSources
+from pipeline.data.training_data import TrainingData, read_training_data
 from pipeline.reports.training_log import read_log
 from schemas.errors import UsageError
 
