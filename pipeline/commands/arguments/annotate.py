@@ -1,10 +1,15 @@
-"""The options of `annotate`, which passes all others to Beam, and of `probe`."""
+"""The options of `annotate`, which passes all others to Beam, and of `probe`.
+
+The docstring of a function that adds a group of options is the title and examples of the group.
+"""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
 import functools
+import inspect
+import textwrap
 from typing import Final
 
 from pipeline.commands.argument_types import (
@@ -43,23 +48,19 @@ def add_annotate(parser: CommandParser) -> None:
     Exit status: 0 all ok, 3 some videos partial or failed, 1 the run failed, 2 usage error.
     """
     parser.usage = "facetracks annotate INPUT... -o OUTPUT [options]"
-    for add_group in (_input, _output, _quality, _machine, _cluster, _limits):
-        add_group(parser)
+    for add_options in (_input, _output, _quality, _machine, _cluster, _limits):
+        title, commands = inspect.cleandoc(add_options.__doc__ or "").split("\n\n")
+        add_options(parser.add_argument_group(title, textwrap.indent(commands, "  ")))
     parser.set_defaults(**dataclasses.asdict(AnnotateSettings()))
     parser.set_defaults(takes_beam_options=True, check=_check_beam_options)
 
 
-def _group(parser: CommandParser, title: str, *commands: str) -> argparse._ArgumentGroup:
-    return parser.add_argument_group(title, "\n".join(f"  {command}" for command in commands))
+def _input(group: argparse._ArgumentGroup) -> None:
+    """input
 
-
-def _input(parser: CommandParser) -> None:
-    group = _group(
-        parser,
-        "input",
-        "facetracks annotate corpus.csv -o OUT",
-        "facetracks annotate s3://BUCKET/videos -o OUT --limit 10",
-    )
+    facetracks annotate corpus.csv -o OUT
+    facetracks annotate s3://BUCKET/videos -o OUT --limit 10
+    """
     group.add_argument(
         "inputs",
         nargs="+",
@@ -76,13 +77,12 @@ def _input(parser: CommandParser) -> None:
     _add(group, "allow_protocols", words, "NAME,...", help=protocols)
 
 
-def _output(parser: CommandParser) -> None:
-    group = _group(
-        parser,
-        "output",
-        "facetracks annotate FOLDER -o OUT --overwrite",
-        "facetracks annotate FOLDER -o OUT --retry decoder_hung,time_limit",
-    )
+def _output(group: argparse._ArgumentGroup) -> None:
+    """output
+
+    facetracks annotate FOLDER -o OUT --overwrite
+    facetracks annotate FOLDER -o OUT --retry decoder_hung,time_limit
+    """
     group.add_argument(
         "-o",
         "--output",
@@ -106,13 +106,12 @@ def _output(parser: CommandParser) -> None:
     )
 
 
-def _quality(parser: CommandParser) -> None:
-    group = _group(
-        parser,
-        "quality",
-        "facetracks annotate FOLDER -o OUT --weights accurate",
-        "facetracks annotate FOLDER -o OUT --detector yunet:FILE.onnx --stabilizer sta",
-    )
+def _quality(group: argparse._ArgumentGroup) -> None:
+    """quality
+
+    facetracks annotate FOLDER -o OUT --weights accurate
+    facetracks annotate FOLDER -o OUT --detector yunet:FILE.onnx --stabilizer sta
+    """
     network = (
         "landmark weights: shipped ones by name, a weights file, or an external network "
         "(.onnx) with its card (.json) beside it (default: fast)"
@@ -129,37 +128,34 @@ def _quality(parser: CommandParser) -> None:
     _add(group, "require_licence", choices=USES)
 
 
-def _machine(parser: CommandParser) -> None:
-    group = _group(
-        parser,
-        "this machine",
-        "facetracks annotate FOLDER -o OUT --workers 4",
-        "facetracks annotate FOLDER -o OUT --device cuda --precision bfloat16 --compile",
-    )
+def _machine(group: argparse._ArgumentGroup) -> None:
+    """this machine
+
+    facetracks annotate FOLDER -o OUT --workers 4
+    facetracks annotate FOLDER -o OUT --device cuda --precision bfloat16 --compile
+    """
     _add_workers_and_device(group)
     _add(group, "batch_windows", positive_int, "N")
     _add(group, "compile")
 
 
-def _cluster(parser: CommandParser) -> None:
-    group = _group(
-        parser,
-        "cluster",
-        "facetracks annotate INPUT -o OUT --runner=FlinkRunner --job_endpoint=HOST:8099 ...",
-        "facetracks annotate INPUT -o OUT --runner=DataflowRunner --separate-decode ...",
-    )
+def _cluster(group: argparse._ArgumentGroup) -> None:
+    """cluster
+
+    facetracks annotate INPUT -o OUT --runner=FlinkRunner --job_endpoint=HOST:8099 ...
+    facetracks annotate INPUT -o OUT --runner=DataflowRunner --separate-decode ...
+    """
     _add(group, "separate_decode")
     _add(group, "align_accelerator", str, "SPEC")
     _add(group, "align_ram", str, "SIZE")
 
 
-def _limits(parser: CommandParser) -> None:
-    group = _group(
-        parser,
-        "limits",
-        "facetracks annotate FOLDER -o OUT --max-memory-mb 2048 --stall-seconds 20",
-        "facetracks annotate FOLDER -o OUT --segment-seconds 60",
-    )
+def _limits(group: argparse._ArgumentGroup) -> None:
+    """limits
+
+    facetracks annotate FOLDER -o OUT --max-memory-mb 2048 --stall-seconds 20
+    facetracks annotate FOLDER -o OUT --segment-seconds 60
+    """
     _add(group, "segment_seconds", positive_float, "S")
     _add(group, "stall_seconds", positive_float, "S")
     _add(group, "max_slowness", positive_float, "S")
