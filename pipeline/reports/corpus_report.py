@@ -90,8 +90,8 @@ class _Corpus:
             self._take_shot(row, quality.shown)
             if row["frames_decoded"] <= _RAW_FRAMES and len(self.raw) < _RAW_VIDEOS:
                 self.raw.append(row["uri"])
-        for name, heap in self.worst.items():
-            self._rank(name, heap, row, quality)
+        for name in self.worst:
+            self._rank(name, row, quality)
         self.inputs += 1
 
     def _take_shot(self, row: dict[str, Any], moment: Moment | None) -> None:
@@ -103,13 +103,7 @@ class _Corpus:
                 self.shots, self.every = self.shots[::2], 2 * self.every
         self.videos += 1
 
-    def _rank(
-        self,
-        name: str,
-        heap: list[tuple[float, int, int, str, Shot]],
-        row: dict[str, Any],
-        quality: VideoQuality,
-    ) -> None:
+    def _rank(self, name: str, row: dict[str, Any], quality: VideoQuality) -> None:
         """The video's worst face joins the worst of all, if it belongs to them."""
         faces = [
             face
@@ -120,9 +114,8 @@ class _Corpus:
             return
         face = max(faces, key=lambda face: face.mean(name))
         shot = Shot(row["uri"], row["stream_index"], face.worst[name], _TRACK_PX, close=True)
-        heapq.heappush(heap, (face.mean(name), -self.inputs, face.face_id, row["video_id"], shot))
-        if len(heap) > _WORST_TRACKS:
-            heapq.heappop(heap)
+        ranked = (face.mean(name), -self.inputs, face.face_id, row["video_id"], shot)
+        self.worst[name] = heapq.nlargest(_WORST_TRACKS, [*self.worst[name], ranked])
 
     def count(self, figures: RowFigures) -> None:
         """Rows of tracks, for the histograms."""
@@ -215,9 +208,7 @@ def _pictures(
     corpus: _Corpus, *, progress: bool
 ) -> tuple[list[tuple[int, str]], dict[str, list[TrackPicture]]]:
     """Thumbnails by number of their row, and pictures of the worst tracks, the worst first."""
-    ranked = {name: sorted(heap, reverse=True) for name, heap in corpus.worst.items()}
-    if not corpus.most_thumbnails:
-        ranked = {name: [] for name in ranked}
+    ranked = corpus.worst if corpus.most_thumbnails else {name: [] for name in corpus.worst}
     shots = [shot for _, shot in corpus.shots]
     shots += [entry[-1] for entries in ranked.values() for entry in entries]
     workers = max(1, min(_MAX_WORKERS, os.cpu_count() or 1))

@@ -7,8 +7,10 @@ webdataset   TO/crops-000000.tar             0_000012.png and 0_000012.json a fr
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import ExitStack
-from typing import Any, Protocol
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -32,94 +34,88 @@ class CropFiles(Protocol):
         """Writes the crop of a row of a run; returns its file and its index there."""
         ...
 
-    def __exit__(self, *error: Any) -> None:
-        """Ends what is open; publishes none of it after an error."""
-        ...
 
-
+@dataclass(frozen=True, slots=True)
 class PictureFiles:
     """A PNG a crop."""
 
-    def __init__(self, to: Folder, tracks: TrackRows) -> None:
-        self._to, self._tracks = to, tracks
+    to: Folder
+    tracks: TrackRows
 
     def write(self, run: int, row: int, image: Image) -> tuple[str, int]:
         """Writes face_{id}/{frame}.png."""
-        folder = f"face_{self._tracks.face_id[row]}"
-        name = f"{self._tracks.frame_index[row]:06d}.png"
-        write_bytes(str(self._to / folder / name), encode_image(image, ".png"))
+        folder = f"face_{self.tracks.face_id[row]}"
+        name = f"{self.tracks.frame_index[row]:06d}.png"
+        write_bytes(str(self.to / folder / name), encode_image(image, ".png"))
         return f"{folder}/{name}", 0
 
-    def __exit__(self, *error: Any) -> None:
-        pass
 
-
+@dataclass(frozen=True, slots=True)
 class ShardFiles:
     """Samples of WebDataset: a PNG and its JSON."""
 
-    def __init__(self, to: Folder, tracks: TrackRows, transforms: npt.NDArray[np.float64]) -> None:
-        self._tracks, self._transforms = tracks, transforms
-        self._shards = TarShards(to, "crops")
-        self._in_shard: dict[str, int] = {}
+    shards: TarShards
+    tracks: TrackRows
+    transforms: npt.NDArray[np.float64]
+    samples: Counter[str] = field(default_factory=Counter)  # in each shard
 
     def write(self, run: int, row: int, image: Image) -> tuple[str, int]:
         """Adds {id}_{frame}.png and .json to the shard."""
-        tracks = self._tracks
+        tracks = self.tracks
         key = f"{tracks.face_id[row]}_{tracks.frame_index[row]:06d}"
         record = {
             "face_id": int(tracks.face_id[row]),
             "frame_index": int(tracks.frame_index[row]),
             "pts_seconds": float(tracks.pts_seconds[row]),
-            "crop_to_image": self._transforms[row].tolist(),
+            "crop_to_image": self.transforms[row].tolist(),
             "landmarks_px": rounded(tracks.landmarks_px[row]),
         }
         sample = [(f"{key}.png", encode_image(image, ".png")), (f"{key}.json", json_text(record))]
-        shard = self._shards.add(sample)
-        index = self._in_shard[shard] = self._in_shard.get(shard, -1) + 1
-        return shard, index
-
-    def __exit__(self, *error: Any) -> None:
-        self._shards.__exit__(*error)
+        shard = self.shards.add(sample)
+        self.samples[shard] += 1
+        return shard, self.samples[shard] - 1
 
 
+@dataclass(frozen=True, slots=True)
 class ClipFiles:
-    """An MP4 a run, at the source's times less that of its first frame, with the source's sound."""
+    """An MP4 a run, at the source's times less that of its first frame, with the source's sound.
 
-    def __init__(
-        self, to: Folder, tracks: TrackRows, whole: Segment, runs: list[list[int]], size_px: int
-    ) -> None:
-        self._to, self._tracks, self._whole, self._runs = to, tracks, whole, runs
-        self._size_px = size_px
-        check_sound(whole)
-        self._open: dict[int, tuple[ExitStack, VideoWriter, int]] = {}
+    Clips that are unfinished when `stack` closes are not published after an error.
+    """
+
+    to: Folder
+    tracks: TrackRows
+    whole: Segment
+    runs: list[list[int]]
+    size_px: int
+    stack: ExitStack
+    unfinished: dict[int, tuple[ExitStack, VideoWriter, int]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_sound(self.whole)
 
     def write(self, run: int, row: int, image: Image) -> tuple[str, int]:
         """Adds a frame to face_{id}_{first frame}.mp4; the last one of a run publishes it."""
-        first = self._runs[run][0]
-        frame = self._tracks.frame_index[first]
-        name = f"face_{self._tracks.face_id[first]}_{frame:06d}.mp4"
-        if run not in self._open:
-            self._open[run] = self._start(run, row, name)
-        stack, out, index = self._open[run]
-        out.write(int(self._tracks.pts[row]), image)
-        self._open[run] = stack, out, index + 1
-        if row == self._runs[run][-1]:
-            self._open.pop(run)[0].close()
+        first = self.runs[run][0]
+        frame = self.tracks.frame_index[first]
+        name = f"face_{self.tracks.face_id[first]}_{frame:06d}.mp4"
+        if run not in self.unfinished:
+            self.unfinished[run] = self._start(run, row, name)
+        clip, out, index = self.unfinished[run]
+        out.write(int(self.tracks.pts[row]), image)
+        self.unfinished[run] = clip, out, index + 1
+        if row == self.runs[run][-1]:
+            self.unfinished.pop(run)[0].close()
         return name, index
 
     def _start(self, run: int, row: int, name: str) -> tuple[ExitStack, VideoWriter, int]:
-        whole, pts = self._whole, int(self._tracks.pts[row])
-        stop_pts = int(self._tracks.pts[self._runs[run][-1]]) + whole.metadata.step_pts
-        with ExitStack() as stack:
-            part = stack.enter_context(atomic_file(str(self._to / name)))
-            sound = stack.enter_context(opened_sound(whole))
-            out = VideoWriter(
-                part, ".mp4", whole.metadata, self._size_px, self._size_px,
-                sound=sound, range_pts=(pts, stop_pts), shift_pts=pts,
-            )  # fmt: skip
-            stack.enter_context(out)
-            return stack.pop_all(), out, 0
-
-    def __exit__(self, *error: Any) -> None:
-        for stack, _, _ in self._open.values():
-            stack.__exit__(*error)
+        whole, pts = self.whole, int(self.tracks.pts[row])
+        stop_pts = int(self.tracks.pts[self.runs[run][-1]]) + whole.metadata.step_pts
+        clip = self.stack.enter_context(ExitStack())
+        part = clip.enter_context(atomic_file(str(self.to / name)))
+        sound = clip.enter_context(opened_sound(whole))
+        out = VideoWriter(
+            part, ".mp4", whole.metadata, self.size_px, self.size_px,
+            sound=sound, range_pts=(pts, stop_pts), shift_pts=pts,
+        )  # fmt: skip
+        return clip, clip.enter_context(out), 0

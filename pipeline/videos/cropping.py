@@ -14,16 +14,11 @@ import pyarrow as pa
 
 from models.crops import image_to_crop
 from pipeline.arrow_tables import fixed_lists, write_parquet
+from pipeline.tar_shards import TarShards
 from pipeline.videos.crop_files import ClipFiles, CropFiles, PictureFiles, ShardFiles
 from pipeline.videos.crop_plan import CropFilter, crop_transforms, kept_rows, runs_of
 from pipeline.videos.track_file import TrackRows
-from pipeline.videos.upright_frames import (
-    check_tracks_match,
-    first_frame,
-    pixel_aspect,
-    upright_frames,
-    whole_video,
-)
+from pipeline.videos.upright_frames import pixel_aspect, tracked_frames, whole_video
 from schemas.choices import CROP_FORMATS
 from schemas.errors import UsageError
 from transforms.decoding.child_pool import kept_children
@@ -98,7 +93,7 @@ def crop(
     for row in run_of:
         by_pts[int(tracks.pts[row])].append(row)
     whole = whole_video(video, tracks.stream_index, tracks.range_seconds)
-    first, frames = first_frame(upright_frames(whole, progress=progress), video)
+    first, frames = tracked_frames(whole, by_pts, progress=progress)
     transforms = crop_transforms(
         tracks,
         size_px=size_px,
@@ -108,23 +103,19 @@ def crop(
     )
     folder = Folder(to)
     written: list[tuple[int, str, int]] = []
-    seen = 0
     with ExitStack() as stack:
         files: CropFiles
         if format == "mp4":
-            files = ClipFiles(folder, tracks, whole, runs, size_px)
+            files = ClipFiles(folder, tracks, whole, runs, size_px, stack)
         elif format == "png":
             files = PictureFiles(folder, tracks)
         else:
-            files = ShardFiles(folder, tracks, transforms)
-        stack.push(files.__exit__)
+            shards = stack.enter_context(TarShards(folder, "crops"))
+            files = ShardFiles(shards, tracks, transforms)
         for pts, pixels in frames:
-            rows = by_pts.get(pts, [])
-            seen += bool(rows)
-            for row in rows:
+            for row in by_pts.get(pts, []):
                 image = pixels.sample(transforms[row], size_px, size_px)
                 written.append((row, *files.write(run_of[row], row, image)))
-        check_tracks_match(video, by_pts, seen / len(by_pts))
     table = folder / f"{file_stem(PurePosixPath(video).name)}.crops.parquet"
     write_parquet(str(table), _table(tracks, transforms, written))
     return CropSummary(len(written), len({name for _, name, _ in written}), str(table))

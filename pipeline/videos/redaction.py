@@ -21,11 +21,9 @@ from models.crops import fit_affine, image_to_crop
 from pipeline.videos.track_file import TrackRows
 from pipeline.videos.upright_frames import (
     check_sound,
-    check_tracks_match,
-    first_frame,
     opened_sound,
     pixel_aspect,
-    upright_frames,
+    tracked_frames,
     whole_video,
 )
 from pipeline.videos.video_writer import CONTAINERS, VideoWriter
@@ -148,11 +146,11 @@ def redact(
     check_sound(whole)
     stream = whole.metadata
     covers = face_covers(tracks, stream.time_base, margin=margin)
-    times = set(tracks.pts.tolist())
-    seen = frames = 0
+    frames = 0
     with ExitStack() as stack:
         part = stack.enter_context(atomic_file(str(to)))
-        pixels, source = first_frame(upright_frames(whole, progress=progress), video)
+        times = set(tracks.pts.tolist())
+        pixels, source = tracked_frames(whole, times, progress=progress)
         shown = pixels.width_px, pixels.height_px
         width, height = (side + side % 2 for side in shown)
         sound = stack.enter_context(opened_sound(whole))
@@ -175,8 +173,6 @@ def redact(
                     hide_face(image, image_to_crop(box.reshape(2, 2), affine).ravel(), style)
             out.write(pts, image)
             frames += 1
-            seen += pts in times
-        check_tracks_match(video, times, seen / max(1, len(times)))
     return frames
 
 

@@ -56,12 +56,28 @@ def upright_frames(whole: Segment, *, progress: bool = False) -> Frames:
         yield from tqdm(frames, "frames", total, unit="frame", disable=not progress)
 
 
-def first_frame(frames: Frames, video: str) -> tuple[FramePixels, Frames]:
-    """The pixels of the first frame, and all frames, that one too; ContainerError if none."""
+def tracked_frames(
+    whole: Segment, times: Collection[int], *, progress: bool = False
+) -> tuple[FramePixels, Frames]:
+    """The pixels of the first of the `upright_frames`, and all of them, that one too.
+
+    Raises:
+        VideoError: there is no frame; or as `upright_frames`.
+        UsageError: after the last frame, as `check_tracks_match`; `times` are those of the tracks.
+    """
+    video, frames = whole.video.uri, upright_frames(whole, progress=progress)
     first = next(frames, None)
     if first is None:
         raise ContainerError("no_frames", f"{video}: no frame could be decoded")
-    return first[1], itertools.chain([first], frames)
+
+    def matched() -> Frames:
+        seen = 0
+        for pts, pixels in itertools.chain([first], frames):
+            seen += pts in times
+            yield pts, pixels
+        check_tracks_match(video, times, seen / max(1, len(times)))
+
+    return first[1], matched()
 
 
 def check_sound(whole: Segment) -> None:
