@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,18 @@ class AnnotateVideos(beam.PTransform):  # type: ignore[misc]
         return (distinct.videos, distinct.refused) | "Annotate" >> AnnotateGraph(stages)
 
 
+def decoder_settings(settings: AnnotateSettings) -> ChildSettings:
+    """The settings of a child that only decodes."""
+    return ChildSettings(
+        segment_seconds=settings.segment_seconds,
+        stall_seconds=settings.stall_seconds,
+        max_slowness=settings.max_slowness,
+        memory_mb=settings.max_memory_mb,
+        max_pixels=settings.max_pixels,
+        stream=settings.stream,
+    )
+
+
 def stage_settings(
     output: str, settings: AnnotateSettings, runner: str, threads: int = 0
 ) -> GraphSettings:
@@ -82,16 +94,11 @@ def stage_settings(
     check_licences(licences, settings.require_licence)
     card = model.card
     config = tracks_config(model, detector, settings)
-    child = ChildSettings(
+    child = replace(
+        decoder_settings(settings),
         crop=CropSpec(card.crop_size_px, card.crop_scale, card.window_frames),
         detector=settings.detector,
         detector_sha256=detector.weights_sha256,
-        segment_seconds=settings.segment_seconds,
-        stall_seconds=settings.stall_seconds,
-        max_slowness=settings.max_slowness,
-        memory_mb=settings.max_memory_mb,
-        max_pixels=settings.max_pixels,
-        stream=settings.stream,
     )
     cores_a_worker = max(1, (os.cpu_count() or 1) // settings.workers)
     align = AlignSettings(

@@ -6,11 +6,11 @@ import argparse
 from typing import Final
 
 from pipeline.annotate import RunSummary, annotate
+from pipeline.annotate_videos import decoder_settings
 from pipeline.commands.command_parser import settings_of
 from pipeline.progress import ProgressDisplay
 from pipeline.reports.timings import timings_table
 from pipeline.settings import AnnotateSettings
-from transforms.decoding.child import ChildSettings
 
 #: Exit status of a run that ended, with some videos partial or failed.
 EXIT_INCOMPLETE: Final = 3
@@ -18,23 +18,13 @@ EXIT_INCOMPLETE: Final = 3
 
 def run(args: argparse.Namespace) -> int:
     """Annotates, and prints what became of the inputs; returns the exit status."""
+    settings = settings_of(AnnotateSettings, args)
     summary = annotate(
-        args.inputs,
-        args.output,
-        settings_of(AnnotateSettings, args),
-        beam_options=args.beam_options,
-        watch=ProgressDisplay,
+        args.inputs, args.output, settings, beam_options=args.beam_options, watch=ProgressDisplay
     )
     print(summary_lines(summary))
     if args.timings:
-        child = ChildSettings(
-            stall_seconds=args.stall_seconds,
-            max_slowness=args.max_slowness,
-            memory_mb=args.max_memory_mb,
-            max_pixels=args.max_pixels,
-            stream=args.stream,
-        )
-        print(timings_table(summary, args.workers, child))
+        print(timings_table(summary, settings.workers, decoder_settings(settings)))
         print(f"staging: {summary.staging_peak_bytes / 1e6:.1f} MB at most")
     return 0 if summary.complete else EXIT_INCOMPLETE
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import operator
-from collections.abc import Iterator
 from dataclasses import asdict, astuple, dataclass
 from typing import Any
 
@@ -45,7 +44,9 @@ class Coverage:
 def run(args: argparse.Namespace) -> int:
     """Prints a line a video and the sum; returns the exit status."""
     detector = load_face_detector(args.detector)
-    uris = list(_annotated(args.output))
+    statuses = OutputFolder(args.output).status_tables(["uri", "status"])
+    rows = (row for table in statuses for row in table.to_pylist())
+    uris = [row["uri"] for row in rows if row["status"] in ("ok", "partial")]
     if not uris:
         raise UsageError(f"{args.output}: no annotated video there; expected an output folder")
     found = {
@@ -85,12 +86,6 @@ def measure_coverage(
             int(len(seen) > 0), int(len(seen) > 0 and len(here) > 0), len(seen), len(pairs)
         )
     return total
-
-
-def _annotated(output: str) -> Iterator[str]:
-    """The uris of the videos that have tracks."""
-    for table in OutputFolder(output).status_tables(["uri", "status"]):
-        yield from (row["uri"] for row in table.to_pylist() if row["status"] in ("ok", "partial"))
 
 
 def _shares(coverage: Coverage) -> str:

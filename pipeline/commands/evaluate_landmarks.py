@@ -31,11 +31,8 @@ from pipeline.reports.error_curves import draw_error_curves
 from pipeline.reports.landmark_report import (
     MISSED_NOTE,
     Measurement,
-    figure_rows,
     format_tables,
-    opening_rows,
-    scale_rows,
-    spread_rows,
+    report_rows,
     without_nan,
 )
 from pipeline.reports.stabilizer_plots import check_plots
@@ -51,7 +48,11 @@ def run(args: argparse.Namespace) -> int:
         check_plots()
     torch.set_num_threads(args.threads)
     skipped: list[str] | None = [] if args.skip_broken else None
-    sets = _read_sets(args, skipped)
+    sets = [
+        LabelledSet(name, stills=read_evaluation_set(args.data, name))
+        for name in (EVALUATION_SETS if args.data else ())
+    ]
+    sets += read_labelled_sets(args.set, skipped=skipped)
     detector = load_face_detector(args.detector) if args.detector else None
     models = _named_models(args)
     measured = [
@@ -59,22 +60,15 @@ def run(args: argparse.Namespace) -> int:
         for name, model in models.items()
         for one in _measure(args, name, model, detector, sets, skipped)
     ]
-    rows, scales = list(figure_rows(measured)), scale_rows(measured)
-    openings, spreads = opening_rows(measured), spread_rows(measured)
-    checks = _precision_checks(rows, args.precision)
+    rows = report_rows(measured)
+    checks = _precision_checks(rows["results"], args.precision)
     left_out = None if skipped is None else list(dict.fromkeys(skipped))
     if args.json:
-        figures = {
-            "results": without_nan(rows),
-            "by_scale": without_nan(scales),
-            "openings": without_nan(openings),
-            "spread": without_nan(spreads),
-        }
-        _print_json(args, models, figures, checks, left_out)
+        _print_json(args, models, rows, checks, left_out)
     else:
         for model in models.values():
             print(repr(model))
-        print(format_tables(rows, scales, openings, spreads))
+        print(format_tables(rows))
         for (network, data_set, boxes), check in checks.items():
             print(f"{args.precision}, {network}, {data_set}, {boxes}: {check}")
         if left_out is not None:
@@ -83,14 +77,6 @@ def run(args: argparse.Namespace) -> int:
         for path in draw_error_curves(args.plots, measured):
             print(path, file=sys.stderr)
     return 0
-
-
-def _read_sets(args: argparse.Namespace, skipped: list[str] | None) -> list[LabelledSet]:
-    own = [
-        LabelledSet(name, stills=read_evaluation_set(args.data, name))
-        for name in (EVALUATION_SETS if args.data else ())
-    ]
-    return own + read_labelled_sets(args.set, skipped=skipped)
 
 
 def _named_models(args: argparse.Namespace) -> dict[str, LandmarkModel]:
@@ -173,7 +159,7 @@ def _boxes_of_labels(args: argparse.Namespace, data: LabelledSet) -> tuple[str, 
 def _print_json(
     args: argparse.Namespace,
     models: Mapping[str, LandmarkModel],
-    figures: Mapping[str, Sequence[dict[str, Any]]],
+    rows: Mapping[str, Sequence[dict[str, Any]]],
     checks: Mapping[tuple[str, str, str], PrecisionCheck],
     left_out: list[str] | None,
 ) -> None:
@@ -190,7 +176,7 @@ def _print_json(
         "seed": args.seed,
         "missed": MISSED_NOTE,
         "left_out": left_out,
-        **figures,
+        **{kind: without_nan(found) for kind, found in rows.items()},
         "precision_checks": [
             dict(zip(("network", "set", "boxes"), key, strict=True))
             | dataclasses.asdict(check)

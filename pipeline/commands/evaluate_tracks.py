@@ -48,19 +48,19 @@ def run(args: argparse.Namespace) -> int:
             errors = FaceErrors.joined([video.errors() for video in matched])
             measured.append(Measurement(name, data.name, "tracks", errors))
             stability += _stability_rows(name, data.name, matched)
-    rows, scales = list(figure_rows(measured)), scale_rows(measured)
+    rows = {"results": list(figure_rows(measured)), "by_scale": scale_rows(measured)}
     if args.json:
         report = {
             "tracks": args.output,
             "missed": MISSED_NOTE,
             "left_out": skipped,
-            "results": without_nan(rows),
+            "results": without_nan(rows["results"]),
             "stability": without_nan(stability),
-            "by_scale": without_nan(scales),
+            "by_scale": without_nan(rows["by_scale"]),
         }
         print(json.dumps(report, indent=2))
         return 0
-    print(format_tables(rows, scales))
+    print(format_tables(rows))
     print("\n".join(_stability_lines(stability)))
     if skipped is not None:
         print("\n".join([f"skipped: {len(skipped)} broken annotations", *skipped]))

@@ -28,14 +28,13 @@ from models.synthesis.face_animation import FaceAnimation
 from models.synthesis.face_motion import Pose, pose_at
 from pipeline.arrow_tables import fixed_lists
 from pipeline.videos.track_file import read_track_file
+from pipeline.videos.video_writer import bt709_frame, declare_bt709
 from schemas.errors import UsageError
 from schemas.landmarks import COORDINATE_CONVENTION, LANDMARK_COUNT, LANDMARK_LAYOUT
 from schemas.tracks import TRACK_SCHEMA
 from transforms.storage.atomic_files import atomic_file
 
 FRAMES_PER_SECOND: Final = 25
-_BT709: Final = 1
-_LIMITED_RANGE: Final = 1
 
 
 def run(args: argparse.Namespace) -> int:
@@ -76,16 +75,10 @@ def _encode(path: Path, frames: Iterator[npt.NDArray[np.uint8]], size_px: int) -
     with av.open(path, "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=FRAMES_PER_SECOND)
         stream.width = stream.height = size_px
-        stream.pix_fmt = "yuv420p"
         stream.options = {"crf": "18", "preset": "medium", "threads": "1"}
-        context = stream.codec_context
-        context.color_primaries = context.color_trc = context.colorspace = _BT709
-        context.color_range = _LIMITED_RANGE
+        declare_bt709(stream)
         for rgb in frames:
-            frame = av.VideoFrame.from_ndarray(rgb, format="rgb24").reformat(
-                format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG"
-            )
-            container.mux(stream.encode(frame))
+            container.mux(stream.encode(bt709_frame(rgb)))
         container.mux(stream.encode(None))
 
 

@@ -38,6 +38,16 @@ class Measurement:
     errors: FaceErrors
 
 
+def report_rows(measured: Sequence[Measurement]) -> dict[str, list[dict[str, Any]]]:
+    """All rows of a report, by the kinds that its JSON has."""
+    return {
+        "results": list(figure_rows(measured)),
+        "by_scale": scale_rows(measured),
+        "openings": opening_rows(measured),
+        "spread": spread_rows(measured),
+    }
+
+
 def figure_rows(measured: Iterable[Measurement]) -> Iterator[dict[str, Any]]:
     """A row for each measurement, each group of its labels, normalization, landmark subset.
 
@@ -102,13 +112,8 @@ def _named(one: Measurement) -> dict[str, Any]:
     return {"network": one.network, "set": one.data_set, "boxes": one.boxes}
 
 
-def format_tables(
-    rows: Sequence[Mapping[str, Any]],
-    scales: Sequence[Mapping[str, Any]],
-    openings: Sequence[Mapping[str, Any]] = (),
-    spreads: Sequence[Mapping[str, Any]] = (),
-) -> str:
-    """The rows as text: a table for each normalization and landmark subset, and one by size.
+def format_tables(rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    """`report_rows` as text: a table for each normalization and landmark subset, and one by size.
 
     Then the errors of openings, and whether spreads are true, where there are some.
     """
@@ -117,14 +122,14 @@ def format_tables(
         for normalization in NORMALIZATIONS:
             chosen = [
                 row
-                for row in rows
+                for row in rows["results"]
                 if (row["normalization"], row["landmarks"]) == (normalization, landmarks)
             ]
             if chosen:
                 title = f"{landmarks} landmarks, percent of the {_LENGTHS[normalization]}"
                 blocks.append("\n".join([title, *_figure_lines(chosen)]))
-    others = ((_scale_lines, scales), (_opening_lines, openings), (_spread_lines, spreads))
-    blocks += ["\n".join(lines(found)) for lines, found in others if found]
+    others = {"by_scale": _scale_lines, "openings": _opening_lines, "spread": _spread_lines}
+    blocks += ["\n".join(lines(rows[kind])) for kind, lines in others.items() if rows.get(kind)]
     return "\n\n".join([*blocks, MISSED_NOTE])
 
 

@@ -93,9 +93,7 @@ class VideoWriter:
     def write(self, pts: int, image: npt.NDArray[np.uint8]) -> None:
         """Adds a frame, (height_px, width_px, 3) uint8 RGB; `pts` rises from call to call."""
         time_base = self._source.time_base
-        frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(
-            format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG"
-        )
+        frame = bt709_frame(image)
         frame.pts, frame.time_base = pts - self._shift_pts, time_base
         self._mux_sound(pts * time_base)
         self._out.mux(self._stream.encode(frame))
@@ -137,15 +135,28 @@ def _video_stream(
 ) -> Any:
     rate = (1 / (source.step_pts * source.time_base)).limit_denominator(_LONGEST_RATE)
     stream = out.add_stream("libx264", rate=max(rate, Fraction(1, _LONGEST_RATE)))
-    stream.width, stream.height, stream.pix_fmt = width_px, height_px, "yuv420p"
+    stream.width, stream.height = width_px, height_px
     stream.options = {"crf": _CRF, "preset": "veryfast", "threads": "2"}
     stream.time_base = stream.codec_context.time_base = source.time_base
+    declare_bt709(stream)
+    if aspect != 1:
+        stream.codec_context.sample_aspect_ratio = aspect.limit_denominator(255)
+    return stream
+
+
+def declare_bt709(stream: Any) -> None:
+    """Makes a stream one of `bt709_frame`s, and its file say so."""
     context = stream.codec_context
+    context.pix_fmt = "yuv420p"
     context.color_primaries = context.color_trc = context.colorspace = _BT709
     context.color_range = _LIMITED_RANGE
-    if aspect != 1:
-        context.sample_aspect_ratio = aspect.limit_denominator(255)
-    return stream
+
+
+def bt709_frame(image: npt.NDArray[np.uint8]) -> av.VideoFrame:
+    """(H, W, 3) uint8 RGB as a frame in BT.709: yuv420p, limited range."""
+    return av.VideoFrame.from_ndarray(image, format="rgb24").reformat(
+        format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG"
+    )
 
 
 def _sound_packets(
