@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from pipeline.commands.arguments import annotate, evaluation, outputs, start, training, videos
-from pipeline.commands.command_parser import CommandParser, add_command
+from pipeline.commands.command_parser import CommandParser
 
-#: What adds the options of each command, in the order in which a newcomer meets them.
+#: What adds the options of each command; its docstring is the help: title, description, examples.
+#: In the order in which a newcomer meets them.
 _COMMANDS: Final[dict[str, Callable[[CommandParser], None]]] = {
     "demo": start.add_demo,
     "annotate": annotate.add_annotate,
@@ -64,7 +66,16 @@ def command_line() -> CommandParser:
             title = _GROUPS[group]
             members = commands.add_parser(group, help=title, description=f"{title}.".capitalize())
             groups[group] = members.add_subparsers(title="what", metavar="WHAT", required=True)
-        add_command(groups[group], command, add_options, _ALIASES.get(name, ()))
+        title, description, *rest = inspect.cleandoc(add_options.__doc__ or "").split("\n\n")
+        add_options(
+            groups[group].add_parser(
+                command,
+                aliases=_ALIASES.get(name, ()),
+                help=title,
+                description=" ".join(description.split()),
+                epilog="\n\n".join(rest),
+            )
+        )
     return parser
 
 

@@ -69,27 +69,6 @@ def settings_of(kind: type[_Settings], args: argparse.Namespace) -> _Settings:
     return kind(**{field.name: getattr(args, field.name) for field in fields})
 
 
-def add_command(
-    subparsers: Any,
-    name: str,
-    add_options: Callable[[CommandParser], None],
-    aliases: Sequence[str] = (),
-) -> None:
-    """Adds a command and its options to `subparsers`, the result of `add_subparsers`.
-
-    Its help is the docstring of `add_options`, in paragraphs: title, description, examples.
-    """
-    title, description, *rest = inspect.cleandoc(add_options.__doc__ or "").split("\n\n")
-    parser = subparsers.add_parser(
-        name,
-        aliases=aliases,
-        help=title,
-        description=" ".join(description.split()),
-        epilog="\n\n".join(rest),
-    )
-    add_options(parser)
-
-
 def add_setting(
     kind: type[Any],
     group: argparse._ActionsContainer,

@@ -26,14 +26,7 @@ from models.stabilization.fitting.loss import LossWeights, StabilizerLoss
 from models.stabilization.fitting.metrics import score_tracks
 from models.stabilization.fitting.mode_tuning import run_mode_smoother, run_stabilizer
 from models.stabilization.fitting.track_batch import TrackBatch
-from models.stabilization.mode_smoother import ModeSmoother
-from models.stabilization.stabilizers import (
-    Sta,
-    Stabilizer,
-    StaOffline,
-    stabilize_track,
-    stabilizers_of,
-)
+from models.stabilization.stabilizers import Sta, Stabilizer, stabilize_track, stabilizers_of
 from models.stabilization.weights import (
     DEFAULT_STABILIZER_WEIGHTS,
     StabilizerWeights,
@@ -113,12 +106,11 @@ def run(args: argparse.Namespace) -> int:
 
 def stabilize_batch(batch: TrackBatch, fitted: StabilizerWeights) -> dict[str, Array]:
     """The tracks as they are and through every stabilizer, (B, T, 68, 2) each, by its name."""
-    offline = functools.partial(StaOffline, fitted.filter, fitted.covariance)
     return {
         "raw": batch.raw,
         **{n: run_baseline(batch, k.new(**fitted.baselines[n])) for n, k in BASELINES.items()},
         "sta": run_filter(batch, fitted.filter, fitted.covariance),
-        "sta-offline": run_stabilizer(batch, offline),
+        "sta-offline": run_stabilizer(batch, stabilizers_of(fitted)["sta-offline"]),
         "rts": run_mode_smoother(batch, fitted.smoother),
     }
 
@@ -205,9 +197,8 @@ def _costs(tracks: list[MotionTrack], fitted: StabilizerWeights, full: bool) -> 
         name: functools.partial(_baseline, kind, fitted.baselines[name])
         for name, kind in BASELINES.items()
     }
-    kinds["sta"] = lambda: Sta(fitted.filter, fitted.covariance)
-    kinds["sta-offline"] = lambda: StaOffline(fitted.filter, fitted.covariance)
-    kinds["rts"] = lambda: ModeSmoother(fitted.smoother)
+    shipped = stabilizers_of(fitted)
+    kinds |= {name: shipped[name] for name in ("sta", "sta-offline", "rts")}
     costs = {name: _cost_us(new, track) for name, new in kinds.items()}
     if full:
         whole = functools.partial(Sta, fitted.filter, "full")

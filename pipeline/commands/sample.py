@@ -18,7 +18,6 @@ import av
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from models.crop_quality import cut_off_share
 from models.face_box import box_from_landmarks
@@ -26,7 +25,7 @@ from models.landmarks.metrics import interocular_px, nrmse_percent
 from models.synthesis.astronaut import ASTRONAUT_LANDMARKS_PX, load_astronaut
 from models.synthesis.face_animation import FaceAnimation
 from models.synthesis.face_motion import Pose, pose_at
-from pipeline.arrow_tables import fixed_lists
+from pipeline.arrow_tables import fixed_lists, write_parquet
 from pipeline.videos.track_file import read_track_file
 from pipeline.videos.video_writer import bt709_frame, declare_bt709
 from schemas.errors import UsageError
@@ -64,10 +63,10 @@ def write_sample(path: str | Path, *, seconds: float = 10.0, size_px: int = 512)
     poses = [pose_at(i / FRAMES_PER_SECOND) for i in range(frames)]
     landmarks = np.stack([animation.landmarks(pose, size_px) for pose in poses])
     truth = path.with_name(f"{path.stem}.truth.parquet")
-    with atomic_file(str(path)) as clip_part, atomic_file(str(truth)) as truth_part:
+    with atomic_file(str(path)) as clip_part:
         _encode(clip_part, (animation.render(pose, size_px) for pose in poses), size_px)
         table = _truth_table(path.name, landmarks, poses, size_px, *_stored_pts(clip_part))
-        pq.write_table(table, truth_part, compression="zstd")
+        write_parquet(str(truth), table)
     return truth
 
 
