@@ -75,32 +75,26 @@ def compact(
         OutputError: there is no output, a file cannot be read or written, or a run is writing.
     """
     folder = OutputFolder(output)
-    folder.count_videos()  # raises if there are none
-    with exclusive_run(folder):
-        return _compact(folder, file_bytes, on_progress)
-
-
-def _compact(
-    folder: OutputFolder, file_bytes: int, on_progress: Callable[[int], object] | None
-) -> CompactSummary:
     compacted = folder.compacted
-    _remove_what_was_compacted(folder)
-    # Listed once: on an object store another call may be removing them. A video must not be
-    # superseded by its own file in one place and no longer have it in the next.
-    stems = set(folder.videos.stems())
-    old = _to_rewrite(compacted, stems, file_bytes)
-    kept = _entries_in(old, compacted.status_tables(stems))
-    own = list(in_parallel(partial(_own_entry, folder), sorted(stems)))
+    folder.count_videos()  # raises if there are none
     videos = files = written_bytes = 0
-    if own or len(old) > 1 or len(kept) < sum(map(compacted.rows, old)):
-        for pair in _written_pairs(folder, sorted([*own, *kept]), file_bytes):
-            videos, files = videos + len(pair.rows), files + 1
-            written_bytes += pair.bytes
-            _remove_own(folder, pair.own)
-            if on_progress is not None:
-                on_progress(len(pair.rows))
-        for name in old:
-            _remove_pair(folder, name)
+    with exclusive_run(folder):
+        _remove_what_was_compacted(folder)
+        # Listed once: on an object store another call may be removing them. A video must not be
+        # superseded by its own file in one place and no longer have it in the next.
+        stems = set(folder.videos.stems())
+        old = _to_rewrite(compacted, stems, file_bytes)
+        kept = _entries_in(old, compacted.status_tables(stems))
+        own = list(in_parallel(partial(_own_entry, folder), sorted(stems)))
+        if own or len(old) > 1 or len(kept) < sum(map(compacted.rows, old)):
+            for pair in _written_pairs(folder, sorted([*own, *kept]), file_bytes):
+                videos, files = videos + len(pair.rows), files + 1
+                written_bytes += pair.bytes
+                _remove_own(folder, pair.own)
+                if on_progress is not None:
+                    on_progress(len(pair.rows))
+            for name in old:
+                _remove_pair(folder, name)
     return CompactSummary(videos, files, written_bytes)
 
 
@@ -151,7 +145,7 @@ class _Pair:
     folder: OutputFolder
     start: str
     rows: list[dict[str, Any]] = field(default_factory=list)
-    own: list[tuple[str, str | None]] = field(default_factory=list)  # stem, fingerprint of tracks
+    own: list[dict[str, Any]] = field(default_factory=list)  # of these, those that had own files
     bytes: int = 0
     _waiting: list[pa.Table] = field(default_factory=list)
 
@@ -163,7 +157,7 @@ class _Pair:
             while entry is not None and len(self.rows) < _FILE_VIDEOS:
                 if file.tell() >= file_bytes:
                     break
-                row, own, source = _read_entry(self.folder, entry)
+                row, source = _read_entry(self.folder, entry)
                 if source is not None:
                     with source as content:
                         parquet = open_parquet(content)
@@ -174,8 +168,8 @@ class _Pair:
                             break  # of another kind: a file of its own
                         self._add_tracks(parquet, out)
                 self.rows.append(row)
-                if own is not None:
-                    self.own.append(own)
+                if entry[1] is not None:
+                    self.own.append(row)
                 entry = next(left, None)
             if out is not None:
                 self._flush(out)
@@ -259,16 +253,14 @@ def _is_gone(folder: OutputFolder, name: str) -> OutputError:
     return OutputError(f"{folder.url}: {name} is gone; is another `compact` running?")
 
 
-def _read_entry(
-    folder: OutputFolder, entry: _Entry
-) -> tuple[dict[str, Any], tuple[str, str | None] | None, Any]:
-    """The status row in COMPACTED_SCHEMA, what to remove afterwards, and the opened tracks."""
+def _read_entry(folder: OutputFolder, entry: _Entry) -> tuple[dict[str, Any], Any]:
+    """The status row in COMPACTED_SCHEMA, and the opened tracks; None where there are none."""
     video_id, stem = entry
     if stem is None:
         found = folder.compacted.find(video_id)
         if not isinstance(found, CompactedVideo):
             raise _is_gone(folder, video_id)
-        return found.row, None, found.open() if found.exists() else None
+        return found.row, found.open() if found.exists() else None
     try:
         status = open_parquet(pa.BufferReader(folder.videos.table(stem).read_bytes()))
         row = status.read(use_threads=False).to_pylist()[0]
@@ -276,25 +268,24 @@ def _read_entry(
         row |= {"stem": stem, "work_key": str(note.get("work_key", ""))}
         tracks = folder.tracks.table(stem)
         if not tracks.exists():
-            return row, (stem, None), None
-        seen = _fingerprint(tracks)
+            return row, None
+        row["track_fingerprint"] = _fingerprint(tracks)
         content = tracks.open()
         about = (open_parquet(content).schema_arrow.metadata or {}).get(METADATA_KEY, b"{}")
     except (OSError, ValueError, pa.ArrowException) as error:
         raise OutputError(f"{folder.url}: {video_id} cannot be read: {error}") from error
-    row |= {"track_metadata": about.decode(), "track_fingerprint": seen}
-    return row, (stem, seen), content
+    row["track_metadata"] = about.decode()
+    return row, content
 
 
-def _remove_own(folder: OutputFolder, own: list[tuple[str, str | None]]) -> None:
-    """Removes files that are compacted now, the status first, unless they are others by now."""
+def _remove_own(folder: OutputFolder, own: list[dict[str, Any]]) -> None:
+    """Removes files of compacted rows, the status first, unless they are others by now."""
 
-    def remove(video: tuple[str, str | None]) -> None:
-        stem, seen = video
-        tracks = folder.tracks.table(stem)
-        if _fingerprint(tracks) not in (seen, None):
+    def remove(row: dict[str, Any]) -> None:
+        tracks = folder.tracks.table(row["stem"])
+        if _fingerprint(tracks) not in (row.get("track_fingerprint"), None):
             return
-        folder.videos.table(stem).remove()
+        folder.videos.table(row["stem"]).remove()
         tracks.remove()
 
     for _ in in_parallel(remove, own):
