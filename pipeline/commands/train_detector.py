@@ -99,18 +99,23 @@ def _calibration_images(
 
 def _train(trainer: DetectorTrainer, args: argparse.Namespace, checkpoint: Path) -> None:
     """Steps until the budget is used up, with a log, a bar and a checkpoint every minute."""
-    minutes = _DEFAULT_MINUTES if args.minutes is None else args.minutes
-    steps = None if args.epochs is None else round(args.epochs * _STEPS_PER_EPOCH)
+    if args.epochs is None:
+        total, unit = args.minutes or _DEFAULT_MINUTES, "min"
+    else:
+        total, unit = round(args.epochs * _STEPS_PER_EPOCH), "step"
+
+    def spent() -> float:
+        return trainer.seconds_spent / 60 if unit == "min" else trainer.step_number
+
     before, start = trainer.seconds_spent, time.monotonic()
     saved = start
     log = args.output / "log.csv"
     recent: list[StepLosses] = []
-    total, unit = (minutes, "min") if steps is None else (steps, "step")
     with tqdm(total=total, desc="training", unit=unit, mininterval=2) as bar:
-        while (progress := _progress(trainer, steps, minutes)) < 1:
-            losses = trainer.step(progress)
+        while spent() < total:
+            losses = trainer.step(spent() / total)
             trainer.seconds_spent = before + time.monotonic() - start
-            bar.n = round(_progress(trainer, steps, minutes) * total, 1)
+            bar.n = round(spent(), 1)
             bar.set_postfix(loss=f"{losses.total:.3f}", step=trainer.step_number, refresh=False)
             bar.update(0)
             recent.append(losses)
@@ -125,13 +130,6 @@ def _train(trainer: DetectorTrainer, args: argparse.Namespace, checkpoint: Path)
     if recent:
         _log(log, trainer, recent)
     trainer.save(checkpoint)
-
-
-def _progress(trainer: DetectorTrainer, steps: int | None, minutes: float) -> float:
-    """How much of the budget is used up; 1 and more is the end."""
-    if steps is not None:
-        return trainer.step_number / steps if steps > 0 else 1.0
-    return trainer.seconds_spent / (60 * minutes) if minutes > 0 else 1.0
 
 
 def _log(path: Path, trainer: DetectorTrainer, losses: Sequence[StepLosses]) -> None:

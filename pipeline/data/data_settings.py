@@ -64,7 +64,7 @@ class TrackSettings:
         threads: CPU threads.
 
     Raises:
-        UsageError: a number that is too small.
+        UsageError: fewer than 3 frames.
     """
 
     data: Path | None = None
@@ -77,8 +77,5 @@ class TrackSettings:
     threads: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("tracks", "clips", "frames", "threads"):
-            value = getattr(self, name)
-            least = 3 if name == "frames" else 1
-            if value is not None and value < least:
-                raise UsageError(f"--{name}: got {value}, expected {least} or more")
+        if self.frames < 3:
+            raise UsageError(f"--frames: got {self.frames}, expected 3 or more")

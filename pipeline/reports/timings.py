@@ -13,14 +13,10 @@ from transforms.decoding.child import ChildSettings
 from transforms.decoding.child_pool import kept_children, lent_child
 from transforms.storage.output_tables import OutputFolder
 
-#: Stages of a run, and the columns of the videos table with their seconds.
+#: Stages of a run -> the column of the videos table with their seconds.
 STAGES: Final = {
-    "decode": "decode_seconds",
-    "detect": "detect_seconds",
-    "crop": "crop_seconds",
-    "align": "align_seconds",
-    "stabilize": "stabilize_seconds",
-    "write": "write_seconds",
+    stage: f"{stage}_seconds"
+    for stage in ("decode", "detect", "crop", "align", "stabilize", "write")
 }
 
 

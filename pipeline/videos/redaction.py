@@ -76,10 +76,7 @@ def face_covers(
     """
     boxes = _covered_boxes(tracks, margin)
     hold_pts = round(Fraction(HOLD_SECONDS) / time_base)
-    covers = []
-    for _, rows in tracks.by_face():
-        covers.append(FaceCover(tracks.pts[rows], boxes[rows], hold_pts))
-    return covers
+    return [FaceCover(tracks.pts[rows], boxes[rows], hold_pts) for _, rows in tracks.by_face()]
 
 
 def hide_face(image: Image, box_xyxy_px: npt.NDArray[np.float64], style: str = "pixelate") -> None:
