@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import functools
+import itertools
 import json
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
@@ -108,7 +110,7 @@ def stabilize_batch(batch: TrackBatch, fitted: StabilizerWeights) -> dict[str, A
     """The tracks as they are and through every stabilizer, (B, T, 68, 2) each, by its name."""
     return {
         "raw": batch.raw,
-        **{n: run_baseline(batch, k.new(**fitted.baselines[n])) for n, k in BASELINES.items()},
+        **{n: run_baseline(batch, k, fitted.baselines[n]) for n, k in BASELINES.items()},
         "sta": run_filter(batch, fitted.filter, fitted.covariance),
         "sta-offline": run_stabilizer(batch, stabilizers_of(fitted)["sta-offline"]),
         "rts": run_mode_smoother(batch, fitted.smoother),
@@ -130,7 +132,7 @@ def _settings(batch: TrackBatch) -> Iterator[dict[str, Any]]:
     unbiased = batch.without_bias()
     for name, kind in tqdm(BASELINES.items(), "settings", unit="filter"):
         for parameters in baseline_grid(kind, per_axis=_SETTINGS_PER_AXIS):
-            steady = run_baseline(batch, kind.new(**parameters))
+            steady = run_baseline(batch, kind, parameters)
             scores = score_tracks(batch, steady)
             yield {
                 "stabilizer": name,
@@ -171,8 +173,16 @@ class _Stepwise:
 
 
 def _baseline(kind: BaselineKind, parameters: Mapping[str, float]) -> Stabilizer:
-    smoother = kind.new(**parameters)
-    return _Stepwise(lambda landmarks: smoother.step(landmarks[None], _COST_STEP)[0])
+    given: deque[Array] = deque()
+    frames = (given.popleft() for _ in itertools.count())
+    smoothed = kind.smooth(frames, _COST_STEP, **parameters)
+
+    def step(landmarks: Array) -> Array:
+        given.append(landmarks[None])
+        filtered: Array = next(smoothed)[0]
+        return filtered
+
+    return _Stepwise(step)
 
 
 def _cost_us(new: Callable[[], Stabilizer], frames: Array, repeats: int = 5) -> float:

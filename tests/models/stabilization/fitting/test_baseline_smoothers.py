@@ -9,9 +9,8 @@ from models.stabilization.fitting.track_batch import TrackBatch
 
 def on_a_step(name, parameters, xs):
     """The smoothed x of a face at `xs`, one per frame."""
-    smoother = BASELINES[name].new(**parameters)
-    frames = [(make_face() + [x, 0.0])[None] for x in xs]
-    got = [smoother.step(frame, np.array([0.04])) for frame in frames]
+    frames = ((make_face() + [x, 0.0])[None] for x in xs)
+    got = BASELINES[name].smooth(frames, np.array([0.04]), **parameters)
     return [float((g - make_face())[0, :, 0].mean()) for g in got]
 
 
@@ -51,7 +50,7 @@ def test_tuning_is_not_worse_than_any_end_of_the_range(name):
     loss_of, kind = StabilizerLoss(batch), BASELINES[name]
 
     def loss(parameters):
-        return loss_of(run_baseline(batch, kind.new(**parameters)))
+        return loss_of(run_baseline(batch, kind, parameters))
 
     tuned = loss(tune_baseline(kind, batch, loss_of, grid=3))
     for end in (0, 1):
@@ -61,6 +60,6 @@ def test_tuning_is_not_worse_than_any_end_of_the_range(name):
 def test_what_is_best_between_the_grid_and_the_end_of_the_range_is_found():
     batch = TrackBatch.of([make_track(20, noise=2.0)])
     kind = BASELINES["first order"]
-    best = run_baseline(batch, kind.new(share=0.93))
+    best = run_baseline(batch, kind, {"share": 0.93})
     tuned = tune_baseline(kind, batch, lambda x: float(np.abs(x - best).mean()))
     assert tuned["share"] == pytest.approx(0.93, abs=0.005)
