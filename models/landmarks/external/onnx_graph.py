@@ -9,11 +9,11 @@ onnxruntime executes the graph, so the graph is checked first:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any, Final
+from collections.abc import Iterator
+from typing import Final
 
 import onnx
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from google.protobuf.message import DecodeError, Message  # type: ignore[import-untyped]
 
 from schemas.errors import WeightsError
 
@@ -36,44 +36,28 @@ def check_onnx(content: bytes) -> None:
         raise WeightsError(f"not an ONNX model: {error}") from error
     if not model.graph.node:
         raise WeightsError("not an ONNX model: it has no operators")
-    for nodes, tensors in _parts(model):
-        for node in nodes:
-            if node.domain not in _STANDARD:
+    for part in _messages(model):
+        if isinstance(part, onnx.NodeProto):
+            if part.domain not in _STANDARD:
                 raise WeightsError(
-                    f"operator {node.op_type!r} is of the domain {node.domain!r}, expected "
+                    f"operator {part.op_type!r} is of the domain {part.domain!r}, expected "
                     "operators of the ONNX standard only"
                 )
-            if node.op_type in _UNBOUNDED:
-                raise WeightsError(f"operator {node.op_type!r} is not allowed: it has no bound")
-        for tensor in tensors:
-            if tensor.external_data or tensor.data_location == onnx.TensorProto.EXTERNAL:
-                raise WeightsError(
-                    f"tensor {tensor.name!r} is stored outside the file, expected every number in "
-                    "it: export with external_data=False"
-                )
+            if part.op_type in _UNBOUNDED:
+                raise WeightsError(f"operator {part.op_type!r} is not allowed: it has no bound")
+        if isinstance(part, onnx.TensorProto) and (
+            part.external_data or part.data_location == onnx.TensorProto.EXTERNAL
+        ):
+            raise WeightsError(
+                f"tensor {part.name!r} is stored outside the file, expected every number in "
+                "it: export with external_data=False"
+            )
 
 
-def _parts(model: Any) -> Iterator[tuple[Iterable[Any], Iterable[Any]]]:
-    """The nodes and the tensors of the graph, of its subgraphs and of the model's functions."""
-    yield from _graph_parts(model.graph)
-    for function in model.functions:
-        yield from _nodes_parts(function.node)
-    for training in model.training_info:
-        yield from _graph_parts(training.initialization)
-        yield from _graph_parts(training.algorithm)
-
-
-def _graph_parts(graph: Any) -> Iterator[tuple[Iterable[Any], Iterable[Any]]]:
-    sparse = [part for s in graph.sparse_initializer for part in (s.values, s.indices)]
-    yield (), [*graph.initializer, *sparse]
-    yield from _nodes_parts(graph.node)
-
-
-def _nodes_parts(nodes: Iterable[Any]) -> Iterator[tuple[Iterable[Any], Iterable[Any]]]:
-    attributes = [attribute for node in nodes for attribute in node.attribute]
-    tensors = [tensor for a in attributes for tensor in (a.t, *a.tensors)]
-    sparse = [s for a in attributes for s in (a.sparse_tensor, *a.sparse_tensors)]
-    yield nodes, [*tensors, *(part for s in sparse for part in (s.values, s.indices))]
-    for attribute in attributes:
-        for graph in (attribute.g, *attribute.graphs):
-            yield from _graph_parts(graph)
+def _messages(message: Message) -> Iterator[Message]:
+    """A protobuf message and all that it contains: subgraphs, functions, tensors of operators."""
+    yield message
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for part in [value] if isinstance(value, Message) else value:
+                yield from _messages(part)
