@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from models.landmarks.card import ACTIVATION_RANGES, LandmarkCard
 from models.landmarks.landmark_model import LandmarkModel
-from models.landmarks.networks.unet_graph import unet_graph
+from models.landmarks.unet_graph import unet_graph
 from models.onnx_int8 import activation_ranges, quantized
 from models.onnx_session import open_session
 from schemas.errors import UsageError, WeightsError
@@ -58,7 +58,7 @@ class OnnxLandmarkModel(LandmarkModel):
             raise UsageError("int8: the weights have no activation ranges; see `train landmarks`")
         size = card.crop_size_px
         try:
-            graph, _ = _graph(self._tensors, card)
+            graph, _ = unet_graph(self._tensors, card)
             if int8:
                 graph = quantized(graph, tensors[ACTIVATION_RANGES])
             self._session = open_session(graph, threads=threads or _cores(), arena=True)
@@ -108,29 +108,12 @@ def unet_ranges(
         tensors: of the network, by the names that `UNet` gives them.
         crops: (N, S, S, 3) RGB of the training set, N at least 1.
     """
-    graph, integer_nodes = _graph(tensors, card)
+    graph, integer_nodes = unet_graph(tensors, card)
     calls = (
         {"crops": crops[i : i + _CALIBRATION_BATCH]}
         for i in range(0, len(crops), _CALIBRATION_BATCH)
     )
     return activation_ranges(graph, calls, integer_nodes)
-
-
-def _graph(tensors: Mapping[str, npt.NDArray[Any]], card: LandmarkCard) -> tuple[bytes, int]:
-    return unet_graph(
-        tensors,
-        blocks=_blocks(card),
-        crop_size_px=card.crop_size_px,
-        spread_scale=card.spread_scale,
-        pixel_mean_rgb=card.pixel_mean_rgb,
-        pixel_std_rgb=card.pixel_std_rgb,
-    )
-
-
-def _blocks(card: LandmarkCard) -> int:
-    blocks = card.settings.get("blocks", 1)
-    assert isinstance(blocks, int)  # checked by `card_from_metadata`
-    return blocks
 
 
 def _cores() -> int:

@@ -1,31 +1,24 @@
-"""The U-net as an ONNX graph: `unet.py` and the reading of its maps without torch.
+"""The U-net as an ONNX graph: `networks/unet.py` and the reading of its maps without torch.
 
 crops (B, S, S, 3) uint8 -> (B, L, 3) float32: x, y, spread
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 
+from models.landmarks.card import LandmarkCard
 from models.onnx_builder import GraphBuilder
 
 _HALVINGS: Final = 5
 
 
-def unet_graph(
-    tensors: Mapping[str, npt.NDArray[Any]],
-    *,
-    blocks: int = 1,
-    crop_size_px: int,
-    spread_scale: float,
-    pixel_mean_rgb: Sequence[float],
-    pixel_std_rgb: Sequence[float],
-) -> tuple[bytes, int]:
+def unet_graph(tensors: Mapping[str, npt.NDArray[Any]], card: LandmarkCard) -> tuple[bytes, int]:
     """The network of these tensors as an ONNX model in float32.
 
     Its output is (B, L, 3) float32: x, y in crop pixels by soft-argmax, and the expected
@@ -33,10 +26,7 @@ def unet_graph(
 
     Args:
         tensors: of the network, by the names that `UNet` gives them.
-        blocks: residual blocks at each size on the way down.
-        crop_size_px: S.
-        spread_scale: calibration factor of the predicted spreads.
-        pixel_mean_rgb, pixel_std_rgb: normalization of pixel values 0..255.
+        card: of the weights file.
 
     Returns: the model, and how many of its nodes `quantized` may make integer ones: all before
         the heatmaps.
@@ -44,9 +34,12 @@ def unet_graph(
     Raises:
         KeyError, ValueError: the tensors belong to another network.
     """
-    shape = ("crops", crop_size_px, crop_size_px, 3)
-    graph = GraphBuilder(tensors, {"crops": (onnx.TensorProto.UINT8, shape)})
-    x = graph.pixels("crops", pixel_mean_rgb, pixel_std_rgb)
+    size_px, blocks = card.crop_size_px, card.settings.get("blocks", 1)
+    assert isinstance(blocks, int)  # checked by `card_from_metadata`
+    graph = GraphBuilder(
+        tensors, {"crops": (onnx.TensorProto.UINT8, ("crops", size_px, size_px, 3))}
+    )
+    x = graph.pixels("crops", card.pixel_mean_rgb, card.pixel_std_rgb)
     x = graph.convolution(x, "stem.0", "stem.1", stride=2, relu=True)
     seen = []
     for size in range(_HALVINGS - 1):
@@ -61,8 +54,7 @@ def unet_graph(
     count = len(graph.tensor("output.bias")) // 2
     integer_nodes = graph.node_count
     maps = graph.convolution(x, "output")
-    output = _read_maps(graph, maps, count, crop_size_px, spread_scale)
-    return graph.model([output]), integer_nodes
+    return graph.model([_read_maps(graph, maps, count, size_px, card.spread_scale)]), integer_nodes
 
 
 def _residual(graph: GraphBuilder, x: str, name: str) -> str:
