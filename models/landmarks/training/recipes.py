@@ -29,7 +29,7 @@ import torch
 from models.face_box import BoxNoise
 from models.landmarks.training.augmentation import AugmentationStrength
 from models.landmarks.training.losses import HeatmapCentres
-from models.landmarks.training.schedules import CosineSchedule, PlateauSchedule, Schedule
+from models.landmarks.training.schedules import Schedule, cosine, plateau
 from schemas.choices import RECIPES
 
 
@@ -88,7 +88,7 @@ _PAPER_2D: Final = Recipe(
     name="paper",
     optimizer=functools.partial(torch.optim.Adam, fused=True),
     learning_rate=1e-4,
-    schedule=PlateauSchedule(),
+    schedule=plateau,
     batch_size=8,
     coordinate_loss="squares",
     strength=dataclasses.replace(_UNVARIED, mirror=0.5, reversal=0.5),
@@ -113,7 +113,7 @@ MODERN: Final = Recipe(
     name="modern",
     optimizer=functools.partial(torch.optim.AdamW, weight_decay=1e-2, fused=True),
     learning_rate=1e-3,
-    schedule=CosineSchedule(),
+    schedule=cosine,
     batch_size=32,
     coordinate_loss="distance",
     strength=AugmentationStrength(angle_deg=12.0, any_roll=0.1, worn=0.15),

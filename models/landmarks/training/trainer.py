@@ -137,7 +137,7 @@ class LandmarkTrainer:
         self.network.train()
         loaded = self._loader.load(places)
         for (step, at), (crops, landmarks) in zip(places, loaded, strict=True):
-            factor = self.recipe.schedule.factor(at, self.validation_errors)
+            factor = self.recipe.schedule(at, self.validation_errors)
             for group in self._optimizer.param_groups:
                 group["lr"] = group["pace"] * self.recipe.learning_rate * factor
             losses.append(self._train_step(step, crops, landmarks))

@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from models.landmarks.card import LandmarkCard
 from models.landmarks.datasets.labelled_face import LabelledFace
 from models.landmarks.training.augmentation import AugmentationStrength
 from models.landmarks.training.recipes import MODERN, Recipe, recipe_for
-from models.landmarks.training.schedules import PlateauSchedule
+from models.landmarks.training.schedules import plateau
 from models.landmarks.training.trainer import LandmarkTrainer
 from schemas.errors import WeightsError
 from schemas.landmarks import COMMON_LANDMARKS, FLIP_PERMUTATION
@@ -78,7 +79,7 @@ def test_the_first_prediction_is_the_mean_face() -> None:
 
 #: A rate that falls after each epoch without progress, so that three epochs have three rates.
 _IMPATIENT = dataclasses.replace(
-    recipe_for("paper", "2d"), schedule=PlateauSchedule(patience_epochs=1), passes=2
+    recipe_for("paper", "2d"), schedule=functools.partial(plateau, patience_epochs=1), passes=2
 )
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from models.landmarks.training.recipes import MODERN, recipe_for
-from models.landmarks.training.schedules import CosineSchedule, PlateauSchedule
+from models.landmarks.training.schedules import cosine, plateau
 from schemas.choices import NETWORK_NAMES
 
 
@@ -23,7 +23,8 @@ def test_the_local_motion_paper() -> None:
         assert optimizer.defaults["lr"] == 1e-4 and optimizer.defaults["weight_decay"] == 0
         assert recipe.batch_size == (4 if network.startswith("3d") else 8)
         assert (recipe.epochs, recipe.coordinate_loss) == (100, "squares")
-        assert recipe.schedule == PlateauSchedule(reduction=0.1, patience_epochs=10)
+        assert recipe.schedule(0.9, [5.0] * 10) == 1
+        assert recipe.schedule(0.1, [5.0] * 11) == pytest.approx(0.1)
         varied = recipe.strength
         assert (varied.mirror, varied.reversal, recipe.passes) == (0.5, 0.5, 4)
         assert (varied.angle_deg, varied.warp, varied.motion, varied.appearance) == (0, 0, 0, 0)
@@ -47,10 +48,8 @@ def test_modern_is_one_for_all_networks() -> None:
 
 
 def test_a_plateau_is_so_many_epochs_without_a_better_one() -> None:
-    schedule = PlateauSchedule(reduction=0.1, patience_epochs=2)
-
     def factor(*errors: float) -> float:
-        return schedule.factor(0.5, errors)
+        return plateau(0.5, errors, reduction=0.1, patience_epochs=2)
 
     assert factor() == factor(5) == factor(5, 5) == factor(5, 6, 4) == factor(5, 6, 4, 4) == 1
     assert factor(5, 5, 6) == factor(5, 6, 4, 4, 4) == pytest.approx(0.1)
@@ -60,8 +59,7 @@ def test_a_plateau_is_so_many_epochs_without_a_better_one() -> None:
 
 
 def test_a_cosine_rises_and_falls() -> None:
-    schedule = CosineSchedule(warm_up=0.1)
-    assert schedule.factor(0.0, []) == pytest.approx(0.001 / 0.101)
-    assert schedule.factor(0.05, []) == pytest.approx(0.051 / 0.101)
-    assert schedule.factor(0.5, [1, 2, 3]) == pytest.approx(0.5)
-    assert schedule.factor(1.0, []) == pytest.approx(0.0)
+    assert cosine(0.0, [], warm_up=0.1) == pytest.approx(0.001 / 0.101)
+    assert cosine(0.05, [], warm_up=0.1) == pytest.approx(0.051 / 0.101)
+    assert cosine(0.5, [1, 2, 3]) == pytest.approx(0.5)
+    assert cosine(1.0, []) == pytest.approx(0.0)
