@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import zipfile
-from collections import defaultdict, deque
+from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -13,7 +14,7 @@ import numpy.typing as npt
 
 from models.boxes import iou
 from models.landmarks.datasets.labelled_face import AnnotationError, FaceOrigin, LabelledFace
-from models.landmarks.datasets.labelled_video import VideoFile
+from models.landmarks.datasets.labelled_video import FaceLabel, LabelledVideo, VideoFile
 from models.landmarks.face_measures import eye_openings
 from models.landmarks.metrics import interocular_px, mean_distance_px
 from schemas.landmarks import LANDMARK_COUNT
@@ -52,46 +53,38 @@ def read_pseudo68(
         spaced = usable[np.round(np.linspace(0, len(usable) - 1, faces_per_video)).astype(int)]
         shut = usable[np.argsort(eye_openings(landmarks[usable]).mean(-1))[: faces_per_video // 4]]
         usable = np.union1d(spaced, shut)
-    frame_index, face = arrays["frame_index"].tolist(), arrays["face"].tolist()
-    row_at = {place: row for row, place in enumerate(zip(face, frame_index, strict=True))}
-    wanted: dict[int, list[int]] = defaultdict(list)
-    for row in usable.tolist():
-        wanted[frame_index[row]].append(row)
-    needed = {index - ago for index in wanted for ago in range(earlier_frames + 1)}
-    recent: deque[tuple[int, npt.NDArray[np.uint8]]] = deque(maxlen=earlier_frames + 1)
-    faces = []
+    frame_index, face = arrays["frame_index"], arrays["face"]
+    x, y, width, height = arrays["box_xywh_px"].T
+    boxes = np.stack([x, y, x + width, y + height], axis=1).astype(np.float32)
+    needed = np.isin(frame_index, frame_index[usable, None] - np.arange(earlier_frames + 1))
+    shown: dict[int, list[FaceLabel]] = defaultdict(list)
+    for row in np.flatnonzero(needed).tolist():
+        shown[int(frame_index[row])].append(FaceLabel(landmarks[row], boxes[row], int(face[row])))
+    wanted = set(zip(frame_index[usable].tolist(), face[usable].tolist(), strict=True))
+    source = LabelledVideo(FaceOrigin("pseudo68", video.name), VideoFile(video), shown)
+    found = (
+        with_label_bias(_of_one_face(one))
+        for one in source.faces(window_frames=earlier_frames + 1)
+        if (one.origin.frame, one.origin.face) in wanted
+    )
+    return list(itertools.islice(found, len(usable)))
 
-    def labelled(row: int, image: npt.NDArray[np.uint8]) -> LabelledFace:
-        x, y, w, h = arrays["box_xywh_px"][row]
-        box = np.array([x, y, x + w, y + h], np.float32)
-        origin = FaceOrigin("pseudo68", video.name, frame_index[row], face[row])
-        name = f"{video.name}@{frame_index[row]}"
-        right = LABELS_RIGHT * float(interocular_px(landmarks[row]))
-        return LabelledFace(name, image, landmarks[row], box, (), origin, right)
 
-    for index, _, image in VideoFile(video).pictures(needed):
-        if not wanted:
+def with_label_bias(face: LabelledFace) -> LabelledFace:
+    """The face, and the frames before it, with the horizontal bias of manual annotations."""
+    right = LABELS_RIGHT * float(interocular_px(face.landmarks_px))
+    earlier = tuple(with_label_bias(before) for before in face.earlier)
+    return replace(face, earlier=earlier, labels_right_px=right)
+
+
+def _of_one_face(face: LabelledFace) -> LabelledFace:
+    """The face with the frames before it, back to one in which its number is another face's."""
+    earlier = list(face.earlier)
+    for place, before in reversed(list(enumerate(earlier))):
+        if iou(before.box_xyxy_px, face.box_xyxy_px) < _SAME_FACE_IOU:
+            del earlier[: place + 1]
             break
-        if not isinstance(image, np.ndarray):
-            continue
-        recent.append((index, image))
-        for row in wanted.pop(index, ()):
-            latest = labelled(row, image)
-            earlier: list[LabelledFace] = []
-            for before, picture in list(recent)[-2::-1]:  # back in time, without a gap
-                known = row_at.get((face[row], before))
-                if before != index - len(earlier) - 1 or known is None:
-                    break
-                frame = labelled(known, picture)
-                if iou(frame.box_xyxy_px[None], latest.box_xyxy_px[None]) < _SAME_FACE_IOU:
-                    break
-                earlier.insert(0, frame)
-            faces.append(replace(latest, earlier=tuple(earlier)))
-    if wanted:
-        raise AnnotationError(
-            f"{labels}: frame {min(wanted)} is not in {video.name}, which ends before it"
-        )
-    return faces
+    return replace(face, earlier=tuple(earlier))
 
 
 def _load_pseudo_arrays(labels: Path) -> dict[str, npt.NDArray[Any]]:

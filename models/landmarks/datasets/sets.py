@@ -30,8 +30,7 @@ from models.landmarks.datasets.ibug_300w import read_300w, read_pts_folder
 from models.landmarks.datasets.labelled_face import LabelledFace
 from models.landmarks.datasets.landmark_csv import read_landmark_csv
 from models.landmarks.datasets.points import leaving_out_broken
-from models.landmarks.datasets.pseudo68 import LABELS_RIGHT, read_pseudo68
-from models.landmarks.metrics import interocular_px
+from models.landmarks.datasets.pseudo68 import read_pseudo68, with_label_bias
 from schemas.choices import TRAINING_SETS
 from schemas.errors import UsageError
 
@@ -79,7 +78,7 @@ def read_training_sets(
     share = {name: _SHARES[name] / whole for name in names}
     if "300w" in names:
         manual = read_300w(_existing(data / "faces68" / "300w"), "train", skipped=skipped).stills
-        yield "300w", share["300w"], [_with_label_bias(face) for face in manual]
+        yield "300w", share["300w"], [with_label_bias(face) for face in manual]
     if "turned" in names:
         yield "turned", share["turned"], _turned_faces(data, held_out=False, skipped=skipped)
     if "ytf68" in names:
@@ -114,12 +113,6 @@ def _turned_faces(
 def _photograph(face: LabelledFace) -> str:
     found = re.match(r"IBUG_image_(\d+)_", face.name)
     return found[1] if found else face.name
-
-
-def _with_label_bias(face: LabelledFace) -> LabelledFace:
-    """The face with the horizontal bias of manual annotations."""
-    right = LABELS_RIGHT * float(interocular_px(face.landmarks_px))
-    return dataclasses.replace(face, labels_right_px=right)
 
 
 def _unshifted(face: LabelledFace) -> LabelledFace:
