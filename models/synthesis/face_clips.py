@@ -9,6 +9,7 @@ predictions: other landmark weights need no new frames.
 
 from __future__ import annotations
 
+import itertools
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
@@ -24,6 +25,7 @@ from models.crops import crop_to_image, sample_plane, square_affine
 from models.detection.detections import FaceDetector
 from models.face_box import box_from_landmarks, jitter_box
 from models.landmarks.card import LandmarkCard
+from models.landmarks.datasets.labelled_face import AnnotationError, LabelledFace
 from models.landmarks.datasets.labelled_video import LabelledVideo
 from models.landmarks.landmark_model import LandmarkModel
 from models.synthesis.motion_tracks import MotionTrack
@@ -64,8 +66,7 @@ class FaceClip:
 
 def crop_face(
     name: str,
-    frames: Iterable[npt.NDArray[np.uint8]],
-    truth_px: npt.NDArray[np.float64],
+    shown: Iterable[tuple[npt.NDArray[np.uint8], npt.NDArray[np.floating]]],
     fps: float,
     card: LandmarkCard,
     detector: FaceDetector,
@@ -73,11 +74,12 @@ def crop_face(
 ) -> FaceClip:
     """The crops of one face, whose true landmarks select the detector's box.
 
+    `shown` is each frame, (H, W, 3) uint8 RGB, with the (68, 2) px landmarks in it.
     Boxes are detected every 0.2 s and interpolated, as the pipeline does; where the detector
     misses the face, the true box, jittered, is used. Keeps 0.2 s of frames in memory.
     """
     size = card.crop_size_px
-    crops, affines = [], []
+    crops, affines, truth = [], [], []
     waiting: list[npt.NDArray[np.uint8]] = []
 
     def crop_waiting(before: npt.NDArray[np.floating], after: npt.NDArray[np.floating]) -> None:
@@ -90,11 +92,11 @@ def crop_face(
 
     last_box: npt.NDArray[np.floating] = np.empty(4)  # of no frame before the first detection
     last_step = -1
-    for i, frame in enumerate(frames):
+    for i, (frame, landmarks) in enumerate(shown):
         step = int(i / fps / _DETECT_SECONDS + 1e-9)
         if step != last_step:
             last_step = step
-            ideal = box_from_landmarks(truth_px[i])
+            ideal = box_from_landmarks(landmarks)
             found = detector.detect(frame).boxes_xyxy_px
             overlap = iou(found, ideal[None])[:, 0] if len(found) else np.zeros(1)
             own = len(found) and overlap.max() > _SAME_FACE_IOU
@@ -102,9 +104,10 @@ def crop_face(
             crop_waiting(last_box, box)
             last_box = box
         waiting.append(frame)
+        truth.append(landmarks)
     crop_waiting(last_box, last_box)
-    seen = np.stack(crops).astype(np.uint8)
-    return FaceClip(name, fps, truth_px, seen, np.stack(affines).astype(np.float64))
+    truth_px, seen = np.array(truth, np.float64), np.array(crops, np.uint8)
+    return FaceClip(name, fps, truth_px, seen, np.stack(affines))
 
 
 def labelled_video_clips(
@@ -121,10 +124,19 @@ def labelled_video_clips(
         AnnotationError: a label is broken or missing, or a video has fewer frames than labels.
     """
     for number, video in enumerate(videos):
-        truth, pictures = video.track(frames=frames)
+        faces = itertools.islice(video.faces(), min(frames, len(video.labels)))
+        shown = ((face.load(), face.landmarks_px) for face in _one_in_each_frame(faces))
         rng = np.random.default_rng([seed, number])
-        fps = video.frames.fps()
-        yield crop_face(video.origin.video, pictures, truth, fps, card, detector, rng)
+        yield crop_face(video.origin.video, shown, video.frames.fps(), card, detector, rng)
+
+
+def _one_in_each_frame(faces: Iterable[LabelledFace]) -> Iterator[LabelledFace]:
+    for number, face in enumerate(faces):
+        if (face.origin.frame, face.origin.face) != (number, 0):
+            raise AnnotationError(
+                f"{face.name}: got face {face.origin.face}, expected one in every frame from 0"
+            )
+        yield face
 
 
 def save_clip(path: Path, clip: FaceClip) -> None:

@@ -93,10 +93,11 @@ def animate_split(
         fps, size_px = float(rng.choice(_RATES)), 2 * int(rng.integers(80, 250))
         motion = RandomMotion(rng, frames / fps)
         poses = [motion.pose(i / fps) for i in range(frames)]
-        truth = np.stack([animation.landmarks(pose, size_px) for pose in poses])
+        truth = [animation.landmarks(pose, size_px) for pose in poses]
         filming = Filming.drawn(rng)
         seen = filming.film([animation.render(pose, size_px) for pose in poses], fps, rng)
-        return crop_face(f"{name} (animated {clip})", seen, truth, fps, card, detector, rng)
+        shown = zip(seen, truth, strict=True)
+        return crop_face(f"{name} (animated {clip})", shown, fps, card, detector, rng)
 
     return animate
 

@@ -2,7 +2,7 @@
 
     frames.pictures() --> number, key, picture --+
                                    |             +--> faces(): one LabelledFace after the other
-    labels ---------------------> [key] ---------+--> track(): landmarks and pictures of one face
+    labels ---------------------> [key] ---------+
 
 A key identifies a frame in the labels: its number, or its timestamp.
 """
@@ -23,7 +23,6 @@ from models.landmarks.datasets.labelled_face import (
     AnnotationError,
     FaceOrigin,
     LabelledFace,
-    read_rgb,
 )
 from models.landmarks.datasets.points import leaving_out_broken
 
@@ -189,37 +188,6 @@ class LabelledVideo:
                     f"{self._name}: the video has no frame for {len(missing)} of "
                     f"{len(self.labels)} labelled frames, the first of them {min(missing)}"
                 )
-
-    def track(self, *, frames: int) -> tuple[npt.NDArray[np.float64], Iterator[Image]]:
-        """Landmarks (T, 68, 2) and pictures of its first frames, at most `frames` of them.
-
-        Raises:
-            AnnotationError: a label is broken or missing, a frame has not one face; while the
-                pictures are taken: the video has fewer frames.
-        """
-        keys = sorted(self.labels)[:frames]
-        if keys != list(range(len(keys))):
-            gap = next(number for number, key in enumerate(keys) if number != key)
-            raise AnnotationError(f"{self._name}: frame {gap} has no label, expected one for each")
-        faces = [self.labels[key] for key in keys]
-        if any(len(found) != 1 for found in faces):
-            raise AnnotationError(
-                f"{self._name}: got frames with several faces, expected one in each"
-            )
-        truth = np.array([found[0].landmarks_px for found in faces], np.float64)
-        return truth.reshape(-1, 68, 2), self._first_pictures(len(keys))
-
-    def _first_pictures(self, count: int) -> Iterator[Image]:
-        found = 0
-        for frame in self.frames.pictures(range(count)):
-            if frame.number != found or frame.picture is None:
-                break
-            found += 1
-            yield read_rgb(frame.picture) if isinstance(frame.picture, Path) else frame.picture
-            if found == count:
-                return
-        if found < count:
-            raise AnnotationError(f"{self._name}: got {found} frames, expected {count} as labelled")
 
     def _labels_of(self, frame: Frame) -> Sequence[FaceLabel]:
         if frame.key in self.labels:

@@ -40,17 +40,6 @@ def test_faces_come_with_their_pictures_and_the_frames_before(tmp_path: Path) ->
         assert np.abs(face.load().astype(int) - disc_picture(number)).mean() < 3
 
 
-def test_a_track_for_stabilizers(tmp_path: Path) -> None:
-    (video,) = read_300vw(write_300vw(tmp_path, ["001"], frames=5)).videos
-    assert video.frames.fps() == 25
-    truth, pictures = video.track(frames=3)
-    assert truth.shape == (3, 68, 2)
-    np.testing.assert_allclose(truth[2], disc_landmarks(2), atol=1e-4)
-    shown = list(pictures)
-    assert len(shown) == 3
-    assert np.abs(shown[2].astype(int) - disc_picture(2)).mean() < 3
-
-
 def _broken(folder: Path, number: int) -> None:
     path = folder / "001" / "annot" / f"{number:06d}.pts"
     lines = path.read_text().splitlines()
@@ -74,8 +63,6 @@ def test_a_missing_annotation_is_an_error_or_a_counted_skip(tmp_path: Path) -> N
     (tmp_path / "001" / "annot" / "000002.pts").unlink()
     with pytest.raises(AnnotationError, match=r"300vw/all 001: frame 1 has no label"):
         list(read_300vw(tmp_path).faces())
-    with pytest.raises(AnnotationError, match=r"300vw/all 001: frame 1 has no label"):
-        read_300vw(tmp_path).videos[0].track(frames=3)
     skipped: list[str] = []
     assert len(list(read_300vw(tmp_path).faces(skipped=skipped))) == 2
     assert len(skipped) == 1
@@ -86,9 +73,6 @@ def test_a_video_shorter_than_its_labels(tmp_path: Path) -> None:
     write_clip(tmp_path / "001" / "vid.avi", [disc_picture()] * 3, codec="mpeg4")
     with pytest.raises(AnnotationError, match=r"no frame for 2 of 5 labelled frames, .* 3"):
         list(read_300vw(tmp_path).faces())
-    _, pictures = read_300vw(tmp_path).videos[0].track(frames=5)
-    with pytest.raises(AnnotationError, match="got 3 frames, expected 5 as labelled"):
-        list(pictures)
 
 
 def test_what_is_no_such_folder_is_told(tmp_path: Path) -> None:
