@@ -14,6 +14,7 @@ The two are not comparable, so every figure names its normalization.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Mapping
 from typing import Final, Literal, get_args
 
 import numpy as np
@@ -54,6 +55,12 @@ def box_diagonal_px(landmarks_px: npt.NDArray[np.floating]) -> npt.NDArray[np.fl
     """
     extent = np.ptp(landmarks_px.astype(np.float64), axis=-2)
     return np.linalg.norm(extent, axis=-1)  # type: ignore[no-any-return]
+
+
+#: The length of each normalization.
+NORMALIZING_PX: Final[
+    Mapping[Normalization, Callable[[npt.NDArray[np.floating]], npt.NDArray[np.float64]]]
+] = {"interocular": interocular_px, "box-diagonal": box_diagonal_px}
 
 
 def nrmse_percent(

@@ -17,7 +17,7 @@ from models.landmarks.datasets.labelled_face import FaceOrigin
 from models.landmarks.datasets.labelled_video import Frame, LabelledVideo, VideoFile
 from models.landmarks.evaluation.face_errors import LANDMARK_SUBSETS, FaceErrors
 from models.landmarks.evaluation.measurement import SAME_FACE_IOU
-from models.landmarks.evaluation.track_errors import MatchedFaces
+from models.landmarks.evaluation.track_errors import stability_percent
 from pipeline.data.labelled_sets import read_labelled_sets
 from pipeline.data.labelled_tracks import AnnotatedVideo
 from pipeline.reports.landmark_report import (
@@ -45,8 +45,7 @@ def run(args: argparse.Namespace) -> int:
             for video in tqdm(data.videos, f"matching {data.name}", unit="video")
         ]
         for name, matched in zip(("raw", "stabilized"), zip(*videos, strict=True), strict=True):
-            errors = FaceErrors.joined([video.errors() for video in matched])
-            measured.append(Measurement(name, data.name, "tracks", errors))
+            measured.append(Measurement(name, data.name, "tracks", FaceErrors.joined(matched)))
             stability += _stability_rows(name, data.name, matched)
     rows = {"results": list(figure_rows(measured)), "by_scale": scale_rows(measured)}
     if args.json:
@@ -69,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _match(
     output: str, video: LabelledVideo, skipped: list[str] | None
-) -> tuple[MatchedFaces, MatchedFaces]:
+) -> tuple[FaceErrors, FaceErrors]:
     """The labelled faces of a video with the raw and with the stabilized landmarks of its rows."""
     if isinstance(video.frames, VideoFile):
         annotated = AnnotatedVideo(str(video.frames.path))
@@ -97,7 +96,7 @@ def _match(
     if not origins:
         raise UsageError(f"{annotated.uri}: got no labelled frame, expected some")
     return tuple(  # type: ignore[return-value]
-        MatchedFaces(origins, np.array(truth, np.float64), _taken(points, places))
+        FaceErrors.of(origins, _taken(points, places), np.array(truth, np.float64))
         for points in (tracks.raw_landmarks_px, tracks.landmarks_px)
     )
 
@@ -111,10 +110,10 @@ def _taken(points: Any, places: Sequence[int]) -> Any:
 
 
 def _stability_rows(
-    name: str, data_set: str, videos: Sequence[MatchedFaces]
+    name: str, data_set: str, videos: Sequence[FaceErrors]
 ) -> Iterator[dict[str, Any]]:
     """A row for all videos and one for each category; every video counts once."""
-    scores = [(video.origins[0].category, video.stability_percent()) for video in videos]
+    scores = [(video.origins[0].category, stability_percent(video)) for video in videos]
     categories = sorted({category for category, _ in scores} - {""})
     for group, chosen in [("all", None), *((f"category {c}", c) for c in categories)]:
         for landmarks in LANDMARK_SUBSETS:

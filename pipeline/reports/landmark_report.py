@@ -92,7 +92,7 @@ def opening_rows(measured: Iterable[Measurement]) -> list[dict[str, Any]]:
     for one in measured:
         means = {
             name: float(error[np.isfinite(error)].mean()) if np.isfinite(error).any() else math.nan
-            for name, error in one.errors.opening_error.items()
+            for name, error in one.errors.opening_errors().items()
         }
         if not all(math.isnan(mean) for mean in means.values()):
             rows.append(_named(one) | means)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, Literal
 
@@ -12,12 +13,14 @@ import numpy.typing as npt
 from models.landmarks.datasets.labelled_face import FaceOrigin
 from models.landmarks.face_measures import eye_openings, mouth_opening
 from models.landmarks.metrics import (
+    NORMALIZING_PX,
     Normalization,
-    box_diagonal_px,
     interocular_px,
     mean_distance_px,
 )
 from schemas.landmarks import COMMON_LANDMARKS, LANDMARK_COUNT
+
+Array = npt.NDArray[np.float64]
 
 #: Subsets of landmarks to average over, by size: all, and those shared with Talking Face.
 LANDMARK_SUBSETS: Final[Mapping[int, Sequence[int]]] = {
@@ -27,7 +30,7 @@ LANDMARK_SUBSETS: Final[Mapping[int, Sequence[int]]] = {
 _SCALES: Final = 5
 Opening = Literal["eyes", "mouth"]
 #: Aspect ratios of eyes and mouth.
-OPENINGS: Final[Mapping[Opening, Callable[[npt.NDArray[np.floating]], npt.NDArray[np.float64]]]] = {
+OPENINGS: Final[Mapping[Opening, Callable[[Array], Array]]] = {
     "eyes": lambda landmarks_px: eye_openings(landmarks_px).mean(-1),
     "mouth": mouth_opening,
 }
@@ -35,64 +38,32 @@ OPENINGS: Final[Mapping[Opening, Callable[[npt.NDArray[np.floating]], npt.NDArra
 
 @dataclasses.dataclass(frozen=True, slots=True, repr=False)
 class FaceErrors:
-    """Errors of N faces; infinite for a face without a prediction.
+    """The labels of N faces and what was predicted for them.
 
     origins: (N,) where each face comes from.
-    distance_px: mean distance to the labels over each of LANDMARK_SUBSETS, (N,) each; NaN where
-        the labels lack some of them.
-    length_px: the length of each normalization, (N,) each.
-    opening_error: absolute errors of the aspect ratios of eyes and mouth, (N,) each; infinite for
-        missed faces, NaN where the labels lack some of their landmarks.
-    landmark_px: (N, 68) the distance of each landmark to its label.
-    spread_px: (N, 68) the network's own estimate of that distance; NaN where it has none.
+    predicted_px: (N, 68, 2) float64, infinite for a face without a prediction.
+    truth_px: (N, 68, 2) float64 labels, NaN for landmarks that are not labelled.
+    spread_px: (N, 68) float64, the network's own estimate of the distance between the two; NaN
+        where it has none.
     """
 
     origins: Sequence[FaceOrigin]
-    distance_px: Mapping[int, npt.NDArray[np.float64]]
-    length_px: Mapping[Normalization, npt.NDArray[np.float64]]
-    opening_error: Mapping[Opening, npt.NDArray[np.float64]]
-    landmark_px: npt.NDArray[np.float64]
-    spread_px: npt.NDArray[np.float64]
+    predicted_px: Array
+    truth_px: Array
+    spread_px: Array
 
     @classmethod
-    def of(
-        cls,
-        origins: Sequence[FaceOrigin],
-        predicted_px: npt.NDArray[np.floating],
-        truth_px: npt.NDArray[np.floating],
-        spread_px: npt.NDArray[np.floating] | None = None,
-    ) -> FaceErrors:
-        """Compares (N, 68, 2) predictions, infinite for missed faces, with (N, 68, 2) labels.
-
-        `spread_px` is the network's (N, 68) estimate of the distance.
-        """
-        if spread_px is None:
-            spread_px = np.full(truth_px.shape[:2], np.nan)
-        found = np.isfinite(predicted_px).all((1, 2))
-        return cls(
-            origins,
-            {
-                count: mean_distance_px(predicted_px[:, subset], truth_px[:, subset])
-                for count, subset in LANDMARK_SUBSETS.items()
-            },
-            {"interocular": interocular_px(truth_px), "box-diagonal": box_diagonal_px(truth_px)},
-            {
-                name: _opening_error(opening, predicted_px, truth_px, found)
-                for name, opening in OPENINGS.items()
-            },
-            np.linalg.norm(predicted_px.astype(np.float64) - truth_px, axis=-1),
-            spread_px.astype(np.float64),
-        )
+    def of(cls, origins: Sequence[FaceOrigin], predicted_px: Array, truth_px: Array) -> FaceErrors:
+        """Faces without spreads."""
+        return cls(origins, predicted_px, truth_px, np.full(truth_px.shape[:2], np.nan))
 
     @classmethod
     def joined(cls, parts: Sequence[FaceErrors]) -> FaceErrors:
         """All faces of one or more parts."""
         return cls(
             [origin for part in parts for origin in part.origins],
-            {n: np.concatenate([p.distance_px[n] for p in parts]) for n in LANDMARK_SUBSETS},
-            {k: np.concatenate([p.length_px[k] for p in parts]) for k in parts[0].length_px},
-            {k: np.concatenate([p.opening_error[k] for p in parts]) for k in OPENINGS},
-            np.concatenate([part.landmark_px for part in parts]),
+            np.concatenate([part.predicted_px for part in parts]),
+            np.concatenate([part.truth_px for part in parts]),
             np.concatenate([part.spread_px for part in parts]),
         )
 
@@ -100,38 +71,40 @@ class FaceErrors:
         return len(self.origins)
 
     def __repr__(self) -> str:
-        """How many faces, of how many data sets."""
         sets = len({origin.data_set for origin in self.origins})
         return f"FaceErrors({len(self)} faces of {sets} data sets)"
 
-    def percent(
-        self, normalization: Normalization, landmarks: int = LANDMARK_COUNT
-    ) -> npt.NDArray[np.float64]:
-        """(N,) errors in percent of the normalization's length; NaN where labels lack some."""
-        return 100.0 * self.distance_px[landmarks] / self.length_px[normalization]
+    def distance_px(self, landmarks: int = LANDMARK_COUNT) -> Array:
+        """(N,) mean distance to the labels over one of LANDMARK_SUBSETS.
+
+        Infinite for missed faces, NaN where the labels lack some.
+        """
+        subset = LANDMARK_SUBSETS[landmarks]
+        return mean_distance_px(self.predicted_px[:, subset], self.truth_px[:, subset])
+
+    def percent(self, normalization: Normalization, landmarks: int = LANDMARK_COUNT) -> Array:
+        """(N,) `distance_px` in percent of the normalization's length."""
+        return 100.0 * self.distance_px(landmarks) / NORMALIZING_PX[normalization](self.truth_px)
+
+    def opening_errors(self) -> dict[Opening, Array]:
+        """(N,) absolute errors of the aspect ratios of eyes and of mouth.
+
+        Infinite for missed faces, NaN where the labels lack some of their landmarks.
+        """
+        found = np.isfinite(self.predicted_px).all((1, 2))
+        predicted, truth = self.predicted_px[found], self.truth_px[found]
+        errors: dict[Opening, Array] = {}
+        with np.errstate(invalid="ignore"):
+            for name, opening in OPENINGS.items():
+                errors[name] = np.full(len(self), np.inf)
+                errors[name][found] = np.abs(opening(predicted) - opening(truth))
+        return errors
 
     def where(self, chosen: npt.NDArray[np.bool_]) -> FaceErrors:
         """The faces that an (N,) mask chooses."""
-        return FaceErrors(
-            [origin for origin, wanted in zip(self.origins, chosen, strict=True) if wanted],
-            {count: distance[chosen] for count, distance in self.distance_px.items()},
-            {name: length[chosen] for name, length in self.length_px.items()},
-            {name: error[chosen] for name, error in self.opening_error.items()},
-            self.landmark_px[chosen],
-            self.spread_px[chosen],
-        )
-
-
-def _opening_error(
-    opening: Callable[[npt.NDArray[np.floating]], npt.NDArray[np.float64]],
-    predicted_px: npt.NDArray[np.floating],
-    truth_px: npt.NDArray[np.floating],
-    found: npt.NDArray[np.bool_],
-) -> npt.NDArray[np.float64]:
-    errors = np.full(len(truth_px), np.inf)
-    with np.errstate(invalid="ignore"):
-        errors[found] = np.abs(opening(predicted_px[found]) - opening(truth_px[found]))
-    return errors
+        origins = list(itertools.compress(self.origins, chosen))
+        arrays = self.predicted_px, self.truth_px, self.spread_px
+        return FaceErrors(origins, *(array[chosen] for array in arrays))
 
 
 def labelled_groups(errors: FaceErrors) -> Iterator[tuple[str, FaceErrors]]:
@@ -171,7 +144,7 @@ def errors_by_scale(errors: FaceErrors) -> list[ScaleErrors]:
 
     Empty where the labels lack landmarks, or there are fewer than five faces.
     """
-    distance, eyes = errors.distance_px[LANDMARK_COUNT], errors.length_px["interocular"]
+    distance, eyes = errors.distance_px(), interocular_px(errors.truth_px)
     faces: dict[FaceOrigin, list[int]] = {}  # a face may have been measured on several boxes
     for place, origin in enumerate(errors.origins):
         faces.setdefault(origin, []).append(place)

@@ -11,8 +11,9 @@ between two detections.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import cv2
 import numpy as np
@@ -22,6 +23,7 @@ from models.boxes import iou
 from models.crops import Affine, crop_to_image, pixel_size
 from models.detection.detections import FaceDetector
 from models.face_box import jitter_box
+from models.landmarks.card import LandmarkCard
 from models.landmarks.datasets.labelled_face import FaceOrigin, LabelledFace
 from models.landmarks.datasets.points import leaving_out_broken
 from models.landmarks.evaluation.face_errors import FaceErrors
@@ -72,73 +74,59 @@ def measure_faces(
     Raises:
         AnnotationError: a picture cannot be read; with `skipped` its face is left out instead.
     """
-    batch = _Batch(model)
-    parts = []
+    parts: list[FaceErrors] = []
+    batch: list[_Window] = []
     for face in faces:
         with leaving_out_broken(skipped):
-            batch.add(face, boxes)
+            batch += _windows(face, boxes, model.card)
         if len(batch) >= _BATCH_WINDOWS:
-            parts.append(batch.measured())
-            batch = _Batch(model)
-    return FaceErrors.joined([*parts, batch.measured()])
+            parts.append(_measured(model, batch))
+            batch = []
+    return FaceErrors.joined([*parts, _measured(model, batch)])
 
 
-class _Batch:
-    """Windows that go through the network together."""
+class _Window(NamedTuple):
+    """A face on one of its boxes; `shown`: crops and their affine maps, none of a missed face."""
 
-    def __init__(self, model: LandmarkModel) -> None:
-        self._model = model
-        self._crops: list[npt.NDArray[np.uint8]] = []
-        self._windows: list[list[int]] = []
-        self._affines: list[Affine | None] = []  # of each face's crop; None: missed
-        self._origins: list[FaceOrigin] = []
-        self._truth: list[npt.NDArray[np.float32]] = []
+    origin: FaceOrigin
+    truth_px: npt.NDArray[np.float32]
+    shown: list[tuple[npt.NDArray[np.uint8], Affine]]
 
-    def __len__(self) -> int:
-        return len(self._origins)
 
-    def add(self, face: LabelledFace, boxes: BoxesOfFace) -> None:
-        """Cuts the windows of a face, one on each of its boxes."""
-        frames = [
-            dataclasses.replace(frame, image=frame.load())
-            for frame in (*face.earlier, face)[-self._model.card.window_frames :]
-        ]
-        face = frames[-1]
-        for box in boxes(face):
-            self._affines.append(None if box is None else self._cut(frames, box - face.box_xyxy_px))
-            self._origins.append(face.origin)
-            self._truth.append(face.landmarks_px)
+def _windows(face: LabelledFace, boxes: BoxesOfFace, card: LandmarkCard) -> list[_Window]:
+    """The windows of a face, one on each of its boxes."""
+    frames = [
+        dataclasses.replace(frame, image=frame.load())
+        for frame in (*face.earlier, face)[-card.window_frames :]
+    ]
+    cut = functools.partial(cut_crop, crop_scale=card.crop_scale, size_px=card.crop_size_px)
+    windows = []
+    for box in boxes(frames[-1]):
+        shown = []
+        if box is not None:
+            offset_px = box - face.box_xyxy_px
+            shown = [cut(frame, frame.box_xyxy_px + offset_px) for frame in frames]
+        windows.append(_Window(face.origin, face.landmarks_px, shown))
+    return windows
 
-    def _cut(self, frames: Sequence[LabelledFace], offset_px: npt.NDArray[np.floating]) -> Affine:
-        card = self._model.card
-        window = []
-        for frame in frames:
-            crop, affine = cut_crop(
-                frame,
-                frame.box_xyxy_px + offset_px,
-                crop_scale=card.crop_scale,
-                size_px=card.crop_size_px,
-            )
-            window.append(len(self._crops))
-            self._crops.append(crop)
-        self._windows.append([window[0]] * (card.window_frames - len(window)) + window)
-        return affine
 
-    def measured(self) -> FaceErrors:
-        """The errors of the faces that were added."""
-        truth = np.array(self._truth, np.float64).reshape(-1, LANDMARK_COUNT, 2)
-        predicted = np.full_like(truth, np.inf)
-        spread = np.full(truth.shape[:2], np.nan)
-        if self._windows:
-            windows = np.array(self._windows, np.intp)
-            found = self._model.predict_with_spread(np.stack(self._crops), windows)
-            in_crops = zip(*found, strict=True)
-            for row, affine in enumerate(self._affines):
-                if affine is not None:
-                    in_crop, spread_in_crop = next(in_crops)
-                    predicted[row] = crop_to_image(in_crop, affine)
-                    spread[row] = spread_in_crop * pixel_size(affine)
-        return FaceErrors.of(self._origins, predicted, truth, spread)
+def _measured(model: LandmarkModel, batch: Sequence[_Window]) -> FaceErrors:
+    """The errors of windows that go through the network together."""
+    truth = np.array([window.truth_px for window in batch], np.float64)
+    truth = truth.reshape(-1, LANDMARK_COUNT, 2)
+    predicted = np.full_like(truth, np.inf)
+    spread = np.full(truth.shape[:2], np.nan)
+    seen = [row for row, window in enumerate(batch) if window.shown]
+    if seen:
+        crops = np.stack([crop for row in seen for crop, _ in batch[row].shown])
+        lengths = np.array([len(batch[row].shown) for row in seen])
+        ends = np.cumsum(lengths)[:, None]
+        places = ends + np.arange(-model.card.window_frames, 0)
+        found = model.predict_with_spread(crops, np.maximum(places, ends - lengths[:, None]))
+        affines = np.stack([batch[row].shown[-1][1] for row in seen])
+        predicted[seen] = crop_to_image(found[0], affines)
+        spread[seen] = found[1] * pixel_size(affines)[:, None]
+    return FaceErrors([window.origin for window in batch], predicted, truth, spread)
 
 
 def _detected_box(face: LabelledFace, detector: FaceDetector) -> Box | None:

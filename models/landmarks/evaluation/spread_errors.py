@@ -15,6 +15,7 @@ import numpy as np
 import scipy.stats
 
 from models.landmarks.evaluation.face_errors import FaceErrors
+from models.landmarks.metrics import interocular_px
 
 _FIFTHS: Final = 5
 
@@ -48,8 +49,9 @@ def spread_scale(errors: FaceErrors) -> float:
 
 def spread_errors(errors: FaceErrors) -> SpreadErrors | None:
     """Compares spreads with distances where both are known; None if none is."""
-    length = errors.length_px["interocular"][:, None]
-    spread, distance = 100 * errors.spread_px / length, 100 * errors.landmark_px / length
+    length = interocular_px(errors.truth_px)[:, None]
+    distance_px = np.linalg.norm(errors.predicted_px - errors.truth_px, axis=-1)
+    spread, distance = 100 * errors.spread_px / length, 100 * distance_px / length
     known = np.isfinite(spread) & np.isfinite(distance)
     if known.sum() < _FIFTHS:
         return None

@@ -108,7 +108,7 @@ def test_openings_by_hand() -> None:
     shut = truth.copy()
     shut[..., 1] = 0
     errors = FaceErrors.of([FaceOrigin()], shut, truth)
-    assert errors.opening_error["eyes"] == pytest.approx([0.3])
-    assert errors.opening_error["mouth"] == pytest.approx([0.2])
+    assert errors.opening_errors()["eyes"] == pytest.approx([0.3])
+    assert errors.opening_errors()["mouth"] == pytest.approx([0.2])
     missed = FaceErrors.of([FaceOrigin()], np.full_like(truth, np.inf), truth)
-    assert np.isinf(missed.opening_error["eyes"]).all()
+    assert np.isinf(missed.opening_errors()["eyes"]).all()

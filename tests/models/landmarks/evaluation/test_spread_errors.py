@@ -14,7 +14,7 @@ def _errors(distance_px: np.ndarray, spread_px: np.ndarray) -> FaceErrors:
     truth[0, 45, 0] = 100
     predicted = truth.copy()
     predicted[0, :, 1] += distance_px
-    return FaceErrors.of([FaceOrigin()], predicted, truth, spread_px[None])
+    return FaceErrors([FaceOrigin()], predicted, truth, spread_px[None])
 
 
 def test_a_spread_that_is_twice_the_error() -> None:
