@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import save
@@ -87,20 +88,9 @@ def read_detector_weights(path: Path) -> tuple[dict[str, npt.NDArray[Any]], Dete
             f"expected {_FORMAT!r}"
         )
     try:
-        config = _read_config(metadata["config"])
+        stored = msgspec.json.decode(metadata["config"])
+        needed = {field.name: stored[field.name] for field in fields(DetectorConfig)}
+        config = msgspec.convert(needed, DetectorConfig)
     except (KeyError, TypeError, ValueError) as error:
         raise WeightsError(f"{path} holds no usable detector config: {error}") from error
     return tensors, config, metadata.get("licence", "unknown")
-
-
-def _read_config(text: str) -> DetectorConfig:
-    fields: dict[str, Any] = json.loads(text)
-    half, quarter = map(int, fields["stem_channels"])
-    c8, c16, c32, c64 = map(int, fields["stage_channels"])
-    return DetectorConfig(
-        stem_channels=(half, quarter),
-        stage_channels=(c8, c16, c32, c64),
-        head_channels=int(fields["head_channels"]),
-        input_longest_side_px=int(fields["input_longest_side_px"]),
-        score_threshold=float(fields["score_threshold"]),
-    )

@@ -7,11 +7,11 @@ not part of this package; `cv2.FaceDetectorYN` runs it on the CPU.
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any, Final
 
 import cv2
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -22,6 +22,10 @@ from schemas.errors import WeightsError
 YUNET_SCORE_THRESHOLD: Final = 0.6
 _NMS_IOU: Final = 0.3
 _TOP_K: Final = 5000
+
+
+class _Card(msgspec.Struct):
+    licence: str
 
 
 class YuNetDetector:
@@ -97,9 +101,6 @@ def _licence_beside(path: Path) -> str:
     if not card.is_file():
         return "unknown"
     try:
-        licence = json.loads(card.read_bytes())["licence"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise WeightsError(f'{card}: expected {{"licence": a text}}: {error!r}') from error
-    if not isinstance(licence, str):
-        raise WeightsError(f"{card}: licence is {licence!r}, expected a text")
-    return licence
+        return msgspec.json.decode(card.read_bytes(), type=_Card).licence
+    except (ValueError, RecursionError) as error:
+        raise WeightsError(f'{card}: expected {{"licence": a text}}: {error}') from error

@@ -9,10 +9,11 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias, get_type_hints
 
-import numpy as np
+import msgspec
 import numpy.typing as npt
+from msgspec import Meta
 
 from models.tensor_file import read_tensors
 from schemas.choices import CODECS, NETWORK_NAMES, NETWORK_SETTINGS, SIGMA_PX
@@ -28,13 +29,17 @@ ACTIVATION_RANGES: Final = "activation_ranges"
 #: Fields added after the first weights files were written; a file without them gets the defaults.
 _LATER_FIELDS: Final = ("settings", "codec", "sigma_px", "spread_scale")
 _FIXED_FIELDS: Final = ("landmark_layout", "crop_convention", "color")
-_MAX: Final = {
-    "crop_size_px": 1024,
-    "window_frames": 16,
-    "stacks": 16,
-    "features": 1024,
-    "channels": 1024,
-    "blocks": 16,
+
+Size: TypeAlias = Annotated[int, Meta(ge=1, le=1024)]
+Count: TypeAlias = Annotated[int, Meta(ge=1, le=16)]
+CropScale: TypeAlias = Annotated[float, Meta(ge=0.5, le=4)]
+SigmaPx: TypeAlias = Annotated[float, Meta(ge=0.3, le=30)]
+PixelStd: TypeAlias = Annotated[float, Meta(gt=0)]
+_SETTINGS: Final[Mapping[str, Any]] = {
+    "stacks": Count,
+    "features": Size,
+    "channels": Annotated[list[Size], Meta(min_length=5, max_length=5)],
+    "blocks": Count,
 }
 
 
@@ -60,18 +65,18 @@ class LandmarkCard:
 
     network: str = "2d"
     settings: Mapping[str, int | Sequence[int]] = dataclasses.field(default_factory=dict)
-    crop_size_px: int = 64
-    crop_scale: float = 1.1
-    window_frames: int = 3
+    crop_size_px: Size = 64
+    crop_scale: CropScale = 1.1
+    window_frames: Count = 3
     codec: str = "taylor"
-    sigma_px: float = SIGMA_PX
-    spread_scale: float = 1.0
+    sigma_px: SigmaPx = SIGMA_PX
+    spread_scale: Annotated[float, Meta(ge=0.01, le=100)] = 1.0
     landmark_layout: str = LANDMARK_LAYOUT
     crop_convention: str = "(x, y) px of the crop, top-left pixel centre at (0, 0)"
     box_convention: str = "yunet: upright, hairline to just below the chin, ear to ear"
     color: str = "RGB"
     pixel_mean_rgb: tuple[float, float, float] = (127.0, 109.0, 101.0)
-    pixel_std_rgb: tuple[float, float, float] = (69.0, 63.0, 64.0)
+    pixel_std_rgb: tuple[PixelStd, PixelStd, PixelStd] = (69.0, 63.0, 64.0)
     licence: str = "research use only"
     training: str = ""
 
@@ -105,20 +110,46 @@ def card_from_metadata(path: Path, metadata: Mapping[str, str]) -> LandmarkCard:
             f"{metadata.get('format')!r}, expected {WEIGHTS_FORMAT!r}"
         )
     values: dict[str, Any] = {}
-    for field in dataclasses.fields(LandmarkCard):
-        if field.name not in metadata:
-            if field.name in _LATER_FIELDS:
-                continue
-            raise WeightsError(f"{path}: metadata lacks {field.name!r}")
-        try:
-            value = json.loads(metadata[field.name])
-        except json.JSONDecodeError as error:
-            raise WeightsError(f"{path}: metadata {field.name!r} is not JSON: {error}") from error
-        values[field.name] = tuple(value) if isinstance(value, list) else value
-    card = LandmarkCard(**values)
-    check_crop_card(path, card)
-    _check_network(path, card)
+    for name, kind in get_type_hints(LandmarkCard, include_extras=True).items():
+        if name in metadata:
+            try:
+                value = msgspec.json.decode(metadata[name])
+            except msgspec.DecodeError as error:
+                raise WeightsError(f"{path}: metadata {name!r} is not JSON: {error}") from error
+            values[name] = checked_value(path, name, value, kind)
+        elif name not in _LATER_FIELDS:
+            raise WeightsError(f"{path}: metadata lacks {name!r}")
+    card, fixed = LandmarkCard(**values), LandmarkCard()
+    choices = {name: (getattr(fixed, name),) for name in _FIXED_FIELDS}
+    check_choices(path, card, choices | {"network": NETWORK_NAMES, "codec": CODECS})
+    allowed = NETWORK_SETTINGS.get(card.network, ())
+    for name, setting in card.settings.items():
+        if name not in allowed:
+            raise WeightsError(f"{path}: settings has {name!r}, expected some of {list(allowed)}")
+        checked_value(path, f"settings: {name}", setting, _SETTINGS[name])
     return card
+
+
+def checked_value(path: Path, name: str, value: object, kind: Any) -> Any:
+    """A JSON value of a card as the type of its field, within the bounds of the type.
+
+    Raises:
+        WeightsError: it is of another type; names the file and the field.
+    """
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise WeightsError(f"{path}: {name} is {value!r}: {error}") from error
+
+
+def check_choices(path: Path, card: object, choices: Mapping[str, Sequence[str]]) -> None:
+    """Raises WeightsError, with file and field, if a field of a card is none of its choices."""
+    for name, allowed in choices.items():
+        if getattr(card, name) not in allowed:
+            raise WeightsError(
+                f"{path}: {name} is {getattr(card, name)!r}, expected "
+                f"{' or '.join(map(repr, allowed))}"
+            )
 
 
 def read_arrays(path: Path) -> tuple[dict[str, npt.NDArray[Any]], LandmarkCard]:
@@ -133,48 +164,6 @@ def read_arrays(path: Path) -> tuple[dict[str, npt.NDArray[Any]], LandmarkCard]:
     return arrays, card_from_metadata(path, metadata)
 
 
-def check_crop_card(path: Path, card: LandmarkCard) -> None:
-    """Checks the fields about crops, pixels and heatmaps, which every network has.
-
-    Raises:
-        WeightsError: a value is invalid; names the file and the field.
-    """
-
-    def require(condition: object, name: str, expected: object) -> None:
-        if not condition:
-            raise WeightsError(f"{path}: {name} is {getattr(card, name)!r}, expected {expected}")
-
-    for name in ("crop_size_px", "window_frames"):
-        require(_whole(getattr(card, name), name), name, f"a whole number up to {_MAX[name]}")
-    for name in _FIXED_FIELDS:
-        expected = getattr(LandmarkCard(), name)
-        require(getattr(card, name) == expected, name, repr(expected))
-    require(_within(card.crop_scale, 0.5, 4.0), "crop_scale", "0.5 to 4.0")
-    require(card.codec in CODECS, "codec", f"one of {', '.join(CODECS)}")
-    require(_within(card.sigma_px, 0.3, 30.0), "sigma_px", "0.3 to 30.0")
-    require(_within(card.spread_scale, 0.01, 100.0), "spread_scale", "0.01 to 100.0")
-    for name in ("pixel_mean_rgb", "pixel_std_rgb"):
-        require(_three_numbers(getattr(card, name)), name, "three numbers")
-    require(min(card.pixel_std_rgb) > 0, "pixel_std_rgb", "numbers above 0")
-    for name in ("licence", "training"):
-        require(isinstance(getattr(card, name), str), name, "a string")
-
-
-def _check_network(path: Path, card: LandmarkCard) -> None:
-    if card.network not in NETWORK_NAMES:
-        raise WeightsError(
-            f"{path}: network is {card.network!r}, expected one of {', '.join(NETWORK_NAMES)}"
-        )
-    allowed = NETWORK_SETTINGS.get(card.network, ())
-    settings: Any = card.settings
-    if not isinstance(settings, dict) or not all(
-        name in allowed and _whole_numbers(value, name) for name, value in settings.items()
-    ):
-        raise WeightsError(
-            f"{path}: settings is {settings!r}, expected whole numbers for some of {list(allowed)}"
-        )
-
-
 def check_frames(path: Path, card: LandmarkCard, frames_seen: int) -> None:
     """Raises WeightsError if a window has fewer frames than the network needs."""
     if card.window_frames < frames_seen:
@@ -182,26 +171,3 @@ def check_frames(path: Path, card: LandmarkCard, frames_seen: int) -> None:
             f"{path}: window_frames is {card.window_frames}, expected {frames_seen} or more, which "
             f"the network {card.network} sees"
         )
-
-
-def _whole(value: object, name: str) -> bool:
-    return type(value) is int and 1 <= value <= _MAX[name]
-
-
-def _whole_numbers(value: object, name: str) -> bool:
-    """`channels` is a list of five, every other setting a single number."""
-    if name != "channels":
-        return _whole(value, name)
-    return isinstance(value, list) and len(value) == 5 and all(_whole(v, name) for v in value)
-
-
-def _within(value: object, low: float, high: float) -> bool:
-    return type(value) in (int, float) and low <= value <= high  # type: ignore[operator]
-
-
-def _three_numbers(value: object) -> bool:
-    return (
-        isinstance(value, tuple)
-        and len(value) == 3
-        and all(type(v) in (int, float) and np.isfinite(v) for v in value)
-    )

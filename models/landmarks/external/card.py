@@ -3,18 +3,35 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Final, get_type_hints
 
-from models.landmarks.card import LandmarkCard, check_crop_card
+import msgspec
+from msgspec import Meta
+
+from models.landmarks.card import (
+    Count,
+    CropScale,
+    LandmarkCard,
+    PixelStd,
+    SigmaPx,
+    Size,
+    check_choices,
+    checked_value,
+)
 from models.landmarks.external.layouts import LAYOUTS
+from schemas.choices import CODECS
 from schemas.errors import WeightsError
 from schemas.landmarks import LANDMARK_LAYOUT
 
 EXTERNAL_FORMAT: Final = "facetracks external landmarks 1"
-_OUTPUTS: Final = ("heatmaps", "crop_px", "zero_to_one", "crop_units")
-_COLORS: Final = ("RGB", "BGR")
+_CHOICES: Final = {
+    "format": (EXTERNAL_FORMAT,),
+    "output": ("heatmaps", "crop_px", "zero_to_one", "crop_units"),
+    "color": ("RGB", "BGR"),
+    "landmark_layout": tuple(LAYOUTS),
+    "codec": CODECS,
+}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -40,19 +57,19 @@ class ExternalCard:
     """
 
     format: str
-    crop_size_px: int
+    crop_size_px: Size
     output: str
     landmark_layout: str
     pixel_mean_rgb: tuple[float, float, float]
-    pixel_std_rgb: tuple[float, float, float]
-    crop_scale: float
-    heatmap_stride: int = 1
+    pixel_std_rgb: tuple[PixelStd, PixelStd, PixelStd]
+    crop_scale: CropScale
+    heatmap_stride: Annotated[int, Meta(ge=1)] = 1
     color: str = "RGB"
     codec: str = LandmarkCard().codec
-    sigma_px: float = LandmarkCard().sigma_px
+    sigma_px: SigmaPx = LandmarkCard().sigma_px
     landmarks_output: str | None = None
     spread_output: str | None = None
-    window_frames: int = 1
+    window_frames: Count = 1
     licence: str = "unknown"
     training: str = ""
 
@@ -64,7 +81,7 @@ def read_external_card(path: Path, content: bytes) -> tuple[ExternalCard, Landma
         WeightsError: it is not a card, or a value is invalid; names the file and the field.
     """
     try:
-        values: Any = json.loads(content)
+        values = msgspec.json.decode(content)
     except (ValueError, RecursionError) as error:
         raise WeightsError(f"{path}: not JSON: {error}") from error
     if not isinstance(values, dict):
@@ -75,37 +92,18 @@ def read_external_card(path: Path, content: bytes) -> tuple[ExternalCard, Landma
         raise WeightsError(f"{path}: lacks {name!r}")
     for name in sorted(values.keys() - fields.keys()):
         raise WeightsError(f"{path}: {name!r} is no field of a card; {', '.join(fields)} are")
-    lists: dict[str, Any] = {
-        key: tuple(v) if isinstance(v, list) else v for key, v in values.items()
-    }
-    external = ExternalCard(**lists)
-    _check_choices(path, external)
+    kinds = get_type_hints(ExternalCard, include_extras=True)
+    external = ExternalCard(
+        **{name: checked_value(path, name, value, kinds[name]) for name, value in values.items()}
+    )
+    check_choices(path, external, _CHOICES)
+    if external.spread_output is not None and external.spread_output == external.landmarks_output:
+        raise WeightsError(
+            f"{path}: spread_output is {external.spread_output!r}, the landmarks' own"
+        )
+    stride, size = external.heatmap_stride, external.crop_size_px
+    if size % stride:
+        raise WeightsError(f"{path}: heatmap_stride is {stride!r}, expected a divisor of {size}")
     shared = {field.name for field in dataclasses.fields(LandmarkCard)} & fields.keys()
     ours = {name: getattr(external, name) for name in shared - {"color", "landmark_layout"}}
-    card = LandmarkCard(network="external", landmark_layout=LANDMARK_LAYOUT, **ours)
-    check_crop_card(path, card)
-    stride, size = external.heatmap_stride, external.crop_size_px
-    if type(stride) is not int or stride < 1 or size % stride:
-        raise WeightsError(f"{path}: heatmap_stride is {stride!r}, expected a divisor of {size}")
-    return external, card
-
-
-def _check_choices(path: Path, card: ExternalCard) -> None:
-    choices = {
-        "format": (EXTERNAL_FORMAT,),
-        "output": _OUTPUTS,
-        "color": _COLORS,
-        "landmark_layout": tuple(LAYOUTS),
-    }
-    for name, allowed in choices.items():
-        if getattr(card, name) not in allowed:
-            raise WeightsError(
-                f"{path}: {name} is {getattr(card, name)!r}, expected "
-                f"{' or '.join(map(repr, allowed))}"
-            )
-    for name in ("landmarks_output", "spread_output"):
-        value = getattr(card, name)
-        if not (value is None or isinstance(value, str)):
-            raise WeightsError(f"{path}: {name} is {value!r}, expected the name of an output")
-    if card.spread_output is not None and card.spread_output == card.landmarks_output:
-        raise WeightsError(f"{path}: spread_output is {card.spread_output!r}, the landmarks' own")
+    return external, LandmarkCard(network="external", landmark_layout=LANDMARK_LAYOUT, **ours)
