@@ -1,4 +1,4 @@
-"""What trainings of networks share: checkpoint files, and a running mean of the weights."""
+"""What trainings of networks share: checkpoints, a running mean of weights, and their arrays."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from pickle import UnpicklingError  # torch.load(weights_only=True) raises it
 from typing import Any
 
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -51,3 +52,12 @@ def update_average(average: nn.Module, network: nn.Module, decay: float) -> None
     for name, mean in average.state_dict().items():
         if mean.is_floating_point():
             mean.lerp_(current[name], 1 - decay)
+
+
+def float_arrays(network: nn.Module) -> dict[str, npt.NDArray[Any]]:
+    """The floating tensors of a network by name, as arrays."""
+    return {
+        name: tensor.detach().cpu().numpy()
+        for name, tensor in network.state_dict().items()
+        if tensor.is_floating_point()
+    }

@@ -1,14 +1,17 @@
-"""Tensors of a safetensors file as numpy arrays, read without torch."""
+"""safetensors files: tensors as numpy arrays, read and written without torch."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+import safetensors.numpy
 from safetensors import SafetensorError, safe_open
 
+from models.atomic_write import atomic_write
 from schemas.errors import WeightsError
 
 #: The types of stored weights. numpy knows bfloat16 only if another library has registered it.
@@ -35,3 +38,12 @@ def read_tensors(path: Path) -> tuple[dict[str, npt.NDArray[Any]], dict[str, str
                 f"{tensor.dtype}, expected float16, float32 or float64"
             )
     return tensors, metadata
+
+
+def write_tensors(
+    path: str | Path, tensors: Mapping[str, npt.NDArray[Any]], metadata: dict[str, str]
+) -> None:
+    """Writes tensors by name, and the metadata of the header; the whole file or nothing."""
+    packed = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(safetensors.numpy.save(packed, metadata))

@@ -24,6 +24,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from models.checkpoints import float_arrays
 from models.detection.detector_graph import calibrated
 from models.detection.weights_file import (
     NEUTRAL_GREY,
@@ -151,11 +152,7 @@ def save_detector_network(
     Args:
         images: training images for `calibrated`; None: the file's network runs in float32.
     """
-    tensors = {
-        name: tensor.detach().cpu().numpy()
-        for name, tensor in network.state_dict().items()
-        if tensor.is_floating_point()
-    }
+    tensors = float_arrays(network)
     if images is not None:
         tensors = calibrated(tensors, network.config, images)
     save_detector_weights(tensors, network.config, path, licence=licence)

@@ -14,10 +14,8 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from safetensors.numpy import save
 
-from models.atomic_write import atomic_write
-from models.tensor_file import read_tensors
+from models.tensor_file import read_tensors, write_tensors
 from schemas.errors import WeightsError
 
 _FORMAT: Final = "facetracks-face-detector-1"
@@ -61,14 +59,13 @@ def save_detector_weights(
 
     Config and licence are in the file's header. Without `licence`, they are for research only.
     """
-    halves = {name: np.ascontiguousarray(tensor, np.float16) for name, tensor in tensors.items()}
+    halves = {name: tensor.astype(np.float16) for name, tensor in tensors.items()}
     metadata = {
         "format": _FORMAT,
         "config": json.dumps(asdict(config)),
         "licence": licence or _LICENCE,
     }
-    with atomic_write(path) as temporary:
-        temporary.write_bytes(save(halves, metadata))
+    write_tensors(path, halves, metadata)
 
 
 def read_detector_weights(path: Path) -> tuple[dict[str, npt.NDArray[Any]], DetectorConfig, str]:

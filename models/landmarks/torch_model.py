@@ -14,11 +14,10 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from models.atomic_write import atomic_write
+from models.checkpoints import float_arrays
 from models.devices import resolve_device
 from models.landmarks.card import (
     ACTIVATION_RANGES,
@@ -32,6 +31,7 @@ from models.landmarks.landmark_model import LandmarkModel
 from models.landmarks.networks.fast_inference import compile_form, fast_form, in_bfloat16
 from models.landmarks.networks.heatmap_codecs import decode_heatmaps, read_places_and_spreads
 from models.landmarks.networks.landmark_network import LandmarkNetwork
+from models.tensor_file import write_tensors
 from schemas.errors import UsageError, WeightsError
 
 #: Pixels of crops that go through the network together: on a CPU few enough for its caches.
@@ -257,12 +257,9 @@ def save_landmark_weights(
     The file appears whole or not at all. `ranges` of a U-net's activations, from `unet_ranges`,
     allow int8.
     """
-    stored_ranges = {} if ranges is None else {ACTIVATION_RANGES: torch.from_numpy(ranges)}
-    tensors = {}
-    for name, tensor in [*network.state_dict().items(), *stored_ranges.items()]:
-        if tensor.is_floating_point():
-            stored = torch.float16 if tensor.ndim >= 2 else torch.float32
-            tensors[name] = tensor.detach().cpu().contiguous().to(stored)
-    metadata = card_metadata(card)
-    with atomic_write(path) as temporary:
-        temporary.write_bytes(safetensors.torch.save(tensors, metadata))
+    tensors = float_arrays(network) | ({} if ranges is None else {ACTIVATION_RANGES: ranges})
+    stored = {
+        name: tensor.astype(np.float16 if tensor.ndim >= 2 else np.float32)
+        for name, tensor in tensors.items()
+    }
+    write_tensors(path, stored, card_metadata(card))

@@ -15,13 +15,11 @@ from pathlib import Path
 from typing import Final, get_args
 
 import numpy as np
-import safetensors.numpy
 
-from models.atomic_write import atomic_write
 from models.stabilization.bayesian_filter import Covariance
 from models.stabilization.filter_parameters import FilterParameters
 from models.stabilization.mode_smoother import SmootherParameters
-from models.tensor_file import read_tensors
+from models.tensor_file import read_tensors, write_tensors
 from schemas.errors import WeightsError
 
 DEFAULT_STABILIZER_WEIGHTS: Final = Path(__file__).parents[1] / "weights" / "stabilizer.safetensors"
@@ -73,12 +71,8 @@ def save_stabilizer_weights(path: Path, fitted: StabilizerWeights) -> None:
         "baselines": {name: dict(values) for name, values in fitted.baselines.items()},
         **{name: getattr(fitted, name) for name in _WORDS},
     }
-    packed = safetensors.numpy.save(
-        {name: np.ascontiguousarray(value) for name, value in tensors.items()},
-        metadata={"card": json.dumps(words)},  # one value: the order of several is not fixed
-    )
-    with atomic_write(path) as temporary:
-        temporary.write_bytes(packed)
+    # One value of metadata: the order of several is not fixed.
+    write_tensors(path, tensors, {"card": json.dumps(words)})
 
 
 def load_stabilizer_weights(path: Path = DEFAULT_STABILIZER_WEIGHTS) -> StabilizerWeights:

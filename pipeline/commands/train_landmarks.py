@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from models.checkpoints import float_arrays
 from models.landmarks.card import LandmarkCard
 from models.landmarks.evaluation.spread_errors import spread_scale
 from models.landmarks.networks.construction import build_network
@@ -169,12 +170,7 @@ def _save(
     """Writes the averaged weights, those of a U-net with the ranges that int8 needs."""
     ranges = None
     if crops is not None:
-        tensors = {
-            name: tensor.detach().cpu().numpy()
-            for name, tensor in trainer.average.state_dict().items()
-            if tensor.is_floating_point()
-        }
-        ranges = unet_ranges(tensors, card, crops)
+        ranges = unet_ranges(float_arrays(trainer.average), card, crops)
     save_landmark_weights(path, trainer.average, card, ranges)
 
 
