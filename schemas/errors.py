@@ -20,21 +20,6 @@ A message says what happened, what was got, what was expected, and which video.
 
 from __future__ import annotations
 
-__all__ = [
-    "AccountingError",
-    "BoxesError",
-    "ContainerError",
-    "DecodingError",
-    "FacetracksError",
-    "HostError",
-    "ManifestError",
-    "OutputError",
-    "SourceError",
-    "UsageError",
-    "VideoError",
-    "WeightsError",
-]
-
 
 class FacetracksError(Exception):
     """Base of every error this package raises on purpose.

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import apache_beam as beam
+from apache_beam.pvalue import TaggedOutput
 
 from schemas.errors import SourceError, VideoError
 from schemas.records import Video, VideoFailure
@@ -49,29 +50,27 @@ class _InspectFn(OutputCalls):
         uris = video.uri, video.boxes_uri or ""
         return super().is_remote(video) or any("://" in uri for uri in uris)
 
-    def call(self, video: Video) -> tuple[Video, VideoFailure | None, bool]:
-        """The video with its fingerprint, why it cannot be read, and whether it is done."""
+    def call(self, video: Video) -> Any:
+        """The video with its fingerprint, or the output that says why it is not annotated."""
         try:
             inspected = inspect_video(video)
         except VideoError as error:
             # Finished work outlives its source.
-            done = not self._overwrite and self._run_output.has_tracks(video)
-            return video, VideoFailure(video, error.reason, str(error)), done
+            if not self._overwrite and self._run_output.has_tracks(video):
+                return TaggedOutput("done", video.video_id)
+            return TaggedOutput("failed", VideoFailure(video, error.reason, str(error)))
         if self._overwrite:
             self._run_output.forget(inspected)
-            return inspected, None, False
-        return inspected, None, self._run_output.is_done(inspected, self._retry)
+        elif self._run_output.is_done(inspected, self._retry):
+            return TaggedOutput("done", video.video_id)
+        return inspected
 
-    def results(self, outcome: tuple[Video, VideoFailure | None, bool]) -> list[Any]:
-        video, failure, done = outcome
-        if done or failure is not None:
+    def results(self, outcome: Any) -> list[Any]:
+        if isinstance(outcome, TaggedOutput):
             BOARD.video_ended()
-        if done:
-            count("videos_done_before")
-            return [beam.pvalue.TaggedOutput("done", video.video_id)]
-        if failure is not None:
-            return [beam.pvalue.TaggedOutput("failed", failure)]
-        return [video]
+            if outcome.tag == "done":
+                count("videos_done_before")
+        return [outcome]
 
 
 @dataclass

@@ -14,7 +14,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 import apache_beam as beam
 from apache_beam.typehints import KV
@@ -22,42 +22,39 @@ from apache_beam.typehints import KV
 _Ticket: TypeAlias = tuple[str, int]
 
 
-class _Offers:
-    """The elements that wait in this process, by offer."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._waiting: dict[str, tuple[deque[Any], set[int]]] = {}
-
-    def add(self, elements: Iterable[Any], threads: int) -> Iterator[_Ticket]:
-        offer = uuid.uuid4().hex
-        with self._lock:
-            self._waiting[offer] = deque(elements), set(range(threads))
-        yield from ((offer, number) for number in range(threads))
-
-    def take(self, ticket: _Ticket) -> Iterator[Any]:
-        """Elements that no other thread has taken, until none is left or a stage has failed.
-
-        Raises RuntimeError in another process than that of `add`.
-        """
-        offer, number = ticket
-        with self._lock:
-            if offer not in self._waiting:
-                raise RuntimeError("the elements are in another process: expected threads of one")
-            elements, tickets = self._waiting[offer]
-        try:
-            with contextlib.suppress(IndexError):  # none is left
-                while True:
-                    yield elements.popleft()
-        finally:
-            elements.clear()
-            with self._lock:
-                tickets.discard(number)
-                if not tickets:
-                    del self._waiting[offer]
+_LOCK = threading.Lock()
+#: The elements that wait in this process, and the threads that may still take them, by offer.
+_WAITING: dict[str, tuple[deque[Any], set[int]]] = {}
 
 
-_OFFERS: Final = _Offers()
+def _offered(elements: Iterable[Any], threads: int) -> Iterator[_Ticket]:
+    """Tickets for elements, one a thread."""
+    offer = uuid.uuid4().hex
+    with _LOCK:
+        _WAITING[offer] = deque(elements), set(range(threads))
+    yield from ((offer, number) for number in range(threads))
+
+
+def _taken(ticket: _Ticket) -> Iterator[Any]:
+    """Elements that no other thread has taken, until none is left or a stage has failed.
+
+    Raises RuntimeError in another process than that of the offer.
+    """
+    offer, number = ticket
+    with _LOCK:
+        if offer not in _WAITING:
+            raise RuntimeError("the elements are in another process: expected threads of one")
+        elements, tickets = _WAITING[offer]
+    try:
+        with contextlib.suppress(IndexError):  # none is left
+            while True:
+                yield elements.popleft()
+    finally:
+        elements.clear()
+        with _LOCK:
+            tickets.discard(number)
+            if not tickets:
+                del _WAITING[offer]
 
 
 class _OfferFn(beam.DoFn):  # type: ignore[misc]
@@ -67,13 +64,13 @@ class _OfferFn(beam.DoFn):  # type: ignore[misc]
 
     def process(self, keyed: tuple[int, Iterable[Any]]) -> Iterator[_Ticket]:
         heaviest_first = sorted(keyed[1], key=self._weight, reverse=True)
-        return _OFFERS.add(heaviest_first, self._threads)
+        return _offered(heaviest_first, self._threads)
 
 
 class _TakeFn(beam.DoFn):  # type: ignore[misc]
     def process(self, ticket: _Ticket) -> Iterator[Any]:
         # The stages that follow in the same bundle are done with an element before the next.
-        return _OFFERS.take(ticket)
+        return _taken(ticket)
 
 
 @dataclass

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -55,6 +55,7 @@ class _Row:
 
     pts_seconds: float
     places: list[tuple[int, int, float]]  # (frame_index, pts, pts_seconds)
+    shot: int
     box: npt.NDArray[np.float32]
     source: str
     score: float
@@ -63,7 +64,6 @@ class _Row:
     relative_spread: float  # its mean over the longer side of the box
     blur: float
     cut_off: float
-    shot: int
 
 
 @dataclass(slots=True)
@@ -152,12 +152,8 @@ class TrackAssembler:
         bounds = np.searchsorted(rows.frame, np.arange(len(rows.frame_pts) + 1)).tolist()
         repeats = _repeats_by_frame(part)
         # Lists are indexed in a third of the time of arrays.
-        local, sources, scores, blur, cut_off = (
-            column.tolist()
-            for column in (rows.track, rows.box_source, rows.scores, rows.blur, rows.cut_off)
-        )
-        boxes, points = list(rows.boxes_xyxy_px), list(part.landmarks_px)
-        spread_px, spreads = list(part.spread_px), _relative_spread(part).tolist()
+        local = rows.track.tolist()
+        values = list(_row_values(part))
         for i, pts in enumerate(rows.frame_pts.tolist()):
             seconds = self._seconds_of(pts)
             self._step_to(seconds)
@@ -175,19 +171,7 @@ class TrackAssembler:
             shown = [pts, *repeats.get(i, [])]
             places = self._places(shown)
             for r in here:
-                row = _Row(
-                    seconds,
-                    places,
-                    boxes[r],
-                    BOX_SOURCES[sources[r]],
-                    scores[r],
-                    points[r],
-                    spread_px[r],
-                    spreads[r],
-                    blur[r],
-                    cut_off[r],
-                    self.shot,
-                )
+                row = _Row(seconds, places, self.shot, *values[r])
                 self._push(self._active[local[r]], row, final)
             self.frames += len(shown)
             self.repeats += len(shown) - 1
@@ -356,6 +340,15 @@ def _repeats_by_frame(part: SegmentLandmarks) -> dict[int, list[int]]:
     for pts, frame in zip(part.rows.repeat_pts.tolist(), part.rows.repeat_of.tolist(), strict=True):
         repeats.setdefault(frame, []).append(pts)
     return repeats
+
+
+def _row_values(part: SegmentLandmarks) -> Iterator[tuple[Any, ...]]:
+    """The fields of each `_Row` from `box` on."""
+    rows = part.rows
+    sources = [BOX_SOURCES[source] for source in rows.box_source.tolist()]
+    shares = _relative_spread(part).tolist(), rows.blur.tolist(), rows.cut_off.tolist()
+    points = part.landmarks_px, part.spread_px
+    return zip(rows.boxes_xyxy_px, sources, rows.scores.tolist(), *points, *shares, strict=True)
 
 
 def _relative_spread(part: SegmentLandmarks) -> npt.NDArray[np.float64]:

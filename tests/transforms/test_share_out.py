@@ -8,7 +8,7 @@ import pytest
 from apache_beam.testing.util import assert_that, equal_to
 
 from pipeline.runner_options import runner_options, worker_threads
-from transforms.share_out import _OFFERS, ShareOut
+from transforms.share_out import _WAITING, ShareOut, _offered, _taken
 
 _LONG = 0
 _REST = list(range(1, 12))
@@ -33,7 +33,7 @@ def test_one_thread_does_the_rest_while_another_has_a_long_element():
     with beam.Pipeline(options=options) as pipeline:
         worked = pipeline | beam.Create([*_REST, _LONG]) | share_out | beam.Map(_work)
         assert_that(worked, equal_to([*_REST, _LONG]))
-    assert not _OFFERS._waiting
+    assert not _WAITING
 
 
 @pytest.mark.parametrize("threads", [0, 1, 3])
@@ -51,13 +51,13 @@ def test_nothing_is_shared_out():
 
 
 def test_none_is_taken_after_a_failure():
-    first, second = _OFFERS.add([3, 2, 1], 2)
-    taken: Iterator[int] = _OFFERS.take(first)
+    first, second = _offered([3, 2, 1], 2)
+    taken: Iterator[int] = _taken(first)
     assert next(taken) == 3
     taken.close()  # as when a stage raises
-    assert list(_OFFERS.take(second)) == []
+    assert list(_taken(second)) == []
     with pytest.raises(RuntimeError, match="in another process"):
-        next(_OFFERS.take(first))
+        next(_taken(first))
 
 
 @pytest.mark.parametrize(

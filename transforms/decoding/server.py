@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import os
 import resource
 import sys
@@ -24,7 +25,7 @@ import cv2
 from av.error import FFmpegError
 
 from schemas.errors import FacetracksError, VideoError
-from schemas.records import Segment, Video
+from schemas.records import Segment, StreamMetadata, Video
 from transforms.decoding.child import ChildSettings
 from transforms.decoding.encryption import refuse_encrypted
 from transforms.decoding.frame_answer import Frame, Frames
@@ -67,8 +68,6 @@ class Server:
     def __init__(self, connection: Connection[Any, Any], settings: ChildSettings) -> None:
         self._connection = connection
         self._settings = settings
-        self._detector: Any = None
-        self._given: tuple[Any, GivenBoxes] | None = None
         self._last_progress = 0.0
 
     def load(self, with_detector: bool) -> bytes:
@@ -76,7 +75,7 @@ class Server:
         from transforms.decoding import box_sources, window_builder  # noqa: F401
 
         if with_detector:
-            self._loaded_detector()
+            _ = self._detector
         else:
             from transforms.decoding import box_files  # noqa: F401
         return encode_answer(Done())
@@ -86,10 +85,10 @@ class Server:
         with self._opened(video) as opened:
             segments = plan_segments(video, opened, self._settings.segment_seconds)
             refuse_encrypted(video.uri, opened.container, opened.stream)  # reads packets
-            given = None if video.boxes_uri is None else self._given_boxes(segments[0])
-            if given is not None and given.by == "frame_index":
+            first = segments[0]
+            if video.boxes_uri and _given_boxes(video, first.metadata).by == "frame_index":
                 # Frame numbers are known only by decoding from the start.
-                segments = [dataclasses.replace(segments[0], count=1, own_stop_pts=None)]
+                segments = [dataclasses.replace(first, count=1, own_stop_pts=None)]
         return encode_answer(Plan.of(segments))
 
     def decode(self, segment: Segment) -> bytes:
@@ -99,9 +98,9 @@ class Server:
 
         boxes: BoxSource
         if segment.video.boxes_uri is not None:
-            boxes = self._given_boxes(segment)
+            boxes = _given_boxes(segment.video, segment.metadata)
         else:
-            boxes = DetectedBoxes(self._loaded_detector(), segment.metadata.time_base)
+            boxes = DetectedBoxes(self._detector, segment.metadata.time_base)
         with self._opened(segment.video, segment) as opened:
             frames = FrameStream(segment, opened, self._settings.max_pixels)
             for piece in decode_windows(
@@ -164,32 +163,28 @@ class Server:
         pixels, stream = self._settings.max_pixels, self._settings.stream
         return open_video(video.uri, max_pixels=pixels, segment=segment, stream_index=stream)
 
-    def _given_boxes(self, segment: Segment) -> GivenBoxes:
-        """The boxes given for a segment's video; read once for all its segments."""
-        from transforms.decoding.box_files import read_boxes
+    @functools.cached_property
+    def _detector(self) -> Any:
+        from models.detection.face_detector import load_face_detector
+        from models.weights_digest import check_digest
 
-        video, metadata = segment.video, segment.metadata
-        key = video.video_id, video.boxes_uri, metadata.time_base, metadata.step_pts
-        if self._given is None or self._given[0] != key:
-            self._given = key, read_boxes(video, metadata.time_base, metadata.step_pts)
-        return self._given[1]
-
-    def _loaded_detector(self) -> Any:
-        if self._detector is None:
-            from models.detection.face_detector import load_face_detector
-            from models.weights_digest import check_digest
-
-            detector = load_face_detector(self._settings.detector)
-            expected = self._settings.detector_sha256
-            check_digest("face detector", detector.weights_sha256, expected)
-            self._detector = detector
-        return self._detector
+        detector = load_face_detector(self._settings.detector)
+        check_digest("face detector", detector.weights_sha256, self._settings.detector_sha256)
+        return detector
 
     def _progress(self, frames: int) -> None:
         now = time.monotonic()
         if now - self._last_progress > _PROGRESS_SECONDS:
             self._last_progress = now
             self._connection.send_bytes(encode_answer(Progress(frames)))
+
+
+@functools.lru_cache(maxsize=1)
+def _given_boxes(video: Video, metadata: StreamMetadata) -> GivenBoxes:
+    """The boxes given for a video; read once for all its segments."""
+    from transforms.decoding.box_files import read_boxes
+
+    return read_boxes(video, metadata.time_base, metadata.step_pts)
 
 
 def main(descriptor: int, server_class: type[Server] = Server) -> None:

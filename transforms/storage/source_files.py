@@ -134,9 +134,8 @@ def fingerprint(info: dict[str, Any]) -> str:
     That is a hash of the bytes if the store has one, else the etag, else the modification time in
     whole seconds, which copies keep. It does not depend on the location of the source.
     """
-    version = next((key for key in _VERSION_KEYS if info.get(key) is not None), None)
-    keys = ["size"] if info.get("size") is not None else []
-    fields = {key: info[key] for key in [*keys, *([version] if version else [])]}
+    keys = ["size", *_version_keys(info)[:1]]
+    fields = {key: info[key] for key in keys if info.get(key) is not None}
     if isinstance(fields.get("mtime"), float):
         fields["mtime"] = int(fields["mtime"])
     return " ".join(f"{key}={value}" for key, value in fields.items())
@@ -144,7 +143,11 @@ def fingerprint(info: dict[str, Any]) -> str:
 
 def tells_versions(info: dict[str, Any]) -> bool:
     """Whether `fingerprint` has more than the size."""
-    return any(info.get(key) is not None for key in _VERSION_KEYS)
+    return bool(_version_keys(info))
+
+
+def _version_keys(info: dict[str, Any]) -> list[str]:
+    return [key for key in _VERSION_KEYS if info.get(key) is not None]
 
 
 def read_head(uri: str, count: int, start: int = 0) -> bytes:
