@@ -29,10 +29,11 @@ _CHUNK_BYTES: Final = 1 << 20
 
 @dataclasses.dataclass(slots=True)
 class _Copy:
-    """A copy on the disk, and how many requests are reading it."""
+    """A copy on the disk, once it is there, and how many requests read it or wait for it."""
 
-    file: Any
-    size_bytes: int
+    download: threading.Lock = dataclasses.field(default_factory=threading.Lock)
+    file: Any = None
+    size_bytes: int = 0
     users: int = 0
 
 
@@ -45,14 +46,13 @@ class Copies:
     def __init__(self, max_bytes: int = _MAX_COPY_BYTES) -> None:
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
-        self._wanted: dict[str, threading.Lock] = {}  # held while a source is downloaded
-        self._copies: OrderedDict[str, _Copy] = OrderedDict()
+        self._copies: OrderedDict[str, _Copy] = OrderedDict()  # of the sources that are wanted
 
     def want(self, uri: str) -> bool:
         """Marks a source to be read from a copy; returns whether it was not marked before."""
         with self._lock:
-            is_new = uri not in self._wanted
-            self._wanted.setdefault(uri, threading.Lock())
+            is_new = uri not in self._copies
+            self._copies.setdefault(uri, _Copy())
         return is_new
 
     @contextlib.contextmanager
@@ -61,41 +61,39 @@ class Copies:
 
         Raises SourceError where the source cannot be read, or is too large to be copied.
         """
-        download = self._wanted.get(uri)
-        if download is None:
+        with self._lock:
+            copy = self._copies.get(uri)
+            if copy is not None:
+                copy.users += 1
+        if copy is None:
             yield None
             return
-        with download:
-            if uri not in self._copies:
-                copy = _download(uri, self._max_bytes)
-                with self._lock:
-                    self._copies[uri] = copy
-            copy = self._copies[uri]
-            copy.users += 1
         try:
+            with copy.download:
+                if copy.file is None:
+                    copy.file, copy.size_bytes = _download(uri, self._max_bytes)
             yield copy.file.name
         finally:
-            with download:
+            with self._lock:
                 copy.users -= 1
-            self._make_room(uri)
+                self._copies.move_to_end(uri)
+                self._make_room()
 
-    def _make_room(self, latest: str) -> None:
-        with self._lock:
-            self._copies.move_to_end(latest)
-            idle = [uri for uri, copy in self._copies.items() if not copy.users]
-            size = sum(self._copies[uri].size_bytes for uri in idle)
-            for uri in idle:
-                if size <= self._max_bytes:
-                    break
-                copy = self._copies.pop(uri)
-                size -= copy.size_bytes
-                copy.file.close()
+    def _make_room(self) -> None:
+        idle = [copy for copy in self._copies.values() if copy.file and not copy.users]
+        size = sum(copy.size_bytes for copy in idle)
+        for copy in idle:
+            if size <= self._max_bytes:
+                break
+            size -= copy.size_bytes
+            copy.file.close()
+            copy.file = None
 
 
-def _download(uri: str, max_bytes: int) -> _Copy:
-    """Reads a source once from its beginning to its end."""
+def _download(uri: str, max_bytes: int) -> tuple[Any, int]:
+    """Reads a source once from its beginning to its end: the temporary file, and its bytes."""
 
-    def read() -> _Copy:
+    def read() -> tuple[Any, int]:
         fs, path = resolve(uri)
         copy = temporary_file()
         size = 0
@@ -110,7 +108,7 @@ def _download(uri: str, max_bytes: int) -> _Copy:
                     copy.write(chunk)
             copy.flush()
             on_failure.pop_all()
-        return _Copy(copy, size)
+        return copy, size
 
     return retrying(read, uri, "cannot be copied to a temporary file")
 
