@@ -47,8 +47,8 @@ from transforms.track_assembler import TrackAssembler
 
 #: The result of a segment.
 SegmentOutcome: TypeAlias = SegmentPart | SegmentFailure
-#: Outcomes still waiting, and the video's tracks once it is complete.
-_Walked: TypeAlias = tuple[list[SegmentOutcome], VideoTracks | None]
+#: Outcomes still waiting, and the video's tracks, one or none: it is not complete yet.
+_Walked: TypeAlias = tuple[list[SegmentOutcome], list[VideoTracks]]
 
 
 @dataclass(slots=True)
@@ -116,20 +116,20 @@ class _Walker:
         by_start = {outcome.segment.own_start_pts: outcome for outcome in waiting}
         while progress.next_pts in by_start:
             if self._take(progress, by_start.pop(progress.next_pts)):
-                return [], self._complete(progress)
-        return [outcome for outcome in by_start.values() if progress.is_ahead(outcome)], None
+                return [], [self._complete(progress)]
+        return [outcome for outcome in by_start.values() if progress.is_ahead(outcome)], []
 
     def finish(self, progress: _Progress, waiting: list[SegmentOutcome]) -> VideoTracks:
         """Processes all outcomes; a missing segment leaves a gap and a failure."""
         ahead, tracks = self.advance(progress, waiting)
-        while tracks is None:
+        while not tracks:
             following = min(ahead, key=lambda o: o.segment.own_start_pts or 0, default=None)
             progress.lose_up_to(None if following is None else following.segment)
             self._write(progress, f"gap-{progress.next_pts}", progress.walk.skip())
             if following is None:
                 return self._complete(progress)
             ahead, tracks = self.advance(progress, ahead)
-        return tracks
+        return tracks[0]
 
     def _take(self, progress: _Progress, outcome: SegmentOutcome) -> bool:
         """Processes the next outcome; returns whether it was the last."""
@@ -201,10 +201,9 @@ class _WalkFn(beam.DoFn):  # type: ignore[misc]
 
     def _finished(self, progress: _Progress, held: list[SegmentOutcome]) -> list[VideoTracks]:
         """The tracks of the video, from the outcomes held; none if it was finished before."""
-        _, tracks = self._unless_finished(
-            progress, lambda: ([], self._walker.finish(progress, held))
-        )
-        return [tracks] if tracks is not None else []
+        return self._unless_finished(progress, lambda: ([], [self._walker.finish(progress, held)]))[
+            1
+        ]
 
     def _unless_finished(self, progress: _Progress, walk: Callable[[], _Walked]) -> _Walked:
         try:
@@ -214,7 +213,7 @@ class _WalkFn(beam.DoFn):  # type: ignore[misc]
             if not self._run_output.is_finished(progress.segment.video):
                 raise
             progress.done = True
-            return [], None
+            return [], []
 
 
 class _GroupedFn(_WalkFn):
@@ -249,7 +248,7 @@ class _StabilizeFn(_WalkFn):
             if outcome.segment.own_start_pts == progress.next_pts:
                 # Each access to the bag costs milliseconds; segments in order never use it.
                 held = list(early.read()) if progress.early else []
-                waiting, tracks = self._unless_finished(
+                waiting, done = self._unless_finished(
                     progress, lambda: self._walker.advance(progress, [*held, outcome])
                 )
                 if progress.early:
@@ -257,7 +256,6 @@ class _StabilizeFn(_WalkFn):
                 progress.early = len(waiting)
                 for one in waiting:
                     early.add(one)
-                done = [tracks] if tracks is not None else []
             else:
                 early.add(outcome)
                 progress.early += 1

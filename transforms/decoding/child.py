@@ -265,7 +265,13 @@ class DecodingChild:
         try:
             process.connection.send((request, argument))
             while self._busy:
-                answer, body = self._received(process, watchdog, video)
+                with self._refusing_garbage(video):
+                    received = wait_for_answer(process, watchdog, self._on_frames)
+                if isinstance(received, Breach):
+                    self.close()
+                    message = f"{video.uri}: the decoder {received.what} and was killed"
+                    raise DecodingError(received.reason, message)
+                answer, body = received
                 self._busy = more_follow(answer)
                 self._raise_error(answer, argument, video)
                 with self._refusing_garbage(video):
@@ -283,18 +289,6 @@ class DecodingChild:
                 raise _KilledError("decoder_crashed", f"{video.uri}: {what} ({words})") from error
             message = f"{video.uri}: the decoder crashed ({words})"
             raise DecodingError("decoder_crashed", message) from error
-
-    def _received(
-        self, process: ChildProcess, watchdog: Watchdog, video: Video
-    ) -> tuple[Answer, memoryview]:
-        """The next answer other than a progress report."""
-        with self._refusing_garbage(video):
-            received = wait_for_answer(process, watchdog, self._on_frames)
-        if isinstance(received, Breach):
-            self.close()
-            message = f"{video.uri}: the decoder {received.what} and was killed"
-            raise DecodingError(received.reason, message)
-        return received
 
     def _raise_error(self, answer: Answer, argument: _Asked, video: Video) -> None:
         """Raises the error that an answer carries, if any."""

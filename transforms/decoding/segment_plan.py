@@ -52,12 +52,10 @@ def plan_segments(video: Video, opened: OpenVideo, segment_seconds: float) -> li
     end_pts = metadata.end_pts
     if end_pts is not None and high_pts is not None:
         end_pts = min(end_pts, high_pts)
-    places = 4
-    if end_pts is not None:
-        places = int(min(32, 4 + (end_pts - start_pts) * time_base / segment_seconds))
-    sound = _times_rise(opened, places)
+    seconds = 0.0 if end_pts is None else float(max(0, end_pts - start_pts) * time_base)
+    sound = _times_rise(opened, int(min(32, 4 + seconds / segment_seconds)))
     keyframes: list[int] = []
-    is_long = end_pts is not None and segment_seconds < (end_pts - start_pts) * time_base
+    is_long = seconds > segment_seconds
     if end_pts is not None and is_long and sound and _may_be_cut(opened, metadata):
         least_pts = max(1, round(Fraction(segment_seconds) / time_base))
         keyframes = _keyframes(opened, start_pts, end_pts, least_pts)
@@ -68,7 +66,6 @@ def plan_segments(video: Video, opened: OpenVideo, segment_seconds: float) -> li
     seeks = [first, *keyframes]
     owned = [None, *(pts + overhang for pts in keyframes), None]
     if end_pts is not None:  # time limits depend on it
-        seconds = float(max(0, end_pts - start_pts) * time_base)
         metadata = replace(metadata, duration_seconds=seconds)
     return [
         Segment(video, metadata, i, len(seeks), seek, owned[i], owned[i + 1])

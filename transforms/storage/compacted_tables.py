@@ -151,15 +151,6 @@ class CompactedVideo:
         """The status row, with the columns of the videos table."""
         return {column: self.row[column] for column in VIDEO_SCHEMA.names}
 
-    def groups(self) -> Iterator[pa.Table]:
-        """The rows of the video in pieces, in file order, with the columns of the file."""
-        file = self.tables.tracks.table(self.name)
-        for group in _groups_of(file, self.video_id):
-            table = _row_group(str(file), group)
-            mine = table.filter(pc.equal(table[_ID], self.video_id))
-            if mine.num_rows:
-                yield mine
-
     def open(self) -> Any:
         """A track file of this video alone, open for reading; large ones on disk.
 
@@ -167,13 +158,17 @@ class CompactedVideo:
         """
         if not self.exists():
             raise FileNotFoundError(str(self))
-        schema = _footer(str(self.tables.tracks.table(self.name))).schema.to_arrow_schema()
+        tracks = self.tables.tracks.table(self.name)
+        schema = _footer(str(tracks)).schema.to_arrow_schema()
         own = {METADATA_KEY: self.row["track_metadata"].encode()}
         schema = schema.with_metadata({**(schema.metadata or {}), **own})
         file = tempfile.SpooledTemporaryFile(_SPILL_BYTES)  # noqa: SIM115 - the caller closes it
         with pq.ParquetWriter(file, schema, compression="none", use_dictionary=False) as out:
-            for table in self.groups():
-                out.write_table(table.cast(schema))
+            for group in _groups_of(tracks, self.video_id):
+                table = _row_group(str(tracks), group)
+                mine = table.filter(pc.equal(table[_ID], self.video_id))
+                if mine.num_rows:
+                    out.write_table(mine.cast(schema))
         file.seek(0)
         return file
 

@@ -47,11 +47,6 @@ _ROW_ARRAYS: Final[dict[str, npt.DTypeLike]] = {
     name: get_args(get_args(array)[1])[0]  # of NDArray[type], an ndarray[shape, dtype[type]]
     for name, array in get_type_hints(SegmentRows).items()
 }
-#: Arrays of a SegmentLandmarks with the shape of each row.
-_POINT_ARRAYS: Final[dict[str, tuple[int, ...]]] = {
-    "landmarks_px": (LANDMARK_COUNT, 2),
-    "spread_px": (LANDMARK_COUNT,),
-}
 #: FFmpeg's fractions are two of 32 bits, signed.
 _MAX_FRACTION_TERM: Final = 2**31 - 1
 _MAX_FRACTION_TEXT: Final = 2 * len(str(_MAX_FRACTION_TERM)) + 1
@@ -126,8 +121,7 @@ def split_record(content: bytes | memoryview) -> tuple[memoryview, memoryview]:
 
 def pack_windows(windows: SegmentWindows) -> bytes:
     """A SegmentWindows without its segment, which the reader knows."""
-    extra = {"crops": windows.crops, "windows": windows.windows, "affines": windows.affines}
-    return _pack(windows, extra)
+    return _pack(windows, "crops", "windows", "affines")
 
 
 def unpack_windows(content: bytes | memoryview, segment: Segment) -> SegmentWindows:
@@ -144,18 +138,16 @@ def unpack_windows(content: bytes | memoryview, segment: Segment) -> SegmentWind
 
 def pack_landmarks(landmarks: SegmentLandmarks) -> bytes:
     """A SegmentLandmarks without its segment, which the part's reference has."""
-    return _pack(landmarks, {name: getattr(landmarks, name) for name in _POINT_ARRAYS})
+    return _pack(landmarks, "landmarks_px", "spread_px")
 
 
 def unpack_landmarks(content: bytes, segment: Segment) -> SegmentLandmarks:
     """What `pack_landmarks` packed; ValueError for anything else."""
     arrays, common = _unpack(content, segment)
-    rows = len(common["rows"].frame)
-    points: dict[str, Any] = {
-        name: _typed(arrays, name, np.float32, (rows, *shape))
-        for name, shape in _POINT_ARRAYS.items()
-    }
-    return SegmentLandmarks(segment=segment, **points, **common)
+    shape = len(common["rows"].frame), LANDMARK_COUNT
+    points = _typed(arrays, "landmarks_px", np.float32, (*shape, 2))
+    spread = _typed(arrays, "spread_px", np.float32, shape)
+    return SegmentLandmarks(segment=segment, landmarks_px=points, spread_px=spread, **common)
 
 
 def pack_segment(segment: Segment) -> bytes:
@@ -169,8 +161,10 @@ def unpack_segment(content: bytes) -> Segment:
     return msgspec.convert(json.loads(content), Segment, dec_hook=decode_fraction)
 
 
-def _pack(record: SegmentWindows | SegmentLandmarks, extra: Mapping[str, Any]) -> bytes:
-    arrays = {name: getattr(record.rows, name) for name in _ROW_ARRAYS} | dict(extra)
+def _pack(record: SegmentWindows | SegmentLandmarks, *names: str) -> bytes:
+    """The rows of a record, its arrays of these names, and the fields that both kinds have."""
+    arrays = {name: getattr(record.rows, name) for name in _ROW_ARRAYS}
+    arrays |= {name: getattr(record, name) for name in names}
     seam = record.seam
     if seam is not None:
         arrays["seam_track"] = seam.track

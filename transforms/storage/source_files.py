@@ -164,24 +164,22 @@ def read_head(uri: str, count: int, start: int = 0) -> bytes:
 
 def retrying(action: Callable[[], _Result], uri: str, what: str) -> _Result:
     """Calls `action`; transient errors are retried, permanent ones raised as SourceErrors."""
-    pause = _FIRST_PAUSE_SECONDS
-    for left in reversed(range(_TRIES)):
+    tries = 0
+    while True:
         try:
             return action()
         except (HostError, SourceError):
             raise
         except Exception as raised:  # each file system raises its own kinds
-            error = _underlying(raised)
+            error, tries = _underlying(raised), tries + 1
             if isinstance(error, FileNotFoundError | NotADirectoryError):
                 message = f"{uri}: no such file or object"
                 raise SourceError("not_found", message) from raised
-            if left == 0 or _is_final(error):
+            if tries == _TRIES or _is_final(error):
                 message = f"{uri}: {what}: {type(error).__name__}: {error}".removesuffix(": ")
                 raise SourceError("unreadable", message) from raised
             _LOGGER.info("%s: %s: %s; retrying", uri, what, error)
-        time.sleep(pause)
-        pause *= 2
-    raise AssertionError("unreachable")
+        time.sleep(_FIRST_PAUSE_SECONDS * 2 ** (tries - 1))
 
 
 def _underlying(error: Exception) -> Exception:
