@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 
+import numpy as np
+
+from models.landmarks.evaluation.track_errors import stability_percent
 from pipeline.annotate import annotate
 from pipeline.commands.annotate import EXIT_INCOMPLETE, summary_lines
 from pipeline.commands.render import render_contact_sheet, render_video
@@ -11,6 +14,7 @@ from pipeline.commands.sample import compare_with_truth, write_sample
 from pipeline.progress import ProgressDisplay
 from pipeline.settings import AnnotateSettings
 from pipeline.videos.track_file import find_track_file, read_track_file
+from schemas.landmarks import LANDMARK_COUNT
 
 
 def run(args: argparse.Namespace) -> int:
@@ -29,19 +33,22 @@ def run(args: argparse.Namespace) -> int:
     tracks = read_track_file(track_file)
     render_video(str(clip), tracks, overlay)
     render_contact_sheet(str(clip), tracks, sheet)
-    found = compare_with_truth(str(track_file), truth)
+    raw, stabilized = compare_with_truth(str(track_file), truth)
+    found = np.isfinite(raw.percent("interocular"))
     print(
         f"\nclip            {clip}\n"
         f"ground truth    {truth}\n"
         f"tracks          {track_file}\n"
         f"overlay video   {overlay}\n"
         f"contact sheet   {sheet}\n\n"
-        f"frames with a detected face  {found.frames_found} of {found.frames_truth}\n"
+        f"frames with a detected face  {found.sum()} of {len(found)}\n"
         "error in % of the distance between the outer eye corners:"
     )
-    for name, errors in (("raw", found.raw), ("stabilized", found.stabilized)):
+    for name, faces in (("raw", raw), ("stabilized", stabilized)):
+        errors = faces.percent("interocular")[found]
+        jitter = stability_percent(faces)[LANDMARK_COUNT]
         print(
-            f"  {name:10}  {errors.nrmse_percent_mean:.2f} mean, {errors.nrmse_percent_max:.2f} "
-            f"worst frame; jitter {errors.stability_percent:.2f} per frame"
+            f"  {name:10}  {errors.mean():.2f} mean, {errors.max():.2f} worst frame; "
+            f"jitter {jitter:.2f} per frame"
         )
     return 0

@@ -19,7 +19,7 @@ from models.landmarks.evaluation.face_errors import LANDMARK_SUBSETS, FaceErrors
 from models.landmarks.evaluation.measurement import SAME_FACE_IOU
 from models.landmarks.evaluation.track_errors import stability_percent
 from pipeline.data.labelled_sets import read_labelled_sets
-from pipeline.data.labelled_tracks import AnnotatedVideo
+from pipeline.data.labelled_tracks import AnnotatedVideo, matched_faces
 from pipeline.reports.landmark_report import (
     MISSED_NOTE,
     Measurement,
@@ -95,18 +95,7 @@ def _match(
             places.append(rows[own[number]] if number in own else -1)
     if not origins:
         raise UsageError(f"{annotated.uri}: got no labelled frame, expected some")
-    return tuple(  # type: ignore[return-value]
-        FaceErrors.of(origins, _taken(points, places), np.array(truth, np.float64))
-        for points in (tracks.raw_landmarks_px, tracks.landmarks_px)
-    )
-
-
-def _taken(points: Any, places: Sequence[int]) -> Any:
-    """The landmarks of the rows `places` of the tracks; infinite for -1 and where not finite."""
-    predicted = np.full((len(places), *points.shape[1:]), np.inf)
-    found = np.array(places) >= 0
-    predicted[found] = points[np.array(places)[found]]
-    return np.where(np.isfinite(predicted).all((1, 2), keepdims=True), predicted, np.inf)
+    return matched_faces(tracks, places, origins, np.array(truth, np.float64))
 
 
 def _stability_rows(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Final
@@ -21,11 +20,13 @@ import pyarrow as pa
 
 from models.crop_quality import cut_off_share
 from models.face_box import box_from_landmarks
-from models.landmarks.metrics import interocular_px, nrmse_percent
+from models.landmarks.datasets.labelled_face import FaceOrigin
+from models.landmarks.evaluation.face_errors import FaceErrors
 from models.synthesis.astronaut import ASTRONAUT_LANDMARKS_PX, load_astronaut
 from models.synthesis.face_animation import FaceAnimation
 from models.synthesis.face_motion import Pose, pose_at
 from pipeline.arrow_tables import fixed_lists, write_parquet
+from pipeline.data.labelled_tracks import matched_faces
 from pipeline.videos.track_file import read_track_file
 from pipeline.videos.video_writer import bt709_frame, declare_bt709
 from schemas.errors import UsageError
@@ -137,61 +138,28 @@ def _truth_table(
     return table.replace_schema_metadata({**(table.schema.metadata or {}), **about})
 
 
-@dataclass(frozen=True, slots=True)
-class TrackErrors:
-    """Errors of a one-face track, in percent of the true distance between the outer eye corners.
+def compare_with_truth(
+    tracks_parquet: str | Path, truth_parquet: str | Path
+) -> tuple[FaceErrors, FaceErrors]:
+    """Errors of the raw, and of the stabilized landmarks of tracks of a one-face clip.
 
-    NRMSE is over the frames that were found. Stability is mean |change of x - change of truth|
-    over neighbouring frames that were both found.
-    """
-
-    nrmse_percent_mean: float
-    nrmse_percent_max: float
-    stability_percent: float
-
-
-@dataclass(frozen=True, slots=True)
-class TruthComparison:
-    """Tracks of a one-face clip against its truth; frames without a face are not found."""
-
-    frames_truth: int
-    frames_found: int
-    raw: TrackErrors
-    stabilized: TrackErrors
-
-
-def compare_with_truth(tracks_parquet: str | Path, truth_parquet: str | Path) -> TruthComparison:
-    """Compares a track file with the truth of `write_sample`, frame by frame, by pts.
-
-    Where a frame has several faces, the one whose landmarks' middle is nearest counts.
+    Frames of the truth of `write_sample` are found by pts. Where a frame has several faces, the one
+    whose landmarks' middle is nearest counts.
 
     Raises:
         UsageError: the truth has no rows, or no frame of it has a face in the tracks.
     """
     expected, got = read_track_file(str(truth_parquet)), read_track_file(str(tracks_parquet))
-    truth, stable = expected.landmarks_px, got.landmarks_px
-    rows_by_pts = got.by_pts()
-    chosen = np.full(len(expected), -1)
-    for i, (pts, points) in enumerate(zip(expected.pts.tolist(), truth, strict=True)):
+    truth, rows_by_pts = expected.landmarks_px, got.by_pts()
+    places = []
+    for pts, points in zip(expected.pts.tolist(), truth, strict=True):
         rows = rows_by_pts.get(pts, [])
-        if rows:
-            gaps = np.linalg.norm(stable[rows].mean(1) - points.mean(0), axis=-1)
-            chosen[i] = rows[gaps.argmin()]
-    found = chosen >= 0
-    if not found.any():
+        gaps = np.linalg.norm(got.landmarks_px[rows].mean(1) - points.mean(0), axis=-1)
+        places.append(rows[gaps.argmin()] if rows else -1)
+    if max(places, default=-1) < 0:
         raise UsageError(
             f"{tracks_parquet}: got {len(rows_by_pts)} frames with faces, none of them among "
             f"the {len(expected)} of {truth_parquet}; expected tracks of the same clip"
         )
-    both = found[1:] & found[:-1]
-    neighbours_px = interocular_px(truth[1:][both])
-
-    def errors_of(landmarks: npt.NDArray[np.floating]) -> TrackErrors:
-        nrmse = nrmse_percent(landmarks[chosen[found]], truth[found])
-        change = np.diff(landmarks[chosen] - truth, axis=0)[both]
-        steps = np.linalg.norm(change, axis=-1).mean(-1) / neighbours_px
-        stability = 100 * float(steps.mean()) if len(steps) else float("nan")
-        return TrackErrors(float(nrmse.mean()), float(nrmse.max()), stability)
-
-    raw, stabilized = errors_of(got.raw_landmarks_px), errors_of(stable)
-    return TruthComparison(len(expected), int(found.sum()), raw, stabilized)
+    origins = [FaceOrigin(video=str(truth_parquet), frame=frame) for frame in range(len(truth))]
+    return matched_faces(got, places, origins, truth)

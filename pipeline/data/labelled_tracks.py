@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import PurePosixPath
 
 import numpy as np
+import numpy.typing as npt
 
 from models.landmarks.datasets.labelled_face import AnnotationError, FaceOrigin
 from models.landmarks.datasets.labelled_set import LabelledSet
 from models.landmarks.datasets.labelled_video import FaceLabel, Frame, LabelledVideo
-from pipeline.videos.track_file import find_track_file, read_track_file
+from models.landmarks.evaluation.face_errors import FaceErrors
+from pipeline.videos.track_file import TrackRows, find_track_file, read_track_file
 from pipeline.videos.upright_frames import upright_frames, whole_video
 from schemas.errors import UsageError, VideoError
 from transforms.decoding.child_pool import kept_children
@@ -38,6 +40,31 @@ class AnnotatedVideo:
                     yield Frame(number, pts, picture)
         except VideoError as error:
             raise AnnotationError(f"{self.uri}: cannot be decoded: {error}") from error
+
+
+def matched_faces(
+    tracks: TrackRows,
+    places: Sequence[int],
+    origins: Sequence[FaceOrigin],
+    truth_px: npt.NDArray[np.float64],
+) -> tuple[FaceErrors, FaceErrors]:
+    """Errors of N labelled faces with the raw, and with the stabilized landmarks of tracks.
+
+    Args:
+        tracks: the rows.
+        places: (N,) which row is of each face; -1 is none.
+        origins, truth_px: of the faces, as in `FaceErrors`.
+    """
+    rows = np.array(places)
+    found = rows >= 0
+
+    def predicted(landmarks_px: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        points = np.full((len(rows), *landmarks_px.shape[1:]), np.inf)
+        points[found] = landmarks_px[rows[found]]
+        return np.where(np.isfinite(points).all((1, 2), keepdims=True), points, np.inf)
+
+    raw, stabilized = predicted(tracks.raw_landmarks_px), predicted(tracks.landmarks_px)
+    return FaceErrors.of(origins, raw, truth_px), FaceErrors.of(origins, stabilized, truth_px)
 
 
 def read_labelled_track(spec: str) -> LabelledSet:

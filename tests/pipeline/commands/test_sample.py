@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from models.landmarks.evaluation.track_errors import stability_percent
 from models.synthesis.astronaut import ASTRONAUT_LANDMARKS_PX, load_astronaut
 from models.synthesis.face_animation import FaceAnimation
 from models.synthesis.face_motion import pose_at
@@ -105,14 +106,14 @@ def test_comparison_by_hand(clip: Path, tmp_path: Path) -> None:
     table = moved(moved(pq.read_table(truth), "x_raw", 3.0), "y_raw", 4.0)
     tracks = tmp_path / "tracks.parquet"
     pq.write_table(table.slice(2, 6), tracks)
-    got = compare_with_truth(tracks, truth)
+    raw, stabilized = compare_with_truth(tracks, truth)
     points = read_track_file(str(truth)).landmarks_px[2:8]
     interocular = np.hypot(*(points[:, 36] - points[:, 45]).T)
-    assert (got.frames_truth, got.frames_found) == (10, 6)
-    assert got.stabilized.nrmse_percent_mean == 0
-    assert got.raw.nrmse_percent_mean == pytest.approx(np.mean(500 / interocular), rel=1e-4)
-    assert got.raw.nrmse_percent_max == pytest.approx(np.max(500 / interocular), rel=1e-4)
-    assert got.raw.stability_percent == pytest.approx(0, abs=1e-4)
+    errors = raw.percent("interocular")
+    assert np.isinf(errors[[0, 1, 8, 9]]).all()
+    assert errors[2:8] == pytest.approx(500 / interocular, rel=1e-4)
+    assert not stabilized.percent("interocular")[2:8].any()
+    assert stability_percent(raw)[68] == pytest.approx(0, abs=1e-4)
 
 
 def test_comparison_takes_the_nearer_of_two_faces(clip: Path, tmp_path: Path) -> None:
@@ -123,9 +124,10 @@ def test_comparison_takes_the_nearer_of_two_faces(clip: Path, tmp_path: Path) ->
     near = replaced(near, "face_id", pa.array(np.full(10, 2, np.int32)))
     tracks = tmp_path / "tracks.parquet"
     pq.write_table(pa.concat_tables([far, near]), tracks)
-    got = compare_with_truth(tracks, truth)
-    assert got.frames_found == 10
-    assert 0 < got.stabilized.nrmse_percent_mean < 10
+    _, stabilized = compare_with_truth(tracks, truth)
+    errors = stabilized.percent("interocular")
+    assert (errors > 0).all()
+    assert (errors < 10).all()
 
 
 def test_jitter_shows_in_stability(clip: Path, tmp_path: Path) -> None:
@@ -136,12 +138,11 @@ def test_jitter_shows_in_stability(clip: Path, tmp_path: Path) -> None:
     )
     tracks = tmp_path / "tracks.parquet"
     pq.write_table(shaken, tracks)
-    got = compare_with_truth(tracks, truth)
+    raw, stabilized = compare_with_truth(tracks, truth)
     # Every landmark is off by 0.5 px, and the error changes by 1 px from frame to frame.
-    assert got.stabilized.stability_percent == pytest.approx(
-        2 * got.stabilized.nrmse_percent_mean, rel=0.02
-    )
-    assert got.raw.stability_percent == 0
+    error = stabilized.percent("interocular").mean()
+    assert stability_percent(stabilized)[68] == pytest.approx(2 * error, rel=0.02)
+    assert stability_percent(raw)[68] == 0
 
 
 def test_comparison_with_tracks_of_something_else(clip: Path, tmp_path: Path) -> None:
