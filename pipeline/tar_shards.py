@@ -11,7 +11,7 @@ from typing import Any, Final
 from transforms.storage.atomic_files import Folder, atomic_file
 
 #: About how large a shard is.
-SHARD_BYTES: Final = 256 << 20
+_SHARD_BYTES: Final = 256 << 20
 
 
 class TarShards:
@@ -24,8 +24,8 @@ class TarShards:
         files: names of the shards so far, the unfinished one too.
     """
 
-    def __init__(self, to: Folder, prefix: str, shard_bytes: int = SHARD_BYTES) -> None:
-        self._to, self._prefix, self._shard_bytes = to, prefix, shard_bytes
+    def __init__(self, to: Folder, prefix: str) -> None:
+        self._to, self._prefix = to, prefix
         self._stack = ExitStack()
         self._shard: Any = None
         self.files: list[str] = []
@@ -38,7 +38,7 @@ class TarShards:
 
     def add(self, members: Iterable[tuple[str, bytes]]) -> str:
         """Adds (name, content) of what must be in one shard; returns the shard's name."""
-        if self._shard is None or self._shard.offset >= self._shard_bytes:
+        if self._shard is None or self._shard.offset >= _SHARD_BYTES:
             self._stack.close()
             self.files.append(f"{self._prefix}-{len(self.files):06d}.tar")
             path = self._stack.enter_context(atomic_file(str(self._to / self.files[-1])))

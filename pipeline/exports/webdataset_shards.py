@@ -19,16 +19,14 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.exports.exported_video import ExportedVideo
-from pipeline.tar_shards import SHARD_BYTES, TarShards
+from pipeline.tar_shards import TarShards
 from pipeline.text_files import json_text
 from transforms.storage.atomic_files import Folder
 
 
-def write_webdataset(
-    videos: Iterable[ExportedVideo], to: Folder, *, shard_bytes: int = SHARD_BYTES
-) -> int:
+def write_webdataset(videos: Iterable[ExportedVideo], to: Folder) -> int:
     """Writes the shards; returns how many."""
-    with TarShards(to, "tracks", shard_bytes) as shards:
+    with TarShards(to, "tracks") as shards:
         for number, video in enumerate(videos):
             for sample in _samples(number, video):
                 shards.add(sample)
