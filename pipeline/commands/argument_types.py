@@ -47,19 +47,17 @@ def device(text: str) -> str:
 
 def weights(text: str) -> str:
     """`fast`, `accurate`, or an existing file, which is not read here."""
-    return text if text in LANDMARK_WEIGHTS else _existing(text, text, LANDMARK_WEIGHTS)
+    return _existing(text, text, LANDMARK_WEIGHTS)
 
 
 def detector(text: str) -> str:
     """`default`, or `yunet:FILE` or FILE of an existing file, which is not read here."""
-    return text if text == "default" else _existing(text, text.removeprefix("yunet:"), ("default",))
+    return _existing(text, text.removeprefix("yunet:"), ("default",))
 
 
 def stabilizer(text: str) -> str:
-    """One of `STABILIZERS`, or the absolute path of a weights file, which is not read here."""
-    if text in STABILIZERS:
-        return text
-    return str(Path(_existing(text, text, STABILIZERS)).absolute())
+    """One of `STABILIZERS`, or an existing weights file, which is not read here."""
+    return _existing(text, text, STABILIZERS)
 
 
 def words(text: str) -> tuple[str, ...]:
@@ -90,8 +88,8 @@ def file_name(*suffixes: str) -> Callable[[str], Path]:
 
 
 def _existing(text: str, path: str, names: Sequence[str]) -> str:
-    """`text`, whose `path` exists; what looks like no path is taken for a name."""
-    if Path(path).is_file():
+    """`text`: one of `names`, or its `path` exists; what looks like no path is taken for a name."""
+    if text in names or Path(path).is_file():
         return text
     if "/" in path or Path(path).suffix or path != text:
         raise argparse.ArgumentTypeError(f"no such file: {path}")

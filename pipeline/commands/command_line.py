@@ -93,7 +93,8 @@ def parse_command(words: Sequence[str]) -> argparse.Namespace:
     if rest and not args.takes_beam_options:
         args.parser.refuse_options(rest)
     args.beam_options = rest
-    args.check(args)
+    if args.check is not None:
+        args.check(args)
     return args
 
 

@@ -32,7 +32,7 @@ class CommandParser(argparse.ArgumentParser):
         # `facetracks train detector` train_detector), whether unknown options are Beam's, and
         # what raises UsageError for options that do not go together.
         module = "_".join(self.prog.split()[1:])
-        self.set_defaults(parser=self, module=module, takes_beam_options=False, check=_accept)
+        self.set_defaults(parser=self, module=module, takes_beam_options=False, check=None)
 
     def error(self, message: str) -> NoReturn:
         """Ends the program with status 2 and one line on stderr."""
@@ -57,10 +57,6 @@ class CommandParser(argparse.ArgumentParser):
         choices = [str(choice) for choice in action.choices]
         help_for_it = _suggestion(str(value), choices) or f", expected one of {', '.join(choices)}"
         raise argparse.ArgumentError(action, f"got {value!r}{help_for_it}")
-
-
-def _accept(args: argparse.Namespace) -> None:
-    """The default check: accepts any combination of options."""
 
 
 def settings_of(kind: type[_Settings], args: argparse.Namespace) -> _Settings:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 from pathlib import Path
 
 from pipeline.commands.argument_types import count, device, positive_float, positive_int
-from pipeline.commands.arguments.data_options import SET_HELP, add_track_options
+from pipeline.commands.arguments.data_options import SET_HELP, add_track_options, check_data
 from pipeline.commands.command_parser import CommandParser
 from schemas.choices import CODECS, EVALUATION_SETS, NETWORK_NAMES, PRECISIONS
-from schemas.errors import UsageError
 
 
 def add_evaluate_tracks(parser: CommandParser) -> None:
@@ -92,12 +90,7 @@ def add_evaluate_landmarks(parser: CommandParser) -> None:
     add("--device", type=device, default="cpu", help="auto, cpu, cuda or cuda:i")
     add("--threads", type=positive_int, default=1, help="CPU threads")
     add("--json", action="store_true", help="print JSON instead of tables")
-    parser.set_defaults(check=_check_evaluate_landmarks)
-
-
-def _check_evaluate_landmarks(args: argparse.Namespace) -> None:
-    if args.data is None and not args.set:
-        raise UsageError("got no data set, expected --data or --set")
+    parser.set_defaults(check=check_data)
 
 
 def add_evaluate_detector(parser: CommandParser) -> None:

@@ -8,7 +8,7 @@ import functools
 from pathlib import Path
 
 from pipeline.commands.argument_types import count, device, positive_float, positive_int
-from pipeline.commands.arguments.data_options import SET_HELP, add_track_options
+from pipeline.commands.arguments.data_options import SET_HELP, add_track_options, check_data
 from pipeline.commands.command_parser import CommandParser, add_setting
 from pipeline.data.data_settings import TrainingSources
 from schemas.choices import (
@@ -172,8 +172,7 @@ def _add_data_options(parser: CommandParser) -> None:
 
 
 def _check_train_landmarks(args: argparse.Namespace) -> None:
-    if args.data is None and not args.set:
-        raise UsageError("got no data set, expected --data or --set")
+    check_data(args)
     if not 0 < args.validation_share < 1:
         raise UsageError(
             f"--validation-share: got {args.validation_share}, expected more than 0, less than 1"
