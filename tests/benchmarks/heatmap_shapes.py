@@ -71,7 +71,7 @@ def _maps(
     for face in faces:
         for box in boxes(face):
             assert box is not None  # only a detector misses faces
-            crop, affine = cut_crop(face, box, crop_scale=card.crop_scale, size_px=size)
+            crop, affine = cut_crop(face, box, card)
             crops.append(crop)
             truth.append(image_to_crop(face.landmarks_px, affine))
     parts = [

@@ -30,8 +30,8 @@ def main() -> None:
     faces = read_evaluation_set(args.data, "300w/common")
     for weights in args.weights:
         model = load_landmark_model(weights)
-        size, scale = model.card.crop_size_px, model.card.crop_scale
-        cut = [cut_crop(face, face.box_xyxy_px, crop_scale=scale, size_px=size) for face in faces]
+        size = model.card.crop_size_px
+        cut = [cut_crop(face, face.box_xyxy_px, model.card) for face in faces]
         crops = np.stack([crop for crop, _ in cut])
         pairs = zip(faces, cut, strict=True)
         truth = np.stack([image_to_crop(face.landmarks_px, affine) for face, (_, affine) in pairs])

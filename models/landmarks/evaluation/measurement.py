@@ -11,7 +11,6 @@ between two detections.
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
@@ -99,13 +98,12 @@ def _windows(face: LabelledFace, boxes: BoxesOfFace, card: LandmarkCard) -> list
         dataclasses.replace(frame, image=frame.load())
         for frame in (*face.earlier, face)[-card.window_frames :]
     ]
-    cut = functools.partial(cut_crop, crop_scale=card.crop_scale, size_px=card.crop_size_px)
     windows = []
     for box in boxes(frames[-1]):
         shown = []
         if box is not None:
             offset_px = box - face.box_xyxy_px
-            shown = [cut(frame, frame.box_xyxy_px + offset_px) for frame in frames]
+            shown = [cut_crop(frame, frame.box_xyxy_px + offset_px, card) for frame in frames]
         windows.append(_Window(face.origin, face.landmarks_px, shown))
     return windows
 

@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from models.crops import image_to_crop, sample_plane, square_affine
 from models.face_box import DETECTOR_NOISE, BoxNoise, jitter_box
+from models.landmarks.card import LandmarkCard
 from models.landmarks.datasets.labelled_face import LabelledFace
 from models.landmarks.training.occluders import occlude_landmarks, side_light
 from schemas.landmarks import FLIP_PERMUTATION
@@ -99,10 +100,11 @@ def cut_patch(face: LabelledFace, *, crop_size_px: int = 64) -> LabelledFace:
 
 
 def cut_crop(
-    face: LabelledFace, box_xyxy_px: npt.ArrayLike, *, crop_scale: float, size_px: int
+    face: LabelledFace, box_xyxy_px: npt.ArrayLike, card: LandmarkCard
 ) -> tuple[Crop, npt.NDArray[np.float64]]:
-    """The crop as production cuts it, and its affine map to the picture."""
-    affine = square_affine(box_xyxy_px, scale=crop_scale, size_px=size_px)
+    """The crop as production cuts it for a network, and its affine map to the picture."""
+    size_px = card.crop_size_px
+    affine = square_affine(box_xyxy_px, scale=card.crop_scale, size_px=size_px)
     return sample_plane(face.load(), affine, size_px, size_px), affine  # type: ignore[return-value]
 
 
@@ -123,9 +125,7 @@ def reverse_window(face: LabelledFace, frames: int) -> LabelledFace:
 def augment(
     face: LabelledFace,
     rng: np.random.Generator,
-    *,
-    crop_scale: float,
-    size_px: int,
+    card: LandmarkCard,
     strength: AugmentationStrength,
     frames: int = 1,
 ) -> tuple[npt.NDArray[np.uint8], Landmarks]:
@@ -138,7 +138,7 @@ def augment(
     for ago in reversed(range(frames)):
         seen = shown[max(0, len(shown) - 1 - ago)]
         steps_back = 0 if face.earlier else ago  # only stills are animated
-        crop, landmarks = variation.cut(seen, steps_back, crop_scale, size_px)
+        crop, landmarks = variation.cut(seen, steps_back, card)
         look = np.random.default_rng(variation.appearance_seed)
         crops.append(_vary_appearance(crop, landmarks, look, rng, strength))
     return np.stack(crops), landmarks
@@ -185,11 +185,13 @@ class _Variation:
         )
 
     def cut(
-        self, face: LabelledFace, steps_back: int, crop_scale: float, size_px: int
+        self, face: LabelledFace, steps_back: int, card: LandmarkCard
     ) -> tuple[Crop, Landmarks]:
         """The crop of one frame, the animation taken `steps_back`, and its landmarks."""
-        box = (_corners(face.box_xyxy_px) + self.box_offset).reshape(4)
-        affine = square_affine(box, scale=crop_scale, size_px=size_px, angle_deg=self.angle_deg)
+        box, size_px = (_corners(face.box_xyxy_px) + self.box_offset).reshape(4), card.crop_size_px
+        affine = square_affine(
+            box, scale=card.crop_scale, size_px=size_px, angle_deg=self.angle_deg
+        )
         stretch = np.sqrt([self.aspect, 1 / self.aspect])  # of width and height of a crop pixel
         affine = _about_middle(affine, affine[:, :2] * stretch, size_px)
         motion = steps_back * self.motion

@@ -80,15 +80,7 @@ class WindowBatches(Dataset[tuple[Tensor, Tensor]]):
             first = step * recipe.batch_size
             drawn = [self._in_pass(place) for place in range(first, first + recipe.batch_size)]
         samples = [
-            augment(
-                self._faces[index],
-                rng,
-                crop_scale=self._card.crop_scale,
-                size_px=size,
-                strength=strength,
-                frames=self._frames,
-            )
-            for index in drawn
+            augment(self._faces[index], rng, self._card, strength, self._frames) for index in drawn
         ]
         crops = torch.from_numpy(np.stack([crops for crops, _ in samples]))
         landmarks = torch.from_numpy(np.stack([points for _, points in samples]))

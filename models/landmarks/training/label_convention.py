@@ -57,10 +57,7 @@ def moved_to_convention(face: LabelledFace, offsets: npt.NDArray[np.float64]) ->
 def _offsets(model: LandmarkModel, faces: Sequence[LabelledFace]) -> npt.NDArray[np.float64]:
     """(N, 68, 2) of each face."""
     card = model.card
-    cut = [
-        cut_crop(f, f.box_xyxy_px, crop_scale=card.crop_scale, size_px=card.crop_size_px)
-        for f in faces
-    ]
+    cut = [cut_crop(face, face.box_xyxy_px, card) for face in faces]
     windows = np.repeat(np.arange(len(faces), dtype=np.intp)[:, None], card.window_frames, axis=1)
     predicted = model.predict(np.stack([crop for crop, _ in cut]), windows)
     found = []

@@ -48,9 +48,7 @@ def test_what_a_network_predicts_is_its_own_convention() -> None:
     faces = []
     for seed in range(5):
         face = _face(_points((40, 50 + seed), (80, 50)))
-        crop, affine = cut_crop(
-            face, face.box_xyxy_px, crop_scale=card.crop_scale, size_px=card.crop_size_px
-        )
+        crop, affine = cut_crop(face, face.box_xyxy_px, card)
         (predicted,) = model.predict(crop[None], np.zeros((1, card.window_frames), np.intp))
         inverse = np.linalg.inv(np.vstack([affine, [0, 0, 1]]))[:2]
         labels = image_to_crop(predicted, inverse).astype(np.float32)  # the other way round

@@ -5,6 +5,7 @@ import pytest
 
 from models.crops import crop_to_image, sample_plane, square_affine
 from models.face_box import DETECTOR_NOISE, box_from_landmarks
+from models.landmarks.card import LandmarkCard
 from models.landmarks.datasets.labelled_face import LabelledFace
 from models.landmarks.training.augmentation import (
     AugmentationStrength,
@@ -15,6 +16,7 @@ from models.landmarks.training.augmentation import (
     reverse_window,
 )
 
+_CARD = LandmarkCard(crop_scale=1.2, crop_size_px=64)
 _STILL = AugmentationStrength(
     box_noise=DETECTOR_NOISE.widened(0),
     angle_deg=0.0,
@@ -38,7 +40,7 @@ def _labelled(size_px: int, offset: float = 0.0) -> LabelledFace:
 
 def test_an_unvaried_sample_is_the_crop_of_production_or_its_mirror_image() -> None:
     face = _labelled(300)
-    crop, affine = cut_crop(face, face.box_xyxy_px, crop_scale=1.2, size_px=64)
+    crop, affine = cut_crop(face, face.box_xyxy_px, _CARD)
     np.testing.assert_array_equal(
         crop,
         sample_plane(face.load(), square_affine(face.box_xyxy_px, scale=1.2, size_px=64), 64, 64),
@@ -46,7 +48,7 @@ def test_an_unvaried_sample_is_the_crop_of_production_or_its_mirror_image() -> N
     mirrored = set()
     for seed in range(8):
         rng = np.random.default_rng(seed)
-        (sample,), landmarks = augment(face, rng, crop_scale=1.2, size_px=64, strength=_STILL)
+        (sample,), landmarks = augment(face, rng, _CARD, _STILL)
         plain = np.array_equal(sample, crop)
         assert plain or np.array_equal(sample, crop[:, ::-1])
         if not plain:
@@ -70,8 +72,8 @@ def test_a_patch_gives_the_crop_that_the_picture_gives(size_px: int) -> None:
     patch = cut_patch(face)
     assert max(patch.load().shape) <= 2 * 288
     box = face.box_xyxy_px
-    direct, affine = cut_crop(face, box, crop_scale=1.2, size_px=64)
-    through, affine_of_patch = cut_crop(patch, patch.box_xyxy_px, crop_scale=1.2, size_px=64)
+    direct, affine = cut_crop(face, box, _CARD)
+    through, affine_of_patch = cut_crop(patch, patch.box_xyxy_px, _CARD)
     inner = slice(2, -2)
     difference = np.abs(direct.astype(int) - through)[inner, inner]
     assert difference.mean() < 1.5
@@ -99,7 +101,7 @@ def test_landmarks_follow_the_pixels() -> None:
     strength = AugmentationStrength(appearance=0.0)
     for seed in range(12):
         rng = np.random.default_rng(seed)
-        (crop,), points = augment(dotted, rng, crop_scale=1.2, size_px=64, strength=strength)
+        (crop,), points = augment(dotted, rng, _CARD, strength)
         index = 5 if np.linalg.norm(points[5] - _centroid(crop)) < 3 else 11  # 11 mirrors 5
         np.testing.assert_allclose(points[index], _centroid(crop), atol=0.35)
 
@@ -115,7 +117,7 @@ def test_samples_follow_from_the_seed() -> None:
 
     def draw(seed: int) -> tuple[np.ndarray, np.ndarray]:
         rng = np.random.default_rng(seed)
-        return augment(face, rng, crop_scale=1.2, size_px=64, strength=AugmentationStrength())
+        return augment(face, rng, _CARD, AugmentationStrength())
 
     for seed in range(20):
         crop, landmarks = draw(seed)
@@ -133,9 +135,7 @@ def test_a_still_moves_evenly_through_its_window_and_is_labelled_in_the_last_fra
     speeds = []
     for seed in range(12):
         rng = np.random.default_rng(seed)
-        crops, points = augment(
-            dotted, rng, crop_scale=1.2, size_px=64, strength=strength, frames=3
-        )
+        crops, points = augment(dotted, rng, _CARD, strength, frames=3)
         path = np.stack([_centroid(crop) for crop in crops])
         index = 5 if np.linalg.norm(points[5] - path[-1]) < 3 else 11
         np.testing.assert_allclose(points[index], path[-1], atol=0.35)
@@ -154,7 +154,8 @@ def test_frames_of_a_video_are_shown_as_they_were() -> None:
     )
     face = dataclasses.replace(light, earlier=(dark, grey))
     rng = np.random.default_rng(0)
-    crops, _ = augment(cut_patch(face), rng, crop_scale=1.0, size_px=16, strength=_STILL, frames=4)
+    small = LandmarkCard(crop_scale=1.0, crop_size_px=16)
+    crops, _ = augment(cut_patch(face), rng, small, _STILL, frames=4)
     assert [int(crop[8, 8, 0]) for crop in crops] == [10, 10, 120, 240]
 
 
@@ -167,8 +168,9 @@ def test_a_reversed_window_ends_on_what_was_its_first_frame() -> None:
     np.testing.assert_array_equal(back.landmarks_px, frames[1].landmarks_px)
     assert reverse_window(frames[0], 3).name == "0"  # a still
     strength = dataclasses.replace(_STILL, mirror=0.0, reversal=1.0)
-    options = {"crop_scale": 1.2, "size_px": 32, "frames": 3}
+    small = LandmarkCard(crop_scale=1.2, crop_size_px=32)
     rng = np.random.default_rng(0)
-    turned, _ = augment(face, rng, strength=strength, **options)
-    plain, _ = augment(face, rng, strength=dataclasses.replace(strength, reversal=0.0), **options)
+    turned, _ = augment(face, rng, small, strength, frames=3)
+    strength = dataclasses.replace(strength, reversal=0.0)
+    plain, _ = augment(face, rng, small, strength, frames=3)
     np.testing.assert_array_equal(turned, plain[::-1])
