@@ -22,7 +22,6 @@ from torch import Tensor, nn
 
 from models.landmarks.networks.landmark_network import (
     LandmarkNetwork,
-    checked_crop_size,
     features_by_frame,
     init_xavier_uniform,
     last_frame,
@@ -42,16 +41,10 @@ class CoordinateBlock(nn.Module):
 
     def __init__(self, channels_in: int, channels_out: int, *, early: bool = False) -> None:
         super().__init__()
-        self.convolution: nn.Conv2d | nn.Conv3d
-        self.norm: nn.Module
-        if early:
-            self.convolution = nn.Conv3d(channels_in, channels_out, kernel_size=3, padding=1)
-            self.norm = nn.BatchNorm3d(channels_out)
-            self.pool: nn.Module = nn.MaxPool3d((1, 2, 2))
-        else:
-            self.convolution = nn.Conv2d(channels_in, channels_out, kernel_size=3, padding=1)
-            self.norm = nn.BatchNorm2d(channels_out)
-            self.pool = nn.MaxPool2d(2)
+        convolution = nn.Conv3d if early else nn.Conv2d
+        self.convolution = convolution(channels_in, channels_out, kernel_size=3, padding=1)
+        self.norm = (nn.BatchNorm3d if early else nn.BatchNorm2d)(channels_out)
+        self.pool = nn.MaxPool3d((1, 2, 2)) if early else nn.MaxPool2d(2)
         self.activation = nn.ELU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -81,7 +74,7 @@ class CoordinateNetwork(LandmarkNetwork):
         early: bool,
         late: bool = False,
     ) -> None:
-        super().__init__(landmark_count, checked_crop_size(crop_size_px, _REDUCTION))
+        super().__init__(landmark_count, crop_size_px, multiple_px=_REDUCTION)
         self.early = early
         self.frames_seen = WINDOW_FRAMES if early or late else 1
         self.blocks = nn.Sequential(

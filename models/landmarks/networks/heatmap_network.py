@@ -23,7 +23,6 @@ from torch import Tensor, nn
 from models.landmarks.networks.coordinate_network import CROP_SIZE_PX, WINDOW_FRAMES
 from models.landmarks.networks.landmark_network import (
     LandmarkNetwork,
-    checked_crop_size,
     features_by_frame,
     init_xavier_uniform,
     last_frame,
@@ -39,13 +38,9 @@ class HeatmapBlock(nn.Module):
 
     def __init__(self, convolution: nn.Conv2d | nn.Conv3d | nn.ConvTranspose2d) -> None:
         super().__init__()
-        channels = convolution.out_channels
         self.convolution = convolution
-        self.norm: nn.Module = (
-            nn.BatchNorm3d(channels)
-            if isinstance(convolution, nn.Conv3d)
-            else nn.BatchNorm2d(channels)
-        )
+        kind = nn.BatchNorm3d if isinstance(convolution, nn.Conv3d) else nn.BatchNorm2d
+        self.norm = kind(convolution.out_channels)
         self.activation = nn.ELU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -77,7 +72,7 @@ class HeatmapNetwork(LandmarkNetwork):
         early: bool,
         late: bool,
     ) -> None:
-        super().__init__(landmark_count, checked_crop_size(crop_size_px, 2**_STEPS))
+        super().__init__(landmark_count, crop_size_px, multiple_px=2**_STEPS)
         self.early = early
         self.frames_seen = WINDOW_FRAMES if early or late else 1
         channels = [3] + [_FILTERS] * (_STEPS - 1)

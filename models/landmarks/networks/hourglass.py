@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from models.landmarks.networks.landmark_network import (
     LandmarkNetwork,
-    checked_crop_size,
     init_xavier_uniform,
     last_frame,
 )
@@ -88,7 +87,7 @@ class StackedHourglass(LandmarkNetwork):
         features: int = 256,
         crop_size_px: int = HOURGLASS_CROP_SIZE_PX,
     ) -> None:
-        super().__init__(landmark_count, checked_crop_size(crop_size_px, _STRIDE * 2**_DEPTH))
+        super().__init__(landmark_count, crop_size_px, multiple_px=_STRIDE * 2**_DEPTH)
         if stacks < 1 or features < 4 or features % 4:
             raise ValueError(
                 f"hourglass: got {stacks} stacks of {features} features, expected at least one "

@@ -32,17 +32,15 @@ class LandmarkNetwork(nn.Module):
     heatmap_stride: int | None = None
     makes_spread: bool = False
 
-    def __init__(self, landmark_count: int, crop_size_px: int) -> None:
+    def __init__(self, landmark_count: int, crop_size_px: int, *, multiple_px: int = 1) -> None:
+        """Raises ValueError unless the crop's side is a positive multiple of `multiple_px`."""
+        if crop_size_px < multiple_px or crop_size_px % multiple_px:
+            raise ValueError(
+                f"crop_size_px: got {crop_size_px}, expected a multiple of {multiple_px}"
+            )
         super().__init__()
         self.landmark_count = landmark_count
         self.crop_size_px = crop_size_px
-
-
-def checked_crop_size(crop_size_px: int, multiple: int) -> int:
-    """Returns the size; ValueError unless it is a positive multiple."""
-    if crop_size_px < multiple or crop_size_px % multiple:
-        raise ValueError(f"crop_size_px: got {crop_size_px}, expected a multiple of {multiple}")
-    return crop_size_px
 
 
 def last_frame(x: Tensor) -> Tensor:

@@ -23,7 +23,6 @@ from torch.nn import functional
 
 from models.landmarks.networks.landmark_network import (
     LandmarkNetwork,
-    checked_crop_size,
     last_frame,
 )
 
@@ -76,7 +75,7 @@ class UNet(LandmarkNetwork):
         blocks: int = 1,
         crop_size_px: int = UNET_CROP_SIZE_PX,
     ) -> None:
-        super().__init__(landmark_count, checked_crop_size(crop_size_px, 32))
+        super().__init__(landmark_count, crop_size_px, multiple_px=32)
         if len(channels) != 5 or min(channels) < 1 or blocks < 1:
             raise ValueError(
                 f"unet: got channels {list(channels)} and {blocks} blocks, expected five widths "
