@@ -10,7 +10,7 @@ Sizes are the longer side in pixels of the source video, before any reduction.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Final
 
 import numpy as np
@@ -53,12 +53,8 @@ class DetectionTally:
 
     def merge(self, other: DetectionTally) -> None:
         """Adds another tally's counts to this one."""
-        self.images += other.images
-        self.wanted += other.wanted
-        self.right += other.right
-        self.wrong += other.wrong
-        self.overlaps += other.overlaps
-        self.errors += other.errors
+        for part in fields(self):
+            setattr(self, part.name, getattr(self, part.name) + getattr(other, part.name))
 
     def summary(self) -> dict[str, float | int | None]:
         """The figures; None where there is nothing to measure.

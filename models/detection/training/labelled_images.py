@@ -158,10 +158,8 @@ def source_weights(names: Sequence[str]) -> npt.NDArray[np.float64]:
     return weights
 
 
-def read_video_frames(
-    path: Path, *, grid_seconds: float = _GRID_SECONDS, limit: int | None = None
-) -> Iterator[npt.NDArray[np.uint8]]:
-    """Upright (H, W, 3) uint8 RGB frames of a video, the first at or after each grid time.
+def read_video_frames(path: Path, *, limit: int | None = None) -> Iterator[npt.NDArray[np.uint8]]:
+    """Upright (H, W, 3) uint8 RGB frames of a video, about one in each 0.2 s.
 
     Packets that do not decode are skipped. With `limit`, the grid is widened so that
     at most about that many frames come.
@@ -172,7 +170,7 @@ def read_video_frames(
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         stream.thread_count = 1
-        step = max(1, round(grid_seconds * float(stream.average_rate or 25)))
+        step = max(1, round(_GRID_SECONDS * float(stream.average_rate or 25)))
         if limit is not None:
             step = max(step, -(-packets // limit))
         count = 0
@@ -237,28 +235,27 @@ def label_images(
 
     Both files appear whole or not at all.
     """
-    pixels: list[npt.NDArray[np.uint8]] = []
-    shapes, counts, boxes, scores, turns = [], [], [], [], []
+    labelled: list[LabelledImage] = []
     for image in images:
         reduced = reduce_image(image)
         taught = teach(teacher, reduced)
-        pixels.append(reduced.reshape(-1))
-        shapes.append(reduced.shape[:2])
-        counts.append(len(taught))
-        boxes.append(taught.boxes_xyxy_px)
-        scores.append(taught.scores)
-        turns.append(teacher.turns(reduced, taught))
-    sizes = np.array([len(p) for p in pixels], np.int64)
+        turns = teacher.turns(reduced, taught)
+        labelled.append(LabelledImage(reduced, taught.boxes_xyxy_px, taught.scores, turns))
+    sizes = np.array([one.image.size for one in labelled], np.int64)
+    counts = [len(one.scores) for one in labelled]
+    pixels = [one.image.reshape(-1) for one in labelled]
     with atomic_write(path.with_suffix(".npy")) as temporary:
         np.save(temporary, np.concatenate([*pixels, np.zeros(0, np.uint8)]))
+    nothing = Detections.empty()
+    boxes = [one.boxes_xyxy_px for one in labelled] + [nothing.boxes_xyxy_px]
     with atomic_write(path) as temporary:
         np.savez(
             temporary,
             offsets=np.cumsum(sizes) - sizes,
-            shapes=np.array(shapes, np.int64).reshape(-1, 2),
-            box_starts=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
-            boxes_xyxy_px=np.concatenate([*boxes, np.zeros((0, 4), np.float32)]),
-            scores=np.concatenate([*scores, np.zeros(0, np.float32)]),
-            turns=np.concatenate([*turns, np.zeros(0, np.float32)]),
+            shapes=np.array([one.image.shape[:2] for one in labelled], np.int64).reshape(-1, 2),
+            box_starts=np.cumsum([0, *counts], dtype=np.int64),
+            boxes_xyxy_px=np.concatenate(boxes),
+            scores=np.concatenate([one.scores for one in labelled] + [nothing.scores]),
+            turns=np.concatenate([one.turns for one in labelled] + [nothing.scores]),
         )
     return LabelledImages(path)
