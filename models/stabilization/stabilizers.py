@@ -35,7 +35,8 @@ class Stabilizer(Protocol):
         """Takes a frame's (68, 2) landmarks in px at `seconds`; returns final frames."""
 
     def flush(self) -> list[Landmarks]:
-        """Ends the track: the delayed frames, oldest first."""
+        """Ends the track: the delayed frames, oldest first. None where nothing is held back."""
+        return []
 
 
 def stabilize_track(
@@ -48,19 +49,15 @@ def stabilize_track(
     return np.stack([*final, *stabilizer.flush()])
 
 
-class PassThrough:
+class PassThrough(Stabilizer):
     """Returns every frame unchanged."""
 
     def push(self, seconds: float, landmarks: Landmarks) -> list[Landmarks]:
         """The same landmarks, at once."""
         return [landmarks]
 
-    def flush(self) -> list[Landmarks]:
-        """Nothing is held back."""
-        return []
 
-
-class OneEuro:
+class OneEuro(Stabilizer):
     """The One-Euro filter (Casiez, Roussel, Vogel, CHI 2012), on each coordinate.
 
     An exponential smoother whose cutoff rises with speed: still faces lose their jitter,
@@ -110,10 +107,6 @@ class OneEuro:
         gain = _smoothing(step_seconds, cutoff_hz)
         self._position = self._position + gain * (landmarks - self._position)
         return self._position
-
-    def flush(self) -> list[Landmarks]:
-        """Nothing is held back."""
-        return []
 
 
 def _smoothing(step_seconds: float | Landmarks, cutoff_hz: float | Landmarks) -> float | Landmarks:

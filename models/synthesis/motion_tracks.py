@@ -30,6 +30,9 @@ _SPREAD_LIMIT_PERCENT: Final = 1.5
 _LEAP_SIZES: Final = 0.3
 _SHAPE_COMPONENTS: Final = 10
 _SMOOTHING_SECONDS: Final = 0.28
+#: Rate that teacher-labelled videos are taken to have, and frames of the shortest stretch of one.
+_FPS: Final = 25.0
+_SHORTEST: Final = 60
 
 Landmarks = npt.NDArray[np.float64]
 
@@ -60,7 +63,6 @@ class MotionTrack:
         return len(self.truth_px)
 
     def __repr__(self) -> str:
-        """Name, length and rate; no coordinates."""
         return f"MotionTrack({self.name!r}, {len(self)} frames at {self.fps:g}/s)"
 
     @property
@@ -73,7 +75,7 @@ class MotionTrack:
         return MotionTrack(self.name, self.fps, self.truth_px[start:stop], self.raw_px[start:stop])
 
 
-def real_motions(labels: Path, *, fps: float = 25.0, shortest: int = 60) -> list[MotionTrack]:
+def real_motions(labels: Path) -> list[MotionTrack]:
     """A teacher's labels of a video's faces, smoothed to serve as ground truth.
 
     Stretches where the teacher disagrees with itself (spread over 1.5 %) are left out; a
@@ -90,7 +92,7 @@ def real_motions(labels: Path, *, fps: float = 25.0, shortest: int = 60) -> list
             landmarks, spread = stored["landmarks_px"], stored["spread_percent"]
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise UsageError(f"{labels}: not teacher labels in .npz: {error}") from error
-    window = 2 * round(_SMOOTHING_SECONDS * fps / 2) + 1
+    window = 2 * round(_SMOOTHING_SECONDS * _FPS / 2) + 1
     tracks = []
     for one in np.unique(face):
         rows = np.flatnonzero((face == one) & (spread < 2 * _SPREAD_LIMIT_PERCENT))
@@ -98,10 +100,10 @@ def real_motions(labels: Path, *, fps: float = 25.0, shortest: int = 60) -> list
         moved = np.linalg.norm(np.diff(landmarks[rows], axis=0), axis=-1).mean(-1)
         leaps = moved > _LEAP_SIZES * face_size_px(landmarks[rows][1:].astype(np.float64))
         for stretch in np.split(rows, np.flatnonzero((np.diff(frame[rows]) != 1) | leaps) + 1):
-            if len(stretch) < shortest or np.median(spread[stretch]) > _SPREAD_LIMIT_PERCENT:
+            if len(stretch) < _SHORTEST or np.median(spread[stretch]) > _SPREAD_LIMIT_PERCENT:
                 continue
             smooth = savgol_filter(landmarks[stretch].astype(np.float64), window, 3, axis=0)
-            tracks.append(MotionTrack(labels.stem, fps, smooth, smooth))
+            tracks.append(MotionTrack(labels.stem, _FPS, smooth, smooth))
     return tracks
 
 
