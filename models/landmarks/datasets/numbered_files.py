@@ -38,11 +38,8 @@ def numbered_pts(folder: Path) -> Mapping[int, Sequence[FaceLabel]]:
     Raises:
         AnnotationError: there is no such file, or two of one frame.
     """
-
-    def read(path: Path) -> FaceLabel:
-        return FaceLabel.from_landmarks(read_pts_landmarks(path))
-
-    return FileLabels(by_number(folder, folder.glob("*.pts"), first=1), read)
+    files = by_number(folder, folder.glob("*.pts"), first=1)
+    return FileLabels(files, lambda path: FaceLabel.from_landmarks(read_pts_landmarks(path)))
 
 
 def numbered_pictures(folder: Path, *, fps: float) -> PictureFiles:
