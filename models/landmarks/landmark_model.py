@@ -38,7 +38,6 @@ class LandmarkModel(abc.ABC):
         self._frames_seen = frames_seen
 
     def __repr__(self) -> str:
-        """Name, crop and device; no tensors."""
         size = self.card.crop_size_px
         return (
             f"LandmarkModel({self.card.network}, {size}x{size} crops, on {self.device}, "

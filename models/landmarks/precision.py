@@ -21,7 +21,6 @@ class PrecisionCheck:
         return abs(self.candidate_nrmse - self.reference_nrmse) < NRMSE_SHIFT_LIMIT_PERCENT
 
     def __str__(self) -> str:
-        """Both errors and the verdict."""
         verdict = "good enough" if self.accepted else "not good enough"
         return (
             f"NRMSE {self.reference_nrmse:.3f} becomes {self.candidate_nrmse:.3f} %: {verdict} "

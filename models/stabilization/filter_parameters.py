@@ -60,7 +60,6 @@ class FilterParameters:
             raise ValueError(f"weights: got {self.weights}, expected shares that add up to 1")
 
     def __repr__(self) -> str:
-        """The scalars; no matrices."""
         return f"FilterParameters(K={len(self.weights)}, gamma={self.gamma:.3f})"
 
 

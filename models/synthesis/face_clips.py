@@ -53,7 +53,6 @@ class FaceClip:
     affines: npt.NDArray[np.float64]
 
     def __repr__(self) -> str:
-        """Name and length; no pixels."""
         return f"FaceClip({self.name!r}, {len(self.crops)} frames at {self.fps:g}/s)"
 
     def track(self, model: LandmarkModel) -> MotionTrack:

@@ -76,7 +76,6 @@ class LabelledFace:
         return cls(name, image, landmarks_px, box_from_landmarks(landmarks_px), origin=origin)
 
     def __repr__(self) -> str:
-        """The name and the box; no pixels."""
         return f"LabelledFace({self.name!r}, box {np.round(self.box_xyxy_px, 1).tolist()})"
 
     def load(self) -> npt.NDArray[np.uint8]:

@@ -22,7 +22,6 @@ class LabelledSet:
     videos: Sequence[LabelledVideo] = ()
 
     def __repr__(self) -> str:
-        """Name and size."""
         return f"LabelledSet({self.name!r}, {len(self.stills)} stills, {len(self.videos)} videos)"
 
     def faces(

@@ -132,7 +132,6 @@ class LabelledVideo:
     every_frame: bool = False
 
     def __repr__(self) -> str:
-        """Data set and video."""
         return f"LabelledVideo({self.origin.data_set!r}, {self.origin.video!r})"
 
     @property

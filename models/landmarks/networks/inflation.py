@@ -46,7 +46,6 @@ class Inflation:
     fresh: tuple[str, ...]
 
     def __str__(self) -> str:
-        """How many of each, and which are new."""
         new = ", ".join(self.fresh) or "none"
         return f"{len(self.taken)} layers taken, {len(self.inflated)} inflated; new: {new}"
 

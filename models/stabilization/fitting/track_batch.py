@@ -57,7 +57,6 @@ class TrackBatch:
         return len(self.lengths)
 
     def __repr__(self) -> str:
-        """Counts; no coordinates."""
         return f"TrackBatch({len(self)} tracks, {int(self.lengths.sum())} frames)"
 
     @property
