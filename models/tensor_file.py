@@ -1,4 +1,4 @@
-"""safetensors files: tensors as numpy arrays, read and written without torch."""
+"""Weights files: tensors as numpy arrays, without torch, and the check of a file's digest."""
 
 from __future__ import annotations
 
@@ -47,3 +47,16 @@ def write_tensors(
     packed = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
     with atomic_write(path) as temporary:
         temporary.write_bytes(safetensors.numpy.save(packed, metadata))
+
+
+def check_digest(what: str, got: str | None, expected: str | None) -> None:
+    """Raises WeightsError if two SHA-256 hex digests differ; an empty expected digest is accepted.
+
+    A worker with another version of a file would write tracks that say they were made with
+    the first one.
+    """
+    if expected is not None and got != expected:
+        raise WeightsError(
+            f"{what}: got sha256 {got} on this worker, expected {expected}, with which the run "
+            "was started: install the same facetracks and weights on every machine"
+        )

@@ -17,7 +17,7 @@ from models.crops import crop_to_image, pixel_size
 from models.frame_ticks import FrameTicks
 from models.landmarks.landmark_model import LandmarkModel, crops_at
 from models.landmarks.model import landmark_device, load_landmark_model
-from models.weights_digest import check_digest
+from models.tensor_file import check_digest
 from schemas.landmarks import LANDMARK_COUNT
 from schemas.records import SegmentLandmarks, SegmentWindows
 from transforms.run_metrics import record_align, record_cpu

@@ -28,7 +28,7 @@ from models.stabilization.stabilizers import (
     stabilizer_sha256,
 )
 from models.stabilization.state_bytes import state_from_bytes, state_to_bytes
-from models.weights_digest import check_digest
+from models.tensor_file import check_digest
 from schemas.records import (
     FrameGeometry,
     Segment,

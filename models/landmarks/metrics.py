@@ -122,3 +122,27 @@ def summarize_errors(errors_percent: npt.NDArray[np.floating]) -> LandmarkErrors
 
 def _auc_percent(errors: npt.NDArray[np.float64], limit_percent: float) -> float:
     return float(100 * np.maximum(0, 1 - errors / limit_percent).mean())
+
+
+#: A network may compute in bfloat16 or int8 if its mean error moves by less, in percent.
+NRMSE_SHIFT_LIMIT_PERCENT: Final = 0.02
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PrecisionCheck:
+    """Mean NRMSE of one network on a reference set, in percent: in float32 and in another one."""
+
+    reference_nrmse: float
+    candidate_nrmse: float
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the error moves by less than NRMSE_SHIFT_LIMIT_PERCENT, up or down."""
+        return abs(self.candidate_nrmse - self.reference_nrmse) < NRMSE_SHIFT_LIMIT_PERCENT
+
+    def __str__(self) -> str:
+        verdict = "good enough" if self.accepted else "not good enough"
+        return (
+            f"NRMSE {self.reference_nrmse:.3f} becomes {self.candidate_nrmse:.3f} %: {verdict} "
+            f"(limit {NRMSE_SHIFT_LIMIT_PERCENT})"
+        )

@@ -48,7 +48,7 @@ class TorchLandmarkModel(LandmarkModel):
         card: the metadata of the weights file.
         device: auto, cpu, cuda or cuda:i.
         weights_sha256: hex digest of the weights file.
-        bfloat16: compute in bfloat16; see `models.landmarks.precision`.
+        bfloat16: compute in bfloat16; see `PrecisionCheck`.
         compiled: by torch.compile, at the first predictions; needs a C++ compiler.
         batch_windows: windows in a call of the network; None: a size that suits the device.
     """

@@ -6,7 +6,7 @@ import argparse
 
 import numpy as np
 
-from models.landmarks.evaluation.track_errors import stability_percent
+from models.landmarks.evaluation.face_errors import stability_percent
 from pipeline.annotate import annotate
 from pipeline.commands.annotate import EXIT_INCOMPLETE, summary_lines
 from pipeline.commands.render import render_contact_sheet, render_video

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from models.detection.detections import FaceDetector
 from models.detection.face_detector import load_face_detector
-from models.landmarks.datasets.labelled_set import LabelledSet
+from models.landmarks.datasets.labelled_video import LabelledSet
 from models.landmarks.datasets.sets import read_evaluation_set
 from models.landmarks.evaluation.measurement import (
     BoxesOfFace,
@@ -24,8 +24,8 @@ from models.landmarks.evaluation.measurement import (
     measure_faces,
 )
 from models.landmarks.landmark_model import LandmarkModel
+from models.landmarks.metrics import PrecisionCheck
 from models.landmarks.model import load_landmark_model
-from models.landmarks.precision import PrecisionCheck
 from pipeline.data.labelled_sets import read_labelled_sets
 from pipeline.reports.error_curves import draw_error_curves
 from pipeline.reports.landmark_report import (

@@ -15,9 +15,8 @@ from tqdm import tqdm
 from models.boxes import match_boxes
 from models.landmarks.datasets.labelled_face import FaceOrigin
 from models.landmarks.datasets.labelled_video import Frame, LabelledVideo, VideoFile
-from models.landmarks.evaluation.face_errors import LANDMARK_SUBSETS, FaceErrors
+from models.landmarks.evaluation.face_errors import LANDMARK_SUBSETS, FaceErrors, stability_percent
 from models.landmarks.evaluation.measurement import SAME_FACE_IOU
-from models.landmarks.evaluation.track_errors import stability_percent
 from pipeline.data.labelled_sets import read_labelled_sets
 from pipeline.data.labelled_tracks import AnnotatedVideo, matched_faces
 from pipeline.reports.landmark_report import (

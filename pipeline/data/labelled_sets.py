@@ -22,7 +22,7 @@ from models.landmarks.datasets.dlib_xml import read_dlib_xml
 from models.landmarks.datasets.ibug_300vw import SPLITS_300VW, read_300vw
 from models.landmarks.datasets.ibug_300w import SPLITS_300W, read_300w
 from models.landmarks.datasets.labelled_face import LabelledFace
-from models.landmarks.datasets.labelled_set import LabelledSet
+from models.landmarks.datasets.labelled_video import LabelledSet
 from models.landmarks.datasets.sets import read_ytf68
 from models.landmarks.datasets.snap_2dfe import SPLITS_SNAP, read_snap_2dfe
 from models.landmarks.datasets.talking_face import read_talking_face

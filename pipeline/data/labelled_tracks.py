@@ -10,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.landmarks.datasets.labelled_face import AnnotationError, FaceOrigin
-from models.landmarks.datasets.labelled_set import LabelledSet
-from models.landmarks.datasets.labelled_video import FaceLabel, Frame, LabelledVideo
+from models.landmarks.datasets.labelled_video import FaceLabel, Frame, LabelledSet, LabelledVideo
 from models.landmarks.evaluation.face_errors import FaceErrors
 from pipeline.videos.track_file import TrackRows, find_track_file, read_track_file
 from pipeline.videos.upright_frames import upright_frames, whole_video

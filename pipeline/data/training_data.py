@@ -21,9 +21,8 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from models.landmarks.card import LandmarkCard
-from models.landmarks.datasets.labelled_face import LabelledFace
-from models.landmarks.datasets.labelled_set import LabelledSet
-from models.landmarks.datasets.points import leaving_out_broken
+from models.landmarks.datasets.labelled_face import LabelledFace, leaving_out_broken
+from models.landmarks.datasets.labelled_video import LabelledSet
 from models.landmarks.datasets.sets import read_evaluation_set, read_training_sets
 from models.landmarks.evaluation.face_errors import FaceErrors
 from models.landmarks.evaluation.measurement import jittered_boxes, measure_faces

@@ -1,7 +1,7 @@
 import pytest
 
 from models.landmarks.model import load_landmark_model
-from models.weights_digest import check_digest
+from models.tensor_file import check_digest
 from schemas.errors import HostError, WeightsError
 from schemas.records import Video
 from transforms.align_faces import AlignSettings

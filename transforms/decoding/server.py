@@ -166,7 +166,7 @@ class Server:
     @functools.cached_property
     def _detector(self) -> Any:
         from models.detection.face_detector import load_face_detector
-        from models.weights_digest import check_digest
+        from models.tensor_file import check_digest
 
         detector = load_face_detector(self._settings.detector)
         check_digest("face detector", detector.weights_sha256, self._settings.detector_sha256)

@@ -8,8 +8,13 @@ from xml.parsers import expat
 
 import numpy as np
 
-from models.landmarks.datasets.labelled_face import AnnotationError, FaceOrigin, LabelledFace
-from models.landmarks.datasets.points import checked_landmarks, leaving_out_broken, parse_numbers
+from models.landmarks.datasets.labelled_face import (
+    AnnotationError,
+    FaceOrigin,
+    LabelledFace,
+    leaving_out_broken,
+)
+from models.landmarks.datasets.points import checked_landmarks, parse_numbers
 from schemas.landmarks import LANDMARK_COUNT
 
 

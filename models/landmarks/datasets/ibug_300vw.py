@@ -11,11 +11,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from models.landmarks.datasets.labelled_face import AnnotationError, FaceOrigin
-from models.landmarks.datasets.labelled_set import LabelledSet
-from models.landmarks.datasets.labelled_video import LabelledVideo, VideoFile
+from models.landmarks.datasets.labelled_face import AnnotationError, FaceOrigin, leaving_out_broken
+from models.landmarks.datasets.labelled_video import LabelledSet, LabelledVideo, VideoFile
 from models.landmarks.datasets.numbered_files import numbered_pictures, numbered_pts
-from models.landmarks.datasets.points import leaving_out_broken
 
 #: The published test split (31, 19 and 14 videos): well-lit; other light; arbitrary conditions.
 _VIDEOS: Final = {

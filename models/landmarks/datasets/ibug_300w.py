@@ -15,10 +15,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from models.landmarks.datasets.labelled_face import AnnotationError, FaceOrigin, LabelledFace
-from models.landmarks.datasets.labelled_set import LabelledSet
+from models.landmarks.datasets.labelled_face import (
+    AnnotationError,
+    FaceOrigin,
+    LabelledFace,
+    leaving_out_broken,
+)
+from models.landmarks.datasets.labelled_video import LabelledSet
 from models.landmarks.datasets.numbered_files import PICTURE_SUFFIXES
-from models.landmarks.datasets.points import leaving_out_broken
 from models.landmarks.datasets.pts_files import read_pts_landmarks
 
 _SUBSETS: Final[Mapping[str, str]] = {

@@ -6,7 +6,9 @@ raises AnnotationError, which names file and line.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -19,6 +21,17 @@ from schemas.errors import UsageError
 
 class AnnotationError(UsageError):
     """An annotation file is invalid; the message names file and line."""
+
+
+@contextlib.contextmanager
+def leaving_out_broken(skipped: list[str] | None) -> Iterator[None]:
+    """Appends the message of an AnnotationError to `skipped`; with None, the error is raised."""
+    try:
+        yield
+    except AnnotationError as error:
+        if skipped is None:
+            raise
+        skipped.append(str(error))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

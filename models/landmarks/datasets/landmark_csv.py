@@ -5,8 +5,13 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from models.landmarks.datasets.labelled_face import AnnotationError, FaceOrigin, LabelledFace
-from models.landmarks.datasets.points import checked_landmarks, leaving_out_broken, parse_numbers
+from models.landmarks.datasets.labelled_face import (
+    AnnotationError,
+    FaceOrigin,
+    LabelledFace,
+    leaving_out_broken,
+)
+from models.landmarks.datasets.points import checked_landmarks, parse_numbers
 from schemas.landmarks import LANDMARK_COUNT
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -39,14 +38,3 @@ def checked_landmarks(
     if not interocular_px(landmarks[None])[0] > 0:
         raise AnnotationError(f"{where}: landmarks 36 and 45 coincide, expected two eyes")
     return landmarks
-
-
-@contextlib.contextmanager
-def leaving_out_broken(skipped: list[str] | None) -> Iterator[None]:
-    """Appends the message of an AnnotationError to `skipped`; with None, the error is raised."""
-    try:
-        yield
-    except AnnotationError as error:
-        if skipped is None:
-            raise
-        skipped.append(str(error))

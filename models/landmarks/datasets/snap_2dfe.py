@@ -17,11 +17,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from models.landmarks.datasets.labelled_face import AnnotationError, FaceOrigin
-from models.landmarks.datasets.labelled_set import LabelledSet
-from models.landmarks.datasets.labelled_video import LabelledVideo, VideoFile
+from models.landmarks.datasets.labelled_face import AnnotationError, FaceOrigin, leaving_out_broken
+from models.landmarks.datasets.labelled_video import LabelledSet, LabelledVideo, VideoFile
 from models.landmarks.datasets.numbered_files import numbered_pictures, numbered_pts
-from models.landmarks.datasets.points import leaving_out_broken
 
 #: Words of paths, and what the papers' Tables 2 and 3 call them.
 _MOVEMENTS: Final[Mapping[str, str]] = {

@@ -20,8 +20,12 @@ import numpy.typing as npt
 
 from models.face_box import box_from_landmarks
 from models.landmarks.datasets.labelled_face import AnnotationError, FaceOrigin
-from models.landmarks.datasets.labelled_set import LabelledSet
-from models.landmarks.datasets.labelled_video import FaceLabel, LabelledVideo, PictureFiles
+from models.landmarks.datasets.labelled_video import (
+    FaceLabel,
+    LabelledSet,
+    LabelledVideo,
+    PictureFiles,
+)
 from models.landmarks.datasets.numbered_files import PICTURE_SUFFIXES, FileLabels, by_number
 from models.landmarks.datasets.points import checked_landmarks
 from models.landmarks.datasets.pts_files import read_pts_points

@@ -23,8 +23,7 @@ from models.crops import Affine, crop_to_image, pixel_size
 from models.detection.detections import FaceDetector
 from models.face_box import jitter_box
 from models.landmarks.card import LandmarkCard
-from models.landmarks.datasets.labelled_face import FaceOrigin, LabelledFace
-from models.landmarks.datasets.points import leaving_out_broken
+from models.landmarks.datasets.labelled_face import FaceOrigin, LabelledFace, leaving_out_broken
 from models.landmarks.evaluation.face_errors import FaceErrors
 from models.landmarks.landmark_model import LandmarkModel
 from models.landmarks.training.augmentation import cut_crop

@@ -124,7 +124,7 @@ def in_bfloat16(form: FastForm) -> FastForm:
     """Converts the form to bfloat16, in place, up to its last layer, which stays in float32.
 
     Rounding a coordinate to bfloat16 alone would cost a twentieth of a pixel. Takes inputs in
-    bfloat16. `models.landmarks.precision` decides whether it is accurate enough.
+    bfloat16. `PrecisionCheck` decides whether it is accurate enough.
     """
     form.to(torch.bfloat16)
     network = form.network

@@ -18,8 +18,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from models.landmarks.datasets.labelled_face import LabelledFace
-from models.landmarks.datasets.labelled_set import LabelledSet
-from models.landmarks.datasets.labelled_video import LabelledVideo
+from models.landmarks.datasets.labelled_video import LabelledSet, LabelledVideo
 from schemas.errors import UsageError
 
 

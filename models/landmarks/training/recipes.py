@@ -21,7 +21,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Literal
 
 import torch
@@ -29,7 +29,6 @@ import torch
 from models.face_box import BoxNoise
 from models.landmarks.training.augmentation import AugmentationStrength
 from models.landmarks.training.losses import HeatmapCentres
-from models.landmarks.training.schedules import Schedule, cosine, plateau
 from schemas.choices import RECIPES
 
 
@@ -38,7 +37,9 @@ class Recipe:
     """A training protocol, without data and seed.
 
     optimizer: from groups of parameters and `lr`.
-    schedule: of the learning rate; `learning_rate` is its maximum.
+    schedule: factor of the learning rate, 0 to 1, at a progress through the run (0 to 1) after
+        epochs with these validation errors. The errors are its only state, so a resumed run gives
+        the same result as an uninterrupted one.
     coordinate_loss: how coordinates are compared with the truth; heatmaps are by their squares,
         or by the distance where they are read by soft-argmax.
     heatmap_centres: of the heatmaps that squares are compared with.
@@ -57,7 +58,7 @@ class Recipe:
     name: str
     optimizer: Callable[..., torch.optim.Optimizer]
     learning_rate: float
-    schedule: Schedule
+    schedule: Callable[[float, Sequence[float]], float]
     batch_size: int
     coordinate_loss: Literal["squares", "distance"]
     strength: AugmentationStrength
@@ -72,6 +73,32 @@ class Recipe:
     mean_shape_start: bool = False
     output_pace: float = 1.0
     autocast_devices: tuple[str, ...] = ()
+
+
+def plateau(
+    progress: float,
+    validation_errors: Sequence[float],
+    *,
+    reduction: float = 0.1,
+    patience_epochs: int = 10,
+) -> float:
+    """Reduced each time the validation error has not improved for a number of epochs.
+
+    The local-motion paper's, section 4.2.
+    """
+    best, waited, factor = math.inf, 0, 1.0
+    for error in validation_errors:
+        best, waited = (error, 0) if error < best else (best, waited + 1)
+        if waited == patience_epochs:
+            factor, waited = factor * reduction, 0
+    return factor
+
+
+def cosine(progress: float, validation_errors: Sequence[float], *, warm_up: float = 0.02) -> float:
+    """Up over the share `warm_up` of a run, then down to nothing along half a cosine."""
+    if progress < warm_up:
+        return (progress + 1e-3) / (warm_up + 1e-3)
+    return 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
 
 
 _NO_BOX_NOISE: Final = BoxNoise(0.0, 0.0, 0.0, 0.0)

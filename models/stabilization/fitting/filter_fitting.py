@@ -23,8 +23,11 @@ from models.stabilization.filter_parameters import (
     initial_parameters,
     motion_modes,
 )
-from models.stabilization.fitting.filter_gradient import FilterGradient, FilterRecursion
-from models.stabilization.fitting.full_recursion import FullRecursion
+from models.stabilization.fitting.filter_gradient import (
+    FilterGradient,
+    FilterRecursion,
+    FullRecursion,
+)
 from models.stabilization.fitting.loss import LossWeights, StabilizerLoss
 from models.stabilization.fitting.track_batch import TrackBatch
 from models.stabilization.noise_level import centred_jitter

@@ -2,8 +2,11 @@ import numpy as np
 import pytest
 
 from models.landmarks.card import LandmarkCard
-from models.landmarks.landmark_model import LandmarkModel
-from models.landmarks.quarter_turns import landmarks_turned_back, quarters_to_upright
+from models.landmarks.landmark_model import (
+    LandmarkModel,
+    landmarks_turned_back,
+    quarters_to_upright,
+)
 
 SIZE = 8
 EYES, MOUTH = 1, 2

@@ -18,8 +18,8 @@ from published_layouts import (
 
 from models.landmarks.card import LandmarkCard
 from models.landmarks.datasets.sets import read_evaluation_set
+from models.landmarks.metrics import PrecisionCheck
 from models.landmarks.networks.construction import build_network
-from models.landmarks.precision import PrecisionCheck
 from models.landmarks.torch_model import save_landmark_weights
 from pipeline.commands import evaluate_landmarks
 from pipeline.commands.command_line import parse_command

@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 
 from models.landmarks.datasets.labelled_face import FaceOrigin
-from models.landmarks.evaluation.face_errors import FaceErrors
-from models.landmarks.evaluation.track_errors import stability_percent
+from models.landmarks.evaluation.face_errors import FaceErrors, stability_percent
 
 
 def _faces(off_px: list[float], frames: list[int], face: int = 0) -> FaceErrors:

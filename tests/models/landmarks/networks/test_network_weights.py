@@ -8,10 +8,9 @@ import pytest
 import torch
 
 from models.landmarks.card import LandmarkCard
-from models.landmarks.metrics import nrmse_percent
+from models.landmarks.metrics import PrecisionCheck, nrmse_percent
 from models.landmarks.model import DEFAULT_WEIGHTS, NAMED_WEIGHTS, load_landmark_model
 from models.landmarks.networks.heatmap_codecs import decode_heatmaps
-from models.landmarks.precision import PrecisionCheck
 from models.landmarks.torch_model import TorchLandmarkModel, save_landmark_weights
 from schemas.choices import NETWORK_NAMES
 from schemas.errors import WeightsError

@@ -10,8 +10,7 @@ from models.face_box import DETECTOR_NOISE, box_from_landmarks, jitter_box
 from models.landmarks.card import LandmarkCard
 from models.landmarks.datasets.labelled_face import LabelledFace
 from models.landmarks.training.augmentation import AugmentationStrength
-from models.landmarks.training.recipes import MODERN, Recipe, recipe_for
-from models.landmarks.training.schedules import plateau
+from models.landmarks.training.recipes import MODERN, Recipe, plateau, recipe_for
 from models.landmarks.training.trainer import LandmarkTrainer
 from schemas.errors import WeightsError
 from schemas.landmarks import COMMON_LANDMARKS, FLIP_PERMUTATION

@@ -6,8 +6,7 @@ import math
 import pytest
 import torch
 
-from models.landmarks.training.recipes import MODERN, recipe_for
-from models.landmarks.training.schedules import cosine, plateau
+from models.landmarks.training.recipes import MODERN, cosine, plateau, recipe_for
 from schemas.choices import NETWORK_NAMES
 
 
