@@ -12,7 +12,7 @@ from typing import Final
 
 from models.detection.detections import FaceDetector
 from models.landmarks.landmark_model import LandmarkModel
-from models.stabilization.stabilizers import stabilizer_licence
+from models.stabilization.stabilizers import stabilizer_weights
 from schemas.errors import UsageError
 
 #: What cards say that do not allow commercial use, or do not say that they do.
@@ -39,10 +39,11 @@ def weight_licences(
 
     A stabilizer that reads no weights has no entry; a card that says nothing gives `unknown`.
     """
+    fitted = stabilizer_weights(stabilizer)
     given = {
         "landmarks": model.card.licence,
         "detector": detector.licence,
-        "stabilizer": stabilizer_licence(stabilizer),
+        "stabilizer": fitted.licence if fitted else None,
     }
     return {kind: text.strip() or "unknown" for kind, text in given.items() if text is not None}
 

@@ -12,7 +12,7 @@ import av
 
 from models.detection.detections import FaceDetector
 from models.landmarks.landmark_model import LandmarkModel
-from models.stabilization.stabilizers import stabilizer_sha256
+from models.stabilization.stabilizers import stabilizer_weights
 from pipeline.settings import AnnotateSettings
 from schemas.choices import STABILIZERS
 from schemas.errors import UsageError
@@ -32,6 +32,7 @@ def tracks_config(
 ) -> dict[str, Any]:
     """Everything but the video that a track depends on."""
     stabilizer, fps = settings.stabilizer, settings.frame_rate
+    fitted = stabilizer_weights(stabilizer)
     return {
         "method_version": _METHOD_VERSION,
         "network": model.card.network,
@@ -42,7 +43,7 @@ def tracks_config(
         "detector": detector.name,
         "detector_sha256": detector.weights_sha256,
         "stabilizer": stabilizer if stabilizer in STABILIZERS else "file",
-        "stabilizer_sha256": stabilizer_sha256(stabilizer),
+        "stabilizer_sha256": fitted.sha256 if fitted else None,
         "stream": settings.stream,
         "fps": None if fps is None else str(fps),
         "full_precision": settings.full_precision,

@@ -25,7 +25,7 @@ from models.stabilization.stabilizers import (
     Stabilizer,
     stabilizer_factory,
     stabilizer_parameters,
-    stabilizer_sha256,
+    stabilizer_weights,
 )
 from models.stabilization.state_bytes import state_from_bytes, state_to_bytes
 from models.tensor_file import check_digest
@@ -194,7 +194,8 @@ class _WalkFn(beam.DoFn):  # type: ignore[misc]
         self._expected_sha256 = expected
 
     def setup(self) -> None:
-        got = stabilizer_sha256(self._stabilizer)
+        fitted = stabilizer_weights(self._stabilizer)
+        got = fitted.sha256 if fitted else None
         check_digest("stabilizer weights", got, self._expected_sha256)
         self._parameters = stabilizer_parameters(self._stabilizer)
         self._walker = _Walker(self._run_output, stabilizer_factory(self._stabilizer))

@@ -219,20 +219,13 @@ def stabilizer_factory(spec: str) -> Callable[[], Stabilizer]:
 
 def stabilizer_parameters(spec: str) -> tuple[object, ...]:
     """The fitted parameters that all stabilizers of a factory share."""
-    if spec == "none":
-        return ()
-    fitted, _ = _weights_of(spec)
-    return fitted.smoother, fitted.filter
+    fitted = stabilizer_weights(spec)
+    return (fitted.smoother, fitted.filter) if fitted else ()
 
 
-def stabilizer_sha256(spec: str) -> str | None:
-    """The digest of the weights that a stabilizer reads; None where it reads none."""
-    return None if spec == "none" else _weights_of(spec)[0].sha256
-
-
-def stabilizer_licence(spec: str) -> str | None:
-    """What the weights of a stabilizer may be used for; None where it reads none."""
-    return None if spec == "none" else _weights_of(spec)[0].licence
+def stabilizer_weights(spec: str) -> StabilizerWeights | None:
+    """The weights that a stabilizer reads; None where it reads none."""
+    return None if spec == "none" else _weights_of(spec)[0]
 
 
 def _weights_of(spec: str) -> tuple[StabilizerWeights, str]:

@@ -15,7 +15,7 @@ from models.stabilization.stabilizers import (
     StaOffline,
     stabilize_track,
     stabilizer_factory,
-    stabilizer_sha256,
+    stabilizer_weights,
 )
 from models.stabilization.weights import load_stabilizer_weights, save_stabilizer_weights
 from schemas.choices import STABILIZERS
@@ -168,6 +168,6 @@ def test_a_path_stands_for_what_measured_best(tmp_path):
     path = tmp_path / "mine.safetensors"
     save_stabilizer_weights(path, dataclasses.replace(load_stabilizer_weights(), stabilizer="sta"))
     assert isinstance(stabilizer_factory(str(path))(), Sta)
-    assert stabilizer_sha256(str(path)) != stabilizer_sha256("sta")
-    assert stabilizer_sha256("sta") == stabilizer_sha256("rts") == load_stabilizer_weights().sha256
-    assert stabilizer_sha256("none") is None
+    assert stabilizer_weights(str(path)).sha256 != stabilizer_weights("sta").sha256
+    assert stabilizer_weights("sta") is stabilizer_weights("rts") is load_stabilizer_weights()
+    assert stabilizer_weights("none") is None
