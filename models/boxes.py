@@ -49,6 +49,14 @@ def match_boxes(
     ]
 
 
+def nearest_box(
+    boxes_xyxy_px: npt.ArrayLike, box_xyxy_px: npt.ArrayLike, *, min_iou: float
+) -> int | None:
+    """The row of (N, 4) boxes with the highest IoU with a (4,) box; None if it is too low."""
+    overlap = iou(boxes_xyxy_px, box_xyxy_px)[:, 0]
+    return int(overlap.argmax()) if overlap.max(initial=-1.0) >= min_iou else None
+
+
 def match_by_score(
     found_xyxy_px: npt.NDArray[np.float32],
     reference_xyxy_px: npt.NDArray[np.float32],

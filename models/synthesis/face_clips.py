@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.atomic_write import atomic_write
-from models.boxes import iou
+from models.boxes import nearest_box
 from models.crops import crop_to_image, sample_plane, square_affine
 from models.detection.detections import FaceDetector
 from models.face_box import box_from_landmarks, jitter_box
@@ -97,9 +97,8 @@ def crop_face(
             last_step = step
             ideal = box_from_landmarks(landmarks)
             found = detector.detect(frame).boxes_xyxy_px
-            overlap = iou(found, ideal[None])[:, 0] if len(found) else np.zeros(1)
-            own = len(found) and overlap.max() > _SAME_FACE_IOU
-            box = found[overlap.argmax()] if own else jitter_box(ideal, rng)
+            own = nearest_box(found, ideal, min_iou=_SAME_FACE_IOU)
+            box = jitter_box(ideal, rng) if own is None else found[own]
             crop_waiting(last_box, box)
             last_box = box
         waiting.append(frame)
@@ -126,7 +125,7 @@ def labelled_video_clips(
         faces = itertools.islice(video.faces(), min(frames, len(video.labels)))
         shown = ((face.load(), face.landmarks_px) for face in _one_in_each_frame(faces))
         rng = np.random.default_rng([seed, number])
-        yield crop_face(video.origin.video, shown, video.frames.fps(), card, detector, rng)
+        yield crop_face(video.origin.video, shown, video.frames.fps, card, detector, rng)
 
 
 def _one_in_each_frame(faces: Iterable[LabelledFace]) -> Iterator[LabelledFace]:

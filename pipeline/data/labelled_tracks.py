@@ -24,6 +24,7 @@ class AnnotatedVideo:
 
     uri: str
 
+    @property
     def fps(self) -> float:
         """Frames a second, by the usual distance of the first ones."""
         metadata = whole_video(self.uri).metadata

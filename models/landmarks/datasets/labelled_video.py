@@ -18,7 +18,6 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-from models.face_box import box_from_landmarks
 from models.landmarks.datasets.labelled_face import (
     AnnotationError,
     FaceOrigin,
@@ -45,6 +44,7 @@ class Frame(NamedTuple):
 class FrameSource(Protocol):
     """The frames of a video."""
 
+    @property
     def fps(self) -> float:
         """Frames a second, as the video states it."""
 
@@ -62,6 +62,7 @@ class VideoFile:
 
     path: Path
 
+    @property
     def fps(self) -> float:
         """The average rate that the container states; 25 where it states none."""
         try:
@@ -89,11 +90,7 @@ class PictureFiles:
     """
 
     paths: Mapping[int, Path]
-    rate: float
-
-    def fps(self) -> float:
-        """Frames a second, as its data set states it."""
-        return self.rate
+    fps: float
 
     def pictures(self, wanted: Collection[int]) -> Iterator[Frame]:
         """Every frame in order; files of the wanted numbers."""
@@ -108,11 +105,6 @@ class FaceLabel:
     landmarks_px: npt.NDArray[np.float32]
     box_xyxy_px: npt.NDArray[np.float32]
     face: int = 0
-
-    @classmethod
-    def from_landmarks(cls, landmarks_px: npt.NDArray[np.float32]) -> FaceLabel:
-        """A face whose box is computed from its landmarks (`box_from_landmarks`)."""
-        return cls(landmarks_px, box_from_landmarks(landmarks_px))
 
 
 @dataclasses.dataclass(frozen=True, slots=True, repr=False)
@@ -159,7 +151,16 @@ class LabelledVideo:
             last, now = frame.number, {}
             for label in labels:
                 earlier = before.get(label.face, [])[: window_frames - 1]
-                face = self._face(frame, label, earlier)
+                assert frame.picture is not None, "every labelled frame is wanted"
+                origin = dataclasses.replace(self.origin, frame=frame.number, face=label.face)
+                face = LabelledFace(
+                    f"{origin.video}@{frame.number}",
+                    frame.picture,
+                    label.landmarks_px,
+                    label.box_xyxy_px,
+                    tuple(reversed(earlier)),
+                    origin,
+                )
                 now[label.face] = [dataclasses.replace(face, earlier=()), *earlier]
                 yield face
             before = now
@@ -196,18 +197,6 @@ class LabelledVideo:
                 f"{self._name}: frame {frame.number} has no label, expected one for every frame"
             )
         return ()
-
-    def _face(self, frame: Frame, label: FaceLabel, before: Sequence[LabelledFace]) -> LabelledFace:
-        assert frame.picture is not None, "every labelled frame is wanted"
-        origin = dataclasses.replace(self.origin, frame=frame.number, face=label.face)
-        return LabelledFace(
-            f"{origin.video}@{frame.number}",
-            frame.picture,
-            label.landmarks_px,
-            label.box_xyxy_px,
-            tuple(reversed(before)),
-            origin,
-        )
 
 
 @dataclasses.dataclass(frozen=True, slots=True, repr=False)

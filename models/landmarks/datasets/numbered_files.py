@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from models.face_box import box_from_landmarks
 from models.landmarks.datasets.labelled_face import AnnotationError
 from models.landmarks.datasets.labelled_video import FaceLabel, PictureFiles
 from models.landmarks.datasets.pts_files import read_pts_landmarks
@@ -39,7 +40,12 @@ def numbered_pts(folder: Path) -> Mapping[int, Sequence[FaceLabel]]:
         AnnotationError: there is no such file, or two of one frame.
     """
     files = by_number(folder, folder.glob("*.pts"), first=1)
-    return FileLabels(files, lambda path: FaceLabel.from_landmarks(read_pts_landmarks(path)))
+    return FileLabels(files, _read_label)
+
+
+def _read_label(path: Path) -> FaceLabel:
+    landmarks = read_pts_landmarks(path)
+    return FaceLabel(landmarks, box_from_landmarks(landmarks))
 
 
 def numbered_pictures(folder: Path, *, fps: float) -> PictureFiles:

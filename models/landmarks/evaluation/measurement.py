@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from models.boxes import iou
+from models.boxes import nearest_box
 from models.crops import Affine, crop_to_image, pixel_size
 from models.detection.detections import FaceDetector
 from models.face_box import jitter_box
@@ -138,8 +138,5 @@ def _detected_box(face: LabelledFace, detector: FaceDetector) -> Box | None:
         image = cv2.resize(image, reduced, interpolation=cv2.INTER_AREA)
     found = detector.detect(np.asarray(image, np.uint8)).boxes_xyxy_px
     boxes = (found + 0.5) * scale - 0.5 - border
-    overlaps = iou(boxes, face.box_xyxy_px[None])[:, 0] if len(boxes) else np.zeros(0)
-    if not len(boxes) or overlaps.max() < SAME_FACE_IOU:
-        return None
-    best: Box = boxes[overlaps.argmax()].astype(np.float32)
-    return best
+    own = nearest_box(boxes, face.box_xyxy_px, min_iou=SAME_FACE_IOU)
+    return None if own is None else boxes[own].astype(np.float32)

@@ -95,4 +95,4 @@ def test_tracks_are_the_truth_of_their_video(clip: Path) -> None:
         np.testing.assert_allclose(faces[number].box_xyxy_px, table["box_xyxy_px"][number])
         shown = frame.to_ndarray(format="rgb24").astype(int)
         assert np.abs(faces[number].load() - shown).mean() < 3  # FramePixels smooths chroma
-    assert data.videos[0].frames.fps() == 25
+    assert data.videos[0].frames.fps == 25
