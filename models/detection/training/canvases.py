@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 import cv2
 import numpy as np
@@ -41,14 +41,6 @@ _PROFILE_SHARE: Final = 0.3
 _MIN_TURN: Final = 0.06
 _COVER_SHARE: Final = 0.12
 _PLAIN_SHARE: Final = 0.25  # unless it stays plain
-
-
-class ImagePool(Protocol):
-    """A source of labelled images: `LabelledImages`, or a list."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, i: int, /) -> LabelledImage: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +74,7 @@ def place_boxes(
 
 
 def draw_canvas(
-    pools: Sequence[ImagePool],
+    pools: Sequence[Sequence[LabelledImage]],
     weights: npt.NDArray[np.float64],
     size_px: int,
     rng: np.random.Generator,
@@ -138,7 +130,7 @@ def draw_canvas(
     return Canvas(_degraded(image, rng), faces_px.astype(np.float32), ignored_px.astype(np.float32))
 
 
-def _pick(pool: ImagePool, rng: np.random.Generator) -> LabelledImage:
+def _pick(pool: Sequence[LabelledImage], rng: np.random.Generator) -> LabelledImage:
     """An image of the pool; sometimes the one of three with the most turned face."""
     drawn = [pool[int(i)] for i in rng.integers(len(pool), size=3)]
     if rng.random() < _TURNED_SHARE:

@@ -94,7 +94,7 @@ class Teacher(FaceDetector, Protocol):
         ...
 
 
-class LabelledImages:
+class LabelledImages(Sequence[LabelledImage]):
     """The images of one source, mapped from disk: a sequence of `LabelledImage`.
 
     Args:
@@ -110,7 +110,7 @@ class LabelledImages:
     def __len__(self) -> int:
         return len(self._index["offsets"])
 
-    def __getitem__(self, i: int) -> LabelledImage:
+    def __getitem__(self, i: int) -> LabelledImage:  # type: ignore[override]  # no slices
         if not 0 <= i < len(self):
             raise IndexError(f"image {i} of {self.name}, which has {len(self)}")
         height, width = self._index["shapes"][i]

@@ -26,7 +26,8 @@ from torch.nn import functional
 from models.checkpoints import opened_checkpoint, save_checkpoint, update_average
 from models.detection.box_decoding import BASE_STRIDES, LOG_SIZE_LIMIT, cell_centres
 from models.detection.network import DetectorNetwork
-from models.detection.training.canvases import Canvas, ImagePool, draw_canvas
+from models.detection.training.canvases import Canvas, draw_canvas
+from models.detection.training.labelled_images import LabelledImage
 from models.detection.weights_file import DetectorConfig
 
 #: Face sizes (square root of the box's area, px) assigned to each level; they overlap.
@@ -188,7 +189,7 @@ class DetectorTrainer:
 
     def __init__(
         self,
-        pools: Sequence[ImagePool],
+        pools: Sequence[Sequence[LabelledImage]],
         weights: npt.NDArray[np.float64],
         settings: TrainingSettings,
         config: DetectorConfig | None = None,
