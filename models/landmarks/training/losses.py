@@ -111,12 +111,16 @@ def normalized_distance(predicted: Tensor, truth: Tensor) -> Tensor:
     Args:
         predicted, truth: (B, L, 2), in any one unit; the outer corners of the eyes are known.
     """
-    known = truth.isfinite()
-    offset = predicted - truth.where(known, predicted)
-    known = known.all(-1)  # (B, L)
-    distance = (offset.square().sum(-1) + 1e-8).sqrt() * known
+    _, distance, known = _compared(predicted, truth)
     normalized: Tensor = distance.sum(-1) / known.sum(-1) / _interocular(truth)
     return normalized.mean()
+
+
+def _compared(predicted: Tensor, truth: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Offsets (B, L, 2), distances (B, L), whether the landmark is known (B, L); 0 where not."""
+    known = truth.isfinite().all(-1)
+    offset = predicted - truth.where(known[..., None], predicted)
+    return offset, (offset.square().sum(-1) + 1e-8).sqrt() * known, known
 
 
 def _interocular(truth: Tensor) -> Tensor:
@@ -187,9 +191,7 @@ def spread_loss(maps: Tensor, truth: Tensor, sigma_px: float) -> Tensor:
     places, log_spreads = maps.chunk(2, dim=1)  # (B, L, h, w)
     truth_px = _heatmap_px(truth, places)
     predicted_px, log_share = soft_argmax(places)  # (B, L, 2), (B, L, h, w)
-    known = truth_px.isfinite().all(-1)
-    offset = predicted_px - truth_px.where(known[..., None], predicted_px)
-    distance_px = (offset.square().sum(-1) + 1e-8).sqrt() * known  # (B, L)
+    offset, distance_px, known = _compared(predicted_px, truth_px)
     interocular = _interocular(truth_px)[:, None]
     weight = known.to(distance_px.dtype)
     weight[:, _MOVING] *= _MOVING_WEIGHT

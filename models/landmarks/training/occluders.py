@@ -11,16 +11,18 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+Image = npt.NDArray[np.uint8]
+Points = npt.NDArray[np.float64]
 Occluder = Literal["sunglasses", "mask", "hand"]
 _SMOOTH: Final = 4  # fractional bits of OpenCV's polygons
 
 
 def occlude_landmarks(
-    crop: npt.NDArray[np.uint8],
+    crop: Image,
     landmarks_px: npt.NDArray[np.floating],
     rng: np.random.Generator,
     kind: Occluder | None = None,
-) -> npt.NDArray[np.uint8]:
+) -> Image:
     """A crop with a part of the face occluded.
 
     Args:
@@ -50,9 +52,7 @@ def occlude_landmarks(
     return np.asarray(np.clip(mixed + 0.5, 0, 255), np.uint8)
 
 
-def _paint_sunglasses(
-    cover: npt.NDArray[np.uint8], points: npt.NDArray[np.float64], rng: np.random.Generator
-) -> None:
+def _paint_sunglasses(cover: Image, points: Points, rng: np.random.Generator) -> None:
     grown = rng.uniform(1.5, 2.1)
     for eye in (points[36:42], points[42:48]):
         middle = eye.mean(0)
@@ -70,18 +70,14 @@ def _paint_sunglasses(
     cv2.line(cover, tuple(ends[0]), tuple(ends[1]), 255, thick, cv2.LINE_AA, _SMOOTH)
 
 
-def _paint_mask(
-    cover: npt.NDArray[np.uint8], points: npt.NDArray[np.float64], rng: np.random.Generator
-) -> None:
+def _paint_mask(cover: Image, points: Points, rng: np.random.Generator) -> None:
     top = points[28] + rng.uniform(-0.2, 0.8) * (points[33] - points[28])
     jaw = points[2:15]
     middle = points[33]
     _fill(cover, np.vstack([middle + (jaw - middle) * 1.06, top[None]]))
 
 
-def _paint_hand(
-    cover: npt.NDArray[np.uint8], points: npt.NDArray[np.float64], rng: np.random.Generator
-) -> None:
+def _paint_hand(cover: Image, points: Points, rng: np.random.Generator) -> None:
     """A palm about one landmark, and fingers from it towards another."""
     size = float(np.ptp(points, axis=0).max())
     palm, towards = points[int(rng.integers(68))], points[int(rng.integers(68))]
@@ -98,12 +94,12 @@ def _paint_hand(
         cv2.line(cover, tuple(ends[0]), tuple(ends[1]), 255, thick, cv2.LINE_AA, _SMOOTH)
 
 
-def _fill(cover: npt.NDArray[np.uint8], polygon: npt.NDArray[np.floating]) -> None:
+def _fill(cover: Image, polygon: npt.NDArray[np.floating]) -> None:
     corners = np.round(polygon * 2**_SMOOTH).astype(np.int32)
     cv2.fillPoly(cover, [corners], 255, cv2.LINE_AA, _SMOOTH)
 
 
-def _skin(crop: npt.NDArray[np.uint8], points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _skin(crop: Image, points: Points) -> npt.NDArray[np.float64]:
     """The mean colour about the nose, (3,)."""
     side = crop.shape[0]
     x, y = np.clip(np.round(points[30]), 0, side - 1).astype(int)
