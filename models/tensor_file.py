@@ -14,6 +14,8 @@ from safetensors import SafetensorError, safe_open
 from models.atomic_write import atomic_write
 from schemas.errors import WeightsError
 
+Tensors = Mapping[str, npt.NDArray[Any]]
+
 #: The types of stored weights. numpy knows bfloat16 only if another library has registered it.
 _TYPES: Final = (np.float16, np.float32, np.float64)
 
@@ -40,9 +42,7 @@ def read_tensors(path: Path) -> tuple[dict[str, npt.NDArray[Any]], dict[str, str
     return tensors, metadata
 
 
-def write_tensors(
-    path: str | Path, tensors: Mapping[str, npt.NDArray[Any]], metadata: dict[str, str]
-) -> None:
+def write_tensors(path: str | Path, tensors: Tensors, metadata: dict[str, str]) -> None:
     """Writes tensors by name, and the metadata of the header; the whole file or nothing."""
     packed = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
     with atomic_write(path) as temporary:

@@ -14,9 +14,10 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from models.detection.weights_file import PIXEL_SCALE, DetectorConfig, Tensors
+from models.detection.weights_file import PIXEL_SCALE, DetectorConfig
 from models.onnx_builder import GraphBuilder
 from models.onnx_int8 import activation_ranges, quantized
+from models.tensor_file import Tensors
 
 _FIRST: Final = "stem.0.0.weight"
 #: Residual bodies of two plain 3x3 convolutions; the others are two separable ones a block.

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import cv2
 import numpy as np
@@ -19,6 +19,7 @@ from models.detection.detector_graph import detector_graph
 from models.detection.weights_file import NEUTRAL_GREY, DetectorConfig, read_detector_weights
 from models.detection.yunet import YuNetDetector
 from models.onnx_session import open_session
+from models.tensor_file import Tensors
 from schemas.errors import WeightsError
 
 DEFAULT_WEIGHTS_PATH: Final = Path(__file__).parents[1] / "weights" / "face_detector.safetensors"
@@ -44,7 +45,7 @@ class ConvFaceDetector:
 
     def __init__(
         self,
-        tensors: Mapping[str, npt.NDArray[Any]],
+        tensors: Tensors,
         config: DetectorConfig,
         *,
         weights_sha256: str = "",

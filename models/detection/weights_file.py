@@ -6,16 +6,14 @@ Read as numpy arrays: running the detector needs no torch.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
-from models.tensor_file import read_tensors, write_tensors
+from models.tensor_file import Tensors, read_tensors, write_tensors
 from schemas.errors import WeightsError
 
 _FORMAT: Final = "facetracks-face-detector-1"
@@ -24,8 +22,6 @@ _LICENCE: Final = "research use only, like the footage it was trained on"
 #: Subtracted from pixels 0..255, and the divisor after that.
 NEUTRAL_GREY: Final = 114.0
 PIXEL_SCALE: Final = 64.0
-
-Tensors = Mapping[str, npt.NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +64,7 @@ def save_detector_weights(
     write_tensors(path, halves, metadata)
 
 
-def read_detector_weights(path: Path) -> tuple[dict[str, npt.NDArray[Any]], DetectorConfig, str]:
+def read_detector_weights(path: Path) -> tuple[Tensors, DetectorConfig, str]:
     """Tensors, config and licence of a file of `save_detector_weights`.
 
     Files whose header has no licence give `unknown`.

@@ -11,6 +11,10 @@ import numpy.typing as npt
 from models.landmarks.card import LandmarkCard
 from schemas.landmarks import LANDMARK_COUNT
 
+Crops = npt.NDArray[np.uint8]  # (N, S, S, 3) RGB
+Windows = npt.NDArray[np.intp]  # (M, T) indices into crops, oldest first
+Points = npt.NDArray[np.float32]
+
 _EYES: Final = slice(36, 48)
 _MOUTH: Final = slice(48, 68)
 
@@ -61,20 +65,14 @@ class LandmarkModel(abc.ABC):
         """
 
     @abc.abstractmethod
-    def _predict(
-        self, crops: npt.NDArray[np.uint8], windows: npt.NDArray[np.intp]
-    ) -> npt.NDArray[np.float32]:
+    def _predict(self, crops: Crops, windows: Windows) -> Points:
         """(M, 68, 3) x, y, spread; every crop is used, no two windows are equal."""
 
-    def predict(
-        self, crops: npt.NDArray[np.uint8], windows: npt.NDArray[np.intp]
-    ) -> npt.NDArray[np.float32]:
+    def predict(self, crops: Crops, windows: Windows) -> Points:
         """Landmarks of the last frame of each window: (M, 68, 2), see `predict_with_spread`."""
         return self.predict_with_spread(crops, windows)[0]
 
-    def predict_with_spread(
-        self, crops: npt.NDArray[np.uint8], windows: npt.NDArray[np.intp]
-    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    def predict_with_spread(self, crops: Crops, windows: Windows) -> tuple[Points, Points]:
         """Landmarks of the last frame of each window, and the expected error of each.
 
         Args:
@@ -115,9 +113,7 @@ class LandmarkModel(abc.ABC):
         found = found[inverse.ravel()]
         return found[..., :2], found[..., 2]
 
-    def _predict_any_roll(
-        self, crops: npt.NDArray[np.uint8], windows: npt.NDArray[np.intp]
-    ) -> npt.NDArray[np.float32]:
+    def _predict_any_roll(self, crops: Crops, windows: Windows) -> Points:
         """As `_predict`; the crops of rolled faces are turned upright and predicted again.
 
         Networks are best at upright faces. Where a first prediction shows a face that is rolled by
@@ -139,7 +135,7 @@ class LandmarkModel(abc.ABC):
         return found
 
 
-def crops_at(crops: npt.NDArray[np.uint8], used: npt.NDArray[np.intp]) -> npt.NDArray[np.uint8]:
+def crops_at(crops: Crops, used: npt.NDArray[np.intp]) -> Crops:
     """`crops[used]` for rising indices; a view where no crop in between is left out."""
     first, last = int(used[0]), int(used[-1])
     return crops[first : last + 1] if last - first + 1 == len(used) else crops[used]
@@ -157,9 +153,7 @@ def quarters_to_upright(landmarks_px: npt.NDArray[np.floating]) -> npt.NDArray[n
     return np.asarray(quarters % 4, np.intp)
 
 
-def landmarks_turned_back(
-    landmarks_px: npt.NDArray[np.float32], quarters: int, size_px: int
-) -> npt.NDArray[np.float32]:
+def landmarks_turned_back(landmarks_px: Points, quarters: int, size_px: int) -> Points:
     """Landmarks (..., 2) of a crop turned by `np.rot90(crop, quarters)` in the crop's pixels."""
     x, y = landmarks_px[..., 0], landmarks_px[..., 1]
     for _ in range(quarters):

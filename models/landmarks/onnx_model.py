@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from models.landmarks.card import ACTIVATION_RANGES, LandmarkCard
-from models.landmarks.landmark_model import LandmarkModel
+from models.landmarks.landmark_model import Crops, LandmarkModel, Points, Windows
 from models.landmarks.unet_graph import unet_graph
 from models.onnx_int8 import activation_ranges, quantized
 from models.onnx_session import open_session
+from models.tensor_file import Tensors
 from schemas.errors import UsageError, WeightsError
 
 #: Pixels of crops that go through the network together: few enough for a core's caches.
@@ -38,7 +38,7 @@ class OnnxLandmarkModel(LandmarkModel):
 
     def __init__(
         self,
-        tensors: Mapping[str, npt.NDArray[Any]],
+        tensors: Tensors,
         card: LandmarkCard,
         weights_sha256: str = "",
         *,
@@ -88,20 +88,16 @@ class OnnxLandmarkModel(LandmarkModel):
         model = TorchLandmarkModel(network, self.card, "cpu", self.weights_sha256)
         return model.read_by(codec)
 
-    def _predict(
-        self, crops: npt.NDArray[np.uint8], windows: npt.NDArray[np.intp]
-    ) -> npt.NDArray[np.float32]:
+    def _predict(self, crops: Crops, windows: Windows) -> Points:
         parts = [
             self._session.run(None, {"crops": crops[windows[begin:][: self.batch_windows, -1]]})[0]
             for begin in range(0, len(windows), self.batch_windows)
         ]
-        found: npt.NDArray[np.float32] = np.concatenate(parts)
+        found: Points = np.concatenate(parts)
         return found
 
 
-def unet_ranges(
-    tensors: Mapping[str, npt.NDArray[Any]], card: LandmarkCard, crops: npt.NDArray[np.uint8]
-) -> npt.NDArray[np.float32]:
+def unet_ranges(tensors: Tensors, card: LandmarkCard, crops: Crops) -> npt.NDArray[np.float32]:
     """The ranges of a U-net's activations, which a weights file needs for int8.
 
     Args:

@@ -27,11 +27,11 @@ from models.landmarks.card import (
     read_arrays,
 )
 from models.landmarks.external.onnx_network import ExternalNetwork
-from models.landmarks.landmark_model import LandmarkModel
+from models.landmarks.landmark_model import Crops, LandmarkModel, Points, Windows
 from models.landmarks.networks.fast_inference import compile_form, fast_form, in_bfloat16
 from models.landmarks.networks.heatmap_codecs import decode_heatmaps, read_places_and_spreads
 from models.landmarks.networks.landmark_network import LandmarkNetwork
-from models.tensor_file import write_tensors
+from models.tensor_file import Tensors, write_tensors
 from schemas.errors import UsageError, WeightsError
 
 #: Pixels of crops that go through the network together: on a CPU few enough for its caches.
@@ -110,16 +110,12 @@ class TorchLandmarkModel(LandmarkModel):
         return other
 
     @torch.inference_mode()
-    def _predict(
-        self, crops: npt.NDArray[np.uint8], windows: npt.NDArray[np.intp]
-    ) -> npt.NDArray[np.float32]:
+    def _predict(self, crops: Crops, windows: Windows) -> Points:
         """(M, 68, 3) x, y, spread; every crop is used, no two windows are equal."""
         with _whole_float32():
             return self._read_all(crops, windows)
 
-    def _read_all(
-        self, crops: npt.NDArray[np.uint8], windows: npt.NDArray[np.intp]
-    ) -> npt.NDArray[np.float32]:
+    def _read_all(self, crops: Crops, windows: Windows) -> Points:
         shared = self._on_device(np.require(crops, None, ["C", "W"]))  # (N, S, S, 3)
         read_crops = self._form.read_crops
         if read_crops is not None:
@@ -203,9 +199,7 @@ def read_landmark_weights(path: Path) -> tuple[dict[str, Tensor], LandmarkCard]:
     return checked_tensors(path, arrays, card), card
 
 
-def checked_tensors(
-    path: Path, arrays: Mapping[str, npt.NDArray[Any]], card: LandmarkCard
-) -> dict[str, Tensor]:
+def checked_tensors(path: Path, arrays: Tensors, card: LandmarkCard) -> dict[str, Tensor]:
     """The result of `read_arrays` as tensors for the network that the card names.
 
     Raises WeightsError as `read_landmark_weights` does.

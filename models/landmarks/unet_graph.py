@@ -5,20 +5,19 @@ crops (B, S, S, 3) uint8 -> (B, L, 3) float32: x, y, spread
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 
 from models.landmarks.card import LandmarkCard
 from models.onnx_builder import GraphBuilder
+from models.tensor_file import Tensors
 
 _HALVINGS: Final = 5
 
 
-def unet_graph(tensors: Mapping[str, npt.NDArray[Any]], card: LandmarkCard) -> tuple[bytes, int]:
+def unet_graph(tensors: Tensors, card: LandmarkCard) -> tuple[bytes, int]:
     """The network of these tensors as an ONNX model in float32.
 
     Its output is (B, L, 3) float32: x, y in crop pixels by soft-argmax, and the expected
