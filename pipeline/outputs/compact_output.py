@@ -7,9 +7,11 @@ If it is interrupted, the output stays readable, and the next call processes the
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 import tempfile
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -149,15 +151,12 @@ class _Pair:
     bytes: int = 0
     _waiting: list[pa.Table] = field(default_factory=list)
 
-    def write(self, first: _Entry, left: Iterator[_Entry], file_bytes: int) -> _Entry | None:
-        """Takes entries until the files are full; returns the one that no longer went in."""
-        entry: _Entry | None = first
+    def write(self, left: deque[_Entry], file_bytes: int) -> None:
+        """Takes entries from the left until the files are full."""
         with tempfile.TemporaryFile() as file:
             out: pq.ParquetWriter | None = None
-            while entry is not None and len(self.rows) < _FILE_VIDEOS:
-                if file.tell() >= file_bytes:
-                    break
-                row, source = _read_entry(self.folder, entry)
+            while left and len(self.rows) < _FILE_VIDEOS and file.tell() < file_bytes:
+                row, source = _read_entry(self.folder, left[0])
                 if source is not None:
                     with source as content:
                         parquet = open_parquet(content)
@@ -168,14 +167,12 @@ class _Pair:
                             break  # of another kind: a file of its own
                         self._add_tracks(parquet, out)
                 self.rows.append(row)
-                if entry[1] is not None:
+                if left.popleft()[1] is not None:
                     self.own.append(row)
-                entry = next(left, None)
             if out is not None:
                 self._flush(out)
                 out.close()
             self._publish(file if out is not None else None)
-        return entry
 
     def _publish(self, tracks: Any) -> None:
         """Writes both files to the output, the status rows last."""
@@ -223,11 +220,10 @@ def _written_pairs(
 ) -> Iterator[_Pair]:
     """Pairs of files that hold all entries, each as it is in its place; newer than all others."""
     number = 1 + max((int(n.partition("-")[0]) for n in folder.compacted.names()), default=0)
-    left = iter(entries)
-    first, files = next(left, None), 0
-    while first is not None:
-        pair = _Pair(folder, f"{number:06d}-{files:05d}")
-        first, files = pair.write(first, left, file_bytes), files + 1
+    left, files = deque(entries), itertools.count()
+    while left:
+        pair = _Pair(folder, f"{number:06d}-{next(files):05d}")
+        pair.write(left, file_bytes)
         yield pair
 
 
