@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -25,24 +26,12 @@ from models.crops import Affine, compose_affines, sample_plane
 Orientation: TypeAlias = tuple[int, bool]
 _AS_STORED: Final = (0, False)
 
-#: Pixel format -> (log2 of the chroma step in x, in y). None: luma only.
-_PLANAR: Final[dict[str, tuple[int, int] | None]] = {
-    "gray": None,
-    "yuv420p": (1, 1),
-    "yuvj420p": (1, 1),
-    "yuva420p": (1, 1),
-    "yuv422p": (1, 0),
-    "yuvj422p": (1, 0),
-    "yuva422p": (1, 0),
-    "yuv440p": (0, 1),
-    "yuvj440p": (0, 1),
-    "yuv444p": (0, 0),
-    "yuvj444p": (0, 0),
-    "yuva444p": (0, 0),
-    "yuv411p": (2, 0),
-    "yuv410p": (2, 2),
-}
-_DEEP: Final = {"9le": 9, "10le": 10, "12le": 12, "14le": 14, "16le": 16}
+#: Sampling of chroma -> log2 of its step in x, in y.
+_CHROMA: Final = {
+    "420": (1, 1), "422": (1, 0), "440": (0, 1), "444": (0, 0), "411": (2, 0), "410": (2, 2),
+}  # fmt: skip
+#: Planar formats: grey, or the sampling of their chroma; then their depth, if it is not 8.
+_PLANAR: Final = re.compile(rf"(?:gray|yuv[ja]?({'|'.join(_CHROMA)})p)(?:(9|10|12|14|16)le)?")
 
 #: FFmpeg's AVColorSpace -> (Kr, Kb) of the luma equation.
 _LUMA_WEIGHTS: Final = {
@@ -171,12 +160,14 @@ class StoredPlanes:
         orientation: (rotation_deg, mirrored); None is the frame's own.
         """
         orientation = orientation or frame_orientation(frame) or _AS_STORED
-        base, bits = _split_depth(frame.format.name)
-        if base not in _PLANAR:
+        name = frame.format.name
+        planar = _PLANAR.fullmatch(name)
+        if planar is None:
             return cls(*orientation, 8, None, [frame.to_ndarray(format="rgb24")], None)
-        chroma = _PLANAR[base]
-        grey = base == "gray" and int(frame.color_range) != _LIMITED_RANGE
-        full = base.startswith("yuvj") or grey or int(frame.color_range) == _FULL_RANGE
+        sampling, depth = planar.groups()
+        chroma, bits = _CHROMA[sampling] if sampling else None, int(depth or 8)
+        grey = chroma is None and int(frame.color_range) != _LIMITED_RANGE
+        full = name.startswith("yuvj") or grey or int(frame.color_range) == _FULL_RANGE
         to_rgb = _yuv_to_rgb(int(frame.colorspace), max(frame.width, frame.height), bits, full=full)
         return cls(*orientation, bits, chroma, _plane_views(frame, chroma, bits), to_rgb)
 
@@ -252,13 +243,6 @@ class FramePixels:
         if picked.ndim == 3:
             picked = picked[..., 1]
         return picked.astype(np.float32) * np.float32(2.0 ** (8 - self._bits))
-
-
-def _split_depth(name: str) -> tuple[str, int]:
-    for suffix, bits in _DEEP.items():
-        if name.endswith(suffix) and name.startswith(("yuv", "gray")):
-            return name.removesuffix(suffix), bits
-    return name, 8
 
 
 def _plane_views(frame: Any, chroma: tuple[int, int] | None, bits: int) -> list[npt.NDArray[Any]]:
