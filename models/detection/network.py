@@ -69,6 +69,16 @@ class Residual(nn.Module):
         return x + change
 
 
+def plain(channels: int) -> nn.Sequential:
+    """Two 3x3 convolutions."""
+    return nn.Sequential(*(ConvNormRelu(channels, channels, 3) for _ in range(2)))
+
+
+def separable_residuals(channels: int) -> list[Residual]:
+    """Two residual blocks of separable convolutions."""
+    return [Residual(separable(channels, channels)) for _ in range(2)]
+
+
 class DetectorNetwork(nn.Module):
     """Face score and box code for every cell of four grids over the image."""
 
@@ -79,22 +89,13 @@ class DetectorNetwork(nn.Module):
         c8, c16, c32, c64 = self.config.stage_channels
         head = self.config.head_channels
         self.stem = nn.Sequential(ConvNormRelu(3, half, 3, 2), ConvNormRelu(half, quarter, 3, 2))
-        plain8 = nn.Sequential(ConvNormRelu(c8, c8, 3), ConvNormRelu(c8, c8, 3))
-        plain16 = nn.Sequential(ConvNormRelu(c16, c16, 3), ConvNormRelu(c16, c16, 3))
+        plain8, plain16 = plain(c8), plain(c16)
         self.stages = nn.ModuleList(
             [
                 nn.Sequential(ConvNormRelu(quarter, c8, 3, 2), Residual(plain8)),
                 nn.Sequential(ConvNormRelu(c8, c16, 3, 2), Residual(plain16)),
-                nn.Sequential(
-                    ConvNormRelu(c16, c32, 3, 2),
-                    Residual(separable(c32, c32)),
-                    Residual(separable(c32, c32)),
-                ),
-                nn.Sequential(
-                    separable(c32, c64, 2),
-                    Residual(separable(c64, c64)),
-                    Residual(separable(c64, c64)),
-                ),
+                nn.Sequential(ConvNormRelu(c16, c32, 3, 2), *separable_residuals(c32)),
+                nn.Sequential(separable(c32, c64, 2), *separable_residuals(c64)),
             ]
         )
         self.laterals = nn.ModuleList(
@@ -111,13 +112,6 @@ class DetectorNetwork(nn.Module):
                 nn.init.normal_(module.weight, std=0.01)
                 nn.init.zeros_(module.bias)
                 module.bias.data[0] = _PRIOR_LOGIT
-
-    def to_channels_last(self) -> DetectorNetwork:
-        """This network, its kernels laid out the way that is fastest on a CPU."""
-        for parameter in self.parameters():
-            if parameter.ndim == 4:
-                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
-        return self
 
     def forward(self, image: torch.Tensor) -> list[torch.Tensor]:
         """Maps of every level, fine to coarse.

@@ -196,7 +196,8 @@ class DetectorTrainer:
     ) -> None:
         self.pools, self.weights, self.settings = pools, weights, settings
         torch.manual_seed(settings.seed)
-        self.network = DetectorNetwork(config).to_channels_last()
+        network = DetectorNetwork(config)
+        self.network: DetectorNetwork = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         #: The running mean of the weights: what to evaluate and to ship.
         self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
         groups: list[dict[str, Any]] = [
