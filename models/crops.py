@@ -160,3 +160,13 @@ def _sample_bilinearly(plane: Plane, affine: Affine, width_px: int, height_px: i
         borderMode=cv2.BORDER_REPLICATE,
     )
     return sampled
+
+
+def turned_back(
+    points: npt.NDArray[np.float32], quarters: int, shape: tuple[int, ...]
+) -> npt.NDArray[np.float32]:
+    """Points (..., 2) of `np.rot90(image, quarters)` in pixels of the image, of shape (H, W)."""
+    x, y = points[..., 0], points[..., 1]
+    for left in range(quarters, 0, -1):  # turns to undo, each counterclockwise
+        x, y = shape[left % 2] - 1 - y, x
+    return np.stack([x, y], axis=-1)

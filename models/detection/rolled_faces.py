@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from models.crops import turned_back
 from models.detection.detections import Detections, FaceDetector
 
 #: Minimum score of a rolled face; higher, since three more detections add false positives.
@@ -38,22 +39,8 @@ def detect_any_roll(detector: FaceDetector, image: npt.NDArray[np.uint8]) -> Det
         sure = found.scores >= _MIN_SCORE
         if sure.any() and found.scores[0] >= least:
             least = found.scores[0]
-            boxes = turned_back(found.boxes_xyxy_px[sure], quarters, image.shape[:2])
+            corners = found.boxes_xyxy_px[sure].reshape(-1, 2, 2)
+            corners = turned_back(corners, quarters, image.shape[:2])
+            boxes = np.concatenate([corners.min(1), corners.max(1)], axis=1)
             best = Detections(boxes, found.scores[sure])
     return best
-
-
-def turned_back(
-    boxes_xyxy_px: npt.NDArray[np.float32], quarters: int, shape: tuple[int, int]
-) -> npt.NDArray[np.float32]:
-    """Boxes (N, 4) of `np.rot90(image, quarters)` in the pixels of the image, of shape (H, W).
-
-    `quarters` is 1, turned counterclockwise, 2, upside down, or 3, clockwise.
-    """
-    x0, y0, x1, y1 = boxes_xyxy_px.T
-    height, width = shape
-    if quarters == 1:
-        return np.stack([width - 1 - y1, x0, width - 1 - y0, x1], axis=1)
-    if quarters == 2:
-        return np.stack([width - 1 - x1, height - 1 - y1, width - 1 - x0, height - 1 - y0], axis=1)
-    return np.stack([y0, height - 1 - x1, y1, height - 1 - x0], axis=1)

@@ -158,9 +158,7 @@ def read_arrays(path: Path) -> tuple[dict[str, npt.NDArray[Any]], LandmarkCard]:
     Raises:
         WeightsError: the file is missing, or is not a landmark weights file.
     """
-    if not path.is_file():
-        raise WeightsError(f"landmark weights: no such file: {path}")
-    arrays, metadata = read_tensors(path)
+    arrays, metadata = read_tensors(path, "landmark weights")
     return arrays, card_from_metadata(path, metadata)
 
 

@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from models.crops import turned_back
 from models.landmarks.card import LandmarkCard
 from schemas.landmarks import LANDMARK_COUNT
 
@@ -27,6 +28,7 @@ class LandmarkModel(abc.ABC):
         device: where it runs: cpu or cuda:i.
         weights_sha256: hex digest of the weights file.
         batch_windows: windows in a call of the network.
+        makes_heatmaps: whether the network's output is heatmaps, to be decoded by a codec.
     """
 
     def __init__(
@@ -37,11 +39,13 @@ class LandmarkModel(abc.ABC):
         weights_sha256: str,
         batch_windows: int,
         frames_seen: int,
+        makes_heatmaps: bool,
     ) -> None:
         self.card = card
         self.device = device
         self.weights_sha256 = weights_sha256
         self.batch_windows = batch_windows
+        self.makes_heatmaps = makes_heatmaps
         self._frames_seen = frames_seen
 
     def __repr__(self) -> str:
@@ -50,11 +54,6 @@ class LandmarkModel(abc.ABC):
             f"LandmarkModel({self.card.network}, {size}x{size} crops, on {self.device}, "
             f"weights {self.weights_sha256[:12] or 'unsaved'})"
         )
-
-    @property
-    @abc.abstractmethod
-    def makes_heatmaps(self) -> bool:
-        """Whether the network's output is heatmaps, to be decoded by a codec."""
 
     @abc.abstractmethod
     def read_by(self, codec: str) -> LandmarkModel:
@@ -130,7 +129,7 @@ class LandmarkModel(abc.ABC):
             turned = np.ascontiguousarray(np.rot90(crops[used], turns, axes=(1, 2)))
             again = self._predict(turned, local.reshape(len(rolled), -1))
             upright = quarters_to_upright(again[..., :2]) == 0
-            again[..., :2] = landmarks_turned_back(again[..., :2], turns, self.card.crop_size_px)
+            again[..., :2] = turned_back(again[..., :2], turns, crops.shape[1:3])
             found[rolled[upright]] = again[upright]
         return found
 
@@ -151,11 +150,3 @@ def quarters_to_upright(landmarks_px: npt.NDArray[np.floating]) -> npt.NDArray[n
     clockwise = np.arctan2(-down[:, 0], down[:, 1])  # 0 where the mouth is below the eyes
     quarters = np.round(np.nan_to_num(clockwise) / (np.pi / 2)).astype(np.intp)
     return np.asarray(quarters % 4, np.intp)
-
-
-def landmarks_turned_back(landmarks_px: Points, quarters: int, size_px: int) -> Points:
-    """Landmarks (..., 2) of a crop turned by `np.rot90(crop, quarters)` in the crop's pixels."""
-    x, y = landmarks_px[..., 0], landmarks_px[..., 1]
-    for _ in range(quarters):
-        x, y = size_px - 1 - y, x
-    return np.stack([x, y], axis=-1)

@@ -52,6 +52,7 @@ class OnnxLandmarkModel(LandmarkModel):
             weights_sha256=weights_sha256,
             batch_windows=batch_windows or max(1, _BATCH_PIXELS // card.crop_size_px**2),
             frames_seen=1,
+            makes_heatmaps=True,  # the graph decodes them itself
         )
         self._tensors = {n: tensor for n, tensor in tensors.items() if n != ACTIVATION_RANGES}
         if int8 and ACTIVATION_RANGES not in tensors:
@@ -69,11 +70,6 @@ class OnnxLandmarkModel(LandmarkModel):
             raise
         except Exception as error:  # onnxruntime's errors have no common base class
             raise WeightsError(str(error) or type(error).__name__) from error
-
-    @property
-    def makes_heatmaps(self) -> bool:
-        """True: the graph decodes its heatmaps itself."""
-        return True
 
     def read_by(self, codec: str) -> LandmarkModel:
         """See `LandmarkModel`; for any codec but the one it was trained with, by torch."""

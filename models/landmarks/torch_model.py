@@ -73,6 +73,7 @@ class TorchLandmarkModel(LandmarkModel):
             weights_sha256=weights_sha256,
             batch_windows=batch_windows or suits,
             frames_seen=form.frames_seen,
+            makes_heatmaps=network.heatmap_stride is not None,
         )
         self._form = form.to(self._device)
         self._dtype = torch.bfloat16 if bfloat16 else torch.float32
@@ -86,11 +87,6 @@ class TorchLandmarkModel(LandmarkModel):
         self._trained_codec = card.codec
         self._mean = torch.tensor(card.pixel_mean_rgb, device=self._device)
         self._std = torch.tensor(card.pixel_std_rgb, device=self._device)
-
-    @property
-    def makes_heatmaps(self) -> bool:
-        """Whether the network's output is heatmaps, to be decoded by a codec."""
-        return self._heatmap_stride is not None
 
     def read_by(self, codec: str) -> TorchLandmarkModel:
         """See `LandmarkModel`.

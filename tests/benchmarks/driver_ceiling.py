@@ -46,8 +46,6 @@ _STAGES: Final = ("align", "stabilize", "write")
 class ConstantModel(LandmarkModel):
     """The mean face, in the middle of every crop, with noise of 0.3 px."""
 
-    makes_heatmaps = False
-
     def __init__(self, card: LandmarkCard) -> None:
         super().__init__(
             card,
@@ -55,6 +53,7 @@ class ConstantModel(LandmarkModel):
             weights_sha256="",
             batch_windows=_BATCH_WINDOWS,
             frames_seen=1,
+            makes_heatmaps=False,
         )
         size, flat = card.crop_size_px, MEAN_FACE[:, :2]
         self._face = np.ones((68, 3))

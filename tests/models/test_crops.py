@@ -12,6 +12,7 @@ from models.crops import (
     pixel_size,
     sample_plane,
     square_affine,
+    turned_back,
 )
 
 
@@ -156,3 +157,11 @@ def test_any_box_gives_pixels_of_the_plane(box, size_px, width, height):
     got = sample_plane(plane, square_affine(box, scale=1.2, size_px=size_px), size_px, size_px)
     assert got.shape == (size_px, size_px)
     assert plane.min() <= got.min() and got.max() <= plane.max()
+
+
+@pytest.mark.parametrize("quarters", range(4))
+def test_points_come_back_to_the_pixels_they_were_found_in(quarters):
+    image = np.arange(60).reshape(6, 10)
+    turned = np.rot90(image, quarters)
+    x, y = turned_back(np.float32([1, 2]), quarters, image.shape).astype(int)
+    assert image[y, x] == turned[2, 1]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from models.detection.detections import Detections
-from models.detection.rolled_faces import detect_any_roll, turned_back
+from models.detection.rolled_faces import detect_any_roll
 
 
 class MarkedCorner:
@@ -29,15 +29,6 @@ def picture() -> np.ndarray:
     image = np.zeros((6, 10, 3), np.uint8)
     image[0, 0], image[0, -1], image[-1, -1], image[-1, 0] = 1, 2, 3, 4
     return image
-
-
-@pytest.mark.parametrize("quarters", [1, 2, 3])
-def test_what_is_in_the_turned_box_is_in_the_box(quarters):
-    image = np.arange(60, dtype=np.float32).reshape(6, 10)
-    x0, y0, x1, y1 = 1, 2, 4, 5
-    turned = np.rot90(image, quarters)[y0 : y1 + 1, x0 : x1 + 1]
-    u0, v0, u1, v1 = turned_back(np.float32([[x0, y0, x1, y1]]), quarters, (6, 10))[0].astype(int)
-    assert sorted(image[v0 : v1 + 1, u0 : u1 + 1].flat) == sorted(turned.flat)
 
 
 def test_a_sure_upright_face_is_all_that_is_looked_for():
