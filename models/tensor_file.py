@@ -20,13 +20,17 @@ Tensors = Mapping[str, npt.NDArray[Any]]
 _TYPES: Final = (np.float16, np.float32, np.float64)
 
 
-def read_tensors(path: Path) -> tuple[dict[str, npt.NDArray[Any]], dict[str, str]]:
+def read_tensors(path: Path, what: str) -> tuple[dict[str, npt.NDArray[Any]], dict[str, str]]:
     """All tensors by name, as they are stored, and the metadata of the file's header.
 
+    `what` they are is for the message about a missing file.
+
     Raises:
-        WeightsError: it is no safetensors file, or holds a tensor of another type than float16,
-            float32 and float64.
+        WeightsError: the file is missing, is no safetensors file, or holds a tensor of another
+            type than float16, float32 and float64.
     """
+    if not path.is_file():
+        raise WeightsError(f"{what}: no such file: {path}")
     try:
         with safe_open(str(path), framework="numpy") as file:
             metadata = file.metadata() or {}

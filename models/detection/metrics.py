@@ -86,8 +86,8 @@ def _mean_squares(errors: npt.NDArray[np.float64]) -> tuple[float, float]:
 
 
 def _longer_side(boxes_xyxy_px: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    sides = boxes_xyxy_px[:, 2:] - boxes_xyxy_px[:, :2]
-    return sides.max(1) if len(sides) else np.zeros(0, np.float32)
+    sides: npt.NDArray[np.float32] = (boxes_xyxy_px[:, 2:] - boxes_xyxy_px[:, :2]).max(1)
+    return sides
 
 
 def _relative_error(

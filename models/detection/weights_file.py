@@ -72,9 +72,7 @@ def read_detector_weights(path: Path) -> tuple[Tensors, DetectorConfig, str]:
     Raises:
         WeightsError: the file is missing, damaged, or not a detector's.
     """
-    if not path.is_file():
-        raise WeightsError(f"face detector weights are missing: no file at {path}")
-    tensors, metadata = read_tensors(path)
+    tensors, metadata = read_tensors(path, "face detector weights")
     if metadata.get("format") != _FORMAT:
         raise WeightsError(
             f"{path} is not a face detector: its format is {metadata.get('format')!r}, "

@@ -89,7 +89,7 @@ def load_stabilizer_weights(path: Path = DEFAULT_STABILIZER_WEIGHTS) -> Stabiliz
 @functools.lru_cache(maxsize=8)
 def _load(path: Path, modified_ns: int) -> StabilizerWeights:
     try:
-        tensors, metadata = read_tensors(path)
+        tensors, metadata = read_tensors(path, "stabilizer weights")
         words = json.loads(metadata.get("card", "{}"))
         if words.get("format") not in (_FORMAT, _FORMER_FORMAT):
             raise WeightsError(

@@ -102,7 +102,7 @@ def test_a_full_size_file_stays_under_the_limit(tmp_path):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(WeightsError, match=r"missing: no file at .*nowhere\.safetensors"):
+    with pytest.raises(WeightsError, match=r"no such file: .*nowhere\.safetensors"):
         read_detector_weights(tmp_path / "nowhere.safetensors")
 
 

@@ -139,7 +139,7 @@ def test_the_default_ships_with_the_package():
     [
         ("yunet:", "expected 'default', 'yunet:PATH' or the path"),
         ("yunet:nowhere.onnx", r"YuNet's ONNX file is missing: no file at nowhere\.onnx"),
-        ("nowhere.safetensors", r"weights are missing: no file at nowhere\.safetensors"),
+        ("nowhere.safetensors", r"face detector weights: no such file: nowhere\.safetensors"),
         ("yunet", "expected 'default', 'yunet:PATH' or the path"),
         ("", "expected 'default', 'yunet:PATH' or the path"),
     ],
