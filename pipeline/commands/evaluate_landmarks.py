@@ -131,19 +131,17 @@ def _measure(
     skipped: list[str] | None,
 ) -> list[Measurement]:
     measured: list[Measurement] = []
-    for on_detections in (False, True) if detector is not None else (False,):
-        for data in sets:
-            source, boxes = (
-                (f"detector {detector.name}", detected_boxes(detector))
-                if on_detections and detector is not None
-                else _boxes_of_labels(args, data)
-            )
-            faces = data.faces(window_frames=model.card.window_frames, skipped=skipped)
-            shown = tqdm(faces, f"{network}, {data.name}, {source}", unit="face")
-            errors = measure_faces(model, shown, boxes, skipped=skipped)
-            if not len(errors):
-                raise UsageError(f"{data.name}: got no face to measure, expected some")
-            measured.append(Measurement(network, data.name, source, errors))
+    wanted = [(data, *_boxes_of_labels(args, data)) for data in sets]
+    if detector is not None:
+        detected = f"detector {detector.name}", detected_boxes(detector)
+        wanted += [(data, *detected) for data in sets]
+    for data, source, boxes in wanted:
+        faces = data.faces(window_frames=model.card.window_frames, skipped=skipped)
+        shown = tqdm(faces, f"{network}, {data.name}, {source}", unit="face")
+        errors = measure_faces(model, shown, boxes, skipped=skipped)
+        if not len(errors):
+            raise UsageError(f"{data.name}: got no face to measure, expected some")
+        measured.append(Measurement(network, data.name, source, errors))
     return measured
 
 
