@@ -109,24 +109,18 @@ class TorchLandmarkModel(LandmarkModel):
     def _predict(self, crops: Crops, windows: Windows) -> Points:
         """(M, 68, 3) x, y, spread; every crop is used, no two windows are equal."""
         with _whole_float32():
-            return self._read_all(crops, windows)
-
-    def _read_all(self, crops: Crops, windows: Windows) -> Points:
-        shared = self._on_device(np.require(crops, None, ["C", "W"]))  # (N, S, S, 3)
-        read_crops = self._form.read_crops
-        if read_crops is not None:
-            read = [
-                read_crops(self._normalized(part))
-                for part in torch.split(shared, self.batch_windows)
-            ]
-            shared = torch.cat(read)  # (N, ...)
-        parts = []
-        for part in torch.split(self._on_device(windows), self.batch_windows):
-            gathered = shared[part]  # (B, F, ...)
-            if read_crops is None:
-                gathered = self._normalized(gathered)  # (B, F, 3, S, S)
-            parts.append(self._read_output(self._form.read_windows(gathered)))
-        return torch.cat(parts).cpu().numpy()
+            shared = self._on_device(np.require(crops, None, ["C", "W"]))  # (N, S, S, 3)
+            read_crops = self._form.read_crops
+            if read_crops is not None:
+                batches = torch.split(shared, self.batch_windows)
+                shared = torch.cat([read_crops(self._normalized(part)) for part in batches])
+            parts = []
+            for part in torch.split(self._on_device(windows), self.batch_windows):
+                gathered = shared[part]  # (B, F, ...)
+                if read_crops is None:
+                    gathered = self._normalized(gathered)  # (B, F, 3, S, S)
+                parts.append(self._read_output(self._form.read_windows(gathered)))
+            return torch.cat(parts).cpu().numpy()
 
     def _on_device(self, array: npt.NDArray[Any]) -> Tensor:
         """A tensor of the array; to CUDA it goes from pinned memory, and nothing waits for it."""
