@@ -68,5 +68,5 @@ def _video(folder: Path, origin: FaceOrigin) -> LabelledVideo:
     file, pictures = folder / "vid.avi", folder / "imgs"
     if not file.is_file() and not pictures.is_dir():
         raise AnnotationError(f"{folder}: got neither vid.avi nor imgs, expected one of them")
-    frames = VideoFile(file) if file.is_file() else numbered_pictures(pictures, fps=25)
+    frames = VideoFile(file) if file.is_file() else numbered_pictures(pictures)
     return LabelledVideo(origin, frames, numbered_pts(folder / "annot"), every_frame=True)

@@ -23,7 +23,7 @@ from models.landmarks.datasets.labelled_face import (
 )
 from models.landmarks.datasets.labelled_video import LabelledSet
 from models.landmarks.datasets.numbered_files import PICTURE_SUFFIXES
-from models.landmarks.datasets.pts_files import read_pts_landmarks
+from models.landmarks.datasets.points import read_pts_landmarks
 
 _SUBSETS: Final[Mapping[str, str]] = {
     "01_indoor": "private",

@@ -90,7 +90,7 @@ class PictureFiles:
     """
 
     paths: Mapping[int, Path]
-    fps: float
+    fps: float = 25.0  # of all data sets that come as pictures
 
     def pictures(self, wanted: Collection[int]) -> Iterator[Frame]:
         """Every frame in order; files of the wanted numbers."""

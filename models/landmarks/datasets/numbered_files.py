@@ -11,7 +11,7 @@ from typing import Final
 from models.face_box import box_from_landmarks
 from models.landmarks.datasets.labelled_face import AnnotationError
 from models.landmarks.datasets.labelled_video import FaceLabel, PictureFiles
-from models.landmarks.datasets.pts_files import read_pts_landmarks
+from models.landmarks.datasets.points import read_pts_landmarks
 
 PICTURE_SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".bmp")
 
@@ -48,14 +48,14 @@ def _read_label(path: Path) -> FaceLabel:
     return FaceLabel(landmarks, box_from_landmarks(landmarks))
 
 
-def numbered_pictures(folder: Path, *, fps: float) -> PictureFiles:
+def numbered_pictures(folder: Path) -> PictureFiles:
     """The frames of a video, from picture files that count frames from 1.
 
     Raises:
         AnnotationError: there is no such file, or two of one frame.
     """
     files = (path for path in folder.glob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
-    return PictureFiles(by_number(folder, files, first=1), fps)
+    return PictureFiles(by_number(folder, files, first=1))
 
 
 def by_number(folder: Path, files: Iterable[Path], *, first: int) -> dict[int, Path]:

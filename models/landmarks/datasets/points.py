@@ -1,14 +1,20 @@
-"""Parsing and checking of numbers in annotation files."""
+"""Numbers in annotation files, and iBUG .pts files: one face a file, pixels counted from 1.
+
+A .pts file has three lines of header (version: 1, n_points: 68, {), a line of x and y for each
+point, then }.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from models.landmarks.datasets.labelled_face import AnnotationError
 from models.landmarks.metrics import interocular_px
+from schemas.landmarks import LANDMARK_COUNT
 
 
 def parse_numbers(where: str, texts: Sequence[str]) -> npt.NDArray[np.float32]:
@@ -38,3 +44,38 @@ def checked_landmarks(
     if not interocular_px(landmarks[None])[0] > 0:
         raise AnnotationError(f"{where}: landmarks 36 and 45 coincide, expected two eyes")
     return landmarks
+
+
+def read_pts_landmarks(path: Path) -> npt.NDArray[np.float32]:
+    """(68, 2) landmarks in iBUG order, the centre of the top-left pixel at (0, 0).
+
+    Raises:
+        AnnotationError: the points between { and } are not 68 pairs of finite numbers.
+    """
+    return checked_landmarks(str(path), read_pts_points(path)) - np.float32(1)
+
+
+def read_pts_points(path: Path) -> npt.NDArray[np.float32]:
+    """(68, 2) points in the file's own order and its own pixel coordinates.
+
+    Raises:
+        AnnotationError: the file is missing, or the points between { and } are not 68 pairs of
+            finite numbers.
+    """
+    try:
+        lines = path.read_text("ascii", errors="replace").splitlines()
+    except OSError as error:
+        raise AnnotationError(f"{path}: cannot be read: {error.strerror}") from error
+    texts = [line.strip() for line in lines]
+    if "{" not in texts or "}" not in texts:
+        raise AnnotationError(f"{path}: got no block of points, expected {{ ... }}")
+    first = texts.index("{") + 1
+    points = []
+    for number, text in enumerate(texts[first : texts.index("}")], first + 1):
+        pair = text.split()
+        if len(pair) != 2:
+            raise AnnotationError(f"{path}:{number}: got {text!r}, expected x and y")
+        points.append(parse_numbers(f"{path}:{number}", pair))
+    if len(points) != LANDMARK_COUNT:
+        raise AnnotationError(f"{path}: got {len(points)} points, expected {LANDMARK_COUNT}")
+    return np.stack(points)

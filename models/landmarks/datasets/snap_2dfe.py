@@ -36,7 +36,6 @@ _EXPRESSIONS: Final[Mapping[str, str]] = {
 _STILL_CAMERA: Final = {"helmet", "constrained"}
 _SUBJECTS: Final = {"train": range(1, 7), "validation": range(7, 9), "test": range(9, 13)}
 SPLITS_SNAP: Final = (*_SUBJECTS, "all")
-_FPS: Final = 25.0
 
 
 def read_snap_2dfe(
@@ -89,5 +88,5 @@ def _video(recording: Path, origin: FaceOrigin) -> LabelledVideo:
     if (recording / "annot").is_dir():
         labels, video = numbered_pts(recording / "annot"), recording / "vid.avi"
         return LabelledVideo(origin, VideoFile(video), labels, every_frame=True)
-    frames = numbered_pictures(recording, fps=_FPS)
+    frames = numbered_pictures(recording)
     return LabelledVideo(origin, frames, numbered_pts(recording), every_frame=True)

@@ -27,8 +27,7 @@ from models.landmarks.datasets.labelled_video import (
     PictureFiles,
 )
 from models.landmarks.datasets.numbered_files import PICTURE_SUFFIXES, FileLabels, by_number
-from models.landmarks.datasets.points import checked_landmarks
-from models.landmarks.datasets.pts_files import read_pts_points
+from models.landmarks.datasets.points import checked_landmarks, read_pts_points
 from schemas.landmarks import LANDMARK_COUNT
 
 #: Its own number of a point -> iBUG's.
@@ -36,7 +35,6 @@ _COMMON: Final[Mapping[int, int]] = {27: 36, 29: 39, 34: 42, 32: 45, 67: 30, 48:
 _EYES: Final = slice(27, 37)
 _NOSE_TIP: Final = 67
 _NOSTRILS: Final = (46, 47)
-_FPS: Final = 25.0
 
 
 def read_talking_face(folder: Path) -> LabelledSet:
@@ -46,7 +44,7 @@ def read_talking_face(folder: Path) -> LabelledSet:
         AnnotationError: the folder has no pictures or no points of its frames.
     """
     pictures = [p for p in folder.rglob("franck_*") if p.suffix.lower() in PICTURE_SUFFIXES]
-    frames = PictureFiles(by_number(folder, pictures, first=0), _FPS)
+    frames = PictureFiles(by_number(folder, pictures, first=0))
     labels = FileLabels(by_number(folder, folder.rglob("franck_*.pts"), first=0), _read_label)
     origin = FaceOrigin("talking-face", "franck")
     return LabelledSet(
