@@ -23,9 +23,10 @@ import numpy.typing as npt
 
 _NOSE_TIP: Final = 30
 _EYES: Final = slice(36, 48)
-_NOSE_PULL, _EYE_PULL = 0.11, 0.57
-_WIDTH_OF_WIDTH, _WIDTH_OF_HEIGHT = 0.65, 0.295
-_HEIGHT_OF_WIDTH, _HEIGHT_OF_HEIGHT = 0.30, 1.01
+#: Pull of the nose tip on the box's x, and of the eyes on its y.
+_PULL: Final = np.array([0.11, 0.57])
+#: From the extents in x and y to the box's width and height, a column each.
+_SIZE_OF_EXTENT: Final = np.array([[0.65, 0.30], [0.295, 1.01]])
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -55,24 +56,9 @@ def box_from_landmarks(landmarks_px: npt.ArrayLike) -> npt.NDArray[np.float32]:
     """The box that YuNet would draw around a face: (..., 68, 2) to (..., 4) x0, y0, x1, y1."""
     landmarks = np.asarray(landmarks_px, np.float64)
     low, high = landmarks.min(-2), landmarks.max(-2)
-    middle, extent = (low + high) / 2, high - low
-    extent_x, extent_y = extent[..., 0], extent[..., 1]
-    size = np.stack(
-        [
-            _WIDTH_OF_WIDTH * extent_x + _WIDTH_OF_HEIGHT * extent_y,
-            _HEIGHT_OF_WIDTH * extent_x + _HEIGHT_OF_HEIGHT * extent_y,
-        ],
-        axis=-1,
-    )
-    eyes = landmarks[..., _EYES, :].mean(-2)
-    pull = np.stack(
-        [
-            _NOSE_PULL * (landmarks[..., _NOSE_TIP, 0] - middle[..., 0]),
-            _EYE_PULL * (eyes[..., 1] - middle[..., 1]),
-        ],
-        axis=-1,
-    )
-    centre = middle + pull
+    middle, size = (low + high) / 2, (high - low) @ _SIZE_OF_EXTENT
+    nose_x, eyes_y = landmarks[..., _NOSE_TIP, 0], landmarks[..., _EYES, 1].mean(-1)
+    centre = middle + _PULL * (np.stack([nose_x, eyes_y], axis=-1) - middle)
     return np.concatenate([centre - size / 2, centre + size / 2], axis=-1).astype(np.float32)
 
 
