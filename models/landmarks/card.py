@@ -80,12 +80,13 @@ class LandmarkCard:
     licence: str = "research use only"
     training: str = ""
 
-    def build_network(self) -> LandmarkNetwork:
-        """The network that the card names, freshly initialized."""
+    def build_network(self, **more: float) -> LandmarkNetwork:
+        """The network that the card names, freshly initialized; `more`: other settings."""
         from models.landmarks.networks.construction import build_network  # torch
 
+        settings = {**self.settings, **more}
         return build_network(
-            self.network, LANDMARK_COUNT, crop_size_px=self.crop_size_px, **self.settings
+            self.network, LANDMARK_COUNT, crop_size_px=self.crop_size_px, **settings
         )
 
 

@@ -21,7 +21,6 @@ from models.crops import image_to_crop, square_affine
 from models.landmarks.card import LandmarkCard
 from models.landmarks.datasets.labelled_face import LabelledFace
 from models.landmarks.landmark_model import LandmarkModel
-from models.landmarks.networks.construction import build_network
 from models.landmarks.networks.inflation import inflate
 from models.landmarks.networks.landmark_network import LandmarkNetwork
 from models.landmarks.torch_model import TorchLandmarkModel
@@ -87,7 +86,8 @@ class LandmarkTrainer:
         )
         self._steps = max(1, samples // recipe.batch_size)
         torch.manual_seed(seed)
-        start = _new_network(card, recipe)
+        dropped = {} if card.network in ("hourglass", "unet") else {"dropout": recipe.dropout}
+        start = card.build_network(**dropped)
         batches = WindowBatches(
             faces, face_weights, card, recipe, seed=seed, frames=start.frames_seen
         )
@@ -193,13 +193,6 @@ class LandmarkTrainer:
             self.epoch = int(state["epoch"])
             self.validation_errors = [float(e) for e in state.get("validation_errors", [])]
             return {str(name): float(value) for name, value in state["extra"].items()}
-
-
-def _new_network(card: LandmarkCard, recipe: Recipe) -> LandmarkNetwork:
-    settings: dict[str, Any] = dict(card.settings)
-    if card.network not in ("hourglass", "unet"):
-        settings["dropout"] = recipe.dropout
-    return build_network(card.network, crop_size_px=card.crop_size_px, **settings)
 
 
 def _placed(network: LandmarkNetwork, device: torch.device) -> LandmarkNetwork:
