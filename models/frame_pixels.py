@@ -188,11 +188,10 @@ class FramePixels:
         height, width = stored.planes[0].shape[:2]
         self.width_px, self.height_px = upright_size(width, height, self.rotation_deg)
         self._to_stored = upright_affine(width, height, self.rotation_deg, mirrored=self.mirrored)
-        to_chroma = _to_chroma(stored.chroma)
-        self._planes = [
-            (plane, to_chroma if place else np.eye(2, 3))
-            for place, plane in enumerate(stored.planes)
-        ]
+        maps = [np.eye(2, 3)]
+        if stored.chroma is not None:
+            maps += [_to_chroma(*stored.chroma)] * 2
+        self._planes = list(zip(stored.planes, maps, strict=True))
         self._to_rgb, self._bits = stored.to_rgb, stored.bits
 
     def sample(self, affine: Affine, width_px: int, height_px: int) -> npt.NDArray[np.uint8]:
@@ -254,12 +253,10 @@ def _plane_views(frame: Any, chroma: tuple[int, int] | None, bits: int) -> list[
     return views
 
 
-def _to_chroma(chroma: tuple[int, int] | None) -> Affine:
+def _to_chroma(log2_step_x: int, log2_step_y: int) -> Affine:
     """From a luma pixel to its place in a plane of chroma."""
-    if chroma is None:
-        return np.eye(2, 3)
     # Chroma sits on the left luma column and between luma rows (MPEG-2, H.264).
-    step_x, step_y = 1 << chroma[0], 1 << chroma[1]
+    step_x, step_y = 1 << log2_step_x, 1 << log2_step_y
     return np.array([[1 / step_x, 0.0, 0.0], [0.0, 1 / step_y, 0.5 / step_y - 0.5]])
 
 
