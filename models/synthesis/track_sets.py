@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final, Literal, TypeVar
 
 import numpy as np
+from scipy.interpolate import interp1d
 
 from models.detection.detections import FaceDetector
 from models.landmarks.card import LandmarkCard
@@ -182,9 +183,7 @@ def _width_px(face: LabelledFace) -> float:
 
 def _faster(motion: MotionTrack, speed: float) -> MotionTrack:
     """The same motion, `speed` times as fast, linear between its frames."""
-    times = np.arange(0, len(motion) - 1, speed)
-    whole, rest = np.divmod(times, 1)
-    low = whole.astype(int)
-    share = rest[:, None, None]
-    truth = (1 - share) * motion.truth_px[low] + share * motion.truth_px[low + 1]
+    frames = np.arange(len(motion))
+    at = interp1d(frames, motion.truth_px, axis=0)
+    truth = np.asarray(at(np.arange(0, len(motion) - 1, speed)), np.float64)
     return MotionTrack(motion.name, motion.fps, truth, truth)

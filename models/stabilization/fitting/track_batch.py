@@ -25,14 +25,12 @@ class TrackBatch:
     truth, raw: (B, T, 68, 2) float64.
     lengths: (B,) frames that are not padding.
     fps: (B,) frames a second.
-    size_px: (B,) pixels of 100 units.
     """
 
     truth: Array
     raw: Array
     lengths: npt.NDArray[np.intp]
     fps: Array
-    size_px: Array
 
     @classmethod
     def of(cls, tracks: Sequence[MotionTrack]) -> TrackBatch:
@@ -44,14 +42,13 @@ class TrackBatch:
         lengths = np.array([len(track) for track in tracks], np.intp)
         if not len(lengths) or lengths.min() < 3:
             raise ValueError(f"tracks: got lengths {lengths.tolist()}, expected some, from 3 up")
-        sizes = np.array([track.size_px for track in tracks])
         both = np.empty((2, len(tracks), lengths.max(), LANDMARK_COUNT, 2))
-        for i, (track, size) in enumerate(zip(tracks, sizes, strict=True)):
+        for i, track in enumerate(tracks):
             px = np.stack([track.truth_px, track.raw_px]) - track.truth_px[0].mean(0)
-            both[:, i, : len(track)] = px * (100 / size)
+            both[:, i, : len(track)] = px * (100 / track.size_px)
             both[:, i, len(track) :] = both[:, i, len(track) - 1, None]
         fps = np.array([track.fps for track in tracks])
-        return cls(both[0], both[1], lengths, fps, sizes)
+        return cls(both[0], both[1], lengths, fps)
 
     def __len__(self) -> int:
         return len(self.lengths)

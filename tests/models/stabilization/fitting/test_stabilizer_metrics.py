@@ -105,7 +105,6 @@ def test_a_batch_is_in_units_of_its_faces():
     small, large = make_track(12, size=40.0), make_track(12, size=400.0)
     batch = TrackBatch.of([small, large])
     assert batch.raw[0] == pytest.approx(batch.raw[1])
-    assert batch.size_px == pytest.approx([40, 400], rel=0.01)
 
 
 def test_a_batch_of_nothing_is_refused():
