@@ -19,6 +19,7 @@ its level. Without `jitter` in the parameters the level is 1, as in the paper.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 import numpy as np
@@ -26,7 +27,6 @@ import numpy.typing as npt
 from scipy.linalg import cho_factor, cho_solve
 
 from models.face_size import face_size_px
-from models.stabilization.filter_parameters import FilterParameters
 from models.stabilization.landmark_guards import (
     FARTHEST_PX,
     JUMP_SIZES,
@@ -43,6 +43,54 @@ Array = npt.NDArray[np.float64]
 _MODES: Final = 2 * LANDMARK_COUNT
 #: Squared distance of two frames' landmarks, for a face of size 1, above which the track restarts.
 JUMP_DISTANCE2: Final = LANDMARK_COUNT * (100.0 * JUMP_SIZES) ** 2
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class FilterParameters:
+    """Theta of Eq. 6-10, for a face of size 100.
+
+    eigenvectors: (136, 136), columns: the modes of frame-to-frame motion (V of Eq. 10).
+    gamma: fading of the past, a frame.
+    weights: (K,) alpha, adding up to 1.
+    prior: (K, 136) variances beta_k Gamma_k (the two cannot be told apart).
+    noise: (136,) variances Gamma_noise.
+    jitter: (J,) of the first J modes, which `noise_level` compares a track with; none: every
+        track has the same noise.
+    """
+
+    eigenvectors: Array
+    gamma: float
+    weights: Array
+    prior: Array
+    noise: Array
+    jitter: Array = field(default_factory=lambda: np.empty(0))
+
+    def __post_init__(self) -> None:
+        components = len(self.weights)
+        expected = {
+            "eigenvectors": (_MODES, _MODES),
+            "weights": (components,),
+            "prior": (components, _MODES),
+            "noise": (_MODES,),
+        }
+        for name, shape in expected.items():
+            got = getattr(self, name)
+            if got.shape != shape or not np.isfinite(got).all():
+                raise ValueError(f"{name}: got shape {got.shape}, expected finite {shape}")
+        if not 0 <= self.gamma < 1 or self.noise.min() <= 0 or self.prior.min() < 0:
+            raise ValueError(
+                f"got gamma {self.gamma}, least noise {self.noise.min()}, least prior "
+                f"{self.prior.min()}; expected 0 <= gamma < 1, noise > 0, prior >= 0"
+            )
+        if self.jitter.ndim != 1 or len(self.jitter) > _MODES or not np.all(self.jitter > 0):
+            raise ValueError(
+                f"jitter: got {self.jitter!r}, expected up to {_MODES} variances above 0"
+            )
+        if self.weights.min() <= 0 or abs(self.weights.sum() - 1) > 1e-6:
+            raise ValueError(f"weights: got {self.weights}, expected shares that add up to 1")
+
+    def __repr__(self) -> str:
+        return f"FilterParameters(K={len(self.weights)}, gamma={self.gamma:.3f})"
 
 
 class BayesianFilter:

@@ -16,8 +16,7 @@ from typing import Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from models.stabilization.bayesian_filter import BayesianFilter, Covariance
-from models.stabilization.filter_parameters import FilterParameters
+from models.stabilization.bayesian_filter import BayesianFilter, Covariance, FilterParameters
 from models.stabilization.landmark_guards import fill_missing, jumps
 from models.stabilization.mode_smoother import ModeSmoother
 from models.stabilization.single_track_filter import SingleTrackFilter

@@ -16,8 +16,7 @@ from typing import Final, get_args
 
 import numpy as np
 
-from models.stabilization.bayesian_filter import Covariance
-from models.stabilization.filter_parameters import FilterParameters
+from models.stabilization.bayesian_filter import Covariance, FilterParameters
 from models.stabilization.mode_smoother import SmootherParameters
 from models.tensor_file import read_tensors, write_tensors
 from schemas.errors import WeightsError

@@ -13,8 +13,7 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from models.landmarks.model import load_landmark_model
-from models.stabilization.bayesian_filter import Covariance
-from models.stabilization.filter_parameters import FilterParameters
+from models.stabilization.bayesian_filter import Covariance, FilterParameters
 from models.stabilization.fitting.baseline_smoothers import BASELINES, tune_baseline
 from models.stabilization.fitting.filter_fitting import (
     FitResult,

@@ -17,11 +17,11 @@ import numpy.typing as npt
 import scipy.optimize
 import torch
 
-from models.stabilization.bayesian_filter import BayesianFilter, Covariance, running_size2
-from models.stabilization.filter_parameters import (
+from models.stabilization.bayesian_filter import (
+    BayesianFilter,
+    Covariance,
     FilterParameters,
-    initial_parameters,
-    motion_modes,
+    running_size2,
 )
 from models.stabilization.fitting.filter_gradient import (
     FilterGradient,
@@ -78,6 +78,33 @@ def start_from(
     size2 = running_size2(batch.raw)
     unit = centred_jitter(raw, size2, batch.frames, start.noise[:_NOISY_MODES])
     return dataclasses.replace(start, jitter=unit)
+
+
+def initial_parameters(
+    eigenvectors: Array, noise: Array, motion: Array, components: int = 2
+) -> FilterParameters:
+    """The start of a fit: Gamma_1 nearly 0, the last Gamma 10 times the noise and the motion.
+
+    `noise` is Gamma_noise, `motion` the variance of the true change from frame to frame, (136,)
+    each. Gamma_1 is 0.05 of the noise, not 0 as in the paper, because its logarithm is trained;
+    further components lie between the first and the last.
+    """
+    share = np.linspace(0, 1, components)[:, None] if components > 1 else np.ones((1, 1))
+    least, most = np.log(0.05 * noise), np.log(10 * noise + motion)
+    return FilterParameters(
+        eigenvectors=eigenvectors,
+        gamma=0.5,
+        weights=np.full(components, 1 / components),
+        prior=np.exp((1 - share) * least + share * most),
+        noise=noise,
+    )
+
+
+def motion_modes(changes: Array) -> Array:
+    """V of Eq. 10: (136, 136) eigenvectors, columns, of the covariance of (N, 136) changes."""
+    centred = changes - changes.mean(0)
+    _, vectors = np.linalg.eigh(centred.T @ centred / max(1, len(changes)))
+    return np.ascontiguousarray(vectors[:, ::-1])
 
 
 def run_filter(

@@ -23,8 +23,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from models.stabilization.bayesian_filter import running_size2
-from models.stabilization.filter_parameters import FilterParameters
+from models.stabilization.bayesian_filter import FilterParameters, running_size2
 from models.stabilization.fitting.track_batch import TrackBatch
 from models.stabilization.noise_level import running_noise
 

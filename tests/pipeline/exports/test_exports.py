@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from exported_tracks import POSED, VIDEOS, track_table
 
-from models.landmarks.datasets.pts_files import read_pts_landmarks
+from models.landmarks.datasets.points import read_pts_landmarks
 from pipeline.exports.exported_video import ExportedVideo, exported_videos
 from pipeline.exports.formats import FORMATS, export_tracks
 from pipeline.exports.openface_csv import openface_pose_rad
