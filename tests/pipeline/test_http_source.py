@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from clips import drifting, write_clip
@@ -14,6 +15,7 @@ from transforms.decoding.child import ChildSettings, DecodingChild
 from transforms.decoding.piece_builder import CropSpec
 from transforms.decoding.reachable_sources import Copies
 from transforms.select_videos import inspect_video
+from transforms.storage.source_files import read_head
 
 CLIP_FRAMES = 50
 
@@ -143,10 +145,12 @@ def test_looking_up_tells_errors_that_pass_from_those_that_stay(server):
     assert raised.value.reason == "not_found"
 
 
-@pytest.mark.parametrize("given", [{"ranges": False}, {"sized": False}], ids=str)
+@pytest.mark.parametrize(
+    "given", [{"ranges": False}, {"sized": False}, {"shift": 1}, {"whole": True}], ids=str
+)
 def test_a_server_without_ranges_or_sizes_is_read_from_a_copy(server, tmp_path, given):
     """Its index at the end makes FFmpeg seek; planning and segments read the same copy."""
-    write_clip(server.folder / "index-last.mp4", drifting(CLIP_FRAMES, 96, 64))
+    clip = write_clip(server.folder / "index-last.mp4", drifting(CLIP_FRAMES, 96, 64))
     server.manners["index-last.mp4"] = lambda request: Manners(**given)
     boxes = str(server.folder / "boxes.csv")
     video = Video("v", f"{server.url}/index-last.mp4", boxes_uri=boxes)
@@ -155,12 +159,28 @@ def test_a_server_without_ranges_or_sizes_is_read_from_a_copy(server, tmp_path, 
         (segment,) = child.plan(video)
         assert segment.video == video
         pieces = list(child.decode(segment))
+        (local,) = child.plan(Video("v", str(clip), boxes_uri=boxes))
+        expected = list(child.decode(local))
     finally:
         child.close()
     assert sum(len(piece.rows.frame_pts) for piece in pieces) == CLIP_FRAMES
+    assert all(
+        np.array_equal(got.crops, right.crops) for got, right in zip(pieces, expected, strict=True)
+    )
     assert segment.metadata.bytes_missing == 0
     whole = [r for r in server.asked("index-last.mp4") if r.method == "GET"]
     assert len(whole) <= 8  # one copy, and the request that showed its need
+
+
+@pytest.mark.parametrize("given", [{"ranges": False}, {"shift": 1}, {"whole": True}], ids=str)
+def test_no_bytes_are_taken_for_others(server, given):
+    """fsspec itself trusts the status 206, and an answer that is no longer than the range."""
+    (server.folder / "short.bin").write_bytes(bytes(range(100)))
+    url = f"{server.url}/short.bin"
+    assert read_head(url, 10, 90) == bytes(range(90, 100))
+    server.manners["short.bin"] = lambda request: Manners(**given)
+    with pytest.raises(SourceError, match="range requests"):
+        read_head(url, 10, 90)
 
 
 def test_copies_are_bounded_and_go_when_others_come(server, tmp_path):

@@ -33,7 +33,9 @@ class Manners:
     status: an error instead of the file. cut_after: the connection breaks after this number
     of bytes. bytes_a_second: maximum rate. hang: no answer, and the connection stays open.
     ranges: if false, every request is answered with the whole file, like `python -m
-    http.server`. sized: if false, the file is sent in chunks without its size.
+    http.server`. shift: answers begin this number of bytes before the range, and say so.
+    whole: answers have status 206, the range in their headers, and the whole file. sized: if
+    false, the file is sent in chunks without its size.
     """
 
     status: int | None = None
@@ -41,6 +43,8 @@ class Manners:
     bytes_a_second: float | None = None
     hang: bool = False
     ranges: bool = True
+    shift: int = 0
+    whole: bool = False
     sized: bool = True
 
 
@@ -128,12 +132,15 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if not (manners.ranges and manners.sized):
             start, stop, partial = 0, size, False
+        start = max(0, start - manners.shift)
         self.send_response(206 if partial else 200)
         if manners.ranges and manners.sized:
             self.send_header("Accept-Ranges", "bytes")
         self.send_header("ETag", f'"{size}"')
         if partial:
             self.send_header("Content-Range", f"bytes {start}-{stop - 1}/{size}")
+        if manners.whole:
+            start, stop = 0, size
         if manners.sized:
             self.send_header("Content-Length", str(stop - start))
         else:

@@ -10,6 +10,7 @@ import functools
 import io
 import logging
 import os
+import re
 import time
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
@@ -38,8 +39,10 @@ _MIN_ANSWER_SECONDS: Final = 1.0
 _SPARE_SECONDS: Final = 10.0
 _TRIES: Final = 5
 _FILE_URI: Final = "file://"
-#: fsspec's message for a web server that answers a range request with the whole file.
+#: Part of fsspec's message for a web server that answers a range request with the whole file.
 _NO_RANGES: Final = "range requests"
+#: In the headers Range and Content-Range.
+_RANGE: Final = re.compile(r"bytes[ =](\d+)-(\d+)")
 #: The extra that installs the package for a protocol.
 _EXTRAS: Final = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "hf": "hf"} | dict.fromkeys(
     ("abfs", "abfss", "az", "adl"), "azure"
@@ -79,7 +82,7 @@ def resolve(url: str) -> tuple[Any, str]:
         wait = aiohttp.ClientTimeout(
             total=None, sock_connect=_answer_seconds, sock_read=_answer_seconds
         )
-        options["client_kwargs"] = {"timeout": wait}
+        options["client_kwargs"] = {"timeout": wait, "trace_configs": [_range_checks()]}
     try:
         fs, path = fsspec.core.url_to_fs(url, **options)
     except (ImportError, OSError) as error:
@@ -93,6 +96,34 @@ def resolve(url: str) -> tuple[Any, str]:
 def _local_files() -> Any:
     """This machine's disk; fsspec takes 10 us to find it, and a missing file asks eight times."""
     return fsspec.filesystem("file")
+
+
+@functools.cache
+def _range_checks() -> Any:
+    """An aiohttp.TraceConfig for `_check_range`."""
+    import aiohttp
+
+    checks = aiohttp.TraceConfig()
+    checks.on_request_end.append(_check_range)
+    return checks
+
+
+async def _check_range(session: Any, context: Any, request: Any) -> None:
+    """Raises ValueError for an answer whose headers state other bytes than the requested range.
+
+    fsspec takes every answer with status 206 for the range, wherever it starts and however long.
+    """
+    asked, answer = _RANGE.search(request.headers.get("Range", "")), request.response
+    if asked is None or answer.status >= 300:
+        return
+    start, last = int(asked[1]), int(asked[2])
+    is_right = start == 0 and answer.status != 206  # fsspec reads no more than it needs
+    got = _RANGE.search(answer.headers.get("Content-Range", ""))
+    if got is not None and int(got[1]) == start and int(got[2]) <= last:
+        is_right = answer.content_length in (None, int(got[2]) + 1 - start)
+    if not is_right:
+        answer.close()
+        raise ValueError(f"got other bytes than {start} to {last}, expected {_NO_RANGES}")
 
 
 def _missing_package(url: str, error: Exception) -> str:
