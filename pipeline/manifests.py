@@ -24,6 +24,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.found_videos import TextDigests
+from schemas.choices import MANIFEST_SUFFIXES
 from schemas.errors import ManifestError
 from schemas.records import Video
 from transforms.storage.source_files import resolve
@@ -31,7 +32,6 @@ from transforms.storage.table_reading import check_utf8, open_parquet
 
 _LOGGER = logging.getLogger(__name__)
 
-MANIFEST_SUFFIXES: Final = (".csv", ".jsonl", ".parquet")
 _COLUMNS: Final = ("uri", "video_id", "start_seconds", "stop_seconds", "boxes")
 _SHOWN: Final = 40
 _BATCH_ROWS: Final = 4096

@@ -50,6 +50,9 @@ EXPORT_FORMATS: Final = (
     "huggingface",
 )
 
+#: Ends of the names of manifests, which list videos.
+MANIFEST_SUFFIXES: Final = (".csv", ".jsonl", ".parquet")
+
 #: What crops of faces are written as.
 CROP_FORMATS: Final = ("mp4", "png", "webdataset")
 

@@ -56,7 +56,8 @@ went in and the frame times have a gap in its place. These are not losses: the s
 field of a frame, a packet with two pictures or none, timestamps that restart. A recording
 that begins in the middle of a group of pictures is complete from its first key frame on, in every
 container: no player can show what comes before, so it is neither lost nor bad. A missing
-fragment of an MP4 is a pause.
+fragment of an MP4 is a pause. Garbage is no frame after the last of the frames that an IVF states,
+or where it is shorter than a frame of a Y4M. A frame whose time is out of order is not lost.
 
 **Timestamps.** AVI stores when packets are decoded, and tools copy these times into other
 containers. B-frames, packed or not, then have the right set of times in the wrong order. A frame
@@ -93,7 +94,8 @@ are inputs below.
 | 5 | trust in a single header field | `lies/*`, `test_segment_plan.py` |
 | 6 | ranges | cases, `test_segment_plan.py` |
 | 7 | packets that are not exactly one frame | cases, chained Ogg, `times/packed.*`, \
-`times/not-coded.*`, `times/decoding.*`, `codecs/fields.avi`, `test_lost_frames.py` |
+`times/not-coded.*`, `times/decoding.*`, `codecs/fields.avi`, `test_lost_frames.py`, \
+`test_frame_stream.py` |
 | 8 | empty packets | cases |
 | 9 | RIFF sizes | cases, `lies/*.avi`, `codecs/opendml.avi`, `test_container_sizes.py` |
 | 10 | begin in the middle of a group of pictures | `begun/*` |

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import av
 from av.error import FFmpegError
 
 from models.frame_pixels import Orientation, StoredPlanes, frame_orientation
@@ -149,7 +150,7 @@ class FrameStream:
             else:
                 yield first
         packets = self.opened.packets()
-        read_to = 0
+        read_to, trailer_bytes = 0, _MAX_TRAILER_BYTES
         while True:
             try:
                 packet = next(packets)
@@ -161,8 +162,13 @@ class FrameStream:
                     what = getattr(error, "strerror", None) or error
                     message = f"{uri}: reading stopped midway: {what}"
                     raise DecodingError("unreadable", message) from error
-                if not 0 <= self.opened.container.size - read_to <= _MAX_TRAILER_BYTES:
+                if not 0 <= self.opened.container.size - read_to <= trailer_bytes:
                     self.lost.reading_failed()
+                end = av.Packet()
+                end.stream = self.opened.stream
+                yield end  # the decoder still has frames
                 return
             read_to = (packet.pos or 0) + packet.size
+            if self.opened.container.format.name == "yuv4mpegpipe":  # all frames have one size
+                trailer_bytes = packet.size
             yield packet

@@ -34,8 +34,10 @@ _CONTAINERS: Final = ("mov", "matroska", "flv")
 
 #: Shorter MPEG-4 packets hold no picture: they repeat the previous one.
 _MIN_PICTURE_BYTES: Final = 10
-#: A rejected packet that is further ahead has no time, but garbage: so ends an IVF before another.
+#: A rejected packet that is further away has no time, but garbage: so ends an IVF before another.
 _MAX_JUMP_SECONDS: Final = 86_400
+#: The low 32 bits of the time that the header of an IVF has as a frame: its version and length.
+_IVF_HEADER_PTS: Final = 32 << 16
 #: A gap is longer than this times the shortest step of the surrounding frames.
 _HOLE_STEPS: Final = 1.5
 #: Frames before and after a gap whose steps are measured.
@@ -47,6 +49,7 @@ class LostFrames:
 
     def __init__(self, segment: Segment, container_name: str) -> None:
         self._segment = segment
+        self._container = container_name
         self._step = segment.metadata.step_pts
         codec = segment.metadata.codec
         self._counts = codec in _CODECS and container_name.startswith(_CONTAINERS)
@@ -84,14 +87,25 @@ class LostFrames:
             self._inside = [inside for inside in self._inside if inside[0] != packet.pts]
             heapq.heapify(self._inside)
             return
-        far_pts = self._last_place() + int(_MAX_JUMP_SECONDS / self._segment.metadata.time_base)
-        if packet.pts is None or packet.pts > far_pts:  # counted at the last frame
-            at = self._last_place()
-            if self._segment.reports(at):
-                self._bad.append(at)
+        at, metadata = self._last_place(), self._segment.metadata
+        if packet.pts is None or abs(packet.pts - at) * metadata.time_base > _MAX_JUMP_SECONDS:
+            if self._segment.reports(at) and not self._is_after_ivf(packet):
+                self._bad.append(at)  # counted at the last frame
         elif self._segment.reports(packet.pts):
             self._bad.append(packet.pts)
             self._lost.append((packet.pts, self._stop(packet)))
+
+    def _is_after_ivf(self, packet: Any) -> bool:
+        """Whether it is no frame, but garbage after the last of those that an IVF states.
+
+        Its header states a length or a number of frames: one number where the step is 1. Another
+        IVF after it has lost frames.
+        """
+        metadata = self._segment.metadata
+        if self._container != "ivf" or metadata.step_pts != 1 or metadata.end_pts is None:
+            return False
+        is_header = (packet.pts or 0) & 0xFFFF_FFFF == _IVF_HEADER_PTS
+        return self._last_place() + 1 >= metadata.end_pts and not is_header
 
     def reading_failed(self) -> None:
         """Reading the container failed."""
@@ -102,6 +116,10 @@ class LostFrames:
         self._begun = True
         if frame.pts is None:
             self._stop_counting()
+        elif frame.pts != pts:  # its packet has this time, and is not lost
+            for packets in (self._inside, self._lost, *(group.packets for group in self._passed)):
+                packets[:] = [p for p in packets if p[0] != frame.pts or p[0] in self._bad]
+            heapq.heapify(self._inside)
         passed = []
         while self._inside and self._inside[0][0] <= pts:
             packet = heapq.heappop(self._inside)

@@ -16,6 +16,7 @@ from typing import Any, Final
 import av
 from av.error import FFmpegError
 
+from schemas.choices import MANIFEST_SUFFIXES
 from schemas.errors import ContainerError, DecodingError, SourceError
 from schemas.records import Segment, StreamMetadata
 from transforms.decoding.container_sizes import declared_bytes
@@ -45,6 +46,8 @@ _CONTAINERS: Final = (
 _NOT_ALLOWED: Final = "Format not on whitelist"
 #: First boxes of MP4 fragments without an initialization segment.
 _FRAGMENTS: Final = (b"styp", b"moof", b"sidx", b"prft", b"emsg")
+#: A file that begins with so many bytes of text is text.
+_TEXT_BYTES: Final = 256
 #: Suffixes of FFmpeg's format names for single pictures.
 _STILLS: Final = ("_pipe", "image2")
 
@@ -137,7 +140,10 @@ def _open_container(uri: str, source: Any) -> Any:
             raise ContainerError("format_refused", message) from error
         brief = getattr(error, "strerror", None) or error
         what = f"FFmpeg knows no video container in it ({brief})"
-        if read_head(uri, 8)[4:] in _FRAGMENTS:
+        head = read_head(uri, _TEXT_BYTES)
+        if all(byte >= ord(" ") or byte in b"\t\r\n" for byte in head):
+            what += f"; it is text: the name of a manifest ends in {', '.join(MANIFEST_SUFFIXES)}"
+        if head[4:8] in _FRAGMENTS:
             what = "it is a media segment (DASH, HLS) without its initialization segment"
         message = f"{uri}: {what}"
         raise ContainerError("not_a_video", message) from error

@@ -1,12 +1,15 @@
 """Frames that FrameStream skips in a segment, and losses that it reports."""
 
+import random
 from dataclasses import replace
 
 import pytest
-from clips import drifting, write_clip
+from clips import drifting, whole_video, write_clip
 from test_video_source import damaged, frames_of, plain_pts, plan, video_of
 
 from schemas.records import Segment
+from tests.hostile.damage import retime_flv
+from tests.hostile.encoding import Recipe, encode, moving
 from transforms.decoding.frame_stream import FrameStream
 from transforms.decoding.reach import OVERHANG_SECONDS
 from transforms.decoding.video_source import open_video
@@ -63,3 +66,62 @@ def test_losses_are_told_once_each_to_the_piece_that_owns_them(clips, tmp_path):
     assert in_pieces == ranges
     for bound, rest in zip(bounds, ([*counts[1:]], [*counts[2:]]), strict=True):
         assert losses(replace(segment, own_start_pts=bound), [None])[0] == [sum(rest)]
+
+
+_RECIPES = {
+    "ivf": Recipe("libvpx"),
+    "y4m": Recipe("wrapped_avframe", format="yuv4mpegpipe"),
+    "nut": Recipe(b_frames=2),
+    "flv": Recipe(b_frames=0),
+}
+_GARBAGE = {
+    "zeros": bytes(1000),
+    "noise": random.Random(1).randbytes(1000),
+    "text": b"this is no frame\n" * 60,
+}
+
+
+def read(path) -> tuple[int, int, list]:
+    """Frames, bad packets and losses."""
+    segment = whole_video(str(path))
+    with open_video(str(path), segment=segment) as opened:
+        frames = FrameStream(segment, opened)
+        count = sum(1 for _ in frames)
+        packets_bad, lost = frames.lost.take()
+    return count, packets_bad, lost.tolist()
+
+
+@pytest.mark.parametrize("garbage", _GARBAGE)
+@pytest.mark.parametrize("suffix", ["ivf", "y4m"])
+def test_garbage_after_the_last_frame_is_no_frame(tmp_path, suffix, garbage):
+    """The header of an IVF states its frames; a Y4M has no room for one."""
+    path = encode(tmp_path / f"clip.{suffix}", moving(20), _RECIPES[suffix]).path
+    path.write_bytes(path.read_bytes() + _GARBAGE[garbage])
+    assert read(path) == (20, 0, [])
+
+
+@pytest.mark.parametrize("suffix", ["ivf", "y4m"])
+def test_what_may_have_frames_is_lost(tmp_path, suffix):
+    """Another file after the first, and garbage in place of the last frames."""
+    path = encode(tmp_path / f"clip.{suffix}", moving(20), _RECIPES[suffix]).path
+    content = path.read_bytes()
+    path.write_bytes(2 * content)
+    assert read(path) == (20, 1, [])
+    path.write_bytes(content[: len(content) // 2] + random.Random(1).randbytes(len(content)))
+    frames, packets_bad, lost = read(path)
+    assert frames < 20
+    assert (packets_bad, lost) == (1, [])
+
+
+def test_frames_before_a_reading_error_are_all_shown(tmp_path):
+    """The decoder still holds some when NUT's demuxer fails at the garbage."""
+    path = encode(tmp_path / "clip.nut", moving(30), _RECIPES["nut"]).path
+    path.write_bytes(path.read_bytes() + _GARBAGE["zeros"])
+    assert read(path) == (30, 1, [])
+
+
+def test_shuffled_times_are_no_losses(tmp_path):
+    path = encode(tmp_path / "clip.flv", moving(30), _RECIPES["flv"]).path
+    places = random.Random(3).sample(range(1, 30), 29)
+    retime_flv(path, {i: 40 * (place - i) for i, place in enumerate(places, 1)})
+    assert read(path) == (30, 0, [])

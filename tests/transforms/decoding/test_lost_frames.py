@@ -162,11 +162,12 @@ def test_a_recording_that_begins_in_the_middle(tmp_path, codec, b_frames, suffix
     assert count == 40
 
 
-def test_a_rejected_packet_with_an_absurd_pts_is_counted_without_a_range():
+@pytest.mark.parametrize("pts", [2**61, -(2**61)])
+def test_a_rejected_packet_with_an_absurd_pts_is_counted_without_a_range(pts):
     losses = LostFrames(make_segment(), "ivf")
     for sent in in_order(range(10)):
         losses.packet_in(sent)
         show(losses, sent.pts)
-    losses.packet_rejected(packet(2**61))
+    losses.packet_rejected(packet(pts))
     packets_bad, lost = losses.take()
     assert (packets_bad, lost.tolist()) == (1, [])

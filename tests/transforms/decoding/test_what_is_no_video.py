@@ -20,6 +20,12 @@ def text_file(folder):
     return path
 
 
+def list_file(folder):
+    path = folder / "list.tsv"
+    path.write_text("uri\tvideo_id\n/vidéos/a.mp4\ta\n")
+    return path
+
+
 def empty_file(folder):
     path = folder / "empty.mp4"
     path.touch()
@@ -72,11 +78,12 @@ def fragment_file(folder):
         (lambda folder: folder / "none.mp4", SourceError, "not_found", "no such file"),
         (empty_file, ContainerError, "empty", "no bytes"),
         (text_file, ContainerError, "not_a_video", "knows no video container"),
+        (list_file, ContainerError, "not_a_video", r"is text: .* manifest ends in \.csv, \.jsonl"),
         (sound_file, ContainerError, "no_video_stream", "the streams it has: audio"),
         (cover_file, ContainerError, "no_video_stream", "audio, video"),
         (fragment_file, ContainerError, "not_a_video", "media segment .* initialization"),
     ],
-    ids=["missing", "empty", "text", "sound", "cover", "fragment"],
+    ids=["missing", "empty", "text", "list", "sound", "cover", "fragment"],
 )
 def test_what_is_no_video_is_told(tmp_path, make, error, reason, message):
     path = make(tmp_path)
