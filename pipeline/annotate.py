@@ -30,8 +30,7 @@ from pipeline.outputs.compact_output import compact
 from pipeline.provenance import check_same_config, write_run_record
 from pipeline.runner_options import runner_options, runs_here, worker_threads
 from pipeline.settings import AnnotateSettings
-from pipeline.wave_inputs import WaveInputs
-from pipeline.waves import RunTotals, RunWave, run_in_waves
+from pipeline.waves import RunTotals, RunWave, WaveInputs, run_in_waves
 from pipeline.worker_errors import raised_by_worker
 from schemas.records import Video, VideoFailure
 from transforms.decoding.child_pool import kept_children

@@ -14,8 +14,13 @@ from models.detection.face_detector import load_face_detector
 from models.landmarks.model import load_landmark_model
 from pipeline.graph import AnnotateGraph, GraphSettings
 from pipeline.inputs import DistinctVideos
-from pipeline.licences import check_licences, weight_licences
-from pipeline.provenance import check_same_config, describe_run, tracks_config
+from pipeline.provenance import (
+    check_licences,
+    check_same_config,
+    describe_run,
+    tracks_config,
+    weight_licences,
+)
 from pipeline.runner_options import runs_here, worker_threads
 from pipeline.settings import AnnotateSettings
 from schemas.errors import UsageError, WeightsError

@@ -1,4 +1,4 @@
-"""CSV and JSON as bytes."""
+"""CSV and JSON as bytes; tables for the terminal."""
 
 from __future__ import annotations
 
@@ -26,3 +26,14 @@ def json_text(value: Any) -> bytes:
 def rounded(numbers: Any, digits: int = 3) -> Any:
     """Nested lists of an array's numbers, rounded."""
     return numbers.round(digits).tolist()
+
+
+def text_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """The cells in columns, two spaces apart: the first to the left, the others to the right."""
+    lines = [head, *rows]
+    sides = "<" + ">" * (len(head) - 1)
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(f"{c:{side}{width}}" for c, side, width in zip(line, sides, widths, strict=True))
+        for line in lines
+    )

@@ -8,7 +8,7 @@ import json
 import torch
 
 from models.landmarks.evaluation.codec_errors import DISTURBANCES, codec_errors_px
-from pipeline.reports.text_tables import text_table
+from pipeline.text_files import text_table
 from schemas.choices import GAUSSIAN_CODECS
 
 

@@ -27,7 +27,7 @@ from models.detection.training.labelled_images import (
     video_sources,
 )
 from models.detection.yunet import YuNetDetector
-from pipeline.reports.text_tables import text_table
+from pipeline.text_files import text_table
 from schemas.errors import UsageError
 
 _STILLS = "ytf68/val"

@@ -27,10 +27,10 @@ from models.landmarks.landmark_model import LandmarkModel
 from models.landmarks.metrics import PrecisionCheck
 from models.landmarks.model import load_landmark_model
 from pipeline.data.labelled_sets import read_labelled_sets
-from pipeline.reports.error_curves import draw_error_curves
 from pipeline.reports.landmark_report import (
     MISSED_NOTE,
     Measurement,
+    draw_error_curves,
     format_tables,
     report_rows,
     without_nan,

@@ -40,7 +40,7 @@ from pipeline.data.annotated_tracks import rest_table
 from pipeline.data.data_settings import TrackSettings
 from pipeline.data.stabilizer_tracks import make_tracks
 from pipeline.reports.stabilizer_plots import check_plots, draw_plots
-from pipeline.reports.text_tables import text_table
+from pipeline.text_files import text_table
 
 Array = npt.NDArray[np.float64]
 

@@ -12,7 +12,7 @@ import torch
 from tqdm import tqdm
 
 from models.landmarks.networks.speed import NetworkCost, measure_network
-from pipeline.reports.text_tables import text_table
+from pipeline.text_files import text_table
 
 #: Millions of parameters, MB, frames a second on an Intel Xeon E5 3.5 GHz and a GTX 1080 Ti.
 _TABLE_7: Final = {

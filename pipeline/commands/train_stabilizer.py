@@ -36,7 +36,7 @@ from pipeline.commands.command_parser import settings_of
 from pipeline.commands.evaluate_stabilizers import stabilize_batch
 from pipeline.data.data_settings import TrackSettings
 from pipeline.data.stabilizer_tracks import make_tracks
-from pipeline.reports.text_tables import text_table
+from pipeline.text_files import text_table
 from schemas.choices import STABILIZERS
 
 Array = npt.NDArray[np.float64]

@@ -19,7 +19,6 @@ import numpy as np
 from tqdm import tqdm
 
 from pipeline.reports.histograms import Histogram
-from pipeline.reports.reason_advice import ADVICE
 from pipeline.reports.report_page import TrackPicture, json_for_page, write_page
 from pipeline.reports.report_pictures import PICTURE_CHILD, Shot, picture_uri
 from pipeline.reports.timings import STAGES, raw_decode_seconds
@@ -262,7 +261,7 @@ def _write(
             "faces": f"{sums['faces']:,}",
             "rows": f"{sums['face_frames']:,}",
         },
-        reasons=[(name, n, ADVICE.get(name, "")) for name, n in corpus.reasons.most_common()],
+        reasons=corpus.reasons.most_common(),
         rows=(line.rstrip("\n") for line in rows),
         pictures=pictures,
         picture_note=f"{len(pictures)} of {corpus.inputs} inputs have a picture; click a row "

@@ -1,10 +1,11 @@
-"""The report of `facetracks evaluate landmarks`: rows of figures, and tables of them."""
+"""The report of `facetracks evaluate landmarks`: rows of figures, tables and curves of them."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -17,6 +18,7 @@ from models.landmarks.evaluation.face_errors import (
 )
 from models.landmarks.evaluation.spread_errors import spread_errors
 from models.landmarks.metrics import NORMALIZATIONS, Normalization, summarize_errors
+from schemas.landmarks import COMMON_LANDMARKS, LANDMARK_COUNT
 
 MISSED_NOTE: Final = (
     "A missed face counts: as a failure in FR, as 0 in AUC; NRMSE and median are over the "
@@ -26,6 +28,10 @@ _LENGTHS: Final[Mapping[Normalization, str]] = {
     "interocular": "distance of the outer eye corners (interocular)",
     "box-diagonal": "diagonal of the ground-truth box (box-diagonal)",
 }
+#: Of the curves.
+_SHOWN_PERCENT: Final = 10.0
+_LIMITS_PERCENT: Final = (4, 8)
+_LINES: Final = ("-", "--", ":")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -191,3 +197,52 @@ def without_nan(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in row.items()}
         for row in rows
     ]
+
+
+def draw_error_curves(folder: Path, measured: Sequence[Measurement]) -> list[Path]:
+    """Draws curves of cumulated errors (CED), as in Figure 5 of FHR, into the folder; the files.
+
+    A PNG for each normalization; a curve for each data set, and each of its categories.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    return [
+        _draw_curves(folder / f"ced-{normalization}.png", normalization, measured)
+        for normalization in NORMALIZATIONS
+    ]
+
+
+def _draw_curves(path: Path, normalization: Normalization, measured: Sequence[Measurement]) -> Path:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 6), layout="constrained")
+    axes = figure.subplots()
+    for one in measured:
+        groups = [(n, e) for n, e in labelled_groups(one.errors) if n.startswith("category")]
+        for group, errors in [("", one.errors), *groups]:
+            percent, landmarks = errors.percent(normalization), LANDMARK_COUNT
+            if np.isnan(percent).any():
+                landmarks = len(COMMON_LANDMARKS)
+                percent = errors.percent(normalization, landmarks)
+            if np.isnan(percent).any():
+                continue
+            ordered = np.sort(percent)
+            share = 100 * np.arange(1, len(ordered) + 1) / len(ordered)
+            label = " ".join(part for part in (one.network, one.data_set, group, one.boxes) if part)
+            if landmarks != LANDMARK_COUNT:
+                label += f" ({landmarks} landmarks)"
+            style = _LINES[len(axes.lines) // 10 % len(_LINES)]  # colours repeat after ten
+            x, y = np.append(0, ordered), np.append(0, share)
+            axes.step(x, y, style, where="post", label=label)
+    for limit in _LIMITS_PERCENT:
+        axes.axvline(limit, color="grey", lw=0.5)
+    axes.set(
+        xlim=(0, _SHOWN_PERCENT),
+        ylim=(0, 100),
+        xlabel=f"error, percent ({normalization})",
+        ylabel="faces with at most this error, percent",
+        title="cumulated errors; missed faces never come in",
+    )
+    if len(axes.lines) > len(_LIMITS_PERCENT):
+        axes.legend(fontsize=7, loc="lower right")
+    figure.savefig(path, dpi=100)
+    return path

@@ -33,8 +33,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from pipeline.inputs import Inputs, find_inputs
 from pipeline.outputs.compact_output import compact
-from pipeline.wave_inputs import WaveInputs
-from pipeline.waves import RunTotals, RunWave, run_in_waves
+from pipeline.waves import RunTotals, RunWave, WaveInputs, run_in_waves
 from schemas.records import Video, VideoFailure
 from schemas.tracks import TRACK_SCHEMA, TrackFormat
 from transforms.account_videos import AccountVideos

@@ -13,7 +13,7 @@ from models.detection.yunet import YuNetDetector
 from models.landmarks.model import DEFAULT_WEIGHTS, load_landmark_model
 from models.landmarks.torch_model import read_landmark_weights, save_landmark_weights
 from pipeline.annotate_videos import stage_settings
-from pipeline.licences import check_licences
+from pipeline.provenance import check_licences
 from pipeline.settings import AnnotateSettings
 from schemas.errors import UsageError, WeightsError
 

@@ -2,7 +2,7 @@ import apache_beam as beam
 import pytest
 
 from pipeline.runner_options import runner_options
-from pipeline.wave_inputs import WaveInputs
+from pipeline.waves import WaveInputs
 from transforms.run_metrics import count
 
 

@@ -15,8 +15,7 @@ from clips import drifting, write_clip
 from segments import box_at, split_parts
 
 from pipeline.reports.corpus_report import report
-from pipeline.reports.reason_advice import ADVICE
-from pipeline.reports.report_page import FIELDS, json_for_page, write_page
+from pipeline.reports.report_page import ADVICE, FIELDS, json_for_page, write_page
 from schemas.errors import OutputError
 from schemas.reasons import REASONS
 from schemas.records import Video, VideoFailure
