@@ -143,7 +143,7 @@ def _train(
         start = time.monotonic()
         loss = trainer.train_epoch(progress, min(after, 1.0))
         error = data.validation_error(trainer.model())
-        trainer.validated(error)
+        trainer.validation_errors.append(error)
         epoch_s = time.monotonic() - start
         elapsed_s += epoch_s
         if error < best:

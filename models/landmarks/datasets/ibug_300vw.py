@@ -22,7 +22,10 @@ _VIDEOS: Final = {
     "2": "203 208 211 212 213 214 218 224 403 404 405 406 407 408 409 412 550 551 553",
     "3": "410 411 516 517 526 528 529 530 531 533 557 558 559 562",
 }
-_CATEGORIES: Final = {name: frozenset(videos.split()) for name, videos in _VIDEOS.items()}
+#: The category of each test video.
+CATEGORIES_300VW: Final = {
+    video: category for category, videos in _VIDEOS.items() for video in videos.split()
+}
 SPLITS_300VW: Final = ("test", "train", "1", "2", "3", "all")
 
 
@@ -40,7 +43,7 @@ def read_300vw(
     found = {path.parent.name for name in ("vid.avi", "annot") for path in folder.glob(f"*/{name}")}
     if not found:
         raise AnnotationError(f"{folder}: got no */vid.avi, expected the layout of 300VW")
-    categories = {name: category_300vw(name) for name in sorted(found)}
+    categories = {name: CATEGORIES_300VW.get(name, "") for name in sorted(found)}
     wanted = [
         name
         for name, category in categories.items()
@@ -57,11 +60,6 @@ def read_300vw(
             origin = FaceOrigin(f"300vw/{split}", name, category=categories[name])
             videos.append(_video(folder / name, origin))
     return LabelledSet(f"300vw/{split}", videos=videos)
-
-
-def category_300vw(video: str) -> str:
-    """The category of a test video: 1, 2 or 3; empty for the others."""
-    return next((c for c, videos in _CATEGORIES.items() if video in videos), "")
 
 
 def _video(folder: Path, origin: FaceOrigin) -> LabelledVideo:

@@ -92,17 +92,15 @@ class LabelledFace:
         return f"LabelledFace({self.name!r}, box {np.round(self.box_xyxy_px, 1).tolist()})"
 
     def load(self) -> npt.NDArray[np.uint8]:
-        """The picture: (H, W, 3) uint8 RGB."""
-        return read_rgb(self.image) if isinstance(self.image, Path) else self.image
+        """The picture: (H, W, 3) uint8 RGB.
 
-
-def read_rgb(path: Path) -> npt.NDArray[np.uint8]:
-    """A picture as (H, W, 3) uint8 RGB.
-
-    Raises:
-        AnnotationError: the file is missing or is no picture.
-    """
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-    if image is None:
-        raise AnnotationError(f"{path}: cannot be read as a picture")
-    return np.ascontiguousarray(image[..., ::-1])
+        Raises:
+            AnnotationError: its file is missing or is no picture.
+        """
+        if not isinstance(self.image, Path):
+            return self.image
+        flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+        image = cv2.imread(str(self.image), flags)
+        if image is None:
+            raise AnnotationError(f"{self.image}: cannot be read as a picture")
+        return np.ascontiguousarray(image[..., ::-1])

@@ -52,7 +52,7 @@ class LandmarkTrainer:
         network: the network being trained.
         average: the moving average of its weights: the one to keep.
         epoch: number of completed epochs.
-        validation_errors: of the completed epochs, as passed to `validated`.
+        validation_errors: of the completed epochs, appended by the caller; schedules use them.
 
     Raises:
         UsageError: the network cannot start from the initial one.
@@ -143,10 +143,6 @@ class LandmarkTrainer:
             losses.append(self._train_step(step, crops, landmarks))
         self.epoch += 1
         return 100 * float(torch.stack(losses).mean())
-
-    def validated(self, error: float) -> None:
-        """Records the validation error of the last epoch, which schedules use."""
-        self.validation_errors.append(error)
 
     def _train_step(self, step: int, crops: Tensor, landmarks: Tensor) -> Tensor:
         torch.manual_seed(self._seed * 1_000_003 + step)  # dropout

@@ -87,7 +87,7 @@ def test_a_resumed_run_equals_an_unbroken_one(recipe: Recipe, tmp_path: Path) ->
     def epoch(trainer: LandmarkTrainer) -> float:
         done = trainer.epoch
         trainer.train_epoch(done / 3, (done + 1) / 3)
-        trainer.validated(5.0)
+        trainer.validation_errors.append(5.0)
         return trainer.learning_rate
 
     unbroken = _trainer(recipe)
