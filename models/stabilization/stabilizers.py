@@ -152,22 +152,20 @@ class StaOffline:
         parameters: FilterParameters,
         covariance: Covariance = "diagonal",
         chunk: int = CHUNK,
-        lookahead: int = LOOKAHEAD,
     ) -> None:
         self._forward = _one_track(parameters, covariance)
-        self._chunk, self._lookahead = chunk, lookahead
+        self._chunk = chunk
         self._held: list[tuple[Landmarks, Landmarks]] = []  # raw, filtered forward
-        self._last: Landmarks | None = None
 
     def push(self, seconds: float, landmarks: Landmarks) -> list[Landmarks]:
         """Takes a frame; returns a chunk when one is final."""
-        landmarks = fill_missing(landmarks, self._last)
+        last = self._held[-1][0] if self._held else None
+        landmarks = fill_missing(landmarks, last)
         ended: list[Landmarks] = []
-        if self._last is not None and jumps(landmarks, self._last):
+        if last is not None and jumps(landmarks, last):
             ended = self.flush()
-        self._last = landmarks
         self._held.append((landmarks, self._forward.step(landmarks[None])[0]))
-        if len(self._held) < self._chunk + self._lookahead:
+        if len(self._held) < self._chunk + self.LOOKAHEAD:
             return ended
         return ended + self._settle(self._chunk)
 
@@ -175,7 +173,6 @@ class StaOffline:
         """The rest."""
         settled = self._settle(len(self._held)) if self._held else []
         self._forward.reset()
-        self._last = None
         return settled
 
     def _settle(self, count: int) -> list[Landmarks]:

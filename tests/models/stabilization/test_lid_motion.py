@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from models.stabilization.lid_motion import TRUSTED_DEVIATIONS, lid_noise, restore_lids
+from models.stabilization.mode_smoother import TRUSTED_DEVIATIONS, lid_noise, restore_lids
 
 UPPER, LOWER, CORNERS = [37, 38], [40, 41], [36, 39]
 
