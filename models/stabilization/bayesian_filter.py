@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import cho_factor, cho_solve
 
-from models.face_size import face_size_px
+from models.face_box import face_size_px
 from models.stabilization.landmark_guards import (
     FARTHEST_PX,
     JUMP_SIZES,

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from models.face_size import face_size_px
+from models.face_box import face_size_px
 
 #: Beyond this a coordinate counts as missing.
 FARTHEST_PX: Final = 1e7

@@ -24,7 +24,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from models.face_size import size_of_moments_px
+from models.face_box import size_of_moments_px
 from models.stabilization.landmark_guards import (
     FARTHEST_PX,
     SIZE_RATE,

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from models.face_size import face_size_px
+from models.face_box import face_size_px
 from models.stabilization.bayesian_filter import JUMP_DISTANCE2, BayesianFilter, FilterParameters
 from models.stabilization.landmark_guards import FARTHEST_PX, SIZE_RATE, SMALLEST_SIZE_PX
 from schemas.landmarks import LANDMARK_COUNT

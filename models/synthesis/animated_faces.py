@@ -21,8 +21,7 @@ from models.landmarks.datasets.labelled_face import FaceOrigin, LabelledFace
 from models.landmarks.metrics import interocular_px
 from models.landmarks.training.augmentation import cut_patch
 from models.synthesis.face_animation import FaceAnimation, animate_still
-from models.synthesis.face_motion import Pose
-from models.synthesis.random_motion import RandomMotion
+from models.synthesis.face_motion import Pose, RandomMotion
 from models.synthesis.track_motion import changes_of_pose, moved_pose
 
 #: Side of a picture, in sides of the crops that are cut of it: the face's box fills a third.

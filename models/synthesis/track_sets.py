@@ -29,9 +29,9 @@ from models.landmarks.datasets.sets import read_evaluation_set
 from models.synthesis.astronaut import ASTRONAUT_LANDMARKS_PX, load_astronaut
 from models.synthesis.face_animation import FaceAnimation, animate_still
 from models.synthesis.face_clips import FaceClip, crop_face
+from models.synthesis.face_motion import RandomMotion
 from models.synthesis.filming import Filming
 from models.synthesis.motion_tracks import MotionTrack, add_measured_errors, real_motions
-from models.synthesis.random_motion import RandomMotion
 from schemas.errors import UsageError
 
 _DLIB_XML: Final = "training_with_face_landmarks.xml"

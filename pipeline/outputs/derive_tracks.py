@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from models.face_size import face_size_px
+from models.face_box import face_size_px
 from models.landmarks.blinks import find_blinks
 from models.landmarks.face_measures import (
     NEIGHBOUR_SECONDS,

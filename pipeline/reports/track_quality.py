@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from models.face_size import face_size_px
+from models.face_box import face_size_px
 from pipeline.arrow_tables import landmark_rows, list_rows
 from schemas.landmarks import LANDMARK_COUNT
 from schemas.tracks import QUALITY_COLUMNS

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from models.shot_cuts import is_cut
+from models.frame_pixels import is_cut
 
 
 def grey(value: float, shape: tuple[int, int] = (48, 64)) -> np.ndarray:

@@ -17,8 +17,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, Final
 
-from models.frame_pixels import NOTHING_ALIKE, FrameChange, FramePixels
-from models.shot_cuts import is_cut
+from models.frame_pixels import NOTHING_ALIKE, FrameChange, FramePixels, is_cut
 from transforms.decoding.reach import CONTEXT_SECONDS, REFRESH_SECONDS, WINDOW_SECONDS
 
 #: Frames that differ by no more than this are equal. A face moving 0.05 px per frame differs more.

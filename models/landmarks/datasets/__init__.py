@@ -6,7 +6,7 @@
 | snap_2dfe | SNaP-2DFe: recordings by subject, movement, expression | videos |
 | talking_face | Talking Face: pictures and points of another layout | a video, 7 landmarks |
 | ibug_300w | 300W: .pts beside pictures; subsets by folder | stills |
-| landmark_csv | the CSV of ytf68 | stills |
+| points | .pts files, and the CSV of ytf68 | stills |
 | dlib_xml | dlib's image metadata | stills, several faces each |
 | pseudo68 | teacher labels (.npz) of a video | faces of some frames |
 

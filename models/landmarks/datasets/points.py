@@ -1,4 +1,4 @@
-"""Numbers in annotation files, and iBUG .pts files: one face a file, pixels counted from 1.
+"""Landmarks in text files: iBUG's .pts, one face a file, pixels counted from 1, and a CSV.
 
 A .pts file has three lines of header (version: 1, n_points: 68, {), a line of x and y for each
 point, then }.
@@ -6,13 +6,19 @@ point, then }.
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from models.landmarks.datasets.labelled_face import AnnotationError
+from models.landmarks.datasets.labelled_face import (
+    AnnotationError,
+    FaceOrigin,
+    LabelledFace,
+    leaving_out_broken,
+)
 from models.landmarks.metrics import interocular_px
 from schemas.landmarks import LANDMARK_COUNT
 
@@ -79,3 +85,31 @@ def read_pts_points(path: Path) -> npt.NDArray[np.float32]:
     if len(points) != LANDMARK_COUNT:
         raise AnnotationError(f"{path}: got {len(points)} points, expected {LANDMARK_COUNT}")
     return np.stack(points)
+
+
+def read_landmark_csv(
+    table: Path, image_folder: Path, *, data_set: str = "", skipped: list[str] | None = None
+) -> list[LabelledFace]:
+    """Reads the CSV of ytf68: a header, then image name, x0, y0, ..., x67, y67.
+
+    Raises:
+        AnnotationError: a row has not 137 columns, a value is not a finite number, or the
+            landmarks are not those of a face; with `skipped` the row is left out instead.
+    """
+    faces = []
+    with table.open(newline="") as file:
+        rows = csv.reader(file)
+        next(rows, None)
+        for row in rows:
+            with leaving_out_broken(skipped):
+                faces.append(_csv_face(f"{table}:{rows.line_num}", row, image_folder, data_set))
+    return faces
+
+
+def _csv_face(where: str, row: list[str], image_folder: Path, data_set: str) -> LabelledFace:
+    if len(row) != 1 + 2 * LANDMARK_COUNT:
+        raise AnnotationError(f"{where}: got {len(row)} columns, expected {1 + 2 * LANDMARK_COUNT}")
+    points = parse_numbers(where, row[1:]).reshape(LANDMARK_COUNT, 2)
+    origin = FaceOrigin(data_set, f"{image_folder.name}/{row[0]}")
+    landmarks = checked_landmarks(where, points)
+    return LabelledFace.from_landmarks(row[0], image_folder / row[0], landmarks, origin)

@@ -28,7 +28,7 @@ import numpy as np
 
 from models.landmarks.datasets.ibug_300w import read_300w, read_pts_folder
 from models.landmarks.datasets.labelled_face import LabelledFace, leaving_out_broken
-from models.landmarks.datasets.landmark_csv import read_landmark_csv
+from models.landmarks.datasets.points import read_landmark_csv
 from models.landmarks.datasets.pseudo68 import read_pseudo68, with_label_bias
 from schemas.choices import TRAINING_SETS
 from schemas.errors import UsageError

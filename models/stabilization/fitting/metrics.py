@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import uniform_filter1d
 
-from models.face_size import face_size_px
+from models.face_box import face_size_px
 from models.landmarks.metrics import interocular_px
 from models.stabilization.fitting.track_batch import TrackBatch
 

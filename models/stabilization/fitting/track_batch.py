@@ -18,7 +18,7 @@ Array = npt.NDArray[np.float64]
 class TrackBatch:
     """B tracks, padded to T frames by their last one.
 
-    Faces have size 100 (`models.face_size.face_size_px`), so a length is in percent
+    Faces have size 100 (`models.face_box.face_size_px`), so a length is in percent
     of the distance of the outer eye corners of the face as seen from the front. The middle of
     the first true frame is the origin.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.face_size import face_size_px
+from models.face_box import face_size_px
 from models.stabilization.bayesian_filter import FilterParameters
 from models.stabilization.mode_smoother import SmootherParameters
 from models.synthesis.motion_tracks import MotionTrack

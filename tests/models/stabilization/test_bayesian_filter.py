@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import multivariate_normal
 from stabilizer_cases import make_basis, make_face, make_filter, make_track
 
-from models.face_size import face_size_px
+from models.face_box import face_size_px
 from models.stabilization.bayesian_filter import BayesianFilter, FilterParameters, running_size2
 from models.stabilization.fitting.filter_fitting import motion_modes
 from models.stabilization.noise_level import running_noise

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from stabilizer_cases import make_face, make_track
 
+from models.synthesis.face_motion import RandomMotion
 from models.synthesis.motion_tracks import (
     MotionTrack,
     add_measured_errors,
@@ -9,7 +10,6 @@ from models.synthesis.motion_tracks import (
     real_motions,
     unexplained_errors,
 )
-from models.synthesis.random_motion import RandomMotion
 from schemas.errors import UsageError
 from schemas.landmarks import FLIP_PERMUTATION
 

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from models.face_size import face_size_px
+from models.face_box import face_size_px
 from pipeline.reports.histograms import Histogram
 from pipeline.reports.track_quality import VideoQuality
 from schemas.tracks import TRACK_SCHEMA

@@ -7,8 +7,7 @@ import pytest
 from models.face_box import box_from_landmarks
 from models.landmarks.datasets.dlib_xml import read_dlib_xml
 from models.landmarks.datasets.labelled_face import AnnotationError, FaceOrigin
-from models.landmarks.datasets.landmark_csv import read_landmark_csv
-from models.landmarks.datasets.points import read_pts_landmarks
+from models.landmarks.datasets.points import read_landmark_csv, read_pts_landmarks
 
 
 def _face(offset: float = 0.0) -> np.ndarray:
