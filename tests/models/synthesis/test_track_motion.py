@@ -2,11 +2,11 @@ import dataclasses
 
 import numpy as np
 
+from models.synthesis.animated_faces import changes_of_pose, moved_pose
 from models.synthesis.astronaut import ASTRONAUT_LANDMARKS_PX
 from models.synthesis.expression_mesh import ExpressionMesh
 from models.synthesis.face_animation import head_map
 from models.synthesis.face_motion import Pose
-from models.synthesis.track_motion import changes_of_pose, moved_pose
 
 _LAST = Pose(mouth_open=0.3, blink=0.3)
 _BEFORE = Pose(yaw_deg=4, pitch_deg=-2, roll_deg=3, mouth_open=0.6, brow_raise=0.4, blink=0.5)
