@@ -53,8 +53,7 @@ def activation_ranges(
     ]
     if not calls:
         raise ValueError("got no inputs to measure activations on, expected at least one")
-    means: npt.NDArray[np.float32] = np.array(calls, np.float64).mean(axis=0).astype(np.float32)
-    return means
+    return np.asarray(np.array(calls, np.float64).mean(axis=0), np.float32)
 
 
 def quantized(model: bytes, ranges: npt.NDArray[np.floating]) -> bytes:

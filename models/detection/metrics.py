@@ -86,8 +86,7 @@ def _mean_squares(errors: npt.NDArray[np.float64]) -> tuple[float, float]:
 
 
 def _longer_side(boxes_xyxy_px: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    sides: npt.NDArray[np.float32] = (boxes_xyxy_px[:, 2:] - boxes_xyxy_px[:, :2]).max(1)
-    return sides
+    return np.asarray((boxes_xyxy_px[:, 2:] - boxes_xyxy_px[:, :2]).max(1))
 
 
 def _relative_error(

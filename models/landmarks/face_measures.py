@@ -108,8 +108,7 @@ def _aspect(
 
     across = apart(width)
     down = np.stack([apart(pair) for pair in heights]).mean(0)
-    ratio: Array = np.divide(down, across, out=np.full_like(down, np.nan), where=across > 0)
-    return ratio
+    return _divided(down, across)
 
 
 def _neighbours(
@@ -127,6 +126,9 @@ def _neighbours(
 def _over_time(
     change: Array, seconds: Array, before: npt.NDArray[np.intp], after: npt.NDArray[np.intp]
 ) -> Array:
-    passed = seconds[after] - seconds[before]
-    rate: Array = np.divide(change, passed, out=np.full_like(change, np.nan), where=passed > 0)
-    return rate
+    return _divided(change, seconds[after] - seconds[before])
+
+
+def _divided(part: Array, whole: Array) -> Array:
+    """part / whole; nan where the whole is 0."""
+    return np.asarray(np.divide(part, whole, out=np.full_like(part, np.nan), where=whole > 0))

@@ -97,8 +97,7 @@ def pose_rotation(pose_deg: npt.NDArray[np.floating]) -> Array:
     zero = np.zeros_like(yaw)
     axes = (zero, zero, roll), (zero, yaw, zero), (pitch, zero, zero)
     rz, ry, rx = (_rotation_about(np.stack(axis, -1)) for axis in axes)
-    turned: Array = rz @ ry @ rx
-    return turned
+    return np.asarray(rz @ ry @ rx)
 
 
 def _affine_guess(seen: Array, model: Array) -> tuple[Array, Array, npt.NDArray[np.bool_]]:
@@ -158,5 +157,4 @@ def _angles_deg(rotation: Array) -> Array:
     yaw = np.arctan2(-r[:, 2, 0], np.hypot(r[:, 0, 0], r[:, 1, 0]))
     pitch = np.arctan2(r[:, 2, 1], r[:, 2, 2])
     roll = np.arctan2(r[:, 1, 0], r[:, 0, 0])
-    angles: Array = np.rad2deg(np.stack([yaw, pitch, roll], 1))
-    return angles
+    return np.asarray(np.rad2deg(np.stack([yaw, pitch, roll], 1)))

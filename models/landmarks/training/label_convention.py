@@ -43,8 +43,7 @@ def convention_offsets(
     found = [
         _offsets(model, faces[first : first + _BATCH]) for first in range(0, len(faces), _BATCH)
     ]
-    offsets: npt.NDArray[np.float64] = np.nanmedian(np.concatenate(found), axis=0)
-    return offsets
+    return np.asarray(np.nanmedian(np.concatenate(found), axis=0), np.float64)
 
 
 def moved_to_convention(face: LabelledFace, offsets: npt.NDArray[np.float64]) -> LabelledFace:

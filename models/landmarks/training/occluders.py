@@ -105,8 +105,7 @@ def _skin(crop: Image, points: Points) -> npt.NDArray[np.float64]:
     x, y = np.clip(np.round(points[30]), 0, side - 1).astype(int)
     reach = max(1, side // 16)
     patch = crop[max(0, y - reach) : y + reach + 1, max(0, x - reach) : x + reach + 1]
-    colour: npt.NDArray[np.float64] = patch.reshape(-1, 3).mean(0)
-    return colour
+    return np.asarray(patch.reshape(-1, 3).mean(0), np.float64)
 
 
 def side_light(side: int, rng: np.random.Generator, deviation: float) -> npt.NDArray[np.float32]:
