@@ -79,8 +79,7 @@ def _predict(
         start = time.perf_counter()
         rows = wanted[begin : begin + batch_windows]
         used, local = np.unique(indices[rows], return_inverse=True)
-        shape = (-1, indices.shape[1])
-        windows = local.astype(np.intp).reshape(shape)
+        windows = local.astype(np.intp).reshape(len(rows), -1)
         landmarks[rows], spreads[rows] = model.predict_with_spread(crops_at(crops, used), windows)
         record_align(len(rows), time.perf_counter() - start)
     return landmarks, spreads

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from schemas.records import Segment
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Progress:
-    """A snapshot of the board. Seconds are seconds of video."""
+    """How far the videos are. Seconds are seconds of video."""
 
-    videos_done: int
-    seconds_planned: float
-    seconds_done: float
-    videos_known: int  # planned, or finished without planning
+    videos_done: int = 0
+    seconds_planned: float = 0.0
+    seconds_done: float = 0.0
+    videos_known: int = 0  # planned, or finished without planning
 
     def seconds_expected(self, videos: int) -> float:
         """Estimated seconds of `videos` videos, extrapolated from those known."""
@@ -36,24 +36,21 @@ class ProgressBoard:
 
     def clear(self) -> None:
         """Resets the board at the start of a run."""
-        self._videos_done = 0
-        self._videos_known = 0
-        self._seconds_planned = 0.0
-        self._seconds_done = 0.0
+        self._progress = Progress()  # without the segments that are underway
         self._segments_done: Counter[str] = Counter()
         self._seconds_underway: dict[tuple[str, int], float] = {}
 
     def video_planned(self, segments: list[Segment]) -> None:
         """A video was split into segments."""
         with self._lock:
-            self._videos_known += 1
-            self._seconds_planned += segments[0].metadata.duration_seconds or 0.0
+            self._progress.videos_known += 1
+            self._progress.seconds_planned += segments[0].metadata.duration_seconds or 0.0
 
     def video_ended(self) -> None:
         """A video needs no segments: it failed, or was done before."""
         with self._lock:
-            self._videos_known += 1
-            self._videos_done += 1
+            self._progress.videos_known += 1
+            self._progress.videos_done += 1
 
     def segment_decoded(self, segment: Segment, frames: int) -> None:
         """`frames` frames of an unfinished segment were decoded."""
@@ -65,21 +62,18 @@ class ProgressBoard:
 
     def segment_ended(self, segment: Segment) -> None:
         """A segment was decoded, saved before, or failed."""
+        video_id = segment.video.video_id
         with self._lock:
-            self._seconds_underway.pop((segment.video.video_id, segment.index), None)
-            self._seconds_done += share_seconds(segment)
-            self._segments_done[segment.video.video_id] += 1
-            self._videos_done += self._segments_done[segment.video.video_id] == segment.count
+            self._seconds_underway.pop((video_id, segment.index), None)
+            self._progress.seconds_done += share_seconds(segment)
+            self._segments_done[video_id] += 1
+            self._progress.videos_done += self._segments_done[video_id] == segment.count
 
     def read(self) -> Progress:
         """A snapshot of the progress."""
         with self._lock:
-            return Progress(
-                self._videos_done,
-                self._seconds_planned,
-                self._seconds_done + sum(self._seconds_underway.values()),
-                self._videos_known,
-            )
+            seconds = self._progress.seconds_done + sum(self._seconds_underway.values())
+            return replace(self._progress, seconds_done=seconds)
 
 
 def share_seconds(segment: Segment) -> float:

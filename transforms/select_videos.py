@@ -14,7 +14,7 @@ from transforms.calls_in_parallel import OutputCalls
 from transforms.progress_board import BOARD
 from transforms.run_metrics import count
 from transforms.storage.run_output import RunOutput
-from transforms.storage.source_files import fingerprint, look_up, tells_versions
+from transforms.storage.source_files import fingerprint, look_up, version_keys
 
 
 def inspect_video(video: Video) -> Video:
@@ -34,8 +34,7 @@ def inspect_video(video: Video) -> Video:
 def _identity(uri: str) -> str:
     """Identifies the bytes at a URI; by the URI where the source has no version."""
     _, _, info = look_up(uri)
-    identity, has_version = fingerprint(info), tells_versions(info)
-    return identity if has_version else f"{identity} at {uri}"
+    return fingerprint(info) if version_keys(info) else f"{fingerprint(info)} at {uri}"
 
 
 class _InspectFn(OutputCalls):

@@ -16,8 +16,6 @@ from models.frame_pixels import FramePixels
 #: Seconds between detections, on a grid anchored at pts 0.
 DETECT_SECONDS: Final = Fraction(1, 5)
 
-_SIDES: Final = ("left", "right")
-
 Boxes = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 
 
@@ -111,9 +109,9 @@ class GivenBoxes:
 
     def _given(self, frame: int, pts: int) -> npt.NDArray[np.float32]:
         place = self._place(frame, pts)
-        start = stop = 0
-        if place is not None:
-            start, stop = (int(np.searchsorted(self._places, place, s)) for s in _SIDES)
+        if place is None:
+            return self._boxes[:0]
+        start, stop = np.searchsorted(self._places, (place, place + 1))
         return self._boxes[start:stop]
 
     def _place(self, frame: int, pts: int) -> int | None:

@@ -82,7 +82,6 @@ def _matroska_bytes(head: bytes) -> int | None:
     digits = head[start : start + length]
     if not 1 <= length <= 8 or len(digits) < length:
         return None
-    bits = 7 * length
-    size = int.from_bytes(digits, "big") & ((1 << bits) - 1)
-    unknown = (1 << bits) - 1
+    unknown = (1 << 7 * length) - 1
+    size = int.from_bytes(digits, "big") & unknown
     return None if size in (0, unknown) else start + length + size

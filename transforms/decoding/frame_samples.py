@@ -75,19 +75,18 @@ def frame_samples(
     on_progress: called with the number of frames decoded so far.
     """
     last: Sample | None = None
-    new_pts = last_pts = 0  # of the last frame that changed, and of the last frame
+    new_pts = 0  # of the last frame that changed
     window_pts = WINDOW_SECONDS / time_base
     for frame, alike in _compared(frames, time_base, on_progress):
         if last is not None and alike and same_boxes(last.frame, last.pts, frame.number, frame.pts):
+            last_pts = last.repeats_pts[-1] if last.repeats_pts else last.pts
             before, now = (pts * time_base // REFRESH_SECONDS for pts in (last_pts, frame.pts))
             stands = (frame.pts - new_pts) * time_base >= REFRESH_SECONDS
             if not stands or before == now:
                 last.repeats_pts.append(frame.pts)
-                last_pts = frame.pts
                 continue
         else:
             new_pts = frame.pts
-        last_pts = frame.pts
         thumbnail = frame.pixels.luma_thumbnail()
         number, previous_pts, cut = 0, None, False
         if last is not None:
@@ -95,8 +94,7 @@ def frame_samples(
             cut = not _have_one_size(last.pixels, frame.pixels) or is_cut(last.thumbnail, thumbnail)
             last.ends = cut or frame.pts - last.pts > window_pts
             yield last
-        sample = Sample(number, frame.number, frame.pts, frame.pixels, thumbnail, previous_pts, cut)
-        last = sample
+        last = Sample(number, frame.number, frame.pts, frame.pixels, thumbnail, previous_pts, cut)
     if last is not None:
         last.ends = True
         yield last
@@ -149,15 +147,12 @@ def _is_alike(change: FrameChange, past: list[FrameChange], ahead: list[FrameCha
         for side in (past, ahead)
         if side
     ]
-    return bool(around) and any(
+    if not around:
+        return False
+    mean, block = min(c.mean for c in around), min(c.largest_block for c in around)
+    return any(
         _is_within(change, most)
-        and all(
-            _is_within(
-                change,
-                FrameChange(share.mean * other.mean, share.largest_block * other.largest_block),
-            )
-            for other in around
-        )
+        and _is_within(change, FrameChange(share.mean * mean, share.largest_block * block))
         for most, share in _REPEATS
     )
 

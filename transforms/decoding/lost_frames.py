@@ -18,6 +18,7 @@ import heapq
 import itertools
 import math
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -139,8 +140,9 @@ class LostFrames:
     def end(self, last_stop_pts: int | None) -> None:
         """The stream has ended: pending packets and the rest of a truncated file are lost."""
         self._settle(list(self._passed))
+        usual_step = min(_steps(self._out), default=self._step)
         for pts, stop in self._inside:
-            if not self._out or pts > self._out[-1] + _HOLE_STEPS * self._usual_step() / 2:
+            if not self._out or pts > self._out[-1] + _HOLE_STEPS * usual_step / 2:
                 self._lose(pts, stop)
         self._inside.clear()
         metadata = self._segment.metadata
@@ -148,10 +150,6 @@ class LostFrames:
             start = last_stop_pts if last_stop_pts is not None else metadata.start_pts
             stop = max(start + self._step, metadata.end_pts or 0)
             self._lost.append((start, stop))
-
-    def _usual_step(self) -> int:
-        steps = _steps(list(self._out))
-        return min(steps) if steps else self._step
 
     def _settle(self, groups: list[_Passed]) -> None:
         for group in groups:
@@ -210,10 +208,10 @@ class _Passed:
             return True
         steps = _steps(self.before) + _steps(self.after)
         length = self.passed_by - self.before[-1]
-        return length > _HOLE_STEPS * (min(steps) if steps else usual_step)
+        return length > _HOLE_STEPS * min(steps, default=usual_step)
 
 
-def _steps(pts: list[int]) -> list[int]:
+def _steps(pts: Iterable[int]) -> list[int]:
     return [b - a for a, b in itertools.pairwise(pts) if b > a]
 
 

@@ -12,13 +12,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from models.crops import Affine, square_affine, thumbnail_affine
+from models.crops import square_affine, thumbnail_affine
 from models.frame_pixels import FramePixels, upright_aspect
 from schemas.errors import ContainerError
 from schemas.records import Video
 from transforms.decoding.frame_stream import FrameStream
-from transforms.decoding.messages import MAX_SIDE_PX
-from transforms.decoding.pictures import PictureRequest, VideoPicture
+from transforms.decoding.messages import MAX_SIDE_PX, Picture
+from transforms.decoding.pictures import PictureRequest
 from transforms.decoding.segment_plan import plan_segments
 from transforms.decoding.video_source import first_packet_at, open_video
 
@@ -30,8 +30,8 @@ _OUTSIDE: Final = 20
 
 def take_picture(
     request: PictureRequest, max_pixels: int, on_frames: Callable[[int], None]
-) -> VideoPicture:
-    """Decodes from the previous keyframe to the frame.
+) -> tuple[Picture, bytes]:
+    """Decodes from the previous keyframe to the frame; returns the answer and its body.
 
     Raises VideoError if the video cannot be opened, or has no frame there.
     """
@@ -53,22 +53,16 @@ def take_picture(
                 break
         if shown is None:
             raise ContainerError("no_frames", f"{uri}: no frame could be decoded at pts {pts}")
-        aspect = opened.sample_aspect_ratio
-    frame = FramePixels(shown[1])
-    affine, width, height = _framed(
-        request, frame, float(upright_aspect(aspect, frame.rotation_deg))
-    )
+    frame, side = FramePixels(shown[1]), min(request.longest_side_px, MAX_SIDE_PX)
+    aspect = float(upright_aspect(whole.metadata.sample_aspect_ratio, frame.rotation_deg))
+    if request.box_xyxy_px is None:
+        affine, width, height = thumbnail_affine(frame.width_px, frame.height_px, side, aspect)
+    else:
+        box, width, height = request.box_xyxy_px, side, side
+        affine = square_affine(box, scale=1.0, size_px=side, pixel_aspect=aspect)
     pixels = frame.sample(affine, width, height)
     x, y = (np.arange(n) * affine[i, i] + affine[i, 2] for i, n in enumerate((width, height)))
     pixels[:, (x < -0.5) | (x > frame.width_px - 0.5)] = _OUTSIDE
     pixels[(y < -0.5) | (y > frame.height_px - 0.5)] = _OUTSIDE
-    return VideoPicture(shown[0], pixels, affine)
-
-
-def _framed(request: PictureRequest, frame: FramePixels, aspect: float) -> tuple[Affine, int, int]:
-    """The map from the picture to the upright frame; width and height of the picture."""
-    side = min(request.longest_side_px, MAX_SIDE_PX)
-    if request.box_xyxy_px is not None:
-        affine = square_affine(request.box_xyxy_px, scale=1.0, size_px=side, pixel_aspect=aspect)
-        return affine, side, side
-    return thumbnail_affine(frame.width_px, frame.height_px, side, aspect)
+    a, b, c, d, e, f = affine.ravel().tolist()
+    return Picture(shown[0], width, height, (a, b, c, d, e, f)), pixels.tobytes()

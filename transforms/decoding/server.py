@@ -35,7 +35,6 @@ from transforms.decoding.messages import (
     Fault,
     Measured,
     NeedsCopy,
-    Picture,
     Plan,
     Progress,
     Raised,
@@ -133,11 +132,7 @@ class Server:
         """One picture of a video."""
         from transforms.decoding.picture_taking import take_picture
 
-        taken = take_picture(asked, self._settings.max_pixels, self._progress)
-        height, width = taken.pixels.shape[:2]
-        a, b, x, c, d, y = taken.affine.ravel().tolist()
-        answer = Picture(taken.pts, width, height, (a, b, x, c, d, y))
-        return encode_answer(answer, taken.pixels.tobytes())
+        return encode_answer(*take_picture(asked, self._settings.max_pixels, self._progress))
 
     def frames(self, segment: Segment) -> bytes:
         """The planes of every frame of a segment; sent one by one."""

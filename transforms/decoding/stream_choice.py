@@ -64,11 +64,10 @@ def choose_stream(uri: str, container: Any, wanted: int | None = None) -> Any:
 
 
 def _asked_for(uri: str, container: Any, wanted: int) -> Any:
-    videos = [s for s in container.streams.video if s.codec_context is not None]
-    for stream in videos:
-        if stream.index == wanted:
-            return stream
-    there = ", ".join(str(s.index) for s in videos) or "none"
+    videos = {s.index: s for s in container.streams.video if s.codec_context is not None}
+    if wanted in videos:
+        return videos[wanted]
+    there = ", ".join(map(str, videos)) or "none"
     message = f"{uri}: got stream {wanted}, expected a video stream; those it has: {there}"
     raise ContainerError("no_video_stream", message)
 

@@ -118,14 +118,6 @@ class CompactedTables:
             except (OSError, ValueError, pa.ArrowException) as error:
                 raise OutputError(f"{file}: cannot be read: {error}") from error
 
-    def with_tracks(self, superseded: Collection[str]) -> Iterator[CompactedVideo]:
-        """The videos that have tracks, each once."""
-        for name, table in self.status_tables(superseded):
-            for row in table.to_pylist():
-                video = CompactedVideo(self, name, row)
-                if video.exists():
-                    yield video
-
 
 @dataclass(frozen=True)
 class CompactedVideo:

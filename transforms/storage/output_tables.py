@@ -85,7 +85,9 @@ class OutputFolder:
         if self.compacted.names():
             # An interrupted `compact` may have left a track file without a status file.
             superseded = {*own, *self.videos.stems()}
-            yield from self.compacted.with_tracks(superseded)
+            for name, table in self.compacted.status_tables(superseded):
+                videos = (CompactedVideo(self.compacted, name, row) for row in table.to_pylist())
+                yield from (video for video in videos if video.exists())
 
     def require_tracks(self) -> None:
         """Raises OutputError if there are no tracks."""

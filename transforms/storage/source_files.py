@@ -165,19 +165,15 @@ def fingerprint(info: dict[str, Any]) -> str:
     That is a hash of the bytes if the store has one, else the etag, else the modification time in
     whole seconds, which copies keep. It does not depend on the location of the source.
     """
-    keys = ["size", *_version_keys(info)[:1]]
+    keys = ["size", *version_keys(info)[:1]]
     fields = {key: info[key] for key in keys if info.get(key) is not None}
     if isinstance(fields.get("mtime"), float):
         fields["mtime"] = int(fields["mtime"])
     return " ".join(f"{key}={value}" for key, value in fields.items())
 
 
-def tells_versions(info: dict[str, Any]) -> bool:
-    """Whether `fingerprint` has more than the size."""
-    return bool(_version_keys(info))
-
-
-def _version_keys(info: dict[str, Any]) -> list[str]:
+def version_keys(info: dict[str, Any]) -> list[str]:
+    """The fields of the info of `look_up` that identify a version of a source, best first."""
     return [key for key in _VERSION_KEYS if info.get(key) is not None]
 
 
