@@ -42,9 +42,11 @@ class AccountVideos(beam.PTransform):  # type: ignore[misc]
             {
                 "videos": videos | "VideoById" >> beam.Map(_by_id).with_output_types(_Keyed),
                 "failures": failures
-                | "FailureById" >> beam.Map(_failure_by_id).with_output_types(_Keyed),
+                | "FailureById"
+                >> beam.Map(lambda failure: _by_id(failure.video)).with_output_types(_Keyed),
                 "selected": selected | "SelectedById" >> beam.Map(_by_id).with_output_types(_Keyed),
-                "ended": ended | "EndById" >> beam.Map(_end_by_id).with_output_types(_Ended),
+                "ended": ended
+                | "EndById" >> beam.Map(lambda ended: (ended, None)).with_output_types(_Ended),
             }
             | "Join" >> beam.CoGroupByKey()
             | "ReadRows" >> beam.ParDo(_ReadFn(self.run_output))
@@ -57,14 +59,6 @@ _Ended: TypeAlias = tuple[str, None]
 
 def _by_id(video: Video) -> _Keyed:
     return video.video_id, video
-
-
-def _failure_by_id(failure: VideoFailure) -> _Keyed:
-    return _by_id(failure.video)
-
-
-def _end_by_id(video_id: str) -> _Ended:
-    return video_id, None
 
 
 class _ReadFn(OutputCalls):

@@ -60,10 +60,6 @@ class SeparateDecode(beam.PTransform):  # type: ignore[misc]
         """Reshuffles; the type names the coder."""
         return (
             windows
-            | "Typed" >> beam.Map(_same).with_output_types(SegmentWindows)
+            | "Typed" >> beam.Map(lambda one: one).with_output_types(SegmentWindows)
             | "Reshuffle" >> beam.Reshuffle()
         )
-
-
-def _same(windows: SegmentWindows) -> SegmentWindows:
-    return windows
