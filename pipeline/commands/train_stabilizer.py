@@ -23,7 +23,7 @@ from models.stabilization.fitting.filter_fitting import (
     start_from,
 )
 from models.stabilization.fitting.loss import LossWeights, StabilizerLoss
-from models.stabilization.fitting.metrics import TuningCost, score_tracks
+from models.stabilization.fitting.metrics import score_tracks, tuning_cost
 from models.stabilization.fitting.mode_tuning import measured_jitter, tune_mode_smoother
 from models.stabilization.fitting.track_batch import TrackBatch
 from models.stabilization.weights import (
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     tracks = make_tracks(settings, "fit", args.labelled)
     held_out_tracks = make_tracks(settings, "held-out")
     batch, held_out = TrackBatch.of(tracks).without_bias(), TrackBatch.of(held_out_tracks)
-    cost_of = TuningCost(held_out)
+    cost_of = tuning_cost(held_out)
     print(f"fit on {batch!r}; held out {held_out!r}")
     if args.compare_covariances:
         print(_compare_covariances(tracks, held_out, cost_of, _weights(args, args.lambda1[0])))

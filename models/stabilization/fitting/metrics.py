@@ -11,6 +11,7 @@ Both are means over landmarks and frames, in percent of the face's size.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -49,7 +50,7 @@ class StabilityScores:
     jitter_percent: float
 
 
-class TuningCost:
+def tuning_cost(batch: TrackBatch) -> Callable[[Array], float]:
     """The criterion by which every stabilizer is tuned: best stability without loss of accuracy.
 
         cost = stability + 100 max(0, e),   e = mean over tracks of NRMSE - NRMSE of the raw track
@@ -61,24 +62,18 @@ class TuningCost:
     of the tracks and over the noisier half, so that a gain on noisy tracks does not hide a loss
     on quiet ones. The largest of the four is e.
 
-    Args:
-        batch: the tracks to tune on.
+    Returns: the cost of (B, T, 68, 2) stabilized tracks of the batch, in percent.
     """
+    raw = [(truth, _nrmse_by_track(truth, batch.raw)) for truth in (batch, batch.without_bias())]
+    halves = np.array_split(np.argsort(raw[1][1], kind="stable"), 2)
 
-    def __init__(self, batch: TrackBatch) -> None:
-        self._batch, self._unbiased = batch, batch.without_bias()
-        self._raw = _nrmse_by_track(batch, batch.raw)
-        self._raw_unbiased = _nrmse_by_track(self._unbiased, batch.raw)
-        halves = np.array_split(np.argsort(self._raw_unbiased, kind="stable"), 2)
-        self._halves = [half for half in halves if len(half)]
+    def cost(stabilized: Array) -> float:
+        rises = [_nrmse_by_track(truth, stabilized) - nrmse for truth, nrmse in raw]
+        limits = [_at_most(rise[half]) for rise in rises for half in halves if len(half)]
+        stability = score_tracks(batch, stabilized).stability_percent
+        return stability + _STRICTNESS * max(0.0, *limits)
 
-    def __call__(self, stabilized: Array) -> float:
-        """The cost of (B, T, 68, 2) stabilized tracks, in percent."""
-        more = _nrmse_by_track(self._batch, stabilized) - self._raw
-        unbiased = _nrmse_by_track(self._unbiased, stabilized) - self._raw_unbiased
-        limits = [_at_most(rise[half]) for rise in (more, unbiased) for half in self._halves]
-        above = max(0.0, *limits)
-        return score_tracks(self._batch, stabilized).stability_percent + _STRICTNESS * above
+    return cost
 
 
 def score_tracks(batch: TrackBatch, stabilized: Array) -> StabilityScores:

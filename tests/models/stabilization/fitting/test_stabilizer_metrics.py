@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from stabilizer_cases import make_face, make_track
 
-from models.stabilization.fitting.metrics import TuningCost, score_tracks
+from models.stabilization.fitting.metrics import score_tracks, tuning_cost
 from models.stabilization.fitting.track_batch import TrackBatch
 from models.synthesis.motion_tracks import MotionTrack
 
@@ -29,12 +29,12 @@ def test_tuning_cost_by_hand():
     x = batch.truth.copy()
     x[0, 2, 7] += [3.0, 0.0]
     stability, worse = 100 * 6 / 68 / 3 / eyes / 2, 100 * 3 / 68 / 4 / eyes
-    assert TuningCost(batch)(x) == pytest.approx(stability + 100 * worse)
+    assert tuning_cost(batch)(x) == pytest.approx(stability + 100 * worse)
 
 
 def test_where_nrmse_falls_tuning_costs_the_stability():
     batch = TrackBatch.of([make_track(30, seed=i) for i in range(3)])
-    cost_of = TuningCost(batch)
+    cost_of = tuning_cost(batch)
     for share in (0.0, 0.5, 1.0):
         x = batch.raw + share * (batch.truth - batch.raw)
         assert cost_of(x) == pytest.approx(score_tracks(batch, x).stability_percent)
@@ -47,7 +47,7 @@ def test_what_is_won_on_noisy_tracks_does_not_excuse_harm_to_quiet_ones():
     x[:2] += 0.2 * (batch.raw - batch.truth)[:2]
     scores, raw = score_tracks(batch, x), score_tracks(batch, batch.raw)
     assert scores.nrmse_percent < 0.8 * raw.nrmse_percent
-    assert TuningCost(batch)(x) > 2 * scores.stability_percent
+    assert tuning_cost(batch)(x) > 2 * scores.stability_percent
 
 
 def test_tuning_sees_motion_that_a_constant_error_hides():
@@ -58,7 +58,7 @@ def test_tuning_sees_motion_that_a_constant_error_hides():
     batch = TrackBatch.of([MotionTrack("made", 25.0, track.truth_px, raw)] * 2)
     x = TrackBatch.of([MotionTrack("made", 25.0, track.truth_px, raw + wave)] * 2).raw
     assert score_tracks(batch, x).nrmse_percent < score_tracks(batch, batch.raw).nrmse_percent
-    assert TuningCost(batch)(x) > 2 * score_tracks(batch, x).stability_percent
+    assert tuning_cost(batch)(x) > 2 * score_tracks(batch, x).stability_percent
 
 
 def test_accuracy_that_only_noisy_tracks_gain_does_not_count():
@@ -71,7 +71,7 @@ def test_accuracy_that_only_noisy_tracks_gain_does_not_count():
     x = batch.truth + [1.0, 0.0] * np.where(np.array(swing) == 1, 6.0, 1.0)[:, None, None, None]
     assert score_tracks(batch, x).stability_percent == 0
     assert score_tracks(batch, x).nrmse_percent < score_tracks(batch, batch.raw).nrmse_percent - 1
-    assert TuningCost(batch)(x) > 100
+    assert tuning_cost(batch)(x) > 100
 
 
 @pytest.mark.parametrize("late", [-0.5, 0.25, 1.0])
