@@ -90,7 +90,11 @@ class FaceTracker:
             return [] if waits else self.flush()
         key = _Key(frame, seconds, *detections, after_cut=self._cut_pending)
         self._cut_pending = False
-        self._link(key)
+        if self._keys and not key.after_cut:
+            last = self._keys[-1]
+            _join(last, key)
+            if len(self._keys) >= 2 and not last.after_cut:
+                _join(self._keys[-2], key)
         self._keys.append(key)
         return self._settle(keep=2)
 
@@ -100,14 +104,6 @@ class FaceTracker:
         rest = [_frame_faces(frame, []) for frame, _ in self._frames]
         self._frames.clear()
         return settled + rest
-
-    def _link(self, key: _Key) -> None:
-        if not self._keys or key.after_cut:
-            return
-        last = self._keys[-1]
-        _join(last, key)
-        if len(self._keys) >= 2 and not last.after_cut:
-            _join(self._keys[-2], key)
 
     def _settle(self, keep: int) -> list[FrameFaces]:
         """Gives back the frames before the last `keep` key frames, dropping older keys."""

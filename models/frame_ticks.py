@@ -9,6 +9,7 @@ video's first pts, in exact fractions, so the selection depends on the frames' t
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -28,17 +29,14 @@ class FrameTicks:
     time_base: Fraction
     start_pts: int = 0
 
-    def begins(self, pts: int, previous_pts: int | None) -> bool:
-        """Whether the frame at `pts` is the first of a step; None is before the first frame."""
-        return previous_pts is None or self._step(pts) != self._step(previous_pts)
-
     def among(self, pts: Iterable[int], previous_pts: int | None = None) -> list[bool]:
-        """`begins` of frames that follow each other."""
-        begin = []
-        for at in pts:
-            begin.append(self.begins(at, previous_pts))
-            previous_pts = at
-        return begin
+        """Which of the frames that follow each other are the first of a step.
+
+        `previous_pts` is the frame before them; None: they are the video's first.
+        """
+        before = None if previous_pts is None else self._step(previous_pts)
+        steps = [before, *(self._step(at) for at in pts)]
+        return [step != last for last, step in itertools.pairwise(steps)]
 
     def _step(self, pts: int) -> int:
         return math.floor((pts - self.start_pts) * self.time_base * self.fps)
