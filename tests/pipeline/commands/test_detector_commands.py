@@ -81,7 +81,7 @@ def test_minutes_and_epochs_exclude_each_other(capsys):
 
 def test_evaluating_without_yunet_says_what_is_missing(tmp_path):
     args = parse("evaluate", "--data", str(tmp_path), "--detector", str(tmp_path / "none"))
-    with pytest.raises(WeightsError, match="no file at"):
+    with pytest.raises(WeightsError, match="no such file"):
         evaluate_detector.run(args)
 
 
