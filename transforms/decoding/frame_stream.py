@@ -28,6 +28,8 @@ _MAX_LEADING_PACKETS: Final = 600
 _MAX_LEADING_BYTES: Final = 32 << 20
 #: A rest of this size at the end of a file is no picture: the final boundary of a multipart stream.
 _MAX_TRAILER_BYTES: Final = 128
+#: FFmpeg's limit for the header of a Y4M's frame.
+_Y4M_HEADER_BYTES: Final = 80
 
 
 @dataclass(slots=True)
@@ -149,26 +151,30 @@ class FrameStream:
                 self.opened.container.seek(0, stream=self.opened.stream)
             else:
                 yield first
-        packets = self.opened.packets()
+        packets, container = self.opened.packets(), self.opened.container
+        all_one_size = container.format.name == "yuv4mpegpipe"
         read_to, trailer_bytes = 0, _MAX_TRAILER_BYTES
         while True:
             try:
                 packet = next(packets)
             except (StopIteration, IndexError):
-                return  # PyAV raises IndexError for a stream that appears midway
+                # PyAV raises IndexError for a stream that appears midway.
+                if all_one_size and container.size - read_to > _Y4M_HEADER_BYTES:
+                    self.lost.reading_failed()  # the last frame is cut off
+                return
             except FFmpegError as error:
                 if is_read_error(error):
                     uri = self.segment.video.uri
                     what = getattr(error, "strerror", None) or error
                     message = f"{uri}: reading stopped midway: {what}"
                     raise DecodingError("unreadable", message) from error
-                if not 0 <= self.opened.container.size - read_to <= trailer_bytes:
+                if not 0 <= container.size - read_to <= trailer_bytes:
                     self.lost.reading_failed()
                 end = av.Packet()
                 end.stream = self.opened.stream
                 yield end  # the decoder still has frames
                 return
-            read_to = (packet.pos or 0) + packet.size
-            if self.opened.container.format.name == "yuv4mpegpipe":  # all frames have one size
-                trailer_bytes = packet.size
+            if packet.size:
+                read_to = (packet.pos or 0) + packet.size
+                trailer_bytes = packet.size if all_one_size else trailer_bytes
             yield packet

@@ -100,6 +100,16 @@ def test_garbage_after_the_last_frame_is_no_frame(tmp_path, suffix, garbage):
     assert read(path) == (20, 0, [])
 
 
+@pytest.mark.parametrize("missing", [1, 100, 60_000])
+def test_a_frame_of_a_y4m_that_is_cut_off_is_lost(tmp_path, missing):
+    path = encode(tmp_path / "clip.y4m", moving(20), _RECIPES["y4m"]).path
+    content = path.read_bytes()
+    path.write_bytes(content[:-missing])
+    frames, packets_bad, _ = read(path)
+    assert frames < 20
+    assert packets_bad == 1
+
+
 @pytest.mark.parametrize("suffix", ["ivf", "y4m"])
 def test_what_may_have_frames_is_lost(tmp_path, suffix):
     """Another file after the first, and garbage in place of the last frames."""
