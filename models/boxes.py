@@ -87,7 +87,11 @@ def match_by_score(
 
 
 def non_maximum_suppression(
-    boxes_xyxy_px: npt.NDArray[np.float32], scores: npt.NDArray[np.float32], *, iou_threshold: float
+    boxes_xyxy_px: npt.NDArray[np.float32],
+    scores: npt.NDArray[np.float32],
+    *,
+    iou_threshold: float,
+    min_score: float = 0.0,
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Greedy non-maximum suppression with box voting.
 
@@ -99,6 +103,7 @@ def non_maximum_suppression(
         boxes_xyxy_px: (N, 4) float32.
         scores: (N,) float32.
         iou_threshold: a box is removed if its IoU with one of higher score exceeds this.
+        min_score: boxes of lower score only vote.
 
     Returns: (K, 4) float32 boxes and their (K,) float32 scores, the highest first.
     """
@@ -107,7 +112,7 @@ def non_maximum_suppression(
     kept: list[npt.NDArray[np.float64]] = []
     kept_scores: list[np.float32] = []
     alive = np.ones(len(boxes), bool)
-    for i in range(len(boxes)):
+    for i in range(np.count_nonzero(scores >= min_score)):
         if not alive[i]:
             continue
         overlap = iou(boxes[i], boxes)[0]

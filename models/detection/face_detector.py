@@ -24,6 +24,8 @@ from schemas.errors import WeightsError
 
 DEFAULT_WEIGHTS_PATH: Final = Path(__file__).parents[1] / "weights" / "face_detector.safetensors"
 _NMS_IOU: Final = 0.4
+#: Minimum score of a cell whose box is averaged into that of a face.
+_VOTE_SCORE: Final = 0.2
 _MIN_SIDE_PX: Final = 32
 
 
@@ -73,8 +75,11 @@ class ConvFaceDetector:
         check_image(image)
         planes = image_planes(image, max(self._strides_px))
         levels = self._session.run(None, {"image": planes})
-        boxes, scores = decode_levels(levels, self._strides_px, self._score_threshold)
-        boxes, scores = non_maximum_suppression(boxes, scores, iou_threshold=_NMS_IOU)
+        vote_score = min(_VOTE_SCORE, self._score_threshold)
+        boxes, scores = decode_levels(levels, self._strides_px, vote_score)
+        boxes, scores = non_maximum_suppression(
+            boxes, scores, iou_threshold=_NMS_IOU, min_score=self._score_threshold
+        )
         return Detections.sorted_by_score(boxes, scores)
 
 

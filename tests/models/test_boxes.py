@@ -67,6 +67,14 @@ def test_suppression_keeps_the_surest_and_votes_on_its_place():
     np.testing.assert_allclose(kept_scores, [0.9, 0.5, 0.3], atol=1e-7)
 
 
+def test_boxes_of_low_score_vote_and_are_not_kept():
+    boxes = rows([0, 0, 10, 10], [2, 0, 12, 10], [50, 50, 60, 60])
+    scores = np.array([0.8, 0.4, 0.4], np.float32)
+    kept, kept_scores = non_maximum_suppression(boxes, scores, iou_threshold=0.4, min_score=0.5)
+    np.testing.assert_allclose(kept, [[0.4, 0, 10.4, 10]], atol=1e-6)  # weights 0.64, 0.16
+    np.testing.assert_allclose(kept_scores, [0.8])
+
+
 def test_suppression_drops_what_overlaps_more_than_the_threshold():
     boxes = np.array([[0, 0, 10, 10], [5, 0, 15, 10]], np.float32)
     kept, _ = non_maximum_suppression(boxes, np.array([0.9, 0.8], np.float32), iou_threshold=0.3)
