@@ -146,7 +146,7 @@ def test_colours_are_those_of_ffmpeg(pixel_format, matrix, span, size):
     assert distance < (1.2 if in_place else 2.5)
 
 
-@pytest.mark.parametrize("pixel_format", ["yuvj420p", "yuvj422p", "yuvj444p"])
+@pytest.mark.parametrize("pixel_format", ["yuvj420p", "yuvj422p", "yuvj444p", "yuvj411p"])
 def test_jpeg_formats_are_full_range_whatever_the_tag_says(pixel_format):
     frame = as_frame(picture(64, 48), pixel_format, BT601, FULL)
     frame.color_range = 0
