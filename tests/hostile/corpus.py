@@ -89,7 +89,7 @@ are inputs below.
 | 2 | the wrong stream | cases, `streams/*`, `test_stream_choice.py` |
 | 3 | rows before a pause, ids after it | cases, `times/pauses.mp4`, `times/sparse.mp4`, \
 `test_track_assembler_seams.py`, `test_window_builder.py` |
-| 4 | repeated frames | cases, `repeats/*`, `test_frame_samples.py`; one target is missed: \
+| 4 | repeated frames | cases, `repeats/*`, `test_frame_samples.py`; \
 [design.md](design.md#repeated-frames) |
 | 5 | trust in a single header field | `lies/*`, `test_segment_plan.py` |
 | 6 | ranges | cases, `test_segment_plan.py` |
