@@ -202,9 +202,10 @@ class _WalkFn(beam.DoFn):  # type: ignore[misc]
 
     def _finished(self, progress: _Progress, held: list[SegmentOutcome]) -> list[VideoTracks]:
         """The tracks of the video, from the outcomes held; none if it was finished before."""
-        return self._unless_finished(progress, lambda: ([], [self._walker.finish(progress, held)]))[
-            1
-        ]
+        _, tracks = self._unless_finished(
+            progress, lambda: ([], [self._walker.finish(progress, held)])
+        )
+        return tracks
 
     def _unless_finished(self, progress: _Progress, walk: Callable[[], _Walked]) -> _Walked:
         try:
